@@ -1,0 +1,1 @@
+"""moframework: declarative Pareto front learning in PyTorch."""
