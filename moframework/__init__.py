@@ -1,1 +1,81 @@
-"""moframework: declarative Pareto front learning in PyTorch."""
+"""moframework: declarative Pareto front learning in PyTorch.
+
+A problem (tasks, backbone, data) and a solver (PaLoRA, discrete multi-point, …) in one spec; `solve` trains one model that holds
+the whole Pareto front, and a preference λ on the simplex, chosen at inference, picks the operating point.
+
+The names below are the public interface; they are loaded when first used, so that importing the package costs nothing. Options of
+parts of your own are declared with `from moframework.config import config, option`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moframework.backbones.base import Backbone as Backbone
+    from moframework.data import DataSource as DataSource
+    from moframework.data import TensorData as TensorData
+    from moframework.engine.events import Observer as Observer
+    from moframework.engine.events import Progress as Progress
+    from moframework.engine.method import Method as Method
+    from moframework.errors import MoframeworkError as MoframeworkError
+    from moframework.errors import SpecError as SpecError
+    from moframework.losses import Loss as Loss
+    from moframework.metrics import Metric as Metric
+    from moframework.model import ParetoModel as ParetoModel
+    from moframework.objectives import Balancing as Balancing
+    from moframework.objectives import Objective as Objective
+    from moframework.pareto.front import Front as Front
+    from moframework.preferences import Schedule as Schedule
+    from moframework.problem import Problem as Problem
+    from moframework.problem import get_problem as get_problem
+    from moframework.run.run import Run as Run
+    from moframework.run.run import check as check
+    from moframework.run.run import solve as solve
+    from moframework.solvers.base import Solver as Solver
+    from moframework.spec import Spec as Spec
+    from moframework.spec import load_spec as load_spec
+    from moframework.tasks import Task as Task
+    from moframework.weights import WeightSpace as WeightSpace
+    from moframework.weights import WeightSpaceConfig as WeightSpaceConfig
+
+_HOMES = {
+    "Backbone": "moframework.backbones.base",
+    "Balancing": "moframework.objectives",
+    "DataSource": "moframework.data",
+    "Front": "moframework.pareto.front",
+    "Loss": "moframework.losses",
+    "Method": "moframework.engine.method",
+    "Metric": "moframework.metrics",
+    "MoframeworkError": "moframework.errors",
+    "Objective": "moframework.objectives",
+    "Observer": "moframework.engine.events",
+    "ParetoModel": "moframework.model",
+    "Problem": "moframework.problem",
+    "Progress": "moframework.engine.events",
+    "Run": "moframework.run.run",
+    "Schedule": "moframework.preferences",
+    "Solver": "moframework.solvers.base",
+    "Spec": "moframework.spec",
+    "SpecError": "moframework.errors",
+    "Task": "moframework.tasks",
+    "TensorData": "moframework.data",
+    "WeightSpace": "moframework.weights",
+    "WeightSpaceConfig": "moframework.weights",
+    "check": "moframework.run.run",
+    "get_problem": "moframework.problem",
+    "load_spec": "moframework.spec",
+    "solve": "moframework.run.run",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'moframework' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

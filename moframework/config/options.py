@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from abc import ABC
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import attrs
 
-__all__ = ["Component", "OptionError", "config", "option"]
+from moframework.config import registry
+from moframework.errors import MoframeworkError, UnknownNameError
+
+__all__ = ["Component", "OptionError", "check_bounds", "config", "option"]
 
 T = TypeVar("T")
 
@@ -38,11 +43,108 @@ class Component(ABC):
     """
 
     kind: ClassVar[str]
+    """The registry's name for all parts behind this interface: `schedules`."""
+
+    unnamed: ClassVar[type[Component] | None] = None
+    """Class data of an interface: the part meant when a spec's mapping has no `name`."""
+
+    overrides: ClassVar[type | None] = None
+    """Class data of an interface: a config class whose keys may stand beside the named part's own options. When any of
+    them is given, the part is replaced by `part.customized(overrides)`. Where a part has an option of the same name,
+    the key is that option."""
+
+    is_customization: ClassVar[bool] = False
+    """True for what `customized` returns: a part with the fields `base` and `overrides`."""
 
     def __init_subclass__(cls, kind: str | None = None, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if kind is not None:
             cls.kind = kind
+
+    @classmethod
+    def interface(cls) -> type[Component]:
+        """The class that named the registry kind: `Schedule` for `Dirichlet`."""
+        return next((base for base in cls.__mro__ if "kind" in base.__dict__), cls)
+
+    @classmethod
+    def noun(cls) -> str:
+        """What one such part is called in a message: `weight space` for the interface `WeightSpace`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", cls.interface().__name__).lower()
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """All names a spec may give, sorted. Imports nothing."""
+        return tuple(entry.name for entry in registry.entries(cls.kind)) if cls.kind in registry.kinds() else ()
+
+    @classmethod
+    def lookup(cls, name: str) -> type[Component]:
+        """The part called `name`.
+
+        Raises:
+            UnknownNameError: nothing has that name; the text proposes the nearest.
+            MoframeworkError: it cannot be imported, or is not such a part.
+        """
+        if cls.kind not in registry.kinds():
+            raise UnknownNameError(f"no {cls.noun()} called '{name}': none is registered")
+        entry = registry.find(cls.kind, name)
+        return cls.adopt(entry.load(), f"{entry.target} (package '{entry.package}')")
+
+    @classmethod
+    def adopt(cls, found: object, origin: str) -> type[Component]:
+        """`found` as a part behind this interface: the class itself after checks, or a class around a plain function.
+
+        Args:
+            found: what a registry entry or a `python:` reference led to.
+            origin: where it comes from, for the message.
+
+        Raises:
+            MoframeworkError: it is no such part; the text says what is missing.
+        """
+        if not isinstance(found, type):
+            if not callable(found):
+                raise MoframeworkError(f"{origin} is neither a class nor a function, so it cannot be a {cls.noun()}")
+            key = (cls.interface(), found)
+            if key not in _ADOPTED:
+                _ADOPTED[key] = cls.from_function(found)
+            return _ADOPTED[key]
+        if not issubclass(found, cls):
+            raise MoframeworkError(f"{origin} is not a {cls.noun()}: it must derive from {_full_name(cls)}")
+        if inspect.isabstract(found):
+            missing = ", ".join(sorted(found.__abstractmethods__))
+            raise MoframeworkError(f"{origin} cannot be used as a {cls.noun()}: it does not define {missing}")
+        if "__attrs_attrs__" not in found.__dict__:
+            raise MoframeworkError(f"{origin} has no options: decorate the class with @moframework.config.config")
+        return found
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any]) -> type[Component]:
+        """A class around a plain function, for the interfaces that can be given as one.
+
+        The class is made once for each function. `moframework.config.options_class` turns the keyword parameters of
+        the function into options.
+
+        Raises:
+            MoframeworkError: always, unless the interface says how.
+        """
+        raise MoframeworkError(
+            f"a {cls.noun()} cannot be given as a function ('{getattr(function, '__name__', function)}'): "
+            f"write a class that derives from {_full_name(cls.interface())}"
+        )
+
+    def customized(self, overrides: Any) -> Component:
+        """This part with `overrides` (an object of the interface's `overrides` class) applied over it.
+
+        Raises:
+            OptionError: what is overridden does not fit this part; `key` is the option at fault.
+        """
+        raise OptionError(f"nothing of a {self.noun()} can be overridden: {overrides}")
+
+
+_ADOPTED: dict[tuple[type[Component], Callable[..., Any]], type[Component]] = {}
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def option(
@@ -66,7 +168,7 @@ def option(
     bounds = {k: v for k, v in {"gt": gt, "ge": ge, "lt": lt, "le": le}.items() if v is not None}
     if factory is not None:
         default = attrs.Factory(factory)
-    return attrs.field(default=default, metadata={"help": help, "bounds": bounds}, validator=_check_bounds)
+    return attrs.field(default=default, metadata={"help": help, "bounds": bounds}, validator=check_bounds)
 
 
 _COMPARE: dict[str, tuple[Callable[[Any, float], bool], str]] = {
@@ -77,7 +179,12 @@ _COMPARE: dict[str, tuple[Callable[[Any, float], bool], str]] = {
 }
 
 
-def _check_bounds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def check_bounds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """The validator of every `option`: numbers, alone or in a list, keep the bounds and are not nan.
+
+    Raises:
+        OptionError: naming the option, the rule and the number found.
+    """
     numbers = value if isinstance(value, tuple | list) else (value,)
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | float):
@@ -85,16 +192,18 @@ def _check_bounds(_: object, attribute: attrs.Attribute[Any], value: Any) -> Non
         if number != number:
             raise OptionError(f"{attribute.name} must be a number, but it is nan", attribute.name)
         for name, bound in attribute.metadata["bounds"].items():
-            holds, words = _COMPARE[name]
+            holds, _ = _COMPARE[name]
             if not holds(number, bound):
                 rules = " and ".join(f"{_COMPARE[k][1]} {b:g}" for k, b in attribute.metadata["bounds"].items())
                 raise OptionError(f"{attribute.name} must be {rules}, but it is {number:g}", attribute.name)
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+# `option` is no field specifier here: type checkers would then take every default given by position for a missing one.
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 def config(cls: type[T]) -> type[T]:
-    """Make `cls` an option class: frozen, keyword-only, equal by value. Rules between fields go into `__attrs_post_init__`,
-    raising `OptionError(message, key)`.
+    """Make `cls` an option class: frozen, keyword-only, equal by value.
+
+    Rules between fields go into `__attrs_post_init__`, raising `OptionError(message, key)`.
 
     >>> @config
     ... class Example:

@@ -1,0 +1,28 @@
+"""What a set of loss vectors is worth: dominance, hypervolume and kin, and the evaluated front with all its numbers.
+
+Everything is minimized here; a metric's direction is applied once, in `Front`. Arrays in, numbers and arrays out: no
+tensors, no networks, no plotting, no command line. The only module that calls the engine behind the indicators
+(moocore) is `indicators`, and there is one hypervolume function.
+"""
+
+from moframework.pareto.front import Front
+from moframework.pareto.indicators import (
+    controllability,
+    hypervolume,
+    hypervolume_is_exact,
+    igd,
+    igd_plus,
+    nondominated,
+    nonuniformity,
+)
+
+__all__ = [
+    "Front",
+    "controllability",
+    "hypervolume",
+    "hypervolume_is_exact",
+    "igd",
+    "igd_plus",
+    "nondominated",
+    "nonuniformity",
+]

@@ -1,0 +1,143 @@
+"""The contract of a backbone, and what several of them need."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from moframework.config import Component, arguments, options_class
+from moframework.errors import MoframeworkError, SpecError
+
+__all__ = ["Backbone", "Heads", "Shared", "named_outputs"]
+
+
+class Backbone(Component, kind="backbones"):
+    """A network given by its options; inputs and outputs come from the problem.
+
+    It can also be a plain function that returns an `nn.Module`. Parameters called `input_shape` and `outputs` receive
+    what `build` is given; both may be left out, and all further ones become options::
+
+        def linear(input_shape, outputs, bias: bool = True):
+            return nn.Linear(input_shape[0], sum(outputs.values()), bias=bias)
+    """
+
+    @abstractmethod
+    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
+        """A freshly initialized network.
+
+        Args:
+            input_shape: shape of one input, without the batch dimension.
+            outputs: width of each output wanted, by key.
+
+        Returns:
+            a module whose forward maps inputs (b, *input_shape) to {key: (b, size, ...)}; a tuple in the order of
+            `outputs`, or a tensor where there is one output, will do. Outputs are raw: logits, no softmax.
+
+        Raises:
+            SpecError: the network cannot take such inputs.
+        """
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any]) -> type[Component]:
+        """A backbone around a function that returns a module.
+
+        Raises:
+            MoframeworkError: one of its parameters cannot be an option.
+        """
+        name = getattr(function, "__name__", type(function).__name__)
+        skip = {"input_shape", "outputs"}
+        made: type[Component] = options_class(function, name=name, bases=(_FunctionBackbone,), skip=skip)
+        return made
+
+
+class _FunctionBackbone(Backbone):
+    """The network that a plain function returns."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
+        """Call the function with what it asks for."""
+        function = type(self).function
+        asked = inspect.signature(function).parameters
+        given = {k: v for k, v in (("input_shape", input_shape), ("outputs", dict(outputs))) if k in asked}
+        module = function(**given, **arguments(self))
+        if not isinstance(module, nn.Module):
+            raise MoframeworkError(
+                f"the backbone function {type(self).__name__} must return an nn.Module, "
+                f"but returned a {type(module).__name__}"
+            )
+        return module
+
+
+def named_outputs(result: object, keys: Sequence[str]) -> dict[str, Tensor]:
+    """What a network returned, by output key.
+
+    Args:
+        result: a mapping that has the keys, a tuple or list in their order, or a tensor when there is one key.
+        keys: of the outputs that the tasks read.
+
+    Raises:
+        SpecError: it is none of these.
+
+    >>> named_outputs((1, 2), ["left", "right"])
+    {'left': 1, 'right': 2}
+    """
+    if isinstance(result, Tensor):
+        got = "one tensor"
+        if len(keys) == 1:
+            return {keys[0]: result}
+    elif isinstance(result, Mapping):
+        got = f"the outputs {', '.join(map(str, result))}"
+        if all(key in result for key in keys):
+            return {key: result[key] for key in keys}
+    elif isinstance(result, tuple | list):
+        got = f"{len(result)} outputs in a {type(result).__name__}"
+        if len(result) == len(keys):
+            return dict(zip(keys, result, strict=True))
+    else:
+        got = f"a {type(result).__name__}"
+    raise SpecError(
+        f"the tasks read the outputs {', '.join(keys)}, but the network returned {got}: "
+        "return a dict with these keys, a tuple in this order, or a tensor when there is one output"
+    )
+
+
+class Heads(nn.Module):
+    """A module for each output, all reading the same features.
+
+    Args:
+        heads: by output key; any text without a dot.
+    """
+
+    def __init__(self, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.keys = tuple(heads)
+        for key, head in heads.items():
+            self.add_module("to_" + key, head)  # a bare key may be an attribute of modules, such as "type" or "train"
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """{key: output} of features (b, ...)."""
+        return {key: getattr(self, "to_" + key)(features) for key in self.keys}
+
+
+class Shared(nn.Module):
+    """Shared layers, then one head an output.
+
+    Args:
+        encoder: inputs to features.
+        heads: features to outputs.
+    """
+
+    def __init__(self, encoder: nn.Module, heads: Heads) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = heads
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """{key: output} of inputs (b, ...)."""
+        outputs: dict[str, Tensor] = self.heads(self.encoder(x))
+        return outputs

@@ -1,0 +1,167 @@
+"""Options read off a function's signature: how a plain function becomes a part with checked options."""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import attrs
+
+from moframework.config.fields import is_config
+from moframework.config.options import config, option
+from moframework.config.words import union_members
+from moframework.errors import MoframeworkError
+
+__all__ = ["arguments", "options_class"]
+
+_SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable)
+
+
+def options_class(
+    function: Callable[..., Any],
+    *,
+    name: str,
+    bases: tuple[type, ...] = (),
+    skip: Collection[str] = (),
+    optional: Collection[str] = (),
+) -> Any:
+    """A config class whose options are the parameters of `function`, which is kept as its attribute `function`.
+
+    Types come from the annotations, else from the defaults. A union keeps the members that can be written in a spec
+    (`float | Tensor` becomes float); a parameter with a default but no such type is left out. Help comes from the
+    function's docstring.
+
+    Args:
+        function: a function or class. It may not take `*args` or `**kwargs`: a key nobody reads must not be accepted.
+        name: of the new class.
+        bases: its bases; their options come first.
+        skip: parameters that are not options.
+        optional: parameters that may be left out, or null, whatever the signature says; their default is then None.
+
+    Raises:
+        MoframeworkError: a parameter without a default cannot be written in a spec, or takes any keyword.
+
+    >>> def power(losses, *, exponent: float = 2.0):
+    ...     "The mean of losses to a power. exponent: of each loss"
+    >>> options_class(power, name="Power", skip={"losses"})(exponent=3.0)
+    Power(exponent=3.0)
+    """
+    hints = _hints(function)
+    annotations: dict[str, Any] = {}
+    namespace: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in skip:
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise MoframeworkError(
+                f"{name}: parameter '{parameter}' cannot be an option; give each option a name of its own"
+            )
+        type_, default = _type(parameter, hints), parameter.default
+        if type_ is None or not _is_plain(default):
+            if default is parameter.empty and parameter.name not in optional:
+                raise MoframeworkError(
+                    f"{name}: parameter '{parameter}' cannot be written in a spec; "
+                    "annotate it with a plain type or give it a default"
+                )
+            if parameter.name not in optional:
+                continue
+            type_ = Any if type_ is None else type_
+        if parameter.name in optional:
+            type_, default = type_ | None, None
+        elif isinstance(default, list):
+            default = attrs.Factory(default.copy)
+        elif type_ is float and type(default) is int:
+            default = float(default)
+        annotations[parameter.name] = type_
+        namespace[parameter.name] = option(
+            attrs.NOTHING if default is parameter.empty else default, help=_help(function, parameter.name)
+        )
+
+    def body(space: dict[str, Any]) -> None:
+        space.update(namespace)
+        space["__annotations__"] = annotations
+        space["__doc__"] = inspect.getdoc(function)
+        space["__module__"] = function.__module__
+        space["function"] = staticmethod(function)
+        space["parameters"] = tuple(annotations)
+
+    return config(types.new_class(name, bases, {}, body))
+
+
+def arguments(options: Any) -> dict[str, Any]:
+    """The keyword arguments that an object of an `options_class` stands for, without the options of its bases."""
+    return {name: getattr(options, name) for name in type(options).parameters}
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations that can be resolved; of a parameter without one, the default tells the type."""
+    target = inspect.unwrap(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]
+    # Names that a module imports for type checkers alone are mostly these.
+    names = vars(collections.abc) | vars(typing) | getattr(target, "__globals__", {})
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(target, "__annotations__", {}).items():
+        holder = types.SimpleNamespace(__annotations__={name: annotation})
+        with contextlib.suppress(NameError, TypeError, AttributeError):
+            hints |= typing.get_type_hints(holder, globalns=names)
+    return hints
+
+
+def _type(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
+    """The part of a parameter's type that a spec can state, or None."""
+    default = parameter.default
+    if parameter.name in hints:
+        type_ = _writable(hints[parameter.name])
+        return None if type_ is type(None) else type_  # only None is left: there is nothing to state
+    if default is parameter.empty or default is None:
+        return None
+    if isinstance(default, tuple | list):
+        kinds = {type(item) for item in default}
+        return _tuple_of(kinds.pop()) if len(kinds) == 1 else None
+    return _writable(type(default))
+
+
+def _writable(type_: Any) -> Any:
+    """`type_` without what cannot be written in a spec; None when nothing is left."""
+    if type_ in (bool, int, float, str, Path, type(None), Any) or get_origin(type_) is Literal or is_config(type_):
+        return type_
+    members = union_members(type_)
+    if members is not None:
+        kept = [kind for kind in (_writable(member) for member in members) if kind is not None]
+        return typing.Union[tuple(kept)] if kept else None  # noqa: UP007
+    origin, inner = get_origin(type_), tuple(_writable(a) for a in get_args(type_) if a is not ...)
+    if None in inner or not inner:
+        return None
+    if origin is tuple and ... not in get_args(type_):
+        return types.GenericAlias(tuple, inner)
+    if origin is list:
+        return types.GenericAlias(list, inner)
+    if origin in _SEQUENCES:
+        return _tuple_of(inner[0])
+    return types.GenericAlias(dict, inner) if origin is dict and inner[0] is str else None
+
+
+def _tuple_of(type_: Any) -> Any:
+    return types.GenericAlias(tuple, (type_, ...))
+
+
+def _is_plain(default: object) -> bool:
+    if isinstance(default, tuple | list):
+        return all(_is_plain(item) for item in default)
+    return default is None or default is inspect.Parameter.empty or isinstance(default, bool | int | float | str | Path)
+
+
+# From `parameter:` or `parameter (type):` to the end of the sentence, of the paragraph, or the next such entry.
+_ENTRY = r"(?<!\w){}`*\s*(?:\([^)]*\))?\s*:\s+(.+?)(?:\.\s|\.$|\n\s*\n|\n\s*[\w*`]+\s*(?:\([^)\n]*\))?\s*:\s|$)"
+
+
+def _help(function: Callable[..., Any], parameter: str) -> str:
+    """The words of the docstring on a parameter, else its name."""
+    found = re.search(_ENTRY.format(re.escape(parameter)), inspect.getdoc(function) or "", re.DOTALL)
+    return " ".join(found[1].split()) if found else parameter.replace("_", " ")

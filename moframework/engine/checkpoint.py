@@ -1,0 +1,40 @@
+"""Training state on disk: written whole or not at all, read without executing anything."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from moframework.errors import RunError
+from moframework.files import replacing
+
+__all__ = ["read_checkpoint", "write_checkpoint"]
+
+_FORMAT = 1
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors, numbers, text, and lists and dicts of them) to `path`: the old file stays until the new one is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        torch.save({"format": _FORMAT, **state}, partial)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `write_checkpoint` wrote, onto the host.
+
+    Raises:
+        RunError: missing, damaged, or of a newer format.
+    """
+    if not path.is_file():
+        raise RunError(f"{path} does not exist: there is nothing to resume. Start the run without --resume.")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path} is damaged and cannot be read ({type(error).__name__}). Start the run anew.") from error
+    if state["format"] > _FORMAT:
+        raise RunError(f"{path} has format {state['format']}; this version reads up to {_FORMAT}. Update moframework.")
+    return state

@@ -1,0 +1,82 @@
+"""Where and in what arithmetic a training runs."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from attrs import frozen
+from torch import nn
+
+from moframework.engine.settings import Training
+from moframework.errors import SpecError
+
+__all__ = ["Placement", "placement"]
+
+_DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@frozen(kw_only=True)
+class Placement:
+    """Device, autocast type (None for fp32) and memory order of images."""
+
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+    memory_format: torch.memory_format
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """Context for the forward pass of the network. Weights are materialized outside it, in fp32."""
+        if self.autocast_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+    def describe(self) -> str:
+        """One line for people."""
+        precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.autocast_dtype]
+        order = "channels last" if self.memory_format is torch.channels_last else "contiguous"
+        return f"{self.device}, {precision}, {order}"
+
+
+def placement(training: Training, network: nn.Module, input_dimensions: int) -> Placement:
+    """Resolve `auto` choices for a network whose batches have `input_dimensions` dimensions (batch included).
+
+    Raises:
+        SpecError: the device is unknown or not present, or the precision is not available on it.
+    """
+    device = _device(training.device)
+    dtype = _DTYPES[training.precision]
+    if training.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise SpecError(f"training.precision: bf16 is not available on {device}; use fp16 or fp32")
+    images = input_dimensions == 4 and any(isinstance(module, nn.Conv2d) for module in network.modules())
+    wanted = images if training.channels_last == "auto" else training.channels_last
+    if wanted and input_dimensions != 4:
+        raise SpecError(
+            f"training.channels_last: needs images, batches of 4 dimensions; these have {input_dimensions}. Use false or auto."
+        )
+    return Placement(
+        device=device,
+        autocast_dtype=dtype,
+        memory_format=torch.channels_last if wanted else torch.contiguous_format,
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SpecError(f"training.device: '{name}' is not a device; allowed: auto, cpu, cuda, cuda:N, mps") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SpecError("training.device: this torch finds no CUDA device; use cpu or auto")
+    if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        raise SpecError(f"training.device: {name} does not exist; there are {torch.cuda.device_count()} CUDA devices")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise SpecError("training.device: this torch finds no MPS device; use cpu or auto")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise SpecError(f"training.device: '{name}' is not supported; allowed: auto, cpu, cuda, cuda:N, mps")
+    return device

@@ -1,0 +1,110 @@
+"""Evaluation of a model over a fixed set of preferences: every batch is read once, all preferences see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moframework.data import Dataset, batches
+from moframework.engine.device import Placement
+from moframework.model import ParetoModel
+from moframework.pareto.front import Front
+from moframework.problem import Problem
+
+__all__ = ["evaluate"]
+
+# Weights of all preferences are kept for the whole evaluation up to this many bytes; beyond, they are made anew for each batch.
+_KEPT_WEIGHTS_BYTES = 512 * 2**20
+
+
+@torch.no_grad()
+def evaluate(
+    model: ParetoModel,
+    problem: Problem,
+    data: Dataset,
+    preferences: Tensor,
+    *,
+    split: str,
+    batch_size: int,
+    place: Placement,
+    workers: int = 0,
+    reference: Sequence[float] | None = None,
+    metrics: bool = True,
+) -> Front:
+    """The front of `model` on `data`.
+
+    Args:
+        preferences: the evaluation set (n, m); for a finite solver its own preferences.
+        split: name of the split, kept with the front.
+        reference: reference point of the loss hypervolume, or None for the problem's.
+        metrics: compute the tasks' metrics too, not only the losses.
+
+    Returns:
+        losses exact over the whole data: per-sample statistics are added up over batches, then finished once.
+    """
+    was_training = model.training
+    model.eval()
+    tasks = problem.tasks
+    n = len(preferences)
+    exact = torch.float32 if place.device.type == "mps" else torch.float64  # MPS has no float64
+    totals: list[list[Tensor | None]] = [[None] * len(tasks) for _ in range(n)]
+    meters = (
+        [[[metric.make(task.size).to(place.device) for metric in task.metrics] for task in tasks] for _ in range(n)]
+        if metrics
+        else []
+    )
+    kept: list[dict[str, Tensor]] | None = None
+    size = sum(p.numel() * p.element_size() for p in model.weights(preferences[0]).values())
+    if n * size <= _KEPT_WEIGHTS_BYTES:
+        kept = [model.weights(preference) for preference in preferences]
+    for x, targets in batches(data, batch_size, order=None, device=place.device, workers=workers):
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=place.memory_format)
+        for j in range(n):
+            weights = kept[j] if kept is not None else model.weights(preferences[j])
+            with place.autocast():
+                outputs = model.call(weights, x)
+            for t, task in enumerate(tasks):
+                output, target = outputs[task.output_key], targets[task.target_key]
+                value = task.loss.statistics(output, target).sum(dim=0, dtype=exact)
+                before = totals[j][t]
+                totals[j][t] = value if before is None else before + value
+                if metrics:
+                    for meter in meters[j][t]:
+                        meter.update(output, target)
+    losses = torch.stack(
+        [torch.stack([task.loss.finish(_present(total)) for task, total in zip(tasks, row, strict=True)]) for row in totals]
+    )
+    columns: dict[str, np.ndarray] = {}
+    higher: dict[str, bool] = {}
+    worst: dict[str, float] = {}
+    if metrics:
+        for t, task in enumerate(tasks):
+            for k, metric in enumerate(task.metrics):
+                name = f"{task.name}/{metric.label}"
+                columns[name] = np.array([float(meters[j][t][k].compute()) for j in range(n)])
+                higher[name] = metric.higher_is_better
+                if metric.worst is not None:
+                    worst[name] = metric.worst
+    model.train(was_training)
+    chosen = problem.reference if reference is None else reference
+    return Front(
+        tasks=tuple(task.name for task in tasks),
+        preferences=preferences.double().cpu().numpy(),
+        losses=losses.double().cpu().numpy(),
+        metrics=columns,
+        higher_is_better=higher,
+        split=split,
+        reference=None if chosen is None else tuple(float(v) for v in chosen),
+        metric_reference=worst,
+        true_front=problem.true_front,
+    )
+
+
+def _present(total: Tensor | None) -> Tensor:
+    if total is None:
+        raise ValueError("the data has no samples")
+    return total

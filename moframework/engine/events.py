@@ -1,0 +1,108 @@
+"""What training tells the outside: `Observer` is called at fixed moments, with numbers that are already on the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from moframework.pareto.front import Front
+
+__all__ = ["Observer", "Observers", "Progress"]
+
+
+@frozen(kw_only=True)
+class Progress:
+    """How far training is. `step` counts optimizer steps done (0 … steps); `epoch` is fractional, 0 … epochs."""
+
+    step: int
+    steps: int
+    epoch: float
+    epochs: float
+
+
+class Observer:
+    """Base of everything that watches a training: logs, progress bars, TensorBoard. Every method does nothing here.
+
+    Called in this order: `started` once (after a resume again, with `step > 0`); `stepped` after every step; `logged` every
+    `training.log_every` steps; `evaluated` at each validation; `saved` after a checkpoint is on disk; `finished` once.
+    """
+
+    def started(self, progress: Progress) -> None:
+        """Training begins, or continues at `progress.step`."""
+
+    def stepped(self, progress: Progress) -> None:
+        """A step was taken. Called every step: must be cheap and must not read tensors from a device."""
+
+    def logged(
+        self,
+        progress: Progress,
+        *,
+        losses: dict[str, float],
+        learning_rates: dict[str, float],
+        preferences: NDArray[np.float64],
+        seconds_per_step: float,
+    ) -> None:
+        """Means since the last call: `losses` by task; rates now; preferences (M, m) of the last step."""
+
+    def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:
+        """The validation front was computed. `hypervolume` is the loss hypervolume that selects checkpoints."""
+
+    def saved(self, progress: Progress, path: Path) -> None:
+        """A checkpoint is whole on disk at `path`."""
+
+    def finished(self, progress: Progress) -> None:
+        """The last step was taken, or training stopped early."""
+
+
+class Observers(Observer):
+    """Several observers as one, called in order."""
+
+    def __init__(self, observers: tuple[Observer, ...]) -> None:
+        self.observers = observers
+
+    def started(self, progress: Progress) -> None:
+        """See `Observer.started`."""
+        for observer in self.observers:
+            observer.started(progress)
+
+    def stepped(self, progress: Progress) -> None:
+        """See `Observer.stepped`."""
+        for observer in self.observers:
+            observer.stepped(progress)
+
+    def logged(
+        self,
+        progress: Progress,
+        *,
+        losses: dict[str, float],
+        learning_rates: dict[str, float],
+        preferences: NDArray[np.float64],
+        seconds_per_step: float,
+    ) -> None:
+        """See `Observer.logged`."""
+        for observer in self.observers:
+            observer.logged(
+                progress,
+                losses=losses,
+                learning_rates=learning_rates,
+                preferences=preferences,
+                seconds_per_step=seconds_per_step,
+            )
+
+    def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:
+        """See `Observer.evaluated`."""
+        for observer in self.observers:
+            observer.evaluated(progress, front, hypervolume=hypervolume, is_best=is_best)
+
+    def saved(self, progress: Progress, path: Path) -> None:
+        """See `Observer.saved`."""
+        for observer in self.observers:
+            observer.saved(progress, path)
+
+    def finished(self, progress: Progress) -> None:
+        """See `Observer.finished`."""
+        for observer in self.observers:
+            observer.finished(progress)

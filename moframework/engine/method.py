@@ -1,0 +1,33 @@
+"""`Method`: the parts that training is made of, whatever the name of the solver that chose them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from moframework.objectives import Balancing, Objective
+from moframework.preferences import Schedule
+from moframework.weights import WeightSpaceConfig
+
+__all__ = ["Method"]
+
+
+@frozen(kw_only=True)
+class Method:
+    """A map from preferences to weights, a way to draw preferences, a way to turn losses into one scalar.
+
+    Attributes:
+        weights: options of the weight space.
+        preferences: the schedule; its `per_batch` and `batch` say how many preferences a step uses, and whether each sees the
+            whole batch.
+        objective: losses and preferences to a scalar.
+        balancing: applied in order; each sees losses and gradient norms already scaled by those before it.
+        initial: a checkpoint whose parameters the network starts from, or None.
+    """
+
+    weights: WeightSpaceConfig
+    preferences: Schedule
+    objective: Objective
+    balancing: tuple[Balancing, ...] = ()
+    initial: Path | None = None

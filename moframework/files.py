@@ -1,0 +1,83 @@
+"""Files that are written whole or not at all, so that a run killed at any instant leaves nothing half done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["remove_leftovers", "replacing", "write_bytes", "write_text"]
+
+PREFIX = ".unfinished-"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8, newlines as given) to `path`, whole or not at all. See `replacing`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "note.txt", "λ")
+    ...     (Path(folder) / "note.txt").read_text(encoding="utf-8")
+    'λ'
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all. See `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a fresh name in the folder of `path` for the caller to write; on leaving, it takes the place of `path`.
+
+    The old file stays readable under `path` until the new one is safely on disk, even through a power cut: the content
+    is flushed before the name changes, and the folder after it. When the block raises, `path` is untouched and the new
+    file is removed. The temporary name ends as `path` does, for writers that choose a format by it.
+
+    Args:
+        path: the file to write; its folder must exist.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full.
+    """
+    temporary = path.with_name(f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> tuple[Path, ...]:
+    """Remove what a killed process left half written in `folder` (not below it) and return the names removed.
+
+    Only safe when no other process is writing there: `moframework solve --resume` calls it before it begins.
+    """
+    leftovers = tuple(sorted(folder.glob(f"{PREFIX}*")))
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
+    return leftovers
+
+
+def _flush(path: Path) -> None:
+    # Opened for writing: Windows flushes nothing through a handle that can only read.
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # there a folder cannot be opened, and renaming is durable by itself
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

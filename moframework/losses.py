@@ -1,0 +1,300 @@
+"""Losses of tasks, as sums of per-sample statistics: exact over batches of any size, over chunks and over devices."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from moframework.config import Component, arguments, config, option, options_class
+from moframework.errors import MoframeworkError
+
+__all__ = ["L1", "MSE", "BinaryCrossEntropy", "Cosine", "CrossEntropy", "Huber", "Loss", "MaskedL1", "MeanLoss"]
+
+
+class Loss(Component, kind="losses"):
+    """A number for a group of samples, to be minimized, computed from additive statistics of each sample.
+
+    The loss of a group is `finish(statistics(output, target).sum(0))`. A mean keeps (sum, count); a gap between two
+    groups of people keeps the sum and count of each. Since only sums travel, adding up batches, chunks or devices
+    gives the same loss as all samples at once.
+
+    Implementations are differentiable in `output` and read nothing back from the device: no `.item()`, no selection by
+    a boolean mask. Statistics are float32 at least, whatever the precision of the outputs. Where no sample counts, the
+    loss is 0 with gradient 0.
+
+    A loss that is a mean can also be given as a plain function of output and target that returns one value a sample,
+    (b,), or one a sample and position, (b, ...). Its further parameters become options::
+
+        def log_cosh(output, target, scale: float = 1.0):
+            return (scale * (output.squeeze(1) - target)).cosh().log()
+    """
+
+    @abstractmethod
+    def statistics(self, output: Tensor, target: Tensor) -> Tensor:
+        """Additive statistics of each sample.
+
+        Args:
+            output: what the network says (b, ...), raw: logits where there are classes.
+            target: what is right (b, ...).
+
+        Returns:
+            (b, k), float32 or wider, with the gradient of `output`.
+
+        Raises:
+            ValueError: the shapes do not go together.
+        """
+
+    @abstractmethod
+    def finish(self, totals: Tensor) -> Tensor:
+        """The loss of a group from its summed statistics (..., k); returns (...)."""
+
+    def fault(self, target: Tensor, size: int) -> str | None:
+        """What is wrong with these targets for an output of `size` values, in words; None when nothing is.
+
+        Asked once before training, so it may read values.
+        """
+        return None
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch: a scalar. Takes what `statistics` takes."""
+        return self.finish(self.statistics(output, target).sum(dim=0))
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any]) -> type[Component]:
+        """A loss around a function of output and target that returns values (b, ...), whose mean is the loss.
+
+        Raises:
+            MoframeworkError: it does not take two tensors, or a further parameter cannot be an option.
+        """
+        name = getattr(function, "__name__", type(function).__name__)
+        parameters = list(inspect.signature(function).parameters.values())
+        given = [p for p in parameters[:2] if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if len(given) < 2:
+            raise MoframeworkError(f"a loss function takes output and target first, but {name} does not")
+        skip = {parameter.name for parameter in given}
+        made: type[Component] = options_class(function, name=name, bases=(_FunctionLoss,), skip=skip)
+        return made
+
+
+class MeanLoss(Loss):
+    """A loss that is a weighted mean of values: statistics are (weighted sum, sum of weights)."""
+
+    @abstractmethod
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weighted values and their weights, both (b, ...); None stands for weights of 1."""
+
+    def statistics(self, output: Tensor, target: Tensor) -> Tensor:
+        """Weighted sum and sum of weights of each sample, (b, 2)."""
+        values, weights = self.values(_wide(output), target)
+        sums = values.flatten(1).sum(dim=1) if values.dim() > 1 else values
+        if weights is None:
+            counts = torch.full_like(sums, values[0].numel() if len(values) else 1)
+        else:
+            counts = weights.flatten(1).sum(dim=1) if weights.dim() > 1 else weights
+        return torch.stack([sums, counts.to(sums.dtype)], dim=1)
+
+    def finish(self, totals: Tensor) -> Tensor:
+        """Sum over count; 0 where nothing counts."""
+        sums, counts = totals.unbind(dim=-1)
+        empty = counts == 0
+        return torch.where(empty, torch.zeros_like(sums), sums / torch.where(empty, torch.ones_like(counts), counts))
+
+
+@config
+class CrossEntropy(MeanLoss):
+    """Cross-entropy of classes, mean over samples and positions; as `torch.nn.functional.cross_entropy`.
+
+    Output: logits (b, c, ...). Target: classes in [0, c), integers (b, ...).
+    """
+
+    ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
+    label_smoothing: float = option(0.0, ge=0, lt=1, help="share of the target spread evenly over all classes")
+    weight: tuple[float, ...] | None = option(None, ge=0, help="a weight for each class; none: all alike")
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weighted cross-entropies and weights; see the class."""
+        if output.dim() != target.dim() + 1 or output.shape[:1] + output.shape[2:] != target.shape:
+            raise ValueError(
+                f"cross_entropy needs outputs (b, classes, ...) and targets (b, ...), "
+                f"but has {tuple(output.shape)} and {tuple(target.shape)}"
+            )
+        if target.is_floating_point():
+            raise ValueError(f"cross_entropy needs integer classes as targets, but has {target.dtype}")
+        target = target.long()
+        weight = None if self.weight is None else _constant(self.weight, output.device, output.dtype)
+        values = functional.cross_entropy(
+            output,
+            target,
+            weight=weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        )
+        counts = target != self.ignore_index
+        if weight is None:
+            return values, counts
+        return values, weight[torch.where(counts, target, torch.zeros_like(target))] * counts
+
+    def fault(self, target: Tensor, size: int) -> str | None:
+        """Classes outside the output, or a number of weights that does not match it."""
+        if size < 2:
+            return f"cross_entropy needs an output of at least 2 values, one a class, but size is {size}"
+        if self.weight is not None and len(self.weight) != size:
+            return f"cross_entropy has {len(self.weight)} class weights for {size} classes"
+        if target.is_floating_point():
+            return f"cross_entropy needs integer classes as targets, but they are {target.dtype}"
+        found = target[target != self.ignore_index]
+        if found.numel() and (int(found.min()) < 0 or int(found.max()) >= size):
+            return (
+                f"targets run from {int(found.min())} to {int(found.max())}, but size {size} allows 0 to {size - 1} "
+                f"(and {self.ignore_index} for what does not count)"
+            )
+        return None
+
+
+@config
+class BinaryCrossEntropy(MeanLoss):
+    """Binary cross-entropy of logits, mean; as `torch.nn.functional.binary_cross_entropy_with_logits`.
+
+    Output: logits (b, 1, ...) or (b, ...). Target: 0, 1, booleans or probabilities, of that shape or without
+    the 1.
+    """
+
+    ignore_index: int = option(-100, help="target value of what does not count")
+    positive_weight: float = option(1.0, gt=0, help="weight of the positive class against the negative one")
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Binary cross-entropies, and what counts."""
+        output, target = _alike(output, target, "binary_cross_entropy")
+        counts = target != self.ignore_index
+        target = torch.where(counts, target, torch.zeros_like(target))
+        weight = None if self.positive_weight == 1 else _constant((self.positive_weight,), output.device, output.dtype)
+        values = functional.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none")
+        return torch.where(counts, values, torch.zeros_like(values)), counts
+
+    def fault(self, target: Tensor, size: int) -> str | None:
+        """Targets outside [0, 1]."""
+        found = target[target != self.ignore_index]
+        if found.numel() and (float(found.min()) < 0 or float(found.max()) > 1):
+            return (
+                f"binary_cross_entropy needs targets between 0 and 1, but they run from {float(found.min()):g} "
+                f"to {float(found.max()):g}"
+            )
+        return None
+
+
+@config
+class MSE(MeanLoss):
+    """Mean squared error. Output (b, 1, ...) or as the target (b, ...)."""
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Squared differences."""
+        output, target = _alike(output, target, "mse")
+        return (output - target).square(), None
+
+
+@config
+class L1(MeanLoss):
+    """Mean absolute error. Output (b, 1, ...) or as the target (b, ...)."""
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Absolute differences."""
+        output, target = _alike(output, target, "l1")
+        return (output - target).abs(), None
+
+
+@config
+class Huber(MeanLoss):
+    """Huber loss: squared (halved) below `delta`, linear beyond; as `torch.nn.functional.huber_loss`."""
+
+    delta: float = option(1.0, gt=0, help="difference at which the loss turns from squared to linear")
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Huber values."""
+        output, target = _alike(output, target, "huber")
+        return functional.huber_loss(output, target, reduction="none", delta=self.delta), None
+
+
+@config
+class MaskedL1(MeanLoss):
+    """Mean absolute error over valid targets, such as depth maps in which 0 means unknown.
+
+    Output (b, 1, ...) or as the target (b, ...).
+    """
+
+    invalid: float = option(0.0, help="target value that means unknown and does not count")
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Absolute differences, and what is valid."""
+        output, target = _alike(output, target, "masked_l1")
+        valid = target != self.invalid
+        return torch.where(valid, (output - target).abs(), torch.zeros_like(output)), valid
+
+
+@config
+class Cosine(MeanLoss):
+    """1 − cos of the angle between two vectors, mean over positions; for surface normals.
+
+    Vectors lie along dimension 1: output and target (b, c, ...), of any length. A target of all zeros means unknown
+    and does not count. In [0, 2].
+    """
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """1 − cos at each position (b, ...), and where the target is known."""
+        if output.shape != target.shape or output.dim() < 2:
+            raise ValueError(
+                f"cosine needs outputs and targets (b, c, ...) of one shape, "
+                f"but has {tuple(output.shape)} and {tuple(target.shape)}"
+            )
+        target = target.to(output.dtype)
+        known = (target != 0).any(dim=1)
+        values = 1 - functional.cosine_similarity(output, target, dim=1)
+        return torch.where(known, values, torch.zeros_like(values)), known
+
+
+class _FunctionLoss(MeanLoss):
+    """The mean of what a plain function returns."""
+
+    function: ClassVar[Callable[..., Tensor]]
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the function returns."""
+        values = type(self).function(output, target, **arguments(self))
+        if values.dim() == 0 or len(values) != len(output):
+            raise ValueError(
+                f"the loss function {type(self).__name__} must return one value a sample or position, "
+                f"({len(output)}, ...), but returned {tuple(values.shape)}; leave the mean to the framework"
+            )
+        return values, None
+
+
+def _wide(output: Tensor) -> Tensor:
+    """`output` in float32 unless it is wider: sums over a data set in half precision would be worthless."""
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def _alike(output: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Both in one shape and dtype; an output (b, 1, ...) goes with a target (b, ...)."""
+    if output.dim() == target.dim() + 1 and output.shape[1] == 1:
+        output = output.squeeze(1)
+    if output.shape != target.shape:
+        # Broadcasting here would average all pairs of samples, in silence.
+        raise ValueError(
+            f"{name} needs outputs and targets of one shape, or outputs with a further dimension of 1 after the batch, "
+            f"but has {tuple(output.shape)} and {tuple(target.shape)}"
+        )
+    return output, target.to(output.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A tensor that is copied to the device once rather than in every step."""
+    with torch.inference_mode(False):  # one made in inference mode could not take part in training later
+        return torch.tensor(values, device=device, dtype=dtype)

@@ -1,0 +1,227 @@
+"""`ParetoModel`: any network whose weights are a function of a preference."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import frozen
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from moframework.backbones.base import Backbone, named_outputs
+from moframework.config.structure import build, unstructure
+from moframework.errors import DataError, RunError, nearest
+from moframework.files import replacing, write_text
+from moframework.weights import WeightSpace, WeightSpaceConfig
+
+__all__ = ["ParetoModel", "Recipe", "load_parameters"]
+
+_FORMAT = 1
+_WEIGHTS, _RECIPE = "model.safetensors", "model.json"
+
+
+@frozen(kw_only=True)
+class Recipe:
+    """All that is needed to build a model anew, without the problem or its data."""
+
+    tasks: tuple[str, ...]
+    backbone: Backbone
+    input_shape: tuple[int, ...]
+    outputs: dict[str, int]
+    weights: WeightSpaceConfig
+
+    def make(self) -> nn.Module:
+        """One freshly initialized backbone."""
+        return self.backbone.build(self.input_shape, self.outputs)
+
+
+class ParetoModel(nn.Module):
+    """A backbone, unmodified, with weights θ(λ) from a weight space.
+
+    Args:
+        recipe: backbone, shapes and weight space.
+        initial: state dict to start from in place of fresh weights (parameters and buffers), or None.
+
+    Example::
+
+        model = ParetoModel.load("runs/quickstart/model")
+        outputs = model(x, torch.tensor([0.3, 0.7]))    # {"left": (b, 10), "right": (b, 10)}
+        network = model.at([0.3, 0.7])                  # a plain nn.Module, ready to ship
+    """
+
+    def __init__(self, recipe: Recipe, initial: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.space: WeightSpace = recipe.weights.build(recipe.make, len(recipe.tasks), initial)
+        # The skeleton keeps structure and buffers; its parameters are taken out, so that nothing is stored twice.
+        self.skeleton = recipe.make()
+        names: dict[int, str] = {}
+        self._aliases: dict[str, str] = {}
+        self._trainable: dict[str, bool] = {}
+        for name, parameter in self.skeleton.named_parameters(remove_duplicate=False):
+            first = names.setdefault(id(parameter), name)
+            if first != name:
+                self._aliases[name] = first
+            else:
+                self._trainable[name] = parameter.requires_grad
+        for module in self.skeleton.modules():
+            for key, parameter in module._parameters.items():
+                if parameter is not None:
+                    module._parameters[key] = None
+        if initial is not None:
+            with torch.no_grad():
+                for name, buffer in self.skeleton.named_buffers():
+                    if name in initial:
+                        buffer.copy_(initial[name])
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the objectives, in the order of the preference's entries."""
+        return self.recipe.tasks
+
+    def forward(self, x: Tensor, preference: Tensor) -> dict[str, Tensor]:
+        """Outputs of the network with weights θ(λ), by output key.
+
+        Args:
+            x: a batch for the backbone, (b, …).
+            preference: λ (m,), on the simplex, on any device.
+        """
+        return self.call(self.weights(preference), x)
+
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        """θ(λ), by parameter name, without the aliases of tied parameters; differentiable in the space's parameters."""
+        return self.space.weights(preference)
+
+    def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """Outputs of the network with the given weights (as `weights` returns them), by output key."""
+        theta = dict(weights)
+        for alias, first in self._aliases.items():
+            theta[alias] = theta[first]
+        return named_outputs(functional_call(self.skeleton, theta, (x,), tie_weights=False), tuple(self.recipe.outputs))
+
+    def at(self, preference: Sequence[float] | Tensor) -> nn.Module:
+        """The network at one operating point: a plain module with merged weights and nothing of ours inside.
+
+        Args:
+            preference: λ, m non-negative numbers; scaled to sum to 1.
+
+        Raises:
+            ValueError: wrong count, a negative or non-finite number, or all zero.
+        """
+        with torch.no_grad():
+            theta = self.weights(self.checked(preference))
+        network = copy.deepcopy(self.skeleton)
+        made = {name: nn.Parameter(value.detach().clone(), self._trainable[name]) for name, value in theta.items()}
+        made.update({alias: made[first] for alias, first in self._aliases.items()})
+        for name, parameter in made.items():
+            prefix, _, key = name.rpartition(".")
+            network.get_submodule(prefix)._parameters[key] = parameter
+        return network
+
+    def checked(self, preference: Sequence[float] | Tensor) -> Tensor:
+        """`preference` as a float32 tensor (m,) on the simplex. Raises ValueError as `at` does."""
+        value = torch.as_tensor(preference, dtype=torch.float32).detach().cpu()
+        m = len(self.tasks)
+        if value.shape != (m,):
+            raise ValueError(f"a preference has {m} numbers, one for each of {', '.join(self.tasks)}; got {value.tolist()}")
+        if not bool(torch.isfinite(value).all()) or bool((value < 0).any()) or float(value.sum()) <= 0:
+            raise ValueError(f"a preference is non-negative and not all zero; got {value.tolist()}")
+        return value / value.sum()
+
+    def save(self, folder: Path | str) -> None:
+        """Write `model.safetensors` and `model.json` into `folder`, made if missing."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        recipe = {
+            "format": _FORMAT,
+            "tasks": list(self.recipe.tasks),
+            "input_shape": list(self.recipe.input_shape),
+            "outputs": self.recipe.outputs,
+            "backbone": unstructure(self.recipe.backbone),
+            "weights": unstructure(self.recipe.weights),
+        }
+        with replacing(folder / _WEIGHTS) as partial:
+            save_file(state, partial)
+        write_text(folder / _RECIPE, json.dumps(recipe, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> ParetoModel:
+        """Read a model that `save` wrote; `folder` may also be a run folder.
+
+        Raises:
+            RunError: there is no model, or it was written by a newer version.
+        """
+        folder = Path(folder)
+        if not (folder / _RECIPE).is_file() and (folder / "model" / _RECIPE).is_file():
+            folder = folder / "model"
+        try:
+            stored = json.loads((folder / _RECIPE).read_text())
+        except FileNotFoundError:
+            raise RunError(f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder.") from None
+        if stored["format"] > _FORMAT:
+            raise RunError(f"{folder / _RECIPE} has format {stored['format']}; this version reads up to {_FORMAT}. Update moframework.")
+        recipe = Recipe(
+            tasks=tuple(stored["tasks"]),
+            backbone=build(Backbone, stored["backbone"]),
+            input_shape=tuple(stored["input_shape"]),
+            outputs=stored["outputs"],
+            weights=build(WeightSpaceConfig, stored["weights"]),
+        )
+        with torch.random.fork_rng(devices=[]):
+            model = cls(recipe)
+        model.load_state_dict(load_file(folder / _WEIGHTS))
+        return model.to(device).eval()
+
+
+def load_parameters(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    """The state dict at `path`, checked against `network`: to start a training from.
+
+    Args:
+        path: a `.safetensors` file; a torch file holding a state dict (also under `state_dict` or `model`), read without
+            executing anything; or a run or model folder of moframework, whose network at the centre of the simplex is taken.
+
+    Raises:
+        DataError: unreadable, or names or shapes that do not fit; the text lists them.
+    """
+    if path.is_dir():
+        model = ParetoModel.load(path)
+        found: Mapping[str, Any] = model.at([1.0] * len(model.tasks)).state_dict()
+    elif not path.is_file():
+        raise DataError(f"initial: {path} does not exist. Give a .safetensors or .pt state dict, or a run folder.")
+    elif path.suffix == ".safetensors":
+        try:
+            found = load_file(path)
+        except SafetensorError as error:
+            raise DataError(f"initial: {path} is not a safetensors file: {error}") from error
+    else:
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise DataError(
+                f"initial: {path} is not a plain state dict ({type(error).__name__}). Save `model.state_dict()` with torch.save."
+            ) from error
+        for key in ("state_dict", "model"):
+            if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+                found = found[key]
+    expected = network.state_dict()
+    faults = []
+    for name, value in expected.items():
+        if name not in found:
+            guess = nearest(name, found)
+            faults.append(f"{name} is missing" + (f" (the file has {guess})" if guess else ""))
+        elif tuple(found[name].shape) != tuple(value.shape):
+            faults.append(f"{name} has shape {tuple(found[name].shape)}, the network's is {tuple(value.shape)}")
+    faults += [f"{name} is not in the network" for name in found if name not in expected]
+    if faults:
+        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise DataError(f"initial: {path} does not fit {type(network).__name__}: {shown}")
+    return dict(found)

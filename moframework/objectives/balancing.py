@@ -1,0 +1,88 @@
+"""Balancing: scales that put tasks of different magnitude on one footing before the objective weighs them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from moframework.config import Component, config, option
+
+__all__ = ["Balancing", "GradientBalancing", "LossBalancing"]
+
+
+class Balancing(Component, kind="balancings"):
+    """Positive factors, one a task, that multiply the losses of one preference; no gradient flows through them.
+
+    Pure: state is a dict of tensors that the engine keeps, saves and hands back.
+    """
+
+    needs_gradients: ClassVar[bool] = False
+
+    def initial_state(self, m: int) -> dict[str, Tensor]:
+        """State before the first step, for m objectives; empty by default."""
+        return {}
+
+    def updated(self, state: dict[str, Tensor], losses: Tensor) -> dict[str, Tensor]:
+        """State after a step that saw losses (r, m), detached; unchanged by default."""
+        return state
+
+    @abstractmethod
+    def scales(self, losses: Tensor, gradient_norms: Tensor | None, state: dict[str, Tensor]) -> Tensor:
+        """Factors (m,) for one preference.
+
+        Args:
+            losses: (m,), detached.
+            gradient_norms: (m,) Euclidean norms of each loss's gradient over the parameters that all tasks share; given when
+                `needs_gradients`.
+            state: as `updated` left it.
+        """
+
+
+@config
+class LossBalancing(Balancing):
+    """Divides each task's loss by its running mean (PaMaL, arXiv 2210.09759, §4.3).
+
+    The released code of PaMaL and PaLoRA instead multiplies by one minus the task's share of the running means, after
+    `window` steps of factor 1: `form: published`.
+    """
+
+    window: int = option(25, ge=1, help="steps that the running mean covers")
+    form: Literal["inverse", "published"] = option(
+        "inverse", help="inverse: 1 / running mean; published: 1 − share of the running means, as in the released code"
+    )
+
+    def initial_state(self, m: int) -> dict[str, Tensor]:
+        """The last `window` losses (window, m) and how many steps were seen."""
+        return {"losses": torch.zeros(self.window, m), "seen": torch.zeros((), dtype=torch.int64)}
+
+    def updated(self, state: dict[str, Tensor], losses: Tensor) -> dict[str, Tensor]:
+        """Append the step's mean over preferences."""
+        newest = losses.mean(dim=0, keepdim=True)
+        return {"losses": torch.cat([state["losses"][1:], newest]), "seen": state["seen"] + 1}
+
+    def scales(self, losses: Tensor, gradient_norms: Tensor | None, state: dict[str, Tensor]) -> Tensor:
+        """See `Balancing.scales`."""
+        seen = state["seen"]
+        mean = state["losses"].sum(dim=0) / seen.clamp(1, self.window)
+        if self.form == "published":
+            return torch.where(seen > self.window, 1 - mean.abs() / mean.abs().sum().clamp_min(1e-12), torch.ones_like(mean))
+        # Before the first step there is no mean: the losses of this very step stand in. 1e-12 guards a loss of exactly 0.
+        return 1 / torch.where(seen > 0, mean, losses).abs().clamp_min(1e-12)
+
+
+@config
+class GradientBalancing(Balancing):
+    """Divides each task's loss by the norm of its gradient over the shared parameters (PaMaL, PaLoRA):
+    `λ_t L_t / (‖∇_shared L_t‖ + ξ)`, ξ = 1e-3 as released, so that a vanishing gradient is not blown up."""
+
+    needs_gradients: ClassVar[bool] = True
+    xi: float = option(1e-3, gt=0, help="added to the norm, so that a vanishing gradient is not blown up")
+
+    def scales(self, losses: Tensor, gradient_norms: Tensor | None, state: dict[str, Tensor]) -> Tensor:
+        """See `Balancing.scales`."""
+        if gradient_norms is None:
+            raise ValueError("gradient balancing needs gradient_norms")
+        return 1 / (gradient_norms + self.xi)

@@ -1,0 +1,19 @@
+"""Linear scalarization: the weighted sum of losses."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from moframework.config import config
+from moframework.objectives.base import Objective
+
+__all__ = ["Linear"]
+
+
+@config
+class Linear(Objective):
+    """Weighted sum of the losses, `mean_j Σ_t λ_jt L_jt`. Reaches every point of a convex front, none inside a concave part."""
+
+    def __call__(self, losses: Tensor, preferences: Tensor) -> Tensor:
+        """See `Objective.__call__`."""
+        return (losses * preferences).sum(dim=1).mean()

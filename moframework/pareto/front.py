@@ -1,0 +1,337 @@
+"""`Front`: what an evaluation found at a set of preferences, with everything that is computed from it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import attrs
+import numpy as np
+from attrs import frozen
+from numpy.typing import ArrayLike, NDArray
+
+from moframework.errors import MoframeworkError
+from moframework.files import write_text
+from moframework.pareto import indicators
+from moframework.pareto.selection import best_row
+
+__all__ = ["Front", "Hypervolume"]
+
+Array = NDArray[np.float64]
+
+_RESERVED = ("preference", "loss")
+
+
+class Hypervolume(TypedDict):
+    """A hypervolume with what it takes to compare it: reference point and convention."""
+
+    value: float
+    reference: list[float]
+    convention: str
+
+
+def _matrix(values: ArrayLike) -> Array:
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != 2:
+        raise ValueError(
+            f"expected a matrix, a row for each point and a column for each task, but got shape {array.shape}"
+        )
+    array.setflags(write=False)
+    return array
+
+
+def _preferences(values: ArrayLike) -> Array:
+    """As `_matrix`; numbers that are exactly float32 become the shortest decimals that name them: 0.1."""
+    array = _matrix(values)
+    single = array.astype(np.float32)
+    if not (single == array).all():
+        return array
+    return _matrix(single.astype(str).astype(np.float64))
+
+
+def _columns(values: Mapping[str, ArrayLike]) -> dict[str, Array]:
+    columns = {name: np.array(column, dtype=np.float64) for name, column in values.items()}
+    for column in columns.values():
+        column.setflags(write=False)
+    return columns
+
+
+def _point(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(value) for value in values)
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(_same(a[name], b[name]) for name in a)
+    return a is b or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.array_equal(a, b, equal_nan=True))
+
+
+_BY_VALUE = attrs.cmp_using(eq=_same)
+
+
+@frozen(kw_only=True)
+class Front:
+    """Losses and metrics of one model (or a finite set) at n preferences, on one split of the data.
+
+    A column of a front is named `TASK/WHAT`: `left/preference`, `left/loss`, or a metric such as `left/accuracy`.
+    Arrays are copied and cannot be written to.
+
+    Attributes:
+        tasks: names of the m tasks; no `/` in them.
+        preferences: (n, m), in the order of evaluation. Numbers that came from float32 are kept as the shortest
+            decimals that name them.
+        losses: (n, m), finite, minimized.
+        metrics: `TASK/METRIC` → (n,); may hold nan where a metric is not defined.
+        higher_is_better: `TASK/METRIC` → its direction; every metric has one.
+        split: the data evaluated on: `val`, `test`, …
+        reference: reference point of the loss hypervolume, m numbers, or None when there is none.
+        metric_reference: `TASK/METRIC` → worst value, for the metrics that have one: the reference of their
+            hypervolume.
+        true_front: (k, m) losses of the best possible front, where it is known.
+
+    Raises:
+        ValueError: shapes do not fit, a loss is not finite (its row, preference and task are named), a metric is of no
+            task or has no direction.
+
+    Example:
+        >>> front = Front(
+        ...     tasks=("left", "right"),
+        ...     preferences=[[0, 1], [0.5, 0.5], [1, 0]],
+        ...     losses=[[0.9, 0.2], [0.4, 0.4], [0.2, 0.9]],
+        ...     split="test",
+        ...     reference=(1, 1),
+        ... )
+        >>> round(front.hypervolume(), 2)
+        0.42
+        >>> front.preferences[front.select(where="right/loss < 0.5", minimize="left/loss")].tolist()
+        [0.5, 0.5]
+    """
+
+    tasks: tuple[str, ...] = attrs.field(converter=tuple)
+    preferences: Array = attrs.field(converter=_preferences, eq=_BY_VALUE)
+    losses: Array = attrs.field(converter=_matrix, eq=_BY_VALUE)
+    metrics: dict[str, Array] = attrs.field(converter=_columns, factory=dict, eq=_BY_VALUE)
+    higher_is_better: dict[str, bool] = attrs.field(converter=dict, factory=dict)
+    split: str
+    reference: tuple[float, ...] | None = attrs.field(converter=_point, default=None)
+    metric_reference: dict[str, float] = attrs.field(converter=dict, factory=dict)
+    true_front: Array | None = attrs.field(converter=attrs.converters.optional(_matrix), default=None, eq=_BY_VALUE)
+
+    def __attrs_post_init__(self) -> None:
+        n, m = len(self.preferences), len(self.tasks)
+        for task in self.tasks:
+            if "/" in task or self.tasks.count(task) > 1:
+                raise ValueError(f"tasks need different names without '/', but they are {list(self.tasks)}")
+        for name, array in (("preferences", self.preferences), ("losses", self.losses)):
+            if array.shape != (n, m) or n == 0:
+                raise ValueError(f"{name} have shape {array.shape}; {n} preferences of {m} tasks need {(max(n, 1), m)}")
+        for row, column in np.argwhere(~np.isfinite(self.losses)):
+            raise ValueError(
+                f"the loss of task '{self.tasks[column]}' is {self.losses[row, column]} "
+                f"in row {row} (preference {self.preferences[row].tolist()}) of the {self.split} front"
+            )
+        if not np.isfinite(self.preferences).all():
+            raise ValueError("preferences must be finite")
+        for name, values in self.metrics.items():
+            task, _, metric = name.partition("/")
+            if task not in self.tasks or not metric or metric in _RESERVED:
+                raise ValueError(
+                    f"metrics are named TASK/METRIC with a task of {list(self.tasks)}, "
+                    f"and not {' or '.join(_RESERVED)}; found '{name}'"
+                )
+            if values.shape != (n,):
+                raise ValueError(f"metric '{name}' has shape {values.shape}; {n} preferences need {(n,)}")
+            if name not in self.higher_is_better:
+                raise ValueError(f"higher_is_better does not say the direction of metric '{name}'")
+        if self.reference is not None and len(self.reference) != m:
+            raise ValueError(f"the reference has {len(self.reference)} numbers for {m} tasks")
+        if self.true_front is not None and self.true_front.shape[1] != m:
+            raise ValueError(f"the true front has {self.true_front.shape[1]} columns for {m} tasks")
+
+    def nondominated(self) -> NDArray[np.bool_]:
+        """(n,), True where no other point of this front is at least as good in all losses and better in one."""
+        return indicators.nondominated(self.losses)
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float:
+        """Volume of losses below `reference`, or below the front's own reference point. See `indicators.hypervolume`.
+
+        Raises:
+            ValueError: neither is given, or not one number a task.
+        """
+        corner = self.reference if reference is None else reference
+        if corner is None:
+            raise ValueError("this front has no reference point of its own: give one, a number a task")
+        return indicators.hypervolume(self.losses, corner)
+
+    def hypervolumes(self) -> dict[str, Hypervolume]:
+        """All hypervolumes that have a reference point: `losses`, and each metric that every task has, under its name.
+
+        A metric with nan values is left out.
+        """
+        found: dict[str, Hypervolume] = {}
+        if self.reference is not None:
+            found["losses"] = self._hypervolume(
+                self.losses, self.reference, "losses minimized, volume below the reference point"
+            )
+        for metric in self.shared_metrics():
+            names = [f"{task}/{metric}" for task in self.tasks]
+            values = np.stack([self.metrics[name] for name in names], axis=1)
+            if any(name not in self.metric_reference for name in names) or np.isnan(values).any():
+                continue
+            upwards = [self.higher_is_better[name] for name in names]
+            signs = np.where(upwards, -1.0, 1.0)
+            reference = [self.metric_reference[name] for name in names]
+            if all(upwards):
+                convention = f"{metric} maximized, volume above the reference point"
+            elif not any(upwards):
+                convention = f"{metric} minimized, volume below the reference point"
+            else:
+                directions = ", ".join(
+                    f"{task} {'maximized' if up else 'minimized'}" for task, up in zip(self.tasks, upwards, strict=True)
+                )
+                convention = f"{metric}: {directions}; volume between the points and the reference point"
+            found[metric] = self._hypervolume(values, reference, convention, signs)
+        return found
+
+    def _hypervolume(
+        self, points: Array, reference: Sequence[float], convention: str, signs: Array | float = 1.0
+    ) -> Hypervolume:
+        if not indicators.hypervolume_is_exact(*points.shape):
+            convention += ", estimated by sampling"
+        value = indicators.hypervolume(points * signs, np.asarray(reference) * signs)
+        return {"value": value, "reference": list(reference), "convention": convention}
+
+    def shared_metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that every task has, in the order of the first task."""
+        first = [name.partition("/")[2] for name in self.metrics if name.startswith(f"{self.tasks[0]}/")]
+        return tuple(metric for metric in first if all(f"{task}/{metric}" in self.metrics for task in self.tasks))
+
+    def controllability(self) -> Array:
+        """(m,): see `indicators.controllability`; −1 is ideal, nan where weight or loss never changes."""
+        return indicators.controllability(self.preferences, self.losses)
+
+    def nonuniformity(self) -> float:
+        """See `indicators.nonuniformity`; 0 is ideal, nan where it is not defined."""
+        return indicators.nonuniformity(self.preferences, self.losses)
+
+    def igd(self) -> float | None:
+        """Mean distance from the true front, see `indicators.igd`; None when the true front is not known."""
+        return None if self.true_front is None else indicators.igd(self.losses, self.true_front)
+
+    def igd_plus(self) -> float | None:
+        """As `igd`, counting only what is worse than the true front; None when it is not known."""
+        return None if self.true_front is None else indicators.igd_plus(self.losses, self.true_front)
+
+    def columns(self) -> dict[str, Array]:
+        """All columns by name: `TASK/preference` of every task, `TASK/loss` of every task, then the metrics."""
+        return {
+            **{f"{task}/preference": self.preferences[:, t] for t, task in enumerate(self.tasks)},
+            **{f"{task}/loss": self.losses[:, t] for t, task in enumerate(self.tasks)},
+            **self.metrics,
+        }
+
+    def select(
+        self, *, where: str | Sequence[str] = (), maximize: str | None = None, minimize: str | None = None
+    ) -> int:
+        """The row of the best operating point among those that meet conditions.
+
+        Args:
+            where: conditions `COLUMN < NUMBER` (or `<=`, `>`, `>=`), one text or several, all of which must hold:
+                `"left/accuracy >= 0.95"`.
+            maximize, minimize: the column that decides; exactly one of the two. The first of equal rows wins; rows
+                whose value is nan are never chosen.
+
+        Returns:
+            the index of a row, for `preferences[row]`, `losses[row]`, …
+
+        Raises:
+            ValueError: a condition cannot be read, no such column, not exactly one of maximize and minimize, or no row
+                meets all conditions (the best value of each column asked for is told).
+        """
+        return best_row(self.columns(), where=where, maximize=maximize, minimize=minimize)
+
+    def to_json(self) -> str:
+        """This front as JSON text, one line a key, with all that is computed from it.
+
+        What was given: `tasks`, `split`, `preferences` and `losses` (n rows of m), `metrics`, `higher_is_better`,
+        `reference`, `metric_reference`, `true_front`. What follows from it: `nondominated` (n booleans),
+        `hypervolume` (see `hypervolumes`), `controllability` (m numbers), `nonuniformity`, and where a true front is
+        known `igd` and `igd_plus`. A number that is nan is null.
+        """
+        data: dict[str, Any] = {
+            "tasks": list(self.tasks),
+            "split": self.split,
+            "preferences": self.preferences.tolist(),
+            "losses": self.losses.tolist(),
+            "metrics": {name: _nullable(values) for name, values in self.metrics.items()},
+            "higher_is_better": self.higher_is_better,
+            "reference": None if self.reference is None else list(self.reference),
+            "metric_reference": self.metric_reference,
+            "true_front": None if self.true_front is None else self.true_front.tolist(),
+            "nondominated": self.nondominated().tolist(),
+            "hypervolume": self.hypervolumes(),
+            "controllability": _nullable(self.controllability()),
+            "nonuniformity": _nullable(np.array([self.nonuniformity()]))[0],
+        }
+        if self.true_front is not None:
+            data |= {"igd": self.igd(), "igd_plus": self.igd_plus()}
+        lines = [
+            f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
+            for key, value in data.items()
+        ]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Front:
+        """The front that `to_json` wrote. What follows from the rest is not read but computed again.
+
+        Raises:
+            ValueError: not JSON, a key is missing, or the content is not a front.
+        """
+        data = json.loads(text)
+        names = [field.name for field in attrs.fields(cls)]
+        missing = [name for name in names if not isinstance(data, dict) or name not in data]
+        if missing:
+            raise ValueError(f"this is not a front: it lacks {', '.join(missing)}")
+        given = {name: data[name] for name in names}
+        given["metrics"] = {
+            name: [math.nan if value is None else value for value in values] for name, values in data["metrics"].items()
+        }
+        return cls(**given)
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to `path`, whole or not at all; its folder must exist."""
+        write_text(Path(path), self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Front:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the file is no front; it is named.
+            OSError: the file cannot be read.
+        """
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def to_frame(self) -> Any:
+        """A pandas data frame: a row for each preference, the columns of `columns`, and `nondominated`.
+
+        Raises:
+            MoframeworkError: pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError as error:
+            raise MoframeworkError("a data frame needs pandas, which is not installed: pip install pandas") from error
+        return pandas.DataFrame({**self.columns(), "nondominated": self.nondominated()})
+
+
+def _nullable(values: Array) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]

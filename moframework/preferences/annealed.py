@@ -1,0 +1,70 @@
+"""The annealed schedule of PaLoRA: from the centre of the simplex over an even grid to its vertices."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from moframework.config import config, option
+from moframework.preferences.base import Schedule, check_draw
+from moframework.preferences.sampling import log_dirichlet, share_emphasis
+from moframework.preferences.simplex import inner_margin, inset, lattice, lattice_partitions
+
+__all__ = ["Annealed"]
+
+
+@config
+class Annealed(Schedule):
+    """Preferences that open from the centre of the simplex to its vertices as training goes on.
+
+    `λ(t) ∝ base^(Q·t)` entry by entry, with t the progress and Q the temperature: at t → 0 all preferences are the
+    centre, at t = 1/Q they are the base, later they move on towards the vertices. Source: PaLoRA (Dimitriadis,
+    Frossard, Fleuret, ICLR 2025, arXiv 2407.08056) and its released code.
+
+    The base is, kept inside the border by the margin:
+
+    - two tasks: `count` even steps; three tasks: the triangular (Das–Dennis) lattice when one has `count` points (3,
+      6, 10, 15, …). Nothing is random, as published;
+    - else, where nothing is published: drawn anew each step from a Dirichlet distribution with parameters 2/m, under
+      which the share of any half of the tasks is uniform, as it is for two tasks. Tasks take turns in having the
+      largest weight, so that each is emphasized equally often however few preferences a step has, one included.
+
+    With margin 0 the border points of a fixed base have zeros that no progress changes: they are on the border from
+    the first step.
+    """
+
+    temperature: float = option(
+        5.0, gt=0, help="Q: the base is reached at progress 1/Q, the vertices are neared after it"
+    )
+    margin: float = option(
+        0.01, ge=0, lt=0.3, help="how far the base stays inside the border (beyond three tasks 3/m times that)"
+    )
+
+    def natural_count(self, m: int) -> int:
+        """5; for three tasks 6, which is a lattice; for one task 1."""
+        return {1: 1, 3: 6}.get(m, 5)
+
+    def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
+        """See `Schedule.draw`.
+
+        >>> Annealed().draw(0.2, 3, 2, torch.Generator())
+        tensor([[0.0100, 0.9900],
+                [0.5000, 0.5000],
+                [0.9900, 0.0100]])
+        """
+        check_draw(progress, count, m)
+        exponent = self.temperature * progress
+        return torch.softmax(exponent * self._log_base(count, m, generator), dim=1).float()
+
+    def _log_base(self, count: int, m: int, generator: Generator) -> Tensor:
+        """Logarithms of the base points (count, m); −inf where margin 0 leaves a zero, never in a whole row."""
+        partitions = lattice_partitions(m, count) if m in (2, 3) and count > 1 else None
+        if partitions is not None:
+            return inset(lattice(m, partitions), self.margin).log()
+        drawn = share_emphasis(log_dirichlet(2 / m, count, m, generator), generator)
+        least = inner_margin(self.margin, m)
+        if least == 0:
+            return drawn
+        return torch.logaddexp(drawn + math.log1p(-m * least), torch.tensor(math.log(least), dtype=torch.float64))

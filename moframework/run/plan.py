@@ -1,0 +1,123 @@
+"""Everything about a spec that can be known before the first batch: what `check` prints and `solve` relies on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from moframework.config.structure import unstructure
+from moframework.data import SPLITS, Dataset
+from moframework.engine.device import Placement, placement
+from moframework.engine.fit import stream
+from moframework.engine.method import Method
+from moframework.errors import DataError, SpecError
+from moframework.model import ParetoModel, Recipe, load_parameters
+from moframework.preferences.evaluation import evaluation_set
+from moframework.spec import Spec
+
+__all__ = ["Plan", "plan"]
+
+_INIT = 0  # stream of the random numbers that initialize a network
+
+
+@frozen(kw_only=True)
+class Plan:
+    """A spec resolved against its data: ready to train."""
+
+    spec: Spec
+    method: Method
+    model: ParetoModel
+    place: Placement
+    data: Mapping[str, Dataset]
+    preferences: Tensor
+    """Evaluation set (n, m)."""
+    backbone_parameters: int
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """Reference point of the loss hypervolume that spec or problem states, or None."""
+        return self.spec.evaluate.reference or self.spec.problem.reference
+
+    def describe(self) -> list[str]:
+        """Lines for people: problem, solver, sizes, budget, evaluation."""
+        spec, tasks = self.spec, self.spec.problem.tasks
+        m = len(tasks)
+        sizes = {split: len(data) for split, data in self.data.items()}  # type: ignore[arg-type]
+        per_epoch = max(1, sizes["train"] // spec.training.batch_size)
+        own = sum(p.numel() for p in self.model.space.parameters())
+        extra = own - self.backbone_parameters
+        count = self.method.preferences.count(m)
+        passes = f"{count} forward passes" if self.method.preferences.batch == "shared" else "one forward pass in all"
+        reference = self.reference
+        lines = [
+            f"problem     {m} tasks: " + ", ".join(
+                f"{task.name} ({_name(task.loss)}" + "".join(f", {metric.label}" for metric in task.metrics) + ")"
+                for task in tasks
+            ),
+            "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items()),
+            f"backbone    {_name(spec.problem.network)}, {self.backbone_parameters:,} parameters",
+            f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / self.backbone_parameters:+.1%})",
+            f"a step      batch of {spec.training.batch_size}, {count} preferences ({_name(self.method.preferences)}), {passes}",
+            f"training    {spec.training.budget(per_epoch):,} steps, {_name(spec.training.optimizer)}, {self.place.describe()}",
+            f"evaluation  {len(self.preferences)} preferences; hypervolume below "
+            + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else "the untrained network's losses"),
+        ]  # fmt: skip
+        return lines
+
+
+def plan(spec: Spec) -> Plan:
+    """Resolve `spec`: load the data, build the model, and send two samples through it.
+
+    Raises:
+        SpecError: parts do not fit together.
+        DataError: data is missing or not as the tasks expect.
+    """
+    problem, m = spec.problem, len(spec.problem.tasks)
+    solver = type(spec.solver)
+    name = _name(spec.solver)
+    if m < solver.min_objectives:
+        raise SpecError(f"solver: {name} needs at least {solver.min_objectives} objectives; the problem has {m}")
+    if solver.max_objectives is not None and m > solver.max_objectives:
+        raise SpecError(f"solver: {name} handles at most {solver.max_objectives} objectives; the problem has {m}")
+    if spec.evaluate.reference is not None and len(spec.evaluate.reference) != m:
+        raise SpecError(f"evaluate.reference: has {len(spec.evaluate.reference)} numbers; the problem has {m} tasks")
+    data = {split: problem.data(split) for split in SPLITS}
+    for split, samples in data.items():
+        if len(samples) == 0:  # type: ignore[arg-type]
+            raise DataError(f"problem: the {split} split is empty")
+    problem.check(data["train"])
+    method = spec.solver.method(m)
+    recipe = Recipe(
+        tasks=tuple(task.name for task in problem.tasks),
+        backbone=problem.network,
+        input_shape=problem.input_shape,
+        outputs=problem.outputs,
+        weights=method.weights,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(spec.seed, _INIT, 0))
+        network = recipe.make()
+        initial = None if method.initial is None else load_parameters(method.initial, network)
+        torch.manual_seed(stream(spec.seed, _INIT, 1))
+        model = ParetoModel(recipe, initial)
+    place = placement(spec.training, network, len(problem.input_shape) + 1)
+    anchors = model.space.anchors()
+    return Plan(
+        spec=spec,
+        method=method,
+        model=model,
+        place=place,
+        data=data,
+        preferences=evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
+        backbone_parameters=sum(p.numel() for p in network.parameters()),
+    )
+    return made
+
+
+def _name(part: object) -> str:
+    plain = unstructure(part)
+    name = plain["name"] if isinstance(plain, dict) and "name" in plain else type(part).__name__
+    return name if isinstance(name, str) else type(part).__name__

@@ -1,0 +1,268 @@
+"""`solve`: a spec to a run directory; `Run`: a run directory as an object."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+from moframework.engine.checkpoint import read_checkpoint
+from moframework.engine.evaluate import evaluate
+from moframework.engine.events import Observer, Observers
+from moframework.engine.fit import BEST, LAST, fit
+from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
+from moframework.files import remove_leftovers, replacing, write_text
+from moframework.model import ParetoModel
+from moframework.pareto.front import Front
+from moframework.plots import front_figure
+from moframework.run.environment import environment
+from moframework.run.logs import TensorBoardLog, TextLog
+from moframework.run.plan import Plan, plan
+from moframework.spec import Spec, load_spec
+
+__all__ = ["Run", "check", "solve"]
+
+_SPEC, _STATUS, _ENVIRONMENT, _LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
+_CHECKPOINTS, _EVENTS, _MODEL = "checkpoints", "events", "model"
+
+
+class Run:
+    """A run directory.
+
+    Example::
+
+        run = Run("runs/quickstart-20260101-120000")
+        front = run.front("test")
+        network = run.model().at([0.3, 0.7])
+
+    Raises:
+        RunError: `path` is not a run.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not (self.path / _SPEC).is_file():
+            hint = ""
+            if self.path.parent.is_dir():
+                guess = nearest(self.path.name, [p.name for p in self.path.parent.iterdir() if (p / _SPEC).is_file()])
+                hint = f" Did you mean {self.path.parent / guess}?" if guess else ""
+            raise RunError(f"{self.path} is not a run folder: it has no {_SPEC}.{hint}")
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def spec(self) -> Spec:
+        """The expanded spec that the run solves."""
+        return load_spec(self.path / _SPEC)
+
+    @property
+    def status(self) -> str:
+        """`running`, `done`, `interrupted` or `failed`. A run whose process was killed stays `running`."""
+        return str(self.summary().get("status", "running"))
+
+    def summary(self) -> dict[str, Any]:
+        """What `status.json` says: status, seconds, steps, hypervolumes, parameters; empty when it does not exist yet."""
+        path = self.path / _STATUS
+        return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+    def front(self, split: str = "test") -> Front:
+        """The evaluated front of `split`, `val` or `test`.
+
+        Raises:
+            RunError: not evaluated yet.
+        """
+        path = self.path / f"front-{split}.json"
+        if not path.is_file():
+            have = sorted(p.stem.removeprefix("front-") for p in self.path.glob("front-*.json"))
+            raise RunError(
+                f"{self.path} has no front of split '{split}' (status: {self.status}). "
+                + (f"It has: {', '.join(have)}." if have else f"Finish it with: moframework solve {self.path} --resume")
+            )
+        return Front.load(path)
+
+    def model(self, device: torch.device | str = "cpu") -> ParetoModel:
+        """The trained model. Raises `RunError` when the run has not finished."""
+        return ParetoModel.load(self.path / _MODEL, device)
+
+
+def check(spec: Spec | Path | str | Mapping[str, Any]) -> list[str]:
+    """Do all that can be known before the first batch, and describe it in a few lines.
+
+    Raises:
+        SpecError, DataError: what is wrong with the spec or its data.
+    """
+    return plan(_loaded(spec)).describe()
+
+
+def solve(
+    spec: Spec | Path | str | Mapping[str, Any],
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+    observers: Sequence[Observer] = (),
+) -> Run:
+    """Solve `spec`: train, evaluate, and leave everything in a run directory.
+
+    Args:
+        spec: a spec, a path or bundled name, or a mapping. With `resume` also a run folder.
+        out: the run directory; by default `runs/<name>-<date>-<time>`.
+        resume: continue the run in `out` (or in `spec`) where its last checkpoint ends; a run that was never started is
+            started, a finished one is returned.
+        device: replaces `training.device`.
+        observers: told about progress, beside the run's own logs.
+
+    Raises:
+        SpecError, DataError: before anything is written.
+        RunError: `out` holds another run, or there is nothing to resume.
+        NonFiniteLossError, InterruptedRun: during training; the last good checkpoint is kept.
+    """
+    if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
+        out = Path(spec) if out is None else Path(out)
+        spec = Run(spec).spec
+    loaded = _loaded(spec)
+    if device is not None:
+        loaded = attrs.evolve(loaded, training=attrs.evolve(loaded.training, device=device))
+    if resume and out is None:
+        raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
+    name = loaded.name or "run"
+    folder = Path(out) if out is not None else Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    _compare(folder, loaded, resume)
+    if resume and (folder / _STATUS).is_file() and Run(folder).status == "done":
+        return Run(folder)
+    ready = plan(loaded)
+    started = time.time()
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    write_text(folder / _SPEC, loaded.to_yaml())
+    write_text(folder / _ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+    _state(folder, "running", started=started)
+    try:
+        _train(ready, folder, observers, started)
+    except InterruptedRun as error:
+        _state(folder, "interrupted", started=started, message=str(error))
+        raise InterruptedRun(f"{error}. Continue with: moframework solve {folder} --resume") from None
+    except (MoframeworkError, RuntimeError, OSError, MemoryError) as error:
+        _state(folder, "failed", started=started, message=f"{type(error).__name__}: {error}")
+        raise
+    return Run(folder)
+
+
+def _loaded(spec: Spec | Path | str | Mapping[str, Any]) -> Spec:
+    return spec if isinstance(spec, Spec) else load_spec(spec)
+
+
+def _compare(folder: Path, spec: Spec, resume: bool) -> None:
+    """Refuse to overwrite another run, or to resume one with another spec (the device may differ)."""
+    if not (folder / _SPEC).is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise RunError(f"{folder} exists, is not empty, and is not a run. Choose another --out.")
+        return
+    if not resume:
+        raise RunError(f"{folder} already holds a run. Continue it with --resume, or choose another --out.")
+
+    def comparable(one: Spec) -> str:
+        return attrs.evolve(one, name=None, training=attrs.evolve(one.training, device="auto")).to_yaml()
+
+    before, after = comparable(Run(folder).spec).splitlines(), comparable(spec).splitlines()
+    if before != after:
+        changed = [f"{old.strip()} → {new.strip()}" for old, new in zip(before, after, strict=False) if old != new]
+        raise RunError(
+            f"{folder} was made from another spec; first difference: {changed[0] if changed else 'its length'}. "
+            f"Resume with `moframework solve {folder} --resume`, or start a new run with another --out."
+        )
+
+
+def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: float) -> None:
+    spec, problem, model, place = ready.spec, ready.spec.problem, ready.model, ready.place
+    model.to(place.device)
+    if place.memory_format is torch.channels_last:
+        model.to(memory_format=torch.channels_last)
+    checkpoints = folder / _CHECKPOINTS
+
+    def front(split: str, reference: Sequence[float]) -> Front:
+        return evaluate(
+            model, problem, ready.data[split], ready.preferences, split=split, batch_size=spec.evaluate.batch_size,
+            place=place, workers=spec.training.workers, reference=reference,
+        )  # fmt: skip
+
+    reference = ready.reference or _untrained(ready)
+    tasks = tuple(task.name for task in problem.tasks)
+    with _stop_signals() as stop:
+        text, board = TextLog(folder / _LOG), TensorBoardLog(folder / _EVENTS, tasks)
+        with contextlib.closing(text), contextlib.closing(board):
+            result = fit(
+                model, problem, ready.method, spec.training, spec.evaluate,
+                data=ready.data["train"], validation=ready.data["val"], preferences=ready.preferences, reference=reference,
+                seed=spec.seed, place=place, folder=checkpoints, observer=Observers((text, board, *observers)),
+                resume=(checkpoints / LAST).is_file(), stop=stop,
+            )  # fmt: skip
+    if spec.evaluate.checkpoint == "best" and (checkpoints / BEST).is_file():
+        model.load_state_dict(read_checkpoint(checkpoints / BEST)["model"])
+    model.save(folder / _MODEL)
+    fronts = {split: front(split, reference) for split in ("val", "test")}
+    for split, value in fronts.items():
+        value.save(folder / f"front-{split}.json")
+    with replacing(folder / "front.png") as partial:
+        front_figure(fronts["test"]).savefig(partial, dpi=120)
+    _state(
+        folder, "done", started=started, steps=result.steps, training_seconds=round(result.training_seconds, 3),
+        backbone_parameters=ready.backbone_parameters, parameters=sum(p.numel() for p in model.space.parameters()),
+        hypervolumes={split: value.hypervolumes() for split, value in fronts.items()},
+    )  # fmt: skip
+
+
+def _untrained(ready: Plan) -> tuple[float, ...]:
+    """The losses of the untrained network at the centre of the simplex, 10 % farther out: a reference point for problems that
+    state none. It depends on problem, backbone and seed only, so that it is the same after a resume."""
+    m = len(ready.spec.problem.tasks)
+    front = evaluate(
+        ready.model, ready.spec.problem, ready.data["val"], torch.full((1, m), 1 / m), split="val",
+        batch_size=ready.spec.evaluate.batch_size, place=ready.place, workers=ready.spec.training.workers, metrics=False,
+        reference=[float("inf")] * m,
+    )  # fmt: skip
+    return tuple(float(value + 0.1 * abs(value)) for value in front.losses[0])
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[Any]:
+    """While inside, SIGINT and SIGTERM ask for a stop after the current step; a second one acts as usual. Yields the question."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before: dict[signal.Signals, Any] = {}
+
+    def handle(number: int, _: object) -> None:
+        asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.getsignal(number)
+        signal.signal(number, handle)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _state(folder: Path, status: str, *, started: float, **facts: Any) -> None:
+    now = time.time()
+    content = {
+        "status": status,
+        "started": datetime.fromtimestamp(started).isoformat(timespec="seconds"),
+        "seconds": round(now - started, 3),
+        **facts,
+    }
+    write_text(folder / _STATUS, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,48 @@
+"""The specs that come with the package, and how a spec is found by path or by name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from moframework.errors import SpecError, nearest
+
+__all__ = ["bundled_specs", "find_spec", "specs_folder"]
+
+
+def specs_folder() -> Path:
+    """The folder of the bundled specs: `specs/` of a checkout, or its copy in the installed package."""
+    return Path(import_module("moframework.specs").__path__[0])
+
+
+def bundled_specs() -> dict[str, Path]:
+    """Name and file of every bundled spec, sorted: `quickstart`, `paper/multimnist-palora`, …"""
+    folder = specs_folder()
+    return {p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(folder.rglob("*.yaml"))}
+
+
+def find_spec(name: str | Path, folder: Path | None = None) -> Path:
+    """The file that `name` means: a path, else the name of a bundled spec (with or without `.yaml`).
+
+    Args:
+        name: as written by the user.
+        folder: what a relative path starts from; None means the current folder.
+
+    Raises:
+        SpecError: there is neither; the text proposes the nearest.
+    """
+    path = Path(name).expanduser()
+    path = path if folder is None else folder / path
+    if path.is_file():
+        return path
+    shipped = bundled_specs()
+    wanted = str(name).removesuffix(".yaml")
+    if wanted in shipped:
+        return shipped[wanted]
+    what = "is a folder, not a spec" if path.is_dir() else "is neither a file nor a bundled spec"
+    found = path.parent.glob("*.y*ml") if path.parent.is_dir() else ()
+    beside = {p.name: str(Path(name).parent / p.name) for p in found}
+    near_file = nearest(path.name, beside)
+    guess = beside[near_file] if near_file is not None else nearest(wanted, shipped)
+    hint = f"; did you mean '{guess}'?" if guess else ""
+    raise SpecError(f"'{name}' {what}; bundled: {', '.join(shipped) or 'none'}{hint}")

@@ -1,0 +1,92 @@
+"""A spec file, bundled name or mapping to a frozen object of any config class, or every fault with its position."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar, cast
+
+from moframework.config.fields import options_of
+from moframework.config.schema import Schema, json_schema
+from moframework.config.structure import Fault, KeyPath, structure
+from moframework.config.words import allowed
+from moframework.errors import SpecError
+from moframework.spec.bundled import find_spec
+from moframework.spec.extending import SpecReader
+from moframework.spec.marks import Item, Located, locate, plain
+from moframework.spec.overriding import override
+
+__all__ = ["load", "schema_of"]
+
+T = TypeVar("T")
+
+
+def load(source: str | Path | Mapping[str, object], type_: type[T], overrides: Sequence[str] = ()) -> T:
+    """Load a spec into an object of `type_`.
+
+    Args:
+        source: a path, the name of a bundled spec, or the content as a mapping.
+        type_: the config class of the root.
+        overrides: `key.path=YAML` each, applied in order.
+
+    Raises:
+        SpecError: with every fault found, a line each, `file:line:column: key.path: what is wrong; what is allowed`,
+            sorted by position; faults in a spec that is extended stand at their place in that file.
+    """
+    reader = SpecReader()
+    root = reader.mapping(source) if isinstance(source, Mapping) else reader.file(find_spec(source))
+    faults: list[Fault] = []
+    made: object = None
+    if root is not None:
+        for text in overrides:
+            root = override(root, text, reader)
+        if not reader.broken:
+            made, faults = _structured(root, type_)
+    if root is not None and faults:
+        reader.faults += [Located(locate(root, f.path, on_key=f.on_key), f.path, f.message) for f in faults]
+    if reader.faults:
+        unique = dict.fromkeys(str(fault) for fault in sorted(reader.faults, key=lambda fault: fault.order))
+        raise SpecError("\n".join(unique))
+    return cast(T, made)
+
+
+def schema_of(type_: type) -> Schema:
+    """The JSON Schema (draft-07) of spec files for `type_`: its options, and `extends`.
+
+    In a file that extends another nothing is required, since the other may have it.
+    """
+    whole, partial = json_schema(type_), json_schema(type_, partial=True)
+    partial = json.loads(json.dumps(partial).replace('"#/definitions/', '"#/definitions/extending.'))
+    definitions = whole["definitions"] | {f"extending.{name}": one for name, one in partial["definitions"].items()}
+    text = {"type": "string"}
+    extends = {
+        "anyOf": [text, {"type": "array", "items": text}],
+        "description": "spec to start from: a path relative to this file or a bundled name; of several, later ones win",
+    }
+    for root in (whole["$ref"], partial["$ref"]):
+        definitions[root.removeprefix("#/definitions/")]["properties"]["extends"] = extends
+    return {
+        "$schema": whole["$schema"],
+        "type": "object",
+        "if": {"required": ["extends"]},
+        "then": {"$ref": partial["$ref"]},
+        "else": {"$ref": whole["$ref"]},
+        "definitions": definitions,
+    }
+
+
+def _structured(root: Item, type_: type) -> tuple[object, list[Fault]]:
+    def folder(path: KeyPath) -> Path:
+        return locate(root, path).source.folder
+
+    made, faults = structure(plain(root), type_, base=folder)
+    keys = [option.key for option in options_of(type_)] + ["extends"]
+    return made, [_at_root(fault, keys) for fault in faults]
+
+
+def _at_root(fault: Fault, keys: list[str]) -> Fault:
+    """An unknown key of the root may also have been meant as `extends`, which `structure` knows nothing of."""
+    if fault.on_key and len(fault.path) == 1:
+        return Fault(fault.path, f"unknown key; {allowed(keys, str(fault.path[0]))}", on_key=True)
+    return fault

@@ -1,0 +1,65 @@
+"""The root of a spec: a problem, a solver, and how to train and evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from moframework.config import config, option, unstructure
+from moframework.config.schema import Schema
+from moframework.engine.settings import Evaluation, Training
+from moframework.problem import Problem
+from moframework.solvers.base import Solver
+from moframework.spec.loading import load, schema_of
+from moframework.spec.writing import write_yaml
+
+__all__ = ["Spec", "load_spec", "spec_schema"]
+
+
+@config
+class Spec:
+    """Everything a run is made from.
+
+    >>> spec = load_spec({"problem": "digits", "solver": {"name": "palora", "rank": 2}})
+    >>> load_spec({**unstructure(spec), "seed": 1}).seed
+    1
+    """
+
+    problem: Problem = option(help="what is solved: a named problem, with any part overridden, or one declared here")
+    solver: Solver = option(help="how it is solved")
+    training: Training = option(factory=Training, help="budget, batches, optimizer, precision, device")
+    evaluate: Evaluation = option(factory=Evaluation, help="how fronts are evaluated")
+    seed: int = option(0, ge=0, help="of everything drawn at random; the same seed gives the same result")
+    name: str | None = option(None, help="name of the run; none: the name of the spec file")
+
+    def to_yaml(self) -> str:
+        """The spec with every option spelled out; loading it gives an equal spec."""
+        return write_yaml(unstructure(self))
+
+
+def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str] = ()) -> Spec:
+    """Load a spec from a file, by the name of a bundled one, or from a mapping.
+
+    Args:
+        source: a path such as `my/spec.yaml`, a bundled name such as `quickstart`, or the content as a mapping.
+        overrides: as after `--set`: `solver.rank=4`; a mapping replaces the whole section.
+
+    Raises:
+        SpecError: with every fault found, each with its position.
+
+    >>> load_spec({"problem": "digits", "solver": "palora"}, ["solver.rank=2"]).solver.rank
+    2
+    """
+    spec = load(source, Spec, overrides)
+    if spec.name is None and not isinstance(source, Mapping):
+        named: Spec = attrs.evolve(cast(Any, spec), name=Path(source).stem)
+        return named
+    return spec
+
+
+def spec_schema() -> Schema:
+    """The JSON Schema (draft-07) of the spec language with every part installed here, for editors."""
+    return {"title": "moframework spec", **schema_of(Spec)}

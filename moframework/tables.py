@@ -1,0 +1,111 @@
+"""What the command line prints on stdout: fronts and lists as tables, and the end of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+if TYPE_CHECKING:  # lists are printed without the time that numpy and its kin take to import
+    from moframework.pareto.front import Front
+
+__all__ = ["front_table", "output", "print_front", "print_run", "table"]
+
+SHORT_TABLE = 11
+WIDEST_TABLE = 160
+UNLIMITED = 1000
+
+
+def output() -> Console:
+    """The console on stdout. Where that is no terminal, lines are neither folded nor cut: a program reads them."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else UNLIMITED)
+
+
+def table(headers: Iterable[str], *, right: Iterable[str] = ()) -> Table:
+    """An empty table with these column headers; those in `right` hold numbers and are set flush right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    numbers = set(right)
+    for header in headers:
+        made.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+    return made
+
+
+def print_run(console: Console, path: Path, front: Front) -> None:
+    """What a finished run has found: its test front in short, where it lies, and what to do next."""
+    print_front(console, front, short=True)
+    for what, text in (
+        ("run folder", f"{path}"),
+        ("picture", f"{path / 'front.png'}"),
+        ("every point", f"moframework front {path} --json"),
+        ("how it trained", f"tensorboard --logdir {path}"),
+    ):
+        console.print(f"{what:<15} {text}", soft_wrap=True)
+
+
+def print_front(console: Console, front: Front, *, short: bool) -> None:
+    """A front as a table, with its indicators below. `short` shows at most eleven points, evenly picked."""
+    n = len(front.losses)
+    rows = range(n)
+    picked = [round(i * (n - 1) / (SHORT_TABLE - 1)) for i in range(SHORT_TABLE)] if short and n > SHORT_TABLE else rows
+    console.print(f"front on the {front.split} split, {n} points")
+    console.print(front_table(console, front, picked))
+    kept = int(front.nondominated().sum())
+    ranks = ", ".join(f"{task} {rank:.3f}" for task, rank in zip(front.tasks, front.controllability(), strict=True))
+    lines = [
+        f"{kept} of {n} points are non-dominated" + (f"; {len(picked)} are shown" if len(picked) < n else ""),
+        f"rank correlation of preference and loss (-1 is ideal): {ranks}",
+    ]
+    for name, found in front.hypervolumes().items():
+        point = ", ".join(f"{value:g}" for value in found["reference"])
+        lines.append(f"hypervolume of {name}: {found['value']:.4f} (reference ({point}); {found['convention']})")
+    console.print("\n".join(lines), soft_wrap=True)
+
+
+def front_table(console: Console, front: Front, rows: Iterable[int]) -> Table:
+    """Preferences, losses, metrics and a mark for non-dominated points; one row for each point in `rows`.
+
+    Where that is wider than the console, the metrics are left out; where it is still too wide, the table has one row
+    for each task instead, with its best values over the whole front.
+    """
+    for metrics in (list(front.metrics), []):
+        made = _point_table(front, rows, metrics)
+        measured = Measurement.get(console, console.options.update(max_width=UNLIMITED), made)
+        if measured.maximum <= min(console.width, WIDEST_TABLE):
+            return made
+    return _task_table(front)
+
+
+def _point_table(front: Front, rows: Iterable[int], metrics: Sequence[str]) -> Table:
+    numbers = [f"λ\n{task}" for task in front.tasks] + [f"loss\n{task}" for task in front.tasks]
+    numbers += ["{1}\n{0}".format(*name.split("/", 1)) for name in metrics]
+    made = table([*numbers, "non-\ndominated"], right=numbers)
+    kept = front.nondominated()
+    for row in rows:
+        cells = [f"{value:.2f}" for value in front.preferences[row]]
+        cells += [f"{value:.4f}" for value in front.losses[row]]
+        cells += [f"{front.metrics[name][row]:.4f}" for name in metrics]
+        made.add_row(*cells, "yes" if kept[row] else "no")
+    return made
+
+
+def _task_table(front: Front) -> Table:
+    metrics = list(dict.fromkeys(name.split("/", 1)[1] for name in front.metrics))
+    numbers = ["lowest loss", "highest loss", *(f"best {metric}" for metric in metrics)]
+    made = table(["task", *numbers], right=numbers)
+    for column, task in enumerate(front.tasks):
+        cells = [f"{front.losses[:, column].min():.4f}", f"{front.losses[:, column].max():.4f}"]
+        for metric in metrics:
+            values = front.metrics.get(f"{task}/{metric}")
+            if values is None:
+                cells.append("")
+            else:
+                best = values.max() if front.higher_is_better[f"{task}/{metric}"] else values.min()
+                cells.append(f"{best:.4f}")
+        made.add_row(task, *cells)
+    return made

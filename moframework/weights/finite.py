@@ -1,0 +1,59 @@
+"""A finite set of networks, one for each of K fixed preferences: the weight space of discrete multi-point methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moframework.config import config, option
+from moframework.errors import SpecError
+from moframework.weights.base import WeightSpace, WeightSpaceConfig
+
+__all__ = ["Finite", "FiniteSpace"]
+
+
+@config
+class Finite(WeightSpaceConfig):
+    """K separate networks, one a preference, trained side by side; between the K preferences there is nothing."""
+
+    anchors: tuple[tuple[float, ...], ...] = option(help="the K preferences, each m numbers on the simplex")
+
+    def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
+        """K networks made by `make`, initialized independently, or K copies of `initial`."""
+        for anchor in self.anchors:
+            if len(anchor) != m:
+                raise SpecError(f"weights.anchors: {list(anchor)} has {len(anchor)} numbers, but there are {m} objectives")
+        return FiniteSpace([make() for _ in self.anchors], torch.tensor(self.anchors, dtype=torch.float32), initial)
+
+
+class FiniteSpace(WeightSpace):
+    """θ(λ) = θ_k for the anchor k nearest to λ (Euclidean; the first of equals)."""
+
+    def __init__(self, networks: list[nn.Module], anchors: Tensor, initial: Mapping[str, Tensor] | None) -> None:
+        super().__init__()
+        self._names = [name for name, _ in networks[0].named_parameters()]
+        self.members = nn.ModuleList()
+        for network in networks:
+            member = nn.ParameterList()
+            for name, value in network.named_parameters():
+                start = value if initial is None or name not in initial else initial[name].to(value)
+                member.append(nn.Parameter(start.detach().clone(), requires_grad=value.requires_grad))
+            self.members.append(member)
+        # On the host: choosing a member must not wait for a device.
+        self._anchors = anchors
+
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        """The parameters of the nearest anchor's network. The preference is read on the host."""
+        nearest = int((self._anchors - preference.to("cpu", torch.float32)).square().sum(dim=1).argmin())
+        return dict(zip(self._names, self.members[nearest], strict=True))  # type: ignore[arg-type]
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """One group with everything at `lr`."""
+        return [{"name": "members", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
+
+    def anchors(self) -> Tensor:
+        """The K preferences, (K, m)."""
+        return self._anchors

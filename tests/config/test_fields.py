@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from moframework.config import config, option
+from moframework.config.fields import is_interface, options_of
+from moframework.errors import MoframeworkError
+from tests.config.parts import Fixed, Palora, Schedule, Solver
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+def test_options_in_order() -> None:
+    options = {o.key: o for o in options_of(Palora)}
+    assert list(options)[:3] == ["rank", "alpha", "conv"]
+    assert options["rank"].help == "rank of the adapters"
+    assert options["rank"].default() == 4
+    assert options["rank"].type is int
+    assert not options["rank"].required
+    (points,) = options_of(Fixed)
+    assert points.required
+    assert points.default() is attrs.NOTHING
+
+
+def test_unresolvable_annotation() -> None:
+    @config
+    class Bad:
+        price: Decimal = option(help="its type is known to type checkers only")
+
+    with pytest.raises(MoframeworkError, match=r"Decimal.*import the types of options at the top of the module"):
+        options_of(Bad)
+
+
+def test_interfaces_are_abstract_or_name_a_kind() -> None:
+    assert is_interface(Schedule)
+    assert is_interface(Solver)
+    assert not is_interface(Palora)

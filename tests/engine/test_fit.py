@@ -1,0 +1,199 @@
+"""The training loop: budget, resume, stopping, early stopping, non-finite losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from moframework.config.structure import build
+from moframework.engine.checkpoint import read_checkpoint
+from moframework.engine.events import Observer, Progress
+from moframework.engine.fit import BEST, LAST, stream
+from moframework.engine.optim import LRSchedule, Optimizer
+from moframework.engine.settings import EarlyStopping, Evaluation, Training
+from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError
+from moframework.objectives.balancing import LossBalancing
+from moframework.preferences.annealed import Annealed
+from tests.engine.conftest import Conflict, Train, method, same_state
+
+
+class Watch(Observer):
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.losses: list[dict[str, float]] = []
+        self.rates: list[dict[str, float]] = []
+        self.fronts: list[Any] = []
+        self.best: list[bool] = []
+
+    def started(self, progress: Progress) -> None:
+        self.calls.append(("started", progress.step))
+
+    def stepped(self, progress: Progress) -> None:
+        self.calls.append(("stepped", progress.step))
+
+    def logged(self, progress: Progress, **facts: Any) -> None:
+        self.calls.append(("logged", progress.step))
+        self.losses.append(facts["losses"])
+        self.rates.append(facts["learning_rates"])
+
+    def evaluated(self, progress: Progress, front: Any, **facts: Any) -> None:
+        self.calls.append(("evaluated", progress.step))
+        self.fronts.append(front)
+        self.best.append(facts["is_best"])
+
+    def saved(self, progress: Progress, path: Path) -> None:
+        self.calls.append(("saved", progress.step))
+
+    def finished(self, progress: Progress) -> None:
+        self.calls.append(("finished", progress.step))
+
+    def steps(self, event: str) -> list[int]:
+        return [step for name, step in self.calls if name == event]
+
+
+def test_training_learns_the_trade_off(train: Train) -> None:
+    watch = Watch()
+    model, result = train(training=Training(epochs=60, batch_size=16, optimizer=build(Optimizer, {"name": "adam", "lr": 1e-2})), observer=watch)  # fmt: skip
+    last = watch.fronts[-1]
+    assert result.steps == 240
+    assert last.hypervolume() > 1.2 * watch.fronts[0].hypervolume()
+    assert last.losses[0, 0] < last.losses[1, 0] < last.losses[2, 0]
+    assert last.losses[0, 1] > last.losses[1, 1] > last.losses[2, 1]
+
+
+def test_events_come_at_their_moments(train: Train) -> None:
+    watch = Watch()
+    train(training=Training(epochs=3, batch_size=16, log_every=3), evaluation=Evaluation(every=2), observer=watch)
+    assert watch.calls[0] == ("started", 0)
+    assert watch.calls[-1] == ("finished", 12)
+    assert watch.steps("stepped") == list(range(1, 13))
+    assert watch.steps("logged") == [3, 4, 6, 8, 9, 12]
+    assert watch.steps("evaluated") == [8, 12]
+    assert watch.steps("saved") == [4, 8, 12]
+
+
+@pytest.mark.parametrize(("options", "steps"), [({"steps": 5}, 5), ({"epochs": 2}, 8), ({"epochs": 2, "drop_last": False, "batch_size": 15}, 10)])  # fmt: skip
+def test_budget(train: Train, options: dict[str, Any], steps: int) -> None:
+    assert train(training=Training(**{"batch_size": 16, **options}))[1].steps == steps
+
+
+@pytest.mark.parametrize("at", [1, 4, 6, 11])
+def test_stopped_and_resumed_is_bitwise_the_same(train: Train, tmp_path: Path, at: int) -> None:
+    training = Training(
+        epochs=3, batch_size=16, scheduler=build(LRSchedule, {"name": "cosine_annealing", "interval": "step"})
+    )
+    parts = method(balancing=(LossBalancing(window=3),), preferences=Annealed(per_batch=2, batch="split"))
+    whole, _ = train(parts, training, folder=tmp_path / "whole")
+    count = 0
+
+    def stop() -> bool:
+        nonlocal count
+        count += 1
+        return count == at
+
+    with pytest.raises(InterruptedRun, match=f"step {at} of 12"):
+        train(parts, training, folder=tmp_path / "parts", stop=stop)
+    watch = Watch()
+    resumed, _ = train(parts, training, folder=tmp_path / "parts", resume=True, observer=watch)
+    assert watch.calls[0] == ("started", at)
+    assert same_state(resumed.state_dict(), whole.state_dict())
+    one, other = (read_checkpoint(tmp_path / name / LAST) for name in ("parts", "whole"))
+    assert one["best"] == other["best"]
+    assert str(one["optimizer"]) == str(other["optimizer"])
+
+
+def test_resuming_a_finished_training_takes_no_step(train: Train) -> None:
+    model, _ = train()
+    watch = Watch()
+    again, result = train(resume=True, observer=watch)
+    assert watch.steps("stepped") == []
+    assert result.steps == 12
+    assert same_state(again.state_dict(), model.state_dict())
+
+
+def test_nothing_to_resume_is_an_error(train: Train) -> None:
+    with pytest.raises(RunError, match="nothing to resume"):
+        train(resume=True)
+
+
+def test_damaged_checkpoint_is_an_error(train: Train, tmp_path: Path) -> None:
+    train()
+    (tmp_path / "checkpoints" / LAST).write_bytes(b"half")
+    with pytest.raises(RunError, match="damaged"):
+        train(resume=True)
+
+
+def test_early_stopping_waits_for_patience(train: Train, tmp_path: Path) -> None:
+    watch = Watch()
+    training = Training(epochs=50, batch_size=16, early_stopping=EarlyStopping(patience=2, min_delta=10.0))
+    _, result = train(training=training, observer=watch)
+    assert result.steps == 12  # the first validation is the best; two more without improvement
+    assert watch.best == [True, False, False]
+    assert read_checkpoint(tmp_path / "checkpoints" / BEST)["step"] == 4
+    again = Watch()
+    train(training=training, observer=again, resume=True)
+    assert again.steps("stepped") == []
+
+
+def test_learning_rates_follow_the_schedule_and_the_groups(train: Train) -> None:
+    watch = Watch()
+    training = Training(
+        epochs=3, batch_size=16, scheduler=build(LRSchedule, {"name": "multi_step", "milestones": [1], "gamma": 0.5})
+    )
+    train(training=training, observer=watch)
+    assert [rates["shared"] for rates in watch.rates] == pytest.approx([5e-4] * 3)
+    assert [rates["adapters"] for rates in watch.rates] == pytest.approx([1e-3] * 3)
+
+
+def test_a_loss_that_is_not_finite_names_step_task_and_preference(train: Train, tmp_path: Path) -> None:
+    problem = Conflict()
+    data = problem.data("train")
+    training = Training(epochs=2, batch_size=16, drop_last=False)
+    train(training=training)
+    kept = (tmp_path / "checkpoints" / LAST).read_bytes()
+    data.targets["cosine"][:] = float("nan")
+    with pytest.raises(NonFiniteLossError, match=r"step 1: the loss of task 'cosine' is nan at preference \(0\.\d+, 0\.\d+\)"):
+        train(training=training, data=data)
+    assert (tmp_path / "checkpoints" / LAST).read_bytes() == kept
+
+
+def test_weights_that_are_not_finite_are_never_saved(train: Train, tmp_path: Path) -> None:
+    training = Training(steps=1, batch_size=16, optimizer=build(Optimizer, {"name": "sgd", "lr": 1e39}))
+    with pytest.raises(NonFiniteLossError, match="a weight is not finite"):
+        train(training=training, evaluation=Evaluation(every=0))
+    assert not (tmp_path / "checkpoints" / LAST).exists()
+
+
+def test_clipping_bounds_the_update(train: Train) -> None:
+    sgd = build(Optimizer, {"name": "sgd", "lr": 1.0})
+    parts = method(weights=type(method().weights)(rank=2, lr_factor=1.0))
+    before, _ = train(parts, Training(steps=1, batch_size=16, optimizer=build(Optimizer, {"name": "sgd", "lr": 0.0})))
+    after, _ = train(parts, Training(steps=1, batch_size=16, optimizer=sgd, clip_gradient_norm=1e-3))
+    moved = torch.cat([(a - b).flatten() for a, b in zip(after.parameters(), before.parameters(), strict=True)]).norm()
+    assert float(moved) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_split_needs_a_sample_for_each_preference(train: Train) -> None:
+    with pytest.raises(DataError, match="2 samples cannot be split among 3"):
+        train(method(preferences=Annealed(per_batch=3, batch="split")), Training(epochs=1, batch_size=2))
+
+
+def test_streams_of_random_numbers_differ() -> None:
+    seen = {stream(seed, kind, index) for seed in range(10) for kind in range(3) for index in range(100)}
+    assert len(seen) == 3000
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_reduced_precision_trains_on_the_cpu(train: Train, precision: str) -> None:
+    from moframework.engine.device import placement
+
+    training = Training(epochs=30, batch_size=16, precision=precision, optimizer=build(Optimizer, {"name": "adam", "lr": 1e-2}))  # type: ignore[arg-type]  # fmt: skip
+    problem = Conflict()
+    place = placement(training, problem.backbone(), 2)
+    watch = Watch()
+    model, _ = train(training=training, place=place, observer=watch, problem=problem)
+    assert all(p.dtype is torch.float32 for p in model.parameters())
+    assert watch.fronts[-1].hypervolume() > watch.fronts[0].hypervolume()

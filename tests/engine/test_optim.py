@@ -1,0 +1,70 @@
+"""Optimizers and schedulers by name, with torch's own options."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from moframework.config.structure import build, unstructure
+from moframework.engine.optim import LRSchedule, Optimizer
+from moframework.errors import SpecError
+
+CPU = torch.device("cpu")
+
+
+def groups() -> list[dict[str, object]]:
+    return [{"name": "all", "params": [torch.nn.Parameter(torch.ones(3))], "lr": 0.5}]
+
+
+@pytest.mark.parametrize("name", Optimizer.names())
+def test_every_offered_optimizer_takes_a_step(name: str) -> None:
+    optimizer = build(Optimizer, {"name": name, "lr": 0.1}).build(groups(), CPU)
+    parameter = optimizer.param_groups[0]["params"][0]
+    parameter.grad = torch.ones(3)
+    optimizer.step()
+    assert bool((parameter < 1).all()), name
+
+
+def test_the_usual_ones_are_offered() -> None:
+    assert {"adam", "adamw", "sgd", "rmsprop"} <= set(Optimizer.names())
+    assert {"step", "multi_step", "cosine_annealing", "exponential", "one_cycle"} <= set(LRSchedule.names())
+    assert not {"lbfgs", "lambda", "reduce_on_plateau"} & (set(Optimizer.names()) | set(LRSchedule.names()))
+
+
+def test_options_reach_torch_and_groups_keep_their_rates() -> None:
+    optimizer = build(Optimizer, {"name": "adamw", "weight_decay": 0.2, "betas": [0.8, 0.9]}).build(groups(), CPU)
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"], group["betas"]) == (0.5, 0.2, (0.8, 0.9))
+    assert group["name"] == "all"
+    assert group["fused"] is True
+
+
+def test_unknown_options_and_names_are_refused_with_the_nearest() -> None:
+    with pytest.raises(SpecError, match=r"weight_decay"):
+        build(Optimizer, {"name": "adam", "weight_decya": 0.2})
+    with pytest.raises(SpecError, match=r"adamw"):
+        build(Optimizer, {"name": "adamww"})
+
+
+def test_round_trip() -> None:
+    made = build(Optimizer, {"name": "sgd", "lr": 0.1, "momentum": 0.9})
+    assert build(Optimizer, unstructure(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("plain", "rates"),
+    [
+        ({"name": "multi_step", "milestones": [1, 3], "gamma": 0.1}, [0.5, 0.05, 0.05, 0.005]),
+        ({"name": "cosine_annealing"}, [0.5, 0.5 * (1 + 2**-0.5) / 2, 0.25, 0.5 * (1 - 2**-0.5) / 2]),
+        ({"name": "step", "step_size": 2, "gamma": 0.5}, [0.5, 0.5, 0.25, 0.25]),
+    ],
+)
+def test_schedules_follow_their_formula(plain: dict[str, object], rates: list[float]) -> None:
+    optimizer = build(Optimizer, "sgd").build(groups(), CPU)
+    scheduler = build(LRSchedule, plain).build(optimizer, 4)
+    seen = []
+    for _ in range(4):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert seen == pytest.approx(rates)

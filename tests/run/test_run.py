@@ -1,0 +1,283 @@
+"""`solve` and `Run`: a whole run on embedded data, killed and resumed, refused and repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from moframework import ParetoModel, Run, check, load_spec, solve
+from moframework.errors import InterruptedRun, NonFiniteLossError, RunError, SpecError
+from moframework.spec import Spec
+
+TINY: dict[str, Any] = {
+    "problem": {"name": "digits", "train": 256, "val": 64, "test": 64},
+    "solver": {"name": "palora", "rank": 1, "preferences": {"name": "annealed", "per_batch": 2, "batch": "split"}},
+    "training": {"epochs": 2, "batch_size": 32, "log_every": 3},
+    "evaluate": {"points": 3},
+}
+FILES = {
+    "checkpoints", "environment.json", "events", "front-test.json", "front-val.json", "front.png", "log.txt", "model",
+    "spec.yaml", "status.json",
+}  # fmt: skip
+
+
+def tiny(**changes: Any) -> Spec:
+    return load_spec({**TINY, **changes})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return solve(tiny(), tmp_path_factory.mktemp("run") / "tiny")
+
+
+def test_a_run_folder_holds_everything(done: Run) -> None:
+    assert {path.name for path in done.path.iterdir()} == FILES
+    assert done.status == "done"
+    summary = done.summary()
+    assert summary["steps"] == 16
+    assert summary["parameters"] > summary["backbone_parameters"]
+    assert (done.path / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert "torch" in json.loads((done.path / "environment.json").read_text())["packages"]
+
+
+def test_the_front_is_that_of_the_saved_model(done: Run) -> None:
+    front = done.front("test")
+    model = done.model()
+    data = done.spec.problem.data("test")
+    for j, preference in enumerate(front.preferences):
+        network = model.at(preference.tolist())
+        with torch.no_grad():
+            outputs = network(data.inputs)
+        for t, task in enumerate(done.spec.problem.tasks):
+            loss = torch.nn.functional.cross_entropy(outputs[task.name], data.targets[task.name])
+            np.testing.assert_allclose(front.losses[j, t], float(loss), rtol=1e-5)
+            right = (outputs[task.name].argmax(1) == data.targets[task.name]).float().mean()
+            np.testing.assert_allclose(front.metrics[f"{task.name}/accuracy"][j], float(right), rtol=1e-6)
+
+
+def test_the_expanded_spec_solves_to_the_same_result(done: Run, tmp_path: Path) -> None:
+    again = solve(done.path / "spec.yaml", tmp_path / "again")
+    assert again.front("test").to_json() == done.front("test").to_json()
+    assert (again.path / "spec.yaml").read_text() == (done.path / "spec.yaml").read_text()
+
+
+def test_another_seed_gives_another_front(done: Run, tmp_path: Path) -> None:
+    other = solve(tiny(seed=1), tmp_path / "other")
+    assert not np.array_equal(other.front("test").losses, done.front("test").losses)
+
+
+def test_a_finite_solver_evaluates_its_own_preferences(tmp_path: Path) -> None:
+    run = solve(tiny(solver={"name": "multipoint", "points": 3}), tmp_path / "run")
+    np.testing.assert_allclose(np.sort(run.front("val").preferences[:, 0]), [0.0, 0.5, 1.0])
+    assert run.summary()["parameters"] == 3 * run.summary()["backbone_parameters"]
+
+
+def test_expanding_a_front_around_a_trained_network(done: Run, tmp_path: Path) -> None:
+    network = done.model().at([0.5, 0.5])
+    torch.save(network.state_dict(), tmp_path / "network.pt")
+    solver = {**TINY["solver"], "initial": str(tmp_path / "network.pt")}
+    training = {**TINY["training"], "epochs": 1, "optimizer": {"name": "adam", "lr": 1e-4}}
+    run = solve(tiny(solver=solver, training=training), tmp_path / "run")
+    before = done.front("val").losses[1]
+    assert np.abs(run.front("val").losses - before).max() < 0.5  # it starts where the network was, not anew
+    assert done.model().tasks == run.model().tasks
+
+
+def test_best_checkpoint_can_be_chosen(tmp_path: Path) -> None:
+    run = solve(tiny(evaluate={"points": 3, "checkpoint": "best"}), tmp_path / "run")
+    best = torch.load(run.path / "checkpoints" / "best.pt", weights_only=True)["model"]
+    assert all(
+        torch.equal(value, best[name]) for name, value in load_file(run.path / "model" / "model.safetensors").items()
+    )
+
+
+def test_a_problem_without_reference_gets_the_untrained_losses(tmp_path: Path) -> None:
+    declared = {
+        "data": {"name": "npz", "path": str(tmp_path / "data.npz")},
+        "backbone": {"name": "mlp", "hidden": [8]},
+        "tasks": {"sum": {"loss": "mse", "metrics": ["mae"]}, "product": {"loss": "mse"}},
+    }
+    x = np.random.default_rng(0).random((90, 2), dtype=np.float32)
+    np.savez(
+        tmp_path / "data.npz", inputs=x, sum=x.sum(1, keepdims=True), product=x.prod(1, keepdims=True),
+        split=np.repeat([0, 1, 2], 30),
+    )  # fmt: skip
+    run = solve(tiny(problem=declared), tmp_path / "run")
+    front = run.front("test")
+    assert front.reference is not None
+    assert front.hypervolume() > 0
+    assert set(front.metrics) == {"sum/mae"}
+
+
+def test_check_describes_the_plan() -> None:
+    text = "\n".join(check(tiny()))
+    for words in ("2 tasks: left", "train 256", "lenet", "16 steps", "2 preferences", "3 preferences", "(1, 1)"):
+        assert words in text, text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"evaluate": {"reference": [1.0, 1.0, 1.0]}}, "evaluate.reference: has 3 numbers"),
+        ({"training": {"device": "cuda:9"}}, "training.device"),
+        ({"training": {"device": "tpu"}}, "'tpu' is not a device"),
+        ({"problem": {"name": "digits", "tasks": {"left": {"target": "lfet"}}}}, "'lfet'"),
+        ({"problem": {"name": "digits", "backbone": "mlp", "tasks": {"left": {"size": 3}}}}, "left"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_is_written(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=words.replace("(", r"\(")):
+        solve(tiny(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_folders_are_not_overwritten(done: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="already holds a run"):
+        solve(tiny(), done.path)
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(RunError, match="is not a run"):
+        solve(tiny(), tmp_path)
+
+
+def test_resuming_with_another_spec_is_refused(done: Run) -> None:
+    with pytest.raises(RunError, match=r"another spec.*seed: 0 → seed: 3"):
+        solve(tiny(seed=3), done.path, resume=True)
+
+
+def test_resuming_a_finished_run_returns_it(done: Run) -> None:
+    before = (done.path / "status.json").read_bytes()
+    assert solve(done.path, resume=True).path == done.path
+    assert (done.path / "status.json").read_bytes() == before
+
+
+def test_a_folder_that_is_no_run_names_the_nearest(done: Run) -> None:
+    with pytest.raises(RunError, match=r"Did you mean .*tiny"):
+        Run(done.path.parent / "tinyy")
+
+
+def test_a_front_that_is_missing_says_what_there_is(done: Run) -> None:
+    with pytest.raises(RunError, match="It has: test, val"):
+        done.front("train")
+
+
+def test_a_failed_run_says_so_and_keeps_its_log(tmp_path: Path) -> None:
+    training = {**TINY["training"], "optimizer": {"name": "sgd", "lr": 1e30}}
+    with pytest.raises(NonFiniteLossError):
+        solve(tiny(training=training), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.status == "failed"
+    assert "NonFiniteLossError" in run.summary()["message"]
+
+
+def test_a_device_given_apart_replaces_that_of_the_spec(tmp_path: Path) -> None:
+    spec = tiny(training={**TINY["training"], "device": "cuda"})
+    run = solve(spec, tmp_path / "run", device="cpu")
+    assert run.spec.training.device == "cpu"
+    assert attrs.evolve(run.spec, training=spec.training) == attrs.evolve(spec, name=run.spec.name)
+
+
+def start(spec: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "moframework", "solve", str(spec), "--out", str(out), "--quiet", *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for(condition: Any, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.002)
+
+
+def steps_logged(out: Path) -> int:
+    log = out / "log.txt"
+    return log.read_text().count("\n") if log.is_file() else 0
+
+
+LONGER = {**TINY, "training": {"epochs": 12, "batch_size": 32, "log_every": 1, "checkpoint_every": 5}}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    folder = tmp_path_factory.mktemp("whole")
+    spec = folder / "spec.yaml"
+    spec.write_text(load_spec(LONGER).to_yaml())
+    process = start(spec, folder / "run")
+    assert process.wait() == 0, process.communicate()[1].decode()
+    return spec, (folder / "run" / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_a_random_moment_and_resumed_is_byte_identical(
+    uninterrupted: tuple[Path, bytes], tmp_path: Path, seed: int
+) -> None:
+    spec, expected = uninterrupted
+    out = tmp_path / "run"
+    moments = random.Random(seed)
+    process = start(spec, out)
+    for _ in range(2):  # killed twice
+        lines = steps_logged(out) + moments.randint(1, 45)
+        wait_for(lambda lines=lines: steps_logged(out) >= lines or process.poll() is not None)
+        time.sleep(moments.random() * 0.02)
+        process.kill()
+        process.wait()
+        process = start(spec, out, "--resume")
+    assert process.wait() == 0, process.communicate()[1].decode()
+    assert (out / "model" / "model.safetensors").read_bytes() == expected
+    assert {path.name for path in out.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_and_leaves_with_130(
+    uninterrupted: tuple[Path, bytes], tmp_path: Path, number: signal.Signals
+) -> None:
+    spec, expected = uninterrupted
+    out = tmp_path / "run"
+    process = start(spec, out)
+    wait_for(lambda: steps_logged(out) >= 10)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == 130, said.decode()
+    assert b"--resume" in said
+    assert Run(out).status == "interrupted"
+    process = start(spec, out, "--resume")
+    assert process.wait() == 0, process.communicate()[1].decode()
+    assert (out / "model" / "model.safetensors").read_bytes() == expected
+
+
+def test_the_model_loads_without_the_run(done: Run, tmp_path: Path) -> None:
+    (done.path / "model").rename(tmp_path / "elsewhere")
+    try:
+        assert ParetoModel.load(tmp_path / "elsewhere").tasks == ("left", "right")
+    finally:
+        (tmp_path / "elsewhere").rename(done.path / "model")
+
+
+def test_interrupting_through_the_api_says_how_to_go_on(tmp_path: Path) -> None:
+    from moframework import Observer, Progress
+
+    class Stop(Observer):
+        def stepped(self, progress: Progress) -> None:
+            if progress.step == 3:
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(InterruptedRun, match=r"step 3 of 16.*--resume"):
+        solve(tiny(), tmp_path / "run", observers=[Stop()])
+    assert solve(tmp_path / "run", resume=True).status == "done"
