@@ -16,7 +16,7 @@ from moframework.errors import InterruptedRun, MoframeworkError, SpecError, Unkn
 
 __all__ = ["main"]
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 EXIT_CODES = "Exit codes: 0 done; 1 failed run; 2 wrong usage or spec; 130 interrupted."
 

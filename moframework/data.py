@@ -288,9 +288,10 @@ class NPZ(DataSource):
 def _read_npz(path: Path, changed: int, size: int) -> dict[str, npt.NDArray[Any]]:
     """All arrays, checked. Kept until another file is read, or this one has changed."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} holds a single array; write it with numpy.savez(path, inputs=…, target=…)")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds a single array; write it with numpy.savez(path, inputs=…, target=…)")
+        with loaded as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is not a .npz file of plain arrays: {error}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from moframework.backbones.base import Backbone, named_outputs
 from moframework.config.structure import build, unstructure
 from moframework.errors import DataError, RunError, nearest
 from moframework.files import replacing, write_text
+from moframework.tensorfiles import load_plain
 from moframework.weights import WeightSpace, WeightSpaceConfig
 
 __all__ = ["ParetoModel", "Recipe", "load_parameters"]
@@ -204,11 +204,9 @@ def load_parameters(path: Path, network: nn.Module) -> dict[str, Tensor]:
             raise DataError(f"initial: {path} is not a safetensors file: {error}") from error
     else:
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise DataError(
-                f"initial: {path} is not a plain state dict ({type(error).__name__}). Save `model.state_dict()` with torch.save."
-            ) from error
+            found = load_plain(path)
+        except ValueError as error:
+            raise DataError(f"initial: {error}. Save `model.state_dict()` with torch.save.") from error
         for key in ("state_dict", "model"):
             if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
                 found = found[key]

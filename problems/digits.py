@@ -37,8 +37,8 @@ class Digits(Problem):
     holds two different images. The draw is fixed by `seed`.
 
     **Tasks.** `left` and `right`: cross-entropy over 10 classes; accuracy. Both compete for one small encoder.
-    **Reference point** (1, 1), as for MultiMNIST: a network that spends itself on one digit stays below 1 on
-    the other, while guessing costs ln 10 = 2.3 each, so the volume rewards useful models only.
+    **Reference point** (1, 1), as for MultiMNIST: guessing costs ln 10 = 2.3 nats, so only models that are of use on
+    both digits add volume.
     """
 
     train: int = option(12000, ge=1, help="pairs drawn for training")

@@ -43,8 +43,8 @@ class MultiMNIST(Problem):
     `seed` chooses the draw.
 
     **Tasks.** `left` and `right`: cross-entropy over 10 classes; accuracy.
-    **Reference point** (1, 1), the one of PaLoRA's code: a network that spends itself on one digit stays below 1 on the
-    other, while guessing costs ln 10 = 2.3 each. (COSMOS and PHN-HVI use (2, 2).)
+    **Reference point** (1, 1), the one of PaLoRA's code: guessing costs ln 10 = 2.3 nats, so only models that are of
+    use on both digits add volume. (COSMOS and PHN-HVI use (2, 2).)
 
     The tensors (220 MB) are made once, in seconds, and cached: see `moframework.datafiles`.
     """

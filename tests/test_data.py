@@ -34,7 +34,7 @@ class Items(torch.utils.data.Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
         self.asked.append(index)
-        noise = torch.tensor([float(torch.rand(())), np.random.rand(), random.random()])
+        noise = torch.tensor([float(torch.rand(())), np.random.rand(), random.random()])  # noqa: NPY002
         return torch.arange(3.0) + 3 * index + self.noise * noise, {"class": index, "twice": torch.tensor(2.0 * index)}
 
 
@@ -98,14 +98,14 @@ def test_random_items_depend_on_seed_and_position_only(workers: int) -> None:
 
 def test_loading_leaves_the_callers_random_state_alone() -> None:
     torch.manual_seed(3)
-    np.random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
     random.seed(3)
-    expected = torch.rand(1), np.random.rand(), random.random()
+    expected = torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002
     torch.manual_seed(3)
-    np.random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
     random.seed(3)
     list(batches(Items(noise=1.0), 4, order=None, device="cpu"))
-    assert (torch.rand(1), np.random.rand(), random.random()) == expected
+    assert (torch.rand(1), np.random.rand(), random.random()) == expected  # noqa: NPY002
 
 
 @pytest.mark.cuda
@@ -144,7 +144,7 @@ def save(path: Path, **arrays: Any) -> NPZ:
 
 def test_npz_with_its_own_split(tmp_path: Path) -> None:
     x = np.arange(12.0).reshape(6, 2)
-    source = save(tmp_path / "a.npz", inputs=x, price=x[:, 0], sold=x[:, 1] > 5, split=np.array([0, 2, 0, 1, 0, 2]))
+    source = save(tmp_path / "a.npz", inputs=x, price=x[:, 0], sold=x[:, 1] >= 5, split=np.array([0, 2, 0, 1, 0, 2]))
     assert source.input_shape == (2,)
     train = source.split("train")
     assert train.inputs.tolist() == x[[0, 2, 4]].tolist()
@@ -166,7 +166,7 @@ def test_npz_split_by_fractions(tmp_path: Path) -> None:
 
     parts = rows(0)
     assert [len(part) for part in parts] == [50, 20, 30]
-    assert sorted(sum(parts, [])) == list(range(100))
+    assert sorted(row for part in parts for row in part) == list(range(100))
     assert parts == rows(0)
     assert parts != rows(1)
     with pytest.raises(DataError, match="no samples for 'val'"):
@@ -190,7 +190,10 @@ def test_npz_images(tmp_path: Path) -> None:
         ({"inputs": np.zeros(3), "split": np.zeros(3)}, "at least one target"),
         ({"inputs": np.zeros((3, 2)), "y": np.zeros(4)}, r"`inputs` is \(3, 2\), but `y` is \(4,\)"),
         ({"inputs": np.zeros((3, 2)), "y": np.array(["a", "b", "c"])}, "`y` has type <U1; numbers are needed"),
-        ({"inputs": np.array([[0.0], [np.nan], [1.0]]), "y": np.zeros(3)}, r"`inputs` is not finite, first at \(1, 0\)"),
+        (
+            {"inputs": np.array([[0.0], [np.nan], [1.0]]), "y": np.zeros(3)},
+            r"`inputs` is not finite, first at \(1, 0\)",
+        ),
         ({"inputs": np.zeros((3, 2)), "y": np.zeros(3), "split": np.array([0, 1, 3])}, "`split` must hold 0"),
         ({"inputs": np.zeros((3, 2)), "y": np.array([None, 1, 2])}, "not a .npz file of plain arrays"),
     ],
@@ -206,7 +209,7 @@ def test_files_that_are_no_npz(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.npz cannot be read: No such file"):
         NPZ(path=path).split("train")
     path.write_bytes(b"text")
-    with pytest.raises(DataError, match="not a .npz file"):
+    with pytest.raises(DataError, match=r"not a \.npz file"):
         NPZ(path=path).split("train")
     with path.open("wb") as file:
         np.save(file, np.zeros(3))

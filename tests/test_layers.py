@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A module may import from its own layer and those below.
 LAYERS = (
-    ("errors", "files", "specs"),
+    ("errors", "files", "tensorfiles", "specs"),
     ("config",),
     ("objectives", "preferences", "pareto", "plots"),
     ("model", "weights", "backbones"),

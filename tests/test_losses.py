@@ -68,9 +68,7 @@ case(
     lambda o, t: F.cross_entropy(o, t, torch.tensor(WEIGHT), label_smoothing=0.2),
 )(some_ignored)
 case("pixels", CrossEntropy(ignore_index=-1), lambda o, t: F.cross_entropy(o, t, ignore_index=-1))(pixels)
-case(
-    "binary", BinaryCrossEntropy(), lambda o, t: F.binary_cross_entropy_with_logits(o.squeeze(1), t.float())
-)(logits)
+case("binary", BinaryCrossEntropy(), lambda o, t: F.binary_cross_entropy_with_logits(o.squeeze(1), t.float()))(logits)
 case(
     "binary, positive weight",
     BinaryCrossEntropy(positive_weight=3.0),
@@ -278,3 +276,12 @@ def test_a_function_with_open_keywords_is_refused() -> None:
 
     with pytest.raises(MoframeworkError, match="cannot be an option"):
         Loss.from_function(anything)
+
+
+def test_nothing_is_read_back_from_the_device(each: tuple[Loss, Tensor, Tensor, Callable[..., Tensor]]) -> None:
+    """Tensors on the meta device have no values: whatever reads one, or selects by a mask, fails there."""
+    loss, output, target, _ = each
+    output = output.to("meta").requires_grad_()
+    loss(output, target.to("meta")).backward()
+    assert output.grad is not None
+    assert output.grad.shape == output.shape

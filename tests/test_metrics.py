@@ -135,3 +135,11 @@ def test_shapes_that_do_not_match_are_refused() -> None:
 def test_importing_the_module_does_not_import_torchmetrics() -> None:
     code = "import sys, moframework.metrics; sys.exit('torchmetrics' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), MAE(invalid=0.0), MSE()], ids=lambda m: m.label)
+def test_updates_read_nothing_back_from_the_device(metric: Metric) -> None:
+    """Tensors on the meta device have no values: whatever reads one, or selects by a mask, fails there."""
+    meter = metric.make(1).to("meta")
+    meter.update(torch.empty(4, 1, device="meta"), torch.empty(4, device="meta"))
+    assert meter.compute().device.type == "meta"

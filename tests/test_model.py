@@ -196,6 +196,6 @@ class TestLoadParameters:
     def test_files_that_are_no_state_dicts(self, tmp_path: Path) -> None:
         (tmp_path / "net.pt").write_bytes(b"nothing")
         (tmp_path / "net.safetensors").write_bytes(b"nothing")
-        for path, words in (("net.pt", "not a plain state dict"), ("net.safetensors", "not a safetensors"), ("no", "exist")):
+        for path, words in (("net.pt", "more than tensors"), ("net.safetensors", "not a safetensors"), ("no", "exist")):
             with pytest.raises(DataError, match=words):
                 load_parameters(tmp_path / path, self.network())

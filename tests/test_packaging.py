@@ -139,7 +139,8 @@ def test_zoo_and_specs_come_from_the_wheel(installed: Path, tmp_path: Path) -> N
 
 def test_bundled_spec_is_listed_and_solved_outside_a_checkout(installed: Path, tmp_path: Path) -> None:
     assert "quickstart" in run_installed(installed, tmp_path, "-m", "moframework", "specs")
-    short = ["--set", "training.epochs=null", "--set", "training.steps=3"]
+    small = "problem={name: digits, train: 256, val: 64, test: 64}"
+    short = ["--set", small, "--set", "training.epochs=null", "--set", "training.steps=2"]
     command = ["-m", "moframework", "solve", "quickstart", "--out", "run", *short, "--quiet"]
     assert run_installed(installed, tmp_path, *command).strip() == "run"
     assert (tmp_path / "run" / "front-test.json").is_file()

@@ -48,7 +48,9 @@ def test_a_new_task_needs_a_loss() -> None:
 
 
 def test_from_plain_data_and_back() -> None:
-    options = build(TaskOptions, {"loss": {"name": "cross_entropy", "ignore_index": -1}, "metrics": ["accuracy", "iou"]})
+    options = build(
+        TaskOptions, {"loss": {"name": "cross_entropy", "ignore_index": -1}, "metrics": ["accuracy", "iou"]}
+    )
     assert options.loss == CrossEntropy(ignore_index=-1)
     assert build(TaskOptions, unstructure(options)) == options
     with pytest.raises(SpecError, match="size"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 
 from moframework.errors import RunError
 from moframework.files import replacing
+from moframework.tensorfiles import load_plain
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
@@ -32,9 +32,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RunError(f"{path} does not exist: there is nothing to resume. Start the run without --resume.")
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path} is damaged and cannot be read ({type(error).__name__}). Start the run anew.") from error
+        state: dict[str, Any] = load_plain(path)
+    except ValueError as error:
+        raise RunError(f"{error}. Start the run anew.") from error
     if state["format"] > _FORMAT:
         raise RunError(f"{path} has format {state['format']}; this version reads up to {_FORMAT}. Update moframework.")
     return state

@@ -61,8 +61,7 @@ def evaluate(
     if n * size <= _KEPT_WEIGHTS_BYTES:
         kept = [model.weights(preference) for preference in preferences]
     for x, targets in batches(data, batch_size, order=None, device=place.device, workers=workers):
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=place.memory_format)
+        x = place.arranged(x)
         for j in range(n):
             weights = kept[j] if kept is not None else model.weights(preferences[j])
             with place.autocast():

@@ -95,8 +95,7 @@ class _Loop:
         torch.manual_seed(stream(seed, _STEP, self.done))  # dropout and the like
         count = self.schedule.count(self.m)
         preferences = self.schedule.draw((self.done + 1) / self.steps, count, self.m, generator)
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=self.place.memory_format)
+        x = self.place.arranged(x)
         self.optimizer.zero_grad(set_to_none=True)
         scale = self.scaler.scale(torch.ones((), device=self.place.device)) if self.scaler.is_enabled() else None
         losses = self.step.run(x, targets, preferences, scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -60,6 +60,18 @@ def _columns(values: Mapping[str, ArrayLike]) -> dict[str, Array]:
     return columns
 
 
+def _names(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _directions(values: Mapping[str, bool]) -> dict[str, bool]:
+    return {name: bool(value) for name, value in values.items()}
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
+
+
 def _point(values: Sequence[float] | None) -> tuple[float, ...] | None:
     return None if values is None else tuple(float(value) for value in values)
 
@@ -106,19 +118,19 @@ class Front:
         ...     reference=(1, 1),
         ... )
         >>> round(front.hypervolume(), 2)
-        0.42
+        0.4
         >>> front.preferences[front.select(where="right/loss < 0.5", minimize="left/loss")].tolist()
         [0.5, 0.5]
     """
 
-    tasks: tuple[str, ...] = attrs.field(converter=tuple)
+    tasks: tuple[str, ...] = attrs.field(converter=_names)
     preferences: Array = attrs.field(converter=_preferences, eq=_BY_VALUE)
     losses: Array = attrs.field(converter=_matrix, eq=_BY_VALUE)
     metrics: dict[str, Array] = attrs.field(converter=_columns, factory=dict, eq=_BY_VALUE)
-    higher_is_better: dict[str, bool] = attrs.field(converter=dict, factory=dict)
+    higher_is_better: dict[str, bool] = attrs.field(converter=_directions, factory=dict)
     split: str
     reference: tuple[float, ...] | None = attrs.field(converter=_point, default=None)
-    metric_reference: dict[str, float] = attrs.field(converter=dict, factory=dict)
+    metric_reference: dict[str, float] = attrs.field(converter=_numbers, factory=dict)
     true_front: Array | None = attrs.field(converter=attrs.converters.optional(_matrix), default=None, eq=_BY_VALUE)
 
     def __attrs_post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The annealed schedule of PaLoRA: from the centre of the simplex over an even grid to its vertices."""
+"""The annealed schedule of PaLoRA: from the center of the simplex over an even grid to its vertices."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Annealed"]
 
 @config
 class Annealed(Schedule):
-    """Preferences that open from the centre of the simplex to its vertices as training goes on.
+    """Preferences that open from the center of the simplex to its vertices as training goes on.
 
     `λ(t) ∝ base^(Q·t)` entry by entry, with t the progress and Q the temperature: at t → 0 all preferences are the
-    centre, at t = 1/Q they are the base, later they move on towards the vertices. Source: PaLoRA (Dimitriadis,
+    center, at t = 1/Q they are the base, later they move on towards the vertices. Source: PaLoRA (Dimitriadis,
     Frossard, Fleuret, ICLR 2025, arXiv 2407.08056) and its released code.
 
     The base is, kept inside the border by the margin:

@@ -10,7 +10,7 @@ from moframework.preferences.sampling import log_dirichlet
 
 __all__ = ["AnnealedDirichlet", "Dirichlet"]
 
-_CONCENTRATION = "1 is uniform on the simplex, above 1 towards its centre, below 1 towards its vertices"
+_CONCENTRATION = "1 is uniform on the simplex, above 1 towards its center, below 1 towards its vertices"
 
 
 @config

@@ -20,7 +20,7 @@ class Grid(Schedule):
     )
 
     def natural_count(self, m: int) -> int:
-        """5 for two tasks, 6 for three, else the vertices and the centre: m + 1; for one task 1."""
+        """5 for two tasks, 6 for three, else the vertices and the center: m + 1; for one task 1."""
         return {1: 1, 2: 5, 3: 6}.get(m, m + 1)
 
     def points(self, count: int, m: int) -> Tensor:

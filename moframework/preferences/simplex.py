@@ -19,7 +19,7 @@ _CANDIDATES = 5000
 def even(count: int, m: int) -> Tensor:
     """`count` evenly spread points on the simplex of `m` tasks.
 
-    One point: the centre. Two tasks: equal steps. Three tasks: the triangular (Das–Dennis) lattice where one has
+    One point: the center. Two tasks: equal steps. Three tasks: the triangular (Das–Dennis) lattice where one has
     `count` points. All else: `spread`.
 
     Args:
@@ -79,8 +79,8 @@ def lattice_partitions(m: int, count: int) -> int | None:
 def spread(count: int, m: int) -> Tensor:
     """A well-spread fixed set for any number of tasks, half of it on the border of the simplex and half well inside.
 
-    In this order: the m vertices; the centre; the m points halfway between a vertex and the centre; then in turn the
-    border or lattice point that is farthest from all before, and the point halfway between it and the centre. With
+    In this order: the m vertices; the center; the m points halfway between a vertex and the center; then in turn the
+    border or lattice point that is farthest from all before, and the point halfway between it and the center. With
     farthest points alone nearly all would lie on the border when tasks are many: most weights would be 0, and a rank
     correlation between weights and losses would be decided by ties.
 
@@ -106,25 +106,25 @@ def spread(count: int, m: int) -> Tensor:
     p = 2
     while _lattice_size(m, p + 1) <= max(_CANDIDATES, 4 * count):
         p += 1
-    # In units of 1/(2pm) lattice, vertices, centre and halfway points are whole numbers, exact in float64.
+    # In units of 1/(2pm) lattice, vertices, center and halfway points are whole numbers, exact in float64.
     pool = _whole_lattice(m, p).astype(np.float64) * (2 * m)
     squares = (pool**2).sum(axis=1)
-    vertices, centre = 2 * p * m * np.eye(m), np.full(m, 2.0 * p)
-    chosen = [*vertices, centre, *((vertices + centre) / 2)][:count]
+    vertices, center = 2 * p * m * np.eye(m), np.full(m, 2.0 * p)
+    chosen = [*vertices, center, *((vertices + center) / 2)][:count]
     nearest = np.full(len(pool), np.inf)
     for point in chosen:
         nearest = np.minimum(nearest, squares - 2 * (pool @ point) + point @ point)
     while len(chosen) < count:
         farthest = np.flatnonzero(nearest == nearest.max())
         outer = pool[farthest[np.argmin(pool[farthest] @ np.sum(chosen, axis=0))]]
-        for point in (outer, (outer + centre) / 2):
+        for point in (outer, (outer + center) / 2):
             chosen.append(point)
             nearest = np.minimum(nearest, squares - 2 * (pool @ point) + point @ point)
     return torch.from_numpy(np.stack(chosen[:count]) / (2 * p * m))
 
 
 def inset(points: Tensor, margin: float) -> Tensor:
-    """`points` (n, m) of the simplex drawn towards its centre, so that no weight is below `inner_margin(margin, m)`."""
+    """`points` (n, m) of the simplex drawn towards its center, so that no weight is below `inner_margin(margin, m)`."""
     least = inner_margin(margin, points.shape[1])
     return least + (1 - points.shape[1] * least) * points
 
@@ -139,9 +139,9 @@ def inner_margin(margin: float, m: int) -> float:
 
 def _whole_lattice(m: int, p: int) -> NDArray[np.int64]:
     """All (n, m) rows of whole numbers that sum to p: places of m−1 bars among p stars."""
-    size = _lattice_size(m, p) * (m - 1)
+    shape = (_lattice_size(m, p), m - 1)
     places = itertools.chain.from_iterable(itertools.combinations(range(p + m - 1), m - 1))
-    bars = np.fromiter(places, dtype=np.int64, count=size).reshape(-1, m - 1)
+    bars = np.fromiter(places, dtype=np.int64, count=math.prod(shape)).reshape(shape)
     return np.diff(bars, axis=1, prepend=-1, append=p + m - 1) - 1
 
 
@@ -155,5 +155,5 @@ def _check(count: int, least: int, m: int) -> None:
     if count < least:
         raise ValueError(
             f"{count} preferences do not reach all of {m} tasks: take at least {least}"
-            + (", or 1 for the centre alone" if least > 1 else "")
+            + (", or 1 for the center alone" if least > 1 else "")
         )

@@ -19,6 +19,7 @@ from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import BEST, LAST, fit
+from moframework.engine.memory import keep_freed_memory
 from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
 from moframework.files import remove_leftovers, replacing, write_text
 from moframework.model import ParetoModel
@@ -185,6 +186,7 @@ def _compare(folder: Path, spec: Spec, resume: bool) -> None:
 
 def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: float) -> None:
     spec, problem, model, place = ready.spec, ready.spec.problem, ready.model, ready.place
+    keep_freed_memory()
     model.to(place.device)
     if place.memory_format is torch.channels_last:
         model.to(memory_format=torch.channels_last)

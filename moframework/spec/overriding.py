@@ -30,15 +30,14 @@ def override(root: Item, text: str, reader: SpecReader) -> Item:
     keys, equals, value = text.partition("=")
     path = tuple(keys.split("."))
     if not equals or not all(path):
-        reader.fail(Mark(source, 1, 1), "an override is KEY=VALUE, with dots between keys: solver.rank=4", broken=True)
+        reader.fail(Mark(source, 1, 1), "an override is KEY=VALUE, with dots between keys: solver.rank=4")
         return root
     if path == ("extends",):
-        reader.fail(Mark(source, 1, 1), "cannot be overridden; write it into a spec", path, broken=True)
+        reader.fail(Mark(source, 1, 1), "cannot be overridden; write it into a spec", path)
         return root
     found, faults = read_yaml(value, source, column=len(keys) + 2)
     reader.faults += faults
     if found is None and faults:
-        reader.broken = True
         return root
     starts = [Mark(source, 1, 1 + sum(len(key) + 1 for key in path[:i])) for i in range(len(path))]
     new = Item(None, Mark(source, 1, len(keys) + 2)) if found is None else found
@@ -64,11 +63,11 @@ def _replaced(
         if not key.isdecimal() or int(key) >= len(item.value):
             have = f"0 to {len(item.value) - 1}" if item.value else "none, the list is empty"
             message = f"no such place in the list at {item.mark}; allowed: {have}"
-            reader.fail(start, message, path[: depth + 1], broken=True)
+            reader.fail(start, message, path[: depth + 1])
             return None
         at = int(key)
         child = _replaced(item.value[at], path, depth + 1, new, starts, reader)
         return None if child is None else Item([*item.value[:at], child, *item.value[at + 1 :]], item.mark, item.key)
     message = f"{'.'.join(path[:depth])} has no keys: it is {shown(plain(item))} ({item.mark})"
-    reader.fail(start, message, path[: depth + 1], broken=True)
+    reader.fail(start, message, path[: depth + 1])
     return None

@@ -23,7 +23,14 @@ def _write_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
 
 
+def _write_text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    # PyYAML writes these line breaks as they are, and reads them back as spaces, unless they are escaped.
+    style = '"' if set(data) & set("\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
 _Dumper.add_representer(list, _write_list)
+_Dumper.add_representer(str, _write_text)
 for _tag, _pattern in NUMBERS.items():
     _Dumper.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
 

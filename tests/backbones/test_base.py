@@ -33,7 +33,7 @@ def test_a_function_is_a_backbone() -> None:
 
 def test_functions_that_cannot_be_backbones() -> None:
     made: Any = Backbone.from_function(lambda outputs: torch.zeros(1))
-    with pytest.raises(MoframeworkError, match="must return an nn.Module, but returned a Tensor"):
+    with pytest.raises(MoframeworkError, match=r"must return an nn\.Module, but returned a Tensor"):
         made().build((2,), {"a": 1})
 
     def network(input_shape: tuple[int, ...], encoder: nn.Module) -> nn.Module:

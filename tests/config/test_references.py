@@ -52,9 +52,9 @@ def test_class_in_a_module() -> None:
 
 
 def test_options_of_a_class_in_a_file_are_checked(file: Path) -> None:
-    _, faults = structure({"python": "mine.py:Mine", "width": 0, "hight": 1}, Solver, base=file.parent)
+    _, faults = structure({"python": "mine.py:Mine", "width": 0, "wdth": 1}, Solver, base=file.parent)
     assert [str(f) for f in faults] == [
-        "hight: unknown key; allowed: width",
+        "wdth: unknown key; allowed: width; did you mean 'width'?",
         "width: must be at least 1, but it is 0",
     ]
 
@@ -85,7 +85,7 @@ def test_what_cannot_be_loaded(file: Path, reference: str, words: str) -> None:
 def test_a_reference_is_text() -> None:
     _, (fault,) = structure({"python": 3}, Solver)
     assert fault.message == "must be ./file.py:Class or package.module:Class, but it is 3"
-    _, (fault,) = structure({"name": {"pyton": "x"}}, Solver)
+    _, (fault,) = structure({"name": {"pythn": "x"}}, Solver)
     assert "must be a name, or {python: ./file.py:Class}" in fault.message
 
 

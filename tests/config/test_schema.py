@@ -36,12 +36,12 @@ BAD: list[dict[str, Any]] = [
     {"problem": "digits", "solver": {"name": "palora", "preferences": "fixed"}},
     {"problem": "digits", "solver": {"name": "palora", "preferences": {"margn": 0.2}}},
     {"problem": "digits", "solver": {"name": "palora", "preferences": {"name": "annealed", "margin": 0.5}}},
-    {"problem": {"tasks": {"left": {"sise": 3}}}, "solver": "grid"},
+    {"problem": {"tasks": {"left": {"wide": 3}}}, "solver": "grid"},
     {"problem": {"reference": [1]}, "solver": "grid"},
     {"problem": {"name": "digits", "reference": [1]}, "solver": "grid"},
     {"problem": "digits", "solver": "grid", "training": {"rates": [1, 0]}},
     {"problem": "digits", "solver": "grid", "training": {"drop_last": "yes"}},
-    {"problem": "digits", "solver": "grid", "trianing": {}},
+    {"problem": "digits", "solver": "grid", "trining": {}},
     {"problem": "digits", "solver": 3},
 ]
 

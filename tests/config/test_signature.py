@@ -93,8 +93,8 @@ def test_help_comes_from_the_docstring() -> None:
 
 def test_options_are_checked_like_any_other() -> None:
     made = options_class(example, name="Example", skip={"x"})
-    with pytest.raises(SpecError, match=r"(?s)wieght.*did you mean 'weight'.*count: must be a whole number"):
-        build(made, {"wieght": 2, "count": 1.5})
+    with pytest.raises(SpecError, match=r"(?s)weiht.*did you mean 'weight'.*count: must be a whole number"):
+        build(made, {"weiht": 2, "count": 1.5})
     value = build(made, {"weight": 2, "milestones": [3]})
     assert arguments(value)["milestones"] == (3,)
     called = made.function(None, **arguments(value))

@@ -122,7 +122,7 @@ def test_all_faults_of_all_sections_at_once() -> None:
                 "conv": "left",
                 "preferences": {"name": "annealed", "margin": 0.7},
             },
-            "training": {"batch_size": "4", "rates": [1, 0, -2], "schedule": "fxed", "drop_last": "yes"},
+            "training": {"batch_size": "4", "rates": [1, 0, -2], "schedule": "fixd", "drop_last": "yes"},
             "sed": 3,
         },
         Root,
@@ -139,7 +139,7 @@ def test_all_faults_of_all_sections_at_once() -> None:
         "training.batch_size": "must be a whole number, but it is '4'; did you mean 4 (without quotes)?",
         "training.rates.1": "must be greater than 0, but it is 0",
         "training.rates.2": "must be greater than 0, but it is -2",
-        "training.schedule": "no schedule called 'fxed'; allowed: annealed, broken, doubled, fixed; "
+        "training.schedule": "no schedule called 'fixd'; allowed: annealed, broken, doubled, fixed; "
         "did you mean 'fixed'?",
         "training.drop_last": "must be true or false, but it is 'yes'; did you mean true?",
     }
@@ -213,9 +213,9 @@ def test_customized_part() -> None:
     assert faults({"name": "digits", "tasks": {"nowhere": {}}}, Problem) == {
         "tasks.nowhere": "nowhere is no task of it"
     }
-    found = faults({"name": "digits", "train": 0, "reference": [1], "taks": 1}, Problem)
-    assert set(found) == {"train", "reference", "taks"}
-    assert found["taks"] == "unknown key; allowed: train, root, tasks, reference; did you mean 'tasks'?"
+    found = faults({"name": "digits", "train": 0, "reference": [1], "takss": 1}, Problem)
+    assert set(found) == {"train", "reference", "takss"}
+    assert found["takss"] == "unknown key; allowed: train, root, tasks, reference; did you mean 'tasks'?"
 
 
 def test_relative_paths_start_from_base(tmp_path: Path) -> None:

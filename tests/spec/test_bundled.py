@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from moframework.errors import SpecError
+from moframework.spec import bundled, bundled_specs, find_spec, specs_folder
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three bundled specs, and an empty current folder."""
+    folder = tmp_path / "shipped"
+    (folder / "paper").mkdir(parents=True)
+    for name in ("quickstart.yaml", "multimnist.yaml", "paper/multimnist-palora.yaml"):
+        (folder / name).write_text("seed: 1\n")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(bundled, "specs_folder", lambda: folder)
+    return folder
+
+
+def test_names(shipped: Path) -> None:
+    assert list(bundled_specs()) == ["multimnist", "paper/multimnist-palora", "quickstart"]
+    assert bundled_specs()["quickstart"] == shipped / "quickstart.yaml"
+
+
+def test_by_name_or_path(shipped: Path) -> None:
+    assert find_spec("quickstart") == shipped / "quickstart.yaml"
+    assert find_spec("paper/multimnist-palora.yaml") == shipped / "paper/multimnist-palora.yaml"
+    Path("quickstart").write_text("seed: 2\n")
+    assert find_spec("quickstart") == Path("quickstart")
+    assert find_spec("quickstart.yaml", Path("/nowhere")) == shipped / "quickstart.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("quikstart", "did you mean 'quickstart'?"),
+        ("multimnist-palora", "did you mean 'paper/multimnist-palora'?"),
+        ("mine.yml", "did you mean 'mine.yaml'?"),
+        ("folder", "'folder' is a folder, not a spec"),
+        ("zzzzzz", "is neither a file nor a bundled spec; bundled: multimnist, paper/multimnist-palora, quickstart"),
+    ],
+)
+def test_nothing_of_that_name(shipped: Path, name: str, words: str) -> None:
+    Path("mine.yaml").write_text("seed: 2\n")
+    Path("folder").mkdir()
+    with pytest.raises(SpecError) as error:
+        find_spec(name)
+    assert words in str(error.value)
+
+
+def test_the_real_folder() -> None:
+    assert (specs_folder() / "__init__.py").is_file()
+    assert all(path.is_file() for path in bundled_specs().values())
+
+
+def test_listing_imports_no_torch() -> None:
+    code = (
+        "import sys, moframework.spec.loading; from moframework.spec import bundled_specs; bundled_specs(); "
+        "print(sorted({'torch', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
