@@ -1,10 +1,11 @@
 """moframework: declarative Pareto front learning in PyTorch.
 
-A problem (tasks, backbone, data) and a solver (PaLoRA, discrete multi-point, …) in one spec; `solve` trains one model that holds
-the whole Pareto front, and a preference λ on the simplex, chosen at inference, picks the operating point.
+A problem (tasks, backbone, data) and a solver (PaLoRA, discrete multi-point, …) in one spec; `solve` trains one
+model that holds the whole Pareto front, and a preference λ on the simplex, chosen at inference, picks the operating
+point.
 
-The names below are the public interface; they are loaded when first used, so that importing the package costs nothing. Options of
-parts of your own are declared with `from moframework.config import config, option`.
+The names below are the public interface; they are loaded when first used, so that importing the package costs
+nothing. Options of parts of your own are declared with `from moframework.config import config, option`.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ _HOMES = {
     "load_spec": "moframework.spec",
     "solve": "moframework.run.run",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

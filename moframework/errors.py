@@ -1,4 +1,5 @@
-"""What can go wrong, as classes. Every error a user can meet derives from `MoframeworkError` and says what to do next."""
+"""What can go wrong, as classes. Every error a user can meet derives from `MoframeworkError` and says what to do
+next."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class RunError(MoframeworkError):
 
 
 class NonFiniteLossError(MoframeworkError):
-    """A loss became infinite or not a number. The text names step, task and preference; the last good checkpoint is kept."""
+    """A loss became infinite or not a number. The text names step, task and preference; the last good checkpoint is
+    kept."""
 
 
 class InterruptedRun(MoframeworkError):

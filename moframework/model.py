@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from attrs import frozen
@@ -73,9 +73,8 @@ class ParetoModel(nn.Module):
             else:
                 self._trainable[name] = parameter.requires_grad
         for module in self.skeleton.modules():
-            for key, parameter in module._parameters.items():
-                if parameter is not None:
-                    module._parameters[key] = None
+            for key in module._parameters:
+                module._parameters[key] = None
         if initial is not None:
             with torch.no_grad():
                 for name, buffer in self.skeleton.named_buffers():
@@ -131,7 +130,9 @@ class ParetoModel(nn.Module):
         value = torch.as_tensor(preference, dtype=torch.float32).detach().cpu()
         m = len(self.tasks)
         if value.shape != (m,):
-            raise ValueError(f"a preference has {m} numbers, one for each of {', '.join(self.tasks)}; got {value.tolist()}")
+            raise ValueError(
+                f"a preference has {m} numbers, one for each of {', '.join(self.tasks)}; got {value.tolist()}"
+            )
         if not bool(torch.isfinite(value).all()) or bool((value < 0).any()) or float(value.sum()) <= 0:
             raise ValueError(f"a preference is non-negative and not all zero; got {value.tolist()}")
         return value / value.sum()
@@ -166,15 +167,20 @@ class ParetoModel(nn.Module):
         try:
             stored = json.loads((folder / _RECIPE).read_text())
         except FileNotFoundError:
-            raise RunError(f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder.") from None
+            raise RunError(
+                f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder."
+            ) from None
         if stored["format"] > _FORMAT:
-            raise RunError(f"{folder / _RECIPE} has format {stored['format']}; this version reads up to {_FORMAT}. Update moframework.")
+            raise RunError(
+                f"{folder / _RECIPE} has format {stored['format']}; this version reads up to {_FORMAT}. "
+                "Update moframework."
+            )
         recipe = Recipe(
             tasks=tuple(stored["tasks"]),
-            backbone=build(Backbone, stored["backbone"]),
+            backbone=build(cast(type[Any], Backbone), stored["backbone"]),
             input_shape=tuple(stored["input_shape"]),
             outputs=stored["outputs"],
-            weights=build(WeightSpaceConfig, stored["weights"]),
+            weights=build(cast(type[Any], WeightSpaceConfig), stored["weights"]),
         )
         with torch.random.fork_rng(devices=[]):
             model = cls(recipe)
@@ -186,8 +192,9 @@ def load_parameters(path: Path, network: nn.Module) -> dict[str, Tensor]:
     """The state dict at `path`, checked against `network`: to start a training from.
 
     Args:
-        path: a `.safetensors` file; a torch file holding a state dict (also under `state_dict` or `model`), read without
-            executing anything; or a run or model folder of moframework, whose network at the centre of the simplex is taken.
+        path: a `.safetensors` file; a torch file holding a state dict (also under `state_dict` or `model`), read
+            without executing anything; or a run or model folder of moframework, whose network at the centre of the
+            simplex is taken.
 
     Raises:
         DataError: unreadable, or names or shapes that do not fit; the text lists them.

@@ -10,7 +10,8 @@ import torch
 
 __all__ = ["load_plain"]
 
-# What torch's restricted unpickler was seen to raise on files that are damaged, or that hold more than tensors and plain values.
+# What torch's restricted unpickler was seen to raise on files that are damaged, or that hold more than tensors and
+# plain values.
 _RAISED = (RuntimeError, ValueError, EOFError, OSError, LookupError, TypeError, AttributeError, pickle.UnpicklingError)
 
 
@@ -23,4 +24,6 @@ def load_plain(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except _RAISED as error:
-        raise ValueError(f"{path} is damaged or holds more than tensors and plain values ({type(error).__name__})") from error
+        raise ValueError(
+            f"{path} is damaged or holds more than tensors and plain values ({type(error).__name__})"
+        ) from error

@@ -1,1 +1,2 @@
-"""Runnable specs, one question each. Installed, this folder is `moframework.specs`; list them with `moframework specs`."""
+"""Runnable specs, one question each. Installed, this folder is `moframework.specs`; list them with `moframework
+specs`."""

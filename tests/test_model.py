@@ -71,7 +71,9 @@ ANCHORS = Finite(anchors=((1.0, 0.0), (0.3, 0.7), (0.0, 1.0)))
 
 @pytest.mark.parametrize("weights", [LowRank(rank=1), LowRank(rank=2, conv="peft"), ANCHORS])
 @pytest.mark.parametrize("options", [{}, ODD])
-def test_the_network_at_a_preference_gives_what_forward_gives(weights: WeightSpaceConfig, options: dict[str, Any]) -> None:
+def test_the_network_at_a_preference_gives_what_forward_gives(
+    weights: WeightSpaceConfig, options: dict[str, Any]
+) -> None:
     made = model(weights, **options)
     x = torch.randn(5, *made.recipe.input_shape)
     outputs = made(x, torch.tensor([0.3, 0.7]))
@@ -190,7 +192,9 @@ class TestLoadParameters:
         wrong = {**state, first: torch.zeros(3), "extra": torch.zeros(1)}
         del wrong[second]
         torch.save(wrong, tmp_path / "net.pt")
-        with pytest.raises(DataError, match=rf"{first} has shape \(3,\).*{second} is missing.*extra is not in the network"):
+        with pytest.raises(
+            DataError, match=rf"{first} has shape \(3,\).*{second} is missing.*extra is not in the network"
+        ):
             load_parameters(tmp_path / "net.pt", self.network())
 
     def test_files_that_are_no_state_dicts(self, tmp_path: Path) -> None:

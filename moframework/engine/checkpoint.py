@@ -17,7 +17,8 @@ _FORMAT = 1
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, text, and lists and dicts of them) to `path`: the old file stays until the new one is whole."""
+    """Write `state` (tensors, numbers, text, and lists and dicts of them) to `path`: the old file stays until the
+    new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         torch.save({"format": _FORMAT, **state}, partial)

@@ -33,8 +33,8 @@ class Placement:
     def arranged(self, x: Tensor) -> Tensor:
         """A batch in this memory order; batches that are no images (b, c, h, w) come back as they are.
 
-        With one channel both orders are the same memory, and torch would take such a batch for a contiguous one; its strides are
-        then written out as channels last, so that the whole network runs in that order.
+        With one channel both orders are the same memory, and torch would take such a batch for a contiguous one; its
+        strides are then written out as channels last, so that the whole network runs in that order.
         """
         if x.dim() != 4:
             return x
@@ -65,7 +65,8 @@ def placement(training: Training, network: nn.Module, input_dimensions: int) -> 
     wanted = images if training.channels_last == "auto" else training.channels_last
     if wanted and input_dimensions != 4:
         raise SpecError(
-            f"training.channels_last: needs images, batches of 4 dimensions; these have {input_dimensions}. Use false or auto."
+            f"training.channels_last: needs images, batches of 4 dimensions; these have {input_dimensions}. "
+            "Use false or auto."
         )
     return Placement(
         device=device,

@@ -16,7 +16,8 @@ from moframework.problem import Problem
 
 __all__ = ["evaluate"]
 
-# Weights of all preferences are kept for the whole evaluation up to this many bytes; beyond, they are made anew for each batch.
+# Weights of all preferences are kept for the whole evaluation up to this many bytes; beyond, they are made anew for
+# each batch.
 _KEPT_WEIGHTS_BYTES = 512 * 2**20
 
 
@@ -75,7 +76,10 @@ def evaluate(
                     for meter in meters[j][t]:
                         meter.update(output, target)
     losses = torch.stack(
-        [torch.stack([task.loss.finish(_present(total)) for task, total in zip(tasks, row, strict=True)]) for row in totals]
+        [
+            torch.stack([task.loss.finish(_present(total)) for task, total in zip(tasks, row, strict=True)])
+            for row in totals
+        ]
     )
     columns: dict[str, np.ndarray] = {}
     higher: dict[str, bool] = {}

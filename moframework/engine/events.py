@@ -26,8 +26,9 @@ class Progress:
 class Observer:
     """Base of everything that watches a training: logs, progress bars, TensorBoard. Every method does nothing here.
 
-    Called in this order: `started` once (after a resume again, with `step > 0`); `stepped` after every step; `logged` every
-    `training.log_every` steps; `evaluated` at each validation; `saved` after a checkpoint is on disk; `finished` once.
+    Called in this order: `started` once (after a resume again, with `step > 0`); `stepped` after every step;
+    `logged` every `training.log_every` steps; `evaluated` at each validation; `saved` after a checkpoint is on disk;
+    `finished` once.
     """
 
     def started(self, progress: Progress) -> None:

@@ -16,8 +16,9 @@ _LARGEST_MMAP_THRESHOLD = 32 * 2**20
 def keep_freed_memory() -> bool:
     """Ask the C library to reuse freed memory rather than return it; True where that is possible (glibc on Linux).
 
-    A training step frees its activations and asks for the same sizes again. By default glibc hands large blocks back to the system each
-    time, and the next step pays for every page anew: on a small convolutional network a fifth to a half of the step.
+    A training step frees its activations and asks for the same sizes again. By default glibc hands large blocks back
+    to the system each time, and the next step pays for every page anew: on a small convolutional network a fifth to
+        a half of the step.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -19,8 +19,8 @@ class Method:
 
     Attributes:
         weights: options of the weight space.
-        preferences: the schedule; its `per_batch` and `batch` say how many preferences a step uses, and whether each sees the
-            whole batch.
+        preferences: the schedule; its `per_batch` and `batch` say how many preferences a step uses, and whether each
+            sees the whole batch.
         objective: losses and preferences to a scalar.
         balancing: applied in order; each sees losses and gradient norms already scaled by those before it.
         initial: a checkpoint whose parameters the network starts from, or None.

@@ -1,4 +1,5 @@
-"""Optimizers and learning-rate schedulers of torch, by name, with their own options checked against torch's signatures."""
+"""Optimizers and learning-rate schedulers of torch, by name, with their own options checked against torch's
+signatures."""
 
 from __future__ import annotations
 
@@ -8,11 +9,10 @@ from abc import abstractmethod
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from attrs import fields, has
 from torch.optim.lr_scheduler import LRScheduler
 
 from moframework.config import Component, config, option
-from moframework.config.signature import options_class
+from moframework.config.signature import arguments, options_class
 from moframework.errors import UnknownNameError, nearest
 
 __all__ = ["LRSchedule", "Optimizer", "default_optimizer"]
@@ -20,7 +20,14 @@ __all__ = ["LRSchedule", "Optimizer", "default_optimizer"]
 # LBFGS needs a closure that recomputes the loss; SparseAdam takes sparse gradients only; Muon takes matrices only.
 _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam", "Muon"}
 # These need a function, other schedulers, or a metric at every step, which a spec cannot state.
-_NOT_OFFERED_SCHEDULES = {"LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler", "ReduceLROnPlateau"}
+_NOT_OFFERED_SCHEDULES = {
+    "LRScheduler",
+    "LambdaLR",
+    "MultiplicativeLR",
+    "SequentialLR",
+    "ChainedScheduler",
+    "ReduceLROnPlateau",
+}
 
 
 class Optimizer(Component, kind="optimizers"):
@@ -111,7 +118,7 @@ class _TorchOptimizer(Optimizer):
     target: ClassVar[type[torch.optim.Optimizer]]
 
     def build(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
-        given = _options(self)
+        given = arguments(self)
         if given.get("fused", False) is None and not given.get("foreach"):
             given["fused"] = device.type in ("cpu", "cuda") or None
         return self.target(groups, **given)
@@ -129,18 +136,24 @@ def _optimizer_class(name: str) -> type[Component]:
 class _TorchSchedule(LRSchedule):
     target: ClassVar[type[LRScheduler]]
     total_option: ClassVar[str | None]
-    interval: Literal["epoch", "step"] = option("epoch", help="unit of the counts below: the rate changes each epoch or each step")
+    interval: Literal["epoch", "step"] = option(
+        "epoch", help="unit of the counts below: the rate changes each epoch or each step"
+    )
 
     def build(self, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler:
-        given = _options(self)
-        del given["interval"]
+        given = arguments(self)
         if self.total_option is not None and given[self.total_option] is None:
             given[self.total_option] = total
         return self.target(optimizer, **given)
 
 
 # The option that means the whole length of the training, where torch has one.
-_TOTALS = {"CosineAnnealingLR": "T_max", "OneCycleLR": "total_steps", "PolynomialLR": "total_iters", "LinearLR": "total_iters"}
+_TOTALS = {
+    "CosineAnnealingLR": "T_max",
+    "OneCycleLR": "total_steps",
+    "PolynomialLR": "total_iters",
+    "LinearLR": "total_iters",
+}
 
 
 @functools.cache
@@ -157,8 +170,3 @@ def _schedule_class(name: str) -> type[Component]:
     made.target = target
     made.total_option = total
     return cast(type[Component], made)
-
-
-def _options(component: Component) -> dict[str, Any]:
-    assert has(type(component))
-    return {f.name: getattr(component, f.name) for f in fields(type(component))}

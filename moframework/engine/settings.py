@@ -23,14 +23,20 @@ class EarlyStopping:
 class Training:
     """How the weights are trained: budget, batches, optimizer, precision, device."""
 
-    epochs: int | None = option(None, ge=1, help="passes over the training data; give epochs or steps (default: 10 epochs)")
+    epochs: int | None = option(
+        None, ge=1, help="passes over the training data; give epochs or steps (default: 10 epochs)"
+    )
     steps: int | None = option(None, ge=1, help="optimizer steps, in place of epochs")
-    batch_size: int = option(256, ge=1, help="samples a step; with `batch: split` they are divided among the preferences")
+    batch_size: int = option(
+        256, ge=1, help="samples a step; with `batch: split` they are divided among the preferences"
+    )
     drop_last: bool = option(True, help="leave out the last batch of an epoch when it is not full")
     optimizer: Optimizer = option(factory=default_optimizer, help="a torch optimizer by name, with its own options")
     scheduler: LRSchedule | None = option(None, help="a torch learning-rate scheduler by name, with its own options")
     clip_gradient_norm: float | None = option(None, gt=0, help="largest Euclidean norm of the whole gradient")
-    precision: Literal["fp32", "bf16", "fp16"] = option("fp32", help="arithmetic of the forward pass; weights stay fp32")
+    precision: Literal["fp32", "bf16", "fp16"] = option(
+        "fp32", help="arithmetic of the forward pass; weights stay fp32"
+    )
     channels_last: bool | Literal["auto"] = option(
         "auto", help="memory order of images and kernels; auto: channels last where the network convolves images"
     )
@@ -38,7 +44,9 @@ class Training:
     workers: int = option(0, ge=0, help="processes that load data, for data that does not fit in memory")
     log_every: int = option(50, ge=1, help="steps between two readings of the losses")
     checkpoint_every: int | None = option(None, ge=1, help="steps between two checkpoints; none: at each epoch's end")
-    early_stopping: EarlyStopping | None = option(None, help="stop on the validation hypervolume; none: use the whole budget")
+    early_stopping: EarlyStopping | None = option(
+        None, help="stop on the validation hypervolume; none: use the whole budget"
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.epochs is not None and self.steps is not None:
@@ -61,7 +69,8 @@ class Evaluation:
     every: int = option(1, ge=0, help="epochs between two validations; 0: only at the end")
     batch_size: int = option(1000, ge=1, help="samples a batch")
     reference: tuple[float, ...] | None = option(
-        None, help="reference point of the loss hypervolume, a number a task; none: the problem's own, else the untrained losses"
+        None,
+        help="reference point of the loss hypervolume, a number a task; none: the problem's, else the untrained losses",
     )
     checkpoint: Literal["last", "best"] = option(
         "last", help="weights of the final fronts: after the last step, or those with the best validation hypervolume"

@@ -1,10 +1,11 @@
 """One training step: preferences → weights → losses → objective → gradients.
 
-With M preferences a step costs M forward passes over the whole batch (`shared`) or one pass in all (`split`: the batch is
-divided among the preferences). Separable objectives run backward preference by preference and hold one graph at a time.
+With M preferences a step costs M forward passes over the whole batch (`shared`) or one pass in all (`split`: the
+batch is divided among the preferences). Separable objectives run backward preference by preference and hold one
+graph at a time.
 
-Where a balancing needs per-task gradients, the forward pass is shared: gradients are taken with respect to the materialized
-θ(λ), combined there, and sent once through the weight space.
+Where a balancing needs per-task gradients, the forward pass is shared: gradients are taken with respect to the
+materialized θ(λ), combined there, and sent once through the weight space.
 """
 
 from __future__ import annotations

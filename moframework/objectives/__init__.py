@@ -1,7 +1,7 @@
 """Objectives: how a matrix of losses becomes one scalar to descend. Pure functions of tensors.
 
-Notation: `r` preferences in a step, `m` objectives, losses L (r, m), preferences Λ (r, m); all losses are minimized. What must
-not live here: networks, optimizers, drawing of preferences.
+Notation: `r` preferences in a step, `m` objectives, losses L (r, m), preferences Λ (r, m); all losses are minimized.
+What must not live here: networks, optimizers, drawing of preferences.
 """
 
 from moframework.objectives.balancing import Balancing

@@ -35,8 +35,8 @@ class Balancing(Component, kind="balancings"):
 
         Args:
             losses: (m,), detached.
-            gradient_norms: (m,) Euclidean norms of each loss's gradient over the parameters that all tasks share; given when
-                `needs_gradients`.
+            gradient_norms: (m,) Euclidean norms of each loss's gradient over the parameters that all tasks share;
+                given when `needs_gradients`.
             state: as `updated` left it.
         """
 
@@ -68,8 +68,11 @@ class LossBalancing(Balancing):
         seen = state["seen"]
         mean = state["losses"].sum(dim=0) / seen.clamp(1, self.window)
         if self.form == "published":
-            return torch.where(seen > self.window, 1 - mean.abs() / mean.abs().sum().clamp_min(1e-12), torch.ones_like(mean))
-        # Before the first step there is no mean: the losses of this very step stand in. 1e-12 guards a loss of exactly 0.
+            return torch.where(
+                seen > self.window, 1 - mean.abs() / mean.abs().sum().clamp_min(1e-12), torch.ones_like(mean)
+            )
+        # Before the first step there is no mean: the losses of this very step stand in. 1e-12 guards a loss of
+        # exactly 0.
         return 1 / torch.where(seen > 0, mean, losses).abs().clamp_min(1e-12)
 
 

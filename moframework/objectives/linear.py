@@ -12,7 +12,8 @@ __all__ = ["Linear"]
 
 @config
 class Linear(Objective):
-    """Weighted sum of the losses, `mean_j Σ_t λ_jt L_jt`. Reaches every point of a convex front, none inside a concave part."""
+    """Weighted sum of the losses, `mean_j Σ_t λ_jt L_jt`. Reaches every point of a convex front, none inside a
+    concave part."""
 
     def __call__(self, losses: Tensor, preferences: Tensor) -> Tensor:
         """See `Objective.__call__`."""

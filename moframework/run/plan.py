@@ -9,9 +9,9 @@ from attrs import frozen
 from torch import Tensor
 
 from moframework.config.structure import unstructure
-from moframework.data import SPLITS, Dataset
+from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.device import Placement, placement
-from moframework.engine.fit import stream
+from moframework.engine.fit import steps_per_epoch, stream
 from moframework.engine.method import Method
 from moframework.errors import DataError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
@@ -31,7 +31,7 @@ class Plan:
     method: Method
     model: ParetoModel
     place: Placement
-    data: Mapping[str, Dataset]
+    data: Mapping[Split, Dataset]
     preferences: Tensor
     """Evaluation set (n, m)."""
     backbone_parameters: int
@@ -46,9 +46,11 @@ class Plan:
         spec, tasks = self.spec, self.spec.problem.tasks
         m = len(tasks)
         sizes = {split: len(data) for split, data in self.data.items()}  # type: ignore[arg-type]
-        per_epoch = max(1, sizes["train"] // spec.training.batch_size)
+        per_epoch = steps_per_epoch(sizes["train"], spec.training, self.method.preferences, m)
         own = sum(p.numel() for p in self.model.space.parameters())
-        extra = own - self.backbone_parameters
+        base = self.backbone_parameters
+        extra = own - base
+        steps, schedule = spec.training.budget(per_epoch), _name(self.method.preferences)
         count = self.method.preferences.count(m)
         passes = f"{count} forward passes" if self.method.preferences.batch == "shared" else "one forward pass in all"
         reference = self.reference
@@ -58,10 +60,10 @@ class Plan:
                 for task in tasks
             ),
             "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items()),
-            f"backbone    {_name(spec.problem.network)}, {self.backbone_parameters:,} parameters",
-            f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / self.backbone_parameters:+.1%})",
-            f"a step      batch of {spec.training.batch_size}, {count} preferences ({_name(self.method.preferences)}), {passes}",
-            f"training    {spec.training.budget(per_epoch):,} steps, {_name(spec.training.optimizer)}, {self.place.describe()}",
+            f"backbone    {_name(spec.problem.network)}, {base:,} parameters",
+            f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
+            f"a step      batch of {spec.training.batch_size}, {count} preferences ({schedule}), {passes}",
+            f"training    {steps:,} steps, {_name(spec.training.optimizer)}, {self.place.describe()}",
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else "the untrained network's losses"),
         ]  # fmt: skip
@@ -114,7 +116,6 @@ def plan(spec: Spec) -> Plan:
         preferences=evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=sum(p.numel() for p in network.parameters()),
     )
-    return made
 
 
 def _name(part: object) -> str:

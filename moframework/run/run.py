@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import torch
 
+from moframework.data import Split
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer, Observers
@@ -72,7 +73,8 @@ class Run:
         return str(self.summary().get("status", "running"))
 
     def summary(self) -> dict[str, Any]:
-        """What `status.json` says: status, seconds, steps, hypervolumes, parameters; empty when it does not exist yet."""
+        """What `status.json` says: status, seconds, steps, hypervolumes, parameters; empty when it does not exist
+        yet."""
         path = self.path / _STATUS
         return dict(json.loads(path.read_text())) if path.is_file() else {}
 
@@ -133,7 +135,7 @@ def solve(
         spec = Run(spec).spec
     loaded = _loaded(spec)
     if device is not None:
-        loaded = attrs.evolve(loaded, training=attrs.evolve(loaded.training, device=device))
+        loaded = _on(loaded, device)
     if resume and out is None:
         raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
     name = loaded.name or "run"
@@ -163,6 +165,12 @@ def _loaded(spec: Spec | Path | str | Mapping[str, Any]) -> Spec:
     return spec if isinstance(spec, Spec) else load_spec(spec)
 
 
+def _on(spec: Spec, device: str) -> Spec:
+    """`spec` on another device."""
+    training = attrs.evolve(cast(Any, spec.training), device=device)
+    return cast(Spec, attrs.evolve(cast(Any, spec), training=training))
+
+
 def _compare(folder: Path, spec: Spec, resume: bool) -> None:
     """Refuse to overwrite another run, or to resume one with another spec (the device may differ)."""
     if not (folder / _SPEC).is_file():
@@ -173,7 +181,7 @@ def _compare(folder: Path, spec: Spec, resume: bool) -> None:
         raise RunError(f"{folder} already holds a run. Continue it with --resume, or choose another --out.")
 
     def comparable(one: Spec) -> str:
-        return attrs.evolve(one, name=None, training=attrs.evolve(one.training, device="auto")).to_yaml()
+        return cast(str, attrs.evolve(cast(Any, _on(one, "auto")), name=None).to_yaml())
 
     before, after = comparable(Run(folder).spec).splitlines(), comparable(spec).splitlines()
     if before != after:
@@ -192,7 +200,7 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
         model.to(memory_format=torch.channels_last)
     checkpoints = folder / _CHECKPOINTS
 
-    def front(split: str, reference: Sequence[float]) -> Front:
+    def front(split: Split, reference: Sequence[float]) -> Front:
         return evaluate(
             model, problem, ready.data[split], ready.preferences, split=split, batch_size=spec.evaluate.batch_size,
             place=place, workers=spec.training.workers, reference=reference,
@@ -205,14 +213,15 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
         with contextlib.closing(text), contextlib.closing(board):
             result = fit(
                 model, problem, ready.method, spec.training, spec.evaluate,
-                data=ready.data["train"], validation=ready.data["val"], preferences=ready.preferences, reference=reference,
-                seed=spec.seed, place=place, folder=checkpoints, observer=Observers((text, board, *observers)),
-                resume=(checkpoints / LAST).is_file(), stop=stop,
+                data=ready.data["train"], validation=ready.data["val"], preferences=ready.preferences,
+                reference=reference, seed=spec.seed, place=place, folder=checkpoints, observer=Observers((text,
+                board, *observers)), resume=(checkpoints / LAST).is_file(), stop=stop,
             )  # fmt: skip
     if spec.evaluate.checkpoint == "best" and (checkpoints / BEST).is_file():
         model.load_state_dict(read_checkpoint(checkpoints / BEST)["model"])
     model.save(folder / _MODEL)
-    fronts = {split: front(split, reference) for split in ("val", "test")}
+    evaluated: tuple[Split, ...] = ("val", "test")
+    fronts = {split: front(split, reference) for split in evaluated}
     for split, value in fronts.items():
         value.save(folder / f"front-{split}.json")
     with replacing(folder / "front.png") as partial:
@@ -225,20 +234,21 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
 
 
 def _untrained(ready: Plan) -> tuple[float, ...]:
-    """The losses of the untrained network at the centre of the simplex, 10 % farther out: a reference point for problems that
-    state none. It depends on problem, backbone and seed only, so that it is the same after a resume."""
+    """The losses of the untrained network at the centre of the simplex, 10 % farther out: a reference point for
+    problems that state none. It depends on problem, backbone and seed only, so that it is the same after a resume."""
     m = len(ready.spec.problem.tasks)
     front = evaluate(
         ready.model, ready.spec.problem, ready.data["val"], torch.full((1, m), 1 / m), split="val",
-        batch_size=ready.spec.evaluate.batch_size, place=ready.place, workers=ready.spec.training.workers, metrics=False,
-        reference=[float("inf")] * m,
+        batch_size=ready.spec.evaluate.batch_size, place=ready.place, workers=ready.spec.training.workers,
+        metrics=False, reference=[float("inf")] * m,
     )  # fmt: skip
     return tuple(float(value + 0.1 * abs(value)) for value in front.losses[0])
 
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[Any]:
-    """While inside, SIGINT and SIGTERM ask for a stop after the current step; a second one acts as usual. Yields the question."""
+    """While inside, SIGINT and SIGTERM ask for a stop after the current step; a second one acts as usual. Yields the
+    question."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set

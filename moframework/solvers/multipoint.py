@@ -19,15 +19,17 @@ __all__ = ["Multipoint"]
 class Multipoint(Solver):
     """K networks trained side by side, each on its own fixed preference; linear scalarization unless told otherwise.
 
-    The plain way to a front, and the reference for the others: K times the parameters and the time of one network, and nothing
-    between the K points. Each network sees every batch.
+    The plain way to a front, and the reference for the others: K times the parameters and the time of one network,
+    and nothing between the K points. Each network sees every batch.
     """
 
     continuous: ClassVar[bool] = False
     points: int = option(5, ge=1, help="number K of networks; their preferences are an even grid on the simplex")
     margin: float = option(0.0, ge=0, lt=0.5, help="how far the grid stays inside the border of the simplex")
     objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
-    balancing: tuple[Balancing, ...] = option((), help="how losses of different size are put on one footing, in this order")
+    balancing: tuple[Balancing, ...] = option(
+        (), help="how losses of different size are put on one footing, in this order"
+    )
     initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
 
     def method(self, m: int) -> Method:

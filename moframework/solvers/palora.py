@@ -18,17 +18,21 @@ __all__ = ["PaLoRA"]
 
 @config
 class PaLoRA(Solver):
-    """Shared network plus one low-rank adapter per task, annealed preferences (Dimitriadis, Frossard, Fleuret, ICLR 2025).
+    """Shared network plus one low-rank adapter per task, annealed preferences (Dimitriadis, Frossard, Fleuret, ICLR
+    2025).
 
-    `W(λ) = W0 + (α/r) Σ_t λ_t B_t A_t`, trained on `Σ_t λ_t L_t` with preferences that open from the centre of the simplex to
-    its vertices. With `initial` it expands the front around a trained multi-task network (Pareto front expansion).
+    `W(λ) = W0 + (α/r) Σ_t λ_t B_t A_t`, trained on `Σ_t λ_t L_t` with preferences that open from the centre of the
+    simplex to its vertices. With `initial` it expands the front around a trained multi-task network (Pareto front
+    expansion).
 
-    Source: arXiv 2407.08056, Eq. 2–4 and the released code. Limits: linear scalarization cannot reach a concave part of a front;
-    at B = 0 every preference is the same network, so very short trainings give a narrow front.
+    Source: arXiv 2407.08056, Eq. 2–4 and the released code. Limits: linear scalarization cannot reach a concave part
+    of a front; at B = 0 every preference is the same network, so very short trainings give a narrow front.
     """
 
     rank: int = option(4, ge=1, help="rank r of each adapter")
-    alpha: float = option(1.0, gt=0, help="scale α of the adapters (they are multiplied by α/r); sets the width of the front")
+    alpha: float = option(
+        1.0, gt=0, help="scale α of the adapters (they are multiplied by α/r); sets the width of the front"
+    )
     conv: Literal["loralib", "peft"] = option("loralib", help="form of the adapters of convolutions")
     adapter_lr_factor: float | None = option(
         None, gt=0, help="learning rate of the adapters over that of the shared network; none means m, as published"
@@ -37,7 +41,9 @@ class PaLoRA(Solver):
         factory=lambda: Annealed(per_batch=5), help="how preferences are drawn, how many a batch, shared or split"
     )
     objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
-    balancing: tuple[Balancing, ...] = option((), help="how losses of different size are put on one footing, in this order")
+    balancing: tuple[Balancing, ...] = option(
+        (), help="how losses of different size are put on one footing, in this order"
+    )
     initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
 
     def method(self, m: int) -> Method:

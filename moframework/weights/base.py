@@ -33,7 +33,8 @@ class WeightSpace(nn.Module, ABC):
         with its own `lr`. Together the groups hold every parameter exactly once."""
 
     def anchors(self) -> Tensor | None:
-        """The preferences (n, m) a finite space can realize, or None when every λ on the simplex has its own weights."""
+        """The preferences (n, m) a finite space can realize, or None when every λ on the simplex has its own
+        weights."""
         return None
 
     def penalty(self) -> Tensor | None:

@@ -25,7 +25,9 @@ class Finite(WeightSpaceConfig):
         """K networks made by `make`, initialized independently, or K copies of `initial`."""
         for anchor in self.anchors:
             if len(anchor) != m:
-                raise SpecError(f"weights.anchors: {list(anchor)} has {len(anchor)} numbers, but there are {m} objectives")
+                raise SpecError(
+                    f"weights.anchors: {list(anchor)} has {len(anchor)} numbers, but there are {m} objectives"
+                )
         return FiniteSpace([make() for _ in self.anchors], torch.tensor(self.anchors, dtype=torch.float32), initial)
 
 
@@ -48,7 +50,7 @@ class FiniteSpace(WeightSpace):
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """The parameters of the nearest anchor's network. The preference is read on the host."""
         nearest = int((self._anchors - preference.to("cpu", torch.float32)).square().sum(dim=1).argmin())
-        return dict(zip(self._names, self.members[nearest], strict=True))  # type: ignore[arg-type]
+        return dict(zip(self._names, self.members[nearest].parameters(), strict=True))
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """One group with everything at `lr`."""

@@ -35,10 +35,12 @@ class LowRank(WeightSpaceConfig):
     """
 
     rank: int = option(4, ge=1, help="rank r of each adapter")
-    alpha: float = option(1.0, gt=0, help="scale α of the adapters: they are multiplied by α/r; sets the width of the front")
+    alpha: float = option(
+        1.0, gt=0, help="scale α of the adapters: they are multiplied by α/r; sets the width of the front"
+    )
     conv: Literal["loralib", "peft"] = option(
         "loralib",
-        help="form of a convolution's adapter: loralib (B·A reshaped to the kernel, rank budget r·k; the published form) "
+        help="form of a convolution's adapter: loralib (B·A reshaped to the kernel, rank budget r·k; as published) "
         "or peft (a k×k convolution to r channels, then 1×1)",
     )
     lr_factor: float | None = option(
@@ -53,8 +55,8 @@ class LowRank(WeightSpaceConfig):
 class LowRankSpace(WeightSpace):
     """θ(λ) = θ0 plus, for every adapted weight, (α/r) Σ_t λ_t B_t A_t.
 
-    Storage: the factors of all m objectives of one layer are stacked, A (m·q, c) and B (o, m·q) with q the inner rank, so that
-    Σ_t λ_t B_t A_t is one matrix product: (B ⊙ [λ ⊗ 1_q]) A.
+    Storage: the factors of all m objectives of one layer are stacked, A (m·q, c) and B (o, m·q) with q the inner
+    rank, so that Σ_t λ_t B_t A_t is one matrix product: (B ⊙ [λ ⊗ 1_q]) A.
     """
 
     def __init__(self, network: nn.Module, m: int, options: LowRank, initial: Mapping[str, Tensor] | None) -> None:
@@ -122,7 +124,8 @@ class LowRankSpace(WeightSpace):
 
 
 def _adapted_weights(network: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, nn.Module | None]:
-    """Names of the weights that get adapters, in the order of the network; the value is the convolution, or None for Linear."""
+    """Names of the weights that get adapters, in the order of the network; the value is the convolution, or None for
+    Linear."""
     found: dict[str, nn.Module | None] = {}
     for prefix, module in network.named_modules():
         if not isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
@@ -143,8 +146,8 @@ def _factor_shapes(
     out, per_group, *kernel = shape
     if options.conv == "peft":
         return (r, per_group * math.prod(kernel)), (out, r)
-    # loralib: rows (out/groups)·k, columns in·k, inner rank r·k. For a kernel that is not square, rows take its first side and
-    # columns the product of the others, which keeps rows · columns = the kernel's size.
+    # loralib: rows (out/groups)·k, columns in·k, inner rank r·k. For a kernel that is not square, rows take its
+    # first side and columns the product of the others, which keeps rows · columns = the kernel's size.
     groups = int(module.groups)  # type: ignore[arg-type]
     first, rest = kernel[0], math.prod(kernel[1:])
     inner = r * first

@@ -56,7 +56,8 @@ class Watch(Observer):
 
 def test_training_learns_the_trade_off(train: Train) -> None:
     watch = Watch()
-    model, result = train(training=Training(epochs=60, batch_size=16, optimizer=build(Optimizer, {"name": "adam", "lr": 1e-2})), observer=watch)  # fmt: skip
+    adam = build(Optimizer, {"name": "adam", "lr": 1e-2})
+    _, result = train(training=Training(epochs=60, batch_size=16, optimizer=adam), observer=watch)
     last = watch.fronts[-1]
     assert result.steps == 240
     assert last.hypervolume() > 1.2 * watch.fronts[0].hypervolume()
@@ -75,7 +76,10 @@ def test_events_come_at_their_moments(train: Train) -> None:
     assert watch.steps("saved") == [4, 8, 12]
 
 
-@pytest.mark.parametrize(("options", "steps"), [({"steps": 5}, 5), ({"epochs": 2}, 8), ({"epochs": 2, "drop_last": False, "batch_size": 15}, 10)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [({"steps": 5}, 5), ({"epochs": 2}, 8), ({"epochs": 2, "drop_last": False, "batch_size": 15}, 10)],
+)
 def test_budget(train: Train, options: dict[str, Any], steps: int) -> None:
     assert train(training=Training(**{"batch_size": 16, **options}))[1].steps == steps
 
@@ -155,7 +159,9 @@ def test_a_loss_that_is_not_finite_names_step_task_and_preference(train: Train, 
     train(training=training)
     kept = (tmp_path / "checkpoints" / LAST).read_bytes()
     data.targets["cosine"][:] = float("nan")
-    with pytest.raises(NonFiniteLossError, match=r"step 1: the loss of task 'cosine' is nan at preference \(0\.\d+, 0\.\d+\)"):
+    with pytest.raises(
+        NonFiniteLossError, match=r"step 1: the loss of task 'cosine' is nan at preference \(0\.\d+, 0\.\d+\)"
+    ):
         train(training=training, data=data)
     assert (tmp_path / "checkpoints" / LAST).read_bytes() == kept
 
@@ -172,7 +178,9 @@ def test_clipping_bounds_the_update(train: Train) -> None:
     parts = method(weights=type(method().weights)(rank=2, lr_factor=1.0))
     before, _ = train(parts, Training(steps=1, batch_size=16, optimizer=build(Optimizer, {"name": "sgd", "lr": 0.0})))
     after, _ = train(parts, Training(steps=1, batch_size=16, optimizer=sgd, clip_gradient_norm=1e-3))
-    moved = torch.cat([(a - b).detach().flatten() for a, b in zip(after.parameters(), before.parameters(), strict=True)]).norm()
+    moved = torch.cat(
+        [(a - b).detach().flatten() for a, b in zip(after.parameters(), before.parameters(), strict=True)]
+    ).norm()
     assert float(moved) == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -190,7 +198,9 @@ def test_streams_of_random_numbers_differ() -> None:
 def test_reduced_precision_trains_on_the_cpu(train: Train, precision: str) -> None:
     from moframework.engine.device import placement
 
-    training = Training(epochs=30, batch_size=16, precision=precision, optimizer=build(Optimizer, {"name": "adam", "lr": 1e-2}))  # type: ignore[arg-type]  # fmt: skip
+    training = Training(
+        epochs=30, batch_size=16, precision=precision, optimizer=build(Optimizer, {"name": "adam", "lr": 1e-2})
+    )
     problem = Conflict()
     place = placement(training, problem.backbone(), 2)
     watch = Watch()

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moframework.errors import MoframeworkError
@@ -108,6 +108,7 @@ def test_json_round_trip(m: int) -> None:
     assert Front.from_json(front.to_json()).to_json() == front.to_json()
 
 
+@settings(max_examples=60, deadline=None)
 @given(losses=clouds(st.integers(1, 4)), seed=st.integers(0, 1000))
 def test_json_keeps_every_number(losses: Array, seed: int) -> None:
     tasks = tuple("abcd"[: losses.shape[1]])

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 from pymoo.indicators.igd import IGD
@@ -43,6 +43,7 @@ def naive_hypervolume(points: Array, reference: Array) -> float:
 # --- dominance
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=st.one_of(clouds(TASKS), clouds(TASKS, grid=True)))
 def test_nondominated_is_the_definition(points: Array) -> None:
     before = points.copy()
@@ -65,6 +66,7 @@ def test_nondominated_is_what_pymoo_finds() -> None:
     assert np.flatnonzero(nondominated(points)).tolist() == sorted(theirs)
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(TASKS, grid=True))
 def test_filtering_twice_changes_nothing(points: Array) -> None:
     once = points[nondominated(points)]
@@ -72,6 +74,7 @@ def test_filtering_twice_changes_nothing(points: Array) -> None:
     assert nondominated(once).all()
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(TASKS, grid=True), data=st.data())
 def test_order_does_not_matter_to_dominance(points: Array, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(points))))
@@ -125,6 +128,7 @@ def test_the_quarter_circle_in_the_limit() -> None:
     assert hypervolume(points, (1, 1)) == pytest.approx(np.pi / 4, rel=1e-4)
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(TASKS, most=8))
 def test_hypervolume_by_inclusion_and_exclusion(points: Array) -> None:
     reference = np.linspace(0.7, 1.1, points.shape[1])
@@ -139,6 +143,7 @@ def test_hypervolume_is_that_of_pymoo(m: int) -> None:
     assert hypervolume(points, np.full(m, 0.9)) == pytest.approx(float(HV(np.full(m, 0.9))(points)), rel=1e-9)
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(TASKS), data=st.data())
 def test_adding_a_point_never_lowers_hypervolume(points: Array, data: st.DataObject) -> None:
     more = np.vstack([points, data.draw(clouds(points.shape[1], most=1))])
@@ -146,6 +151,7 @@ def test_adding_a_point_never_lowers_hypervolume(points: Array, data: st.DataObj
     assert hypervolume(more, reference) >= hypervolume(points, reference) - 1e-12
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(TASKS), data=st.data())
 def test_order_does_not_matter_to_hypervolume(points: Array, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(points))))
@@ -153,6 +159,7 @@ def test_order_does_not_matter_to_hypervolume(points: Array, data: st.DataObject
     assert hypervolume(points[order], reference) == pytest.approx(hypervolume(points, reference), abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(TASKS, grid=True))
 def test_dominated_points_add_nothing(points: Array) -> None:
     reference = np.full(points.shape[1], 0.9)
@@ -228,6 +235,7 @@ def test_distances_are_those_of_pymoo(m: int) -> None:
 # --- rank correlation
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(TASKS, grid=True), data=st.data())
 @pytest.mark.filterwarnings("ignore:An input array is constant")
 def test_controllability_is_the_spearman_correlation_of_scipy(points: Array, data: st.DataObject) -> None:
@@ -265,6 +273,7 @@ def test_nonuniformity_in_closed_form() -> None:
     assert nonuniformity([[0.5, 0.5], [0.5, 0.5]], [[3.0, 1.0], [1.0, 1.0]]) == pytest.approx(expected / 2)
 
 
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(st.integers(1, 6)), scale=st.floats(0.1, 10))
 def test_nonuniformity_is_bounded_and_has_no_scale(points: Array, scale: float) -> None:
     points = points + 0.01

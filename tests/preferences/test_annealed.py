@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moframework.config.options import OptionError
@@ -29,6 +29,7 @@ def test_two_tasks_are_as_published(progress: float) -> None:
     assert drawn[:, 0].tolist() == pytest.approx(PUBLISHED[progress], abs=5.1e-5)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     progress=st.floats(1e-3, 1.0),
     count=st.integers(2, 9),
@@ -61,6 +62,7 @@ def test_a_lattice_takes_nothing_from_the_generator(count: int, m: int) -> None:
     assert torch.equal(generator.get_state(), before)
 
 
+@settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 12), m=st.integers(2, 12), seed=st.integers(0, 1000))
 def test_it_opens_from_the_center_and_only_ever_sharpens(count: int, m: int, seed: int) -> None:
     schedule = Annealed()
@@ -111,6 +113,7 @@ def test_the_base_of_a_draw_keeps_the_margin(m: int, count: int) -> None:
     assert rows.min() >= 0.02 * min(1, 3 / m) * (1 - 1e-5)
 
 
+@settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 45), m=st.integers(1, 45), seed=st.integers(0, 10**6), margin=st.sampled_from([0.0, 0.01]))
 def test_the_end_is_safe_without_margin(count: int, m: int, seed: int, margin: float) -> None:
     for temperature in (5.0, 1e4):

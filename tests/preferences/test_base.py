@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moframework.config import entries
@@ -30,6 +30,7 @@ def test_all_schedules_are_here() -> None:
 
 
 @pytest.mark.parametrize("cls", SCHEDULES)
+@settings(max_examples=60, deadline=None)
 @given(
     progress=st.floats(1e-9, 1.0),
     count=st.integers(1, 12),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -28,6 +28,7 @@ def test_the_covariance_is_that_of_a_dirichlet() -> None:
     np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.002)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     concentration=st.floats(0.001, 1e4), count=st.integers(1, 6), m=st.integers(1, 50), seed=st.integers(0, 2**32 - 1)
 )
@@ -39,6 +40,7 @@ def test_logarithms_are_finite_and_normalized(concentration: float, count: int, 
     torch.testing.assert_close(drawn.exp().sum(dim=1), torch.ones(count, dtype=torch.float64))
 
 
+@settings(max_examples=60, deadline=None)
 @given(r=st.integers(1, 12), m=st.integers(1, 8), seed=st.integers(0, 1000))
 def test_sharing_emphasis_moves_entries_within_rows_only(r: int, m: int, seed: int) -> None:
     points = torch.rand((r, m), generator=seeded(seed), dtype=torch.float64)

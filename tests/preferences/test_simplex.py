@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.util.ref_dirs import get_reference_directions
 
@@ -24,6 +24,7 @@ def test_the_lattice_is_that_of_pymoo(m: int, partitions: int) -> None:
     assert rows(ours) == rows(torch.from_numpy(theirs))
 
 
+@settings(max_examples=60, deadline=None)
 @given(m=st.integers(1, 6), partitions=st.integers(1, 6))
 def test_lattice_rows_ascend_and_their_number_tells_the_partitions(m: int, partitions: int) -> None:
     points = lattice(m, partitions)
@@ -94,6 +95,7 @@ def test_even_uses_a_lattice_where_there_is_one() -> None:
     assert torch.equal(even(10, 4), spread(10, 4))
 
 
+@settings(max_examples=60, deadline=None)
 @given(m=st.integers(1, 60), margin=st.floats(0, 0.29))
 def test_the_inner_margin_leaves_room_for_every_number_of_tasks(m: int, margin: float) -> None:
     least = inner_margin(margin, m)

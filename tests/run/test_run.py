@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -211,6 +212,10 @@ def steps_logged(out: Path) -> int:
     return log.read_text().count("\n") if log.is_file() else 0
 
 
+def reached(out: Path, lines: int, process: subprocess.Popen[bytes]) -> bool:
+    return steps_logged(out) >= lines or process.poll() is not None
+
+
 LONGER = {**TINY, "training": {"epochs": 12, "batch_size": 32, "log_every": 1, "checkpoint_every": 5}}
 
 
@@ -234,7 +239,7 @@ def test_killed_at_a_random_moment_and_resumed_is_byte_identical(
     process = start(spec, out)
     for _ in range(2):  # killed twice
         lines = steps_logged(out) + moments.randint(1, 45)
-        wait_for(lambda lines=lines: steps_logged(out) >= lines or process.poll() is not None)
+        wait_for(functools.partial(reached, out, lines, process))
         time.sleep(moments.random() * 0.02)
         process.kill()
         process.wait()

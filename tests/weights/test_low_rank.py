@@ -136,5 +136,5 @@ def test_starts_from_given_weights() -> None:
 
 
 def test_network_without_adaptable_layers_is_refused() -> None:
-    with pytest.raises(SpecError, match="at least one Linear or convolution.*LayerNorm"):
+    with pytest.raises(SpecError, match=r"at least one Linear or convolution.*LayerNorm"):
         space(nn.LayerNorm(4))
