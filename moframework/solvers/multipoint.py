@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from moframework.config import config, option
+from moframework.errors import SpecError
 from moframework.objectives import Balancing, Objective
 from moframework.objectives.linear import Linear
 from moframework.preferences.grid import Grid
@@ -25,7 +26,7 @@ class Multipoint(Solver):
 
     continuous: ClassVar[bool] = False
     points: int = option(5, ge=1, help="number K of networks; their preferences are an even grid on the simplex")
-    margin: float = option(0.0, ge=0, lt=0.5, help="how far the grid stays inside the border of the simplex")
+    margin: float = option(0.0, ge=0, lt=0.3, help="how far the grid stays inside the border of the simplex")
     objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
     balancing: tuple[Balancing, ...] = option(
         (), help="how losses of different size are put on one footing, in this order"
@@ -34,6 +35,8 @@ class Multipoint(Solver):
 
     def method(self, m: int) -> Method:
         """See `Solver.method`."""
+        if 1 < self.points < m:
+            raise SpecError(f"solver.points: {self.points} networks cannot cover {m} tasks; use 1, or at least {m}")
         grid = Grid(margin=self.margin, per_batch=self.points)
         anchors = grid.points(self.points, m)
         return Method(

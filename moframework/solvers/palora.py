@@ -38,7 +38,7 @@ class PaLoRA(Solver):
         None, gt=0, help="learning rate of the adapters over that of the shared network; none means m, as published"
     )
     preferences: Schedule = option(
-        factory=lambda: Annealed(per_batch=5), help="how preferences are drawn, how many a batch, shared or split"
+        factory=Annealed, help="how preferences are drawn, how many a batch, shared or split"
     )
     objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
     balancing: tuple[Balancing, ...] = option(
