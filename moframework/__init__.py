@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from moframework.backbones.base import Backbone as Backbone
+    from moframework.benchmark.executor import Executor as Executor
+    from moframework.benchmark.loading import load_benchmark as load_benchmark
+    from moframework.benchmark.running import run_benchmark as run_benchmark
+    from moframework.benchmark.spec import Benchmark as Benchmark
     from moframework.data import DataSource as DataSource
     from moframework.data import TensorData as TensorData
     from moframework.engine.events import Observer as Observer
@@ -25,8 +29,11 @@ if TYPE_CHECKING:
     from moframework.losses import Loss as Loss
     from moframework.metrics import Metric as Metric
     from moframework.model import ParetoModel as ParetoModel
+    from moframework.objectives import Aggregation as Aggregation
     from moframework.objectives import Balancing as Balancing
     from moframework.objectives import Objective as Objective
+    from moframework.objectives import Scalarization as Scalarization
+    from moframework.objectives import Weighting as Weighting
     from moframework.pareto.front import Front as Front
     from moframework.preferences import Schedule as Schedule
     from moframework.problem import Problem as Problem
@@ -42,9 +49,12 @@ if TYPE_CHECKING:
     from moframework.weights import WeightSpaceConfig as WeightSpaceConfig
 
 _HOMES = {
+    "Aggregation": "moframework.objectives",
     "Backbone": "moframework.backbones.base",
     "Balancing": "moframework.objectives",
+    "Benchmark": "moframework.benchmark.spec",
     "DataSource": "moframework.data",
+    "Executor": "moframework.benchmark.executor",
     "Front": "moframework.pareto.front",
     "Loss": "moframework.losses",
     "Method": "moframework.engine.method",
@@ -56,6 +66,7 @@ _HOMES = {
     "Problem": "moframework.problem",
     "Progress": "moframework.engine.events",
     "Run": "moframework.run.run",
+    "Scalarization": "moframework.objectives",
     "Schedule": "moframework.preferences",
     "Solver": "moframework.solvers.base",
     "Spec": "moframework.spec",
@@ -64,9 +75,12 @@ _HOMES = {
     "TensorData": "moframework.data",
     "WeightSpace": "moframework.weights",
     "WeightSpaceConfig": "moframework.weights",
+    "Weighting": "moframework.objectives",
     "check": "moframework.run.run",
     "get_problem": "moframework.problem",
+    "load_benchmark": "moframework.benchmark.loading",
     "load_spec": "moframework.spec",
+    "run_benchmark": "moframework.benchmark.running",
     "solve": "moframework.run.run",
 }
 __all__ = sorted(_HOMES)

@@ -20,6 +20,7 @@ KINDS = {
     "backbones": "networks from input to one output a task",
     "balancings": "how losses or gradients of different size are made comparable",
     "data": "where samples come from",
+    "executors": "what runs the cells of a benchmark",
     "losses": "what a task minimizes",
     "lr_schedules": "how learning rates change: torch's schedulers",
     "metrics": "what a task is judged by",

@@ -164,6 +164,41 @@ def solve(
 
 @main.command(epilog=EXIT_CODES)
 @_spec_argument
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of cells and results; the same one again goes on. Default: runs/benchmark-NAME.",
+)
+@click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Cells at a time: --set executor.jobs=N.")
+@_set_option
+@click.option("--report-only", is_flag=True, help="Run nothing; make the results of what is there.")
+def benchmark(spec: str, out: Path | None, jobs: int | None, overrides: tuple[str, ...], report_only: bool) -> None:
+    """Compare solvers on problems over seeds.
+
+    SPEC lists problems, solvers and seeds, and what is tuned for all: a YAML file, or a bundled one such as
+    benchmarks/digits. Each cell is a run in a process of its own. Only missing, unfinished and failed cells are run; a
+    cell that fails is recorded and stops no other. Ends with one table (results.md, .csv, .json) and a picture of the
+    fronts of each problem. Ctrl-C saves the running cells and stops; the same command goes on.
+    """
+    from moframework.benchmark.loading import load_benchmark
+    from moframework.benchmark.running import default_folder, run_benchmark
+    from moframework.progress import BenchmarkLines
+    from moframework.tables import output, print_results
+
+    given = (*overrides, f"executor.jobs={jobs}") if jobs is not None else overrides
+    loaded = load_benchmark(spec, given)
+    folder = out or default_folder(loaded)
+    results = run_benchmark(loaded, folder, report_only=report_only, watcher=BenchmarkLines())
+    print_results(output(), folder, results)
+    for text in results.failed:
+        click.echo(f"failed: {text}", err=True)
+    if results.failed:
+        sys.exit(FAILED)
+
+
+@main.command(epilog=EXIT_CODES)
+@_spec_argument
 @_set_option
 def check(spec: str, overrides: tuple[str, ...]) -> None:
     """Check a spec and print the plan.
@@ -178,16 +213,18 @@ def check(spec: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-def schema() -> None:
+@click.option("--benchmark", "of_benchmarks", is_flag=True, help="Of what `moframework benchmark` reads.")
+def schema(of_benchmarks: bool) -> None:
     """Print the JSON Schema of specs.
 
     Editors complete and check YAML with it. Installed plug-ins are included.
     """
     import json
 
+    from moframework.benchmark.loading import benchmark_schema
     from moframework.spec.spec import spec_schema
 
-    click.echo(json.dumps(spec_schema(), indent=2))
+    click.echo(json.dumps(benchmark_schema() if of_benchmarks else spec_schema(), indent=2))
 
 
 @main.command("list")
@@ -219,7 +256,7 @@ def list_(kind: str | None) -> None:
 def specs() -> None:
     """List the bundled specs.
 
-    Each can be solved by its name, from any folder.
+    Each can be solved by its name, from any folder; those under benchmarks/ are for `moframework benchmark`.
     """
     from moframework.spec.bundled import bundled_specs
     from moframework.tables import output, table

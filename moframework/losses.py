@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from moframework.config import Component, arguments, config, option, options_class
+from moframework.constants import constant
 from moframework.errors import MoframeworkError
 
 __all__ = ["L1", "MSE", "BinaryCrossEntropy", "Cosine", "CrossEntropy", "Huber", "Loss", "MaskedL1", "MeanLoss"]
@@ -128,7 +128,7 @@ class CrossEntropy(MeanLoss):
         if target.is_floating_point():
             raise ValueError(f"cross_entropy needs integer classes as targets, but has {target.dtype}")
         target = target.long()
-        weight = None if self.weight is None else _constant(self.weight, output.device, output.dtype)
+        weight = None if self.weight is None else constant(self.weight, output.device, output.dtype)
         values = functional.cross_entropy(
             output,
             target,
@@ -175,7 +175,7 @@ class BinaryCrossEntropy(MeanLoss):
         output, target = _alike(output, target, "binary_cross_entropy")
         counts = target != self.ignore_index
         target = torch.where(counts, target, torch.zeros_like(target))
-        weight = None if self.positive_weight == 1 else _constant((self.positive_weight,), output.device, output.dtype)
+        weight = None if self.positive_weight == 1 else constant((self.positive_weight,), output.device, output.dtype)
         values = functional.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none")
         return torch.where(counts, values, torch.zeros_like(values)), counts
 
@@ -291,10 +291,3 @@ def _alike(output: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]:
             f"but has {tuple(output.shape)} and {tuple(target.shape)}"
         )
     return output, target.to(output.dtype)
-
-
-@functools.lru_cache(maxsize=64)
-def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """A tensor that is copied to the device once rather than in every step."""
-    with torch.inference_mode(False):  # one made in inference mode could not take part in training later
-        return torch.tensor(values, device=device, dtype=dtype)

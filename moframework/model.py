@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from moframework.backbones.base import Backbone, named_outputs
 from moframework.config.structure import build, unstructure
@@ -39,8 +41,10 @@ class Recipe:
     weights: WeightSpaceConfig
 
     def make(self) -> nn.Module:
-        """One freshly initialized backbone."""
-        return self.backbone.build(self.input_shape, self.outputs)
+        """One freshly initialized network: the backbone, with what the weight space puts around it."""
+        return self.weights.network(
+            lambda shape: self.backbone.build(shape, self.outputs), self.input_shape, len(self.tasks)
+        )
 
 
 class ParetoModel(nn.Module):
@@ -75,6 +79,8 @@ class ParetoModel(nn.Module):
         for module in self.skeleton.modules():
             for key in module._parameters:
                 module._parameters[key] = None
+        self._recurrent = [(name, m) for name, m in self.skeleton.named_modules() if isinstance(m, nn.RNNBase)]
+        self._forget_recurrent()
         if initial is not None:
             with torch.no_grad():
                 for name, buffer in self.skeleton.named_buffers():
@@ -96,34 +102,110 @@ class ParetoModel(nn.Module):
         return self.call(self.weights(preference), x)
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """θ(λ), by parameter name, without the aliases of tied parameters; differentiable in the space's parameters."""
+        """θ(λ), by name of parameter (and of buffer, where one depends on λ), without the aliases of tied parameters;
+        differentiable in the space's parameters."""
         return self.space.weights(preference)
 
     def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Outputs of the network with the given weights (as `weights` returns them), by output key."""
+        """Outputs of the network with the given weights (as `weights` returns them, further buffers allowed), by output
+        key."""
         theta = dict(weights)
         for alias, first in self._aliases.items():
             theta[alias] = theta[first]
-        return named_outputs(functional_call(self.skeleton, theta, (x,), tie_weights=False), tuple(self.recipe.outputs))
+        for prefix, module in self._recurrent:
+            names = module._flat_weights_names
+            module._flat_weights = [theta[f"{prefix}.{name}" if prefix else name] for name in names]
+        result = functional_call(self.skeleton, theta, (x,), tie_weights=False)
+        self._forget_recurrent()
+        return named_outputs(result, tuple(self.recipe.outputs))
 
-    def at(self, preference: Sequence[float] | Tensor) -> nn.Module:
-        """The network at one operating point: a plain module with merged weights and nothing of ours inside.
+    def _forget_recurrent(self) -> None:
+        """Recurrent layers keep a list of their weights beside the parameters; `functional_call` knows only these."""
+        for _, module in self._recurrent:
+            count = len(module._flat_weights_names)
+            module._flat_weights, module._flat_weight_refs = [None] * count, [None] * count
+
+    def at(
+        self,
+        preference: Sequence[float] | Tensor,
+        *,
+        calibrate: Iterable[Tensor | Sequence[Tensor]] | None = None,
+    ) -> nn.Module:
+        """The network at one operating point: a plain module with merged weights and nothing of ours inside (where the
+        preference is an input of the network, only what joins the two).
 
         Args:
             preference: λ, m non-negative numbers; scaled to sum to 1.
+            calibrate: batches of training inputs, alone or first in a tuple, such as a DataLoader yields, from which
+                the statistics of BatchNorm layers are taken anew for this λ; None for those that all λ share.
 
         Raises:
-            ValueError: wrong count, a negative or non-finite number, or all zero.
+            ValueError: wrong count, a negative or non-finite number, or all zero; or `calibrate` has no batch.
         """
+        checked = self.checked(preference)
         with torch.no_grad():
-            theta = self.weights(self.checked(preference))
+            theta = self.weights(checked)
+        if calibrate is not None:
+            theta.update(self.batch_statistics(checked.unsqueeze(0), calibrate)[0])
         network = copy.deepcopy(self.skeleton)
-        made = {name: nn.Parameter(value.detach().clone(), self._trainable[name]) for name, value in theta.items()}
-        made.update({alias: made[first] for alias, first in self._aliases.items()})
-        for name, parameter in made.items():
+        parameters = {
+            name: nn.Parameter(theta.pop(name).detach().clone(), requires_grad=trainable)
+            for name, trainable in self._trainable.items()
+        }
+        parameters.update({alias: parameters[first] for alias, first in self._aliases.items()})
+        for name, parameter in parameters.items():
             prefix, _, key = name.rpartition(".")
             network.get_submodule(prefix)._parameters[key] = parameter
+        for name, value in theta.items():
+            network.get_buffer(name).copy_(value)
+        for name, _ in self._recurrent:
+            cast(nn.RNNBase, network.get_submodule(name))._init_flat_weights()
         return network
+
+    @torch.no_grad()
+    def batch_statistics(
+        self,
+        preferences: Tensor,
+        batches: Iterable[Tensor | Sequence[Tensor]],
+        forward: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> list[dict[str, Tensor]]:
+        """Running statistics of the BatchNorm layers for each preference, in place of those that all λ share.
+
+        During training the statistics are averages over the preferences drawn; those of one θ(λ) differ the more, the
+        farther apart the weights are. They are taken with equal weight from each batch, as in stochastic weight
+        averaging (Izmailov et al., UAI 2018, arXiv 1803.05407); all other layers act as when the network is used.
+
+        Args:
+            preferences: (n, m); every batch is read once, all preferences see it.
+            batches: of training inputs, alone or first in a tuple; of more than one sample each.
+            forward: context for the forward passes of the network; weights are made outside it.
+
+        Returns:
+            n mappings from buffer names to values, to be given to `call` along with the weights; empty without
+            BatchNorm layers that keep statistics.
+
+        Raises:
+            ValueError: there is no batch.
+        """
+        layers = {
+            f"{name}." if name else "": module
+            for name, module in self.skeleton.named_modules()
+            if isinstance(module, _BatchNorm) and module.running_mean is not None
+        }
+        found = [_fresh_statistics(layers) for _ in preferences]
+        read = False
+        with _taking_statistics(self.skeleton, layers.values()):
+            for batch in batches if layers else ():
+                read = True
+                x = batch if isinstance(batch, Tensor) else batch[0]
+                for preference, statistics in zip(preferences, found, strict=True):
+                    theta = {**self.weights(preference), **statistics}
+                    x = x.to(next(iter(statistics.values())).device, non_blocking=True)
+                    with forward():
+                        self.call(theta, x)
+        if layers and not read:
+            raise ValueError("calibrating BatchNorm needs at least one batch of training inputs")
+        return found
 
     def checked(self, preference: Sequence[float] | Tensor) -> Tensor:
         """`preference` as a float32 tensor (m,) on the simplex. Raises ValueError as `at` does."""
@@ -186,6 +268,34 @@ class ParetoModel(nn.Module):
             model = cls(recipe)
         model.load_state_dict(load_file(folder / _WEIGHTS))
         return model.to(device).eval()
+
+
+def _fresh_statistics(layers: Mapping[str, _BatchNorm]) -> dict[str, Tensor]:
+    """Buffers, by full name, as BatchNorm layers have them before the first batch."""
+    made: dict[str, Tensor] = {}
+    for prefix, layer in layers.items():
+        made[prefix + "running_mean"] = torch.zeros_like(cast(Tensor, layer.running_mean))
+        made[prefix + "running_var"] = torch.ones_like(cast(Tensor, layer.running_var))
+        made[prefix + "num_batches_tracked"] = torch.zeros_like(cast(Tensor, layer.num_batches_tracked))
+    return made
+
+
+@contextmanager
+def _taking_statistics(network: nn.Module, layers: Iterable[_BatchNorm]) -> Iterator[None]:
+    """While inside, `layers` take the mean of the statistics of all batches, the rest of `network` acts as in use."""
+    modes = [(module, module.training) for module in network.modules()]
+    momenta = [(layer, layer.momentum) for layer in layers]
+    network.eval()
+    for layer, _ in momenta:
+        layer.train()
+        layer.momentum = None  # torch's way to ask for a mean instead of a running one
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for layer, momentum in momenta:
+            layer.momentum = momentum
 
 
 def load_parameters(path: Path, network: nn.Module) -> dict[str, Tensor]:

@@ -1,4 +1,5 @@
-"""What the command line shows on stderr while a run trains: a bar on a terminal, plain lines elsewhere."""
+"""What the command line shows on stderr while a run trains, a bar on a terminal, plain lines elsewhere; and while a
+benchmark runs its cells."""
 
 from __future__ import annotations
 
@@ -15,11 +16,13 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
+from moframework.benchmark.cells import Cell
+from moframework.benchmark.running import Watcher
 from moframework.engine.events import Observer, Progress
 from moframework.pareto.front import Front
 from moframework.run.logs import Lines, loss_text
 
-__all__ = ["ProgressBar", "watching"]
+__all__ = ["BenchmarkLines", "ProgressBar", "watching"]
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -97,6 +100,40 @@ class ProgressBar(Observer):
         )
 
 
+class BenchmarkLines(Watcher):
+    """A line on stderr as each cell of a benchmark starts and ends, with an estimate of the time left."""
+
+    def __init__(self) -> None:
+        self._jobs = self._done = self._ended = 0
+        self._since = 0.0
+
+    def planned(self, jobs: int, done: int) -> None:
+        """How many cells there are to run."""
+        self._jobs, self._done, self._ended = jobs, done, 0
+        self._since = time.monotonic()
+        if done < jobs:
+            _line(f"{jobs - done} of {jobs} cells to run" + (f", {done} are done already" if done else ""))
+
+    def started(self, cell: Cell) -> None:
+        """A cell starts."""
+        _line(f"started  {cell.name}")
+
+    def ended(self, cell: Cell, seconds: float) -> None:
+        """A cell ended."""
+        self._ended += 1
+        state = cell.state
+        at = f"[{self._done + self._ended}/{self._jobs}]"
+        took = f"in {_duration(seconds)}"
+        if state == "done":
+            value = cell.run.summary()["hypervolumes"]["val"].get("losses")
+            took += "" if value is None else f", validation hypervolume {value['value']:.4f}"
+        elif state == "failed":
+            took += f": {(cell.message or '').strip().splitlines()[-1]}"
+        left = self._jobs - self._done - self._ended
+        rate = (time.monotonic() - self._since) / self._ended
+        _line(f"{at} {state}  {cell.name} {took}" + (f"; about {_duration(left * rate)} left" if left else ""))
+
+
 @contextlib.contextmanager
 def watching(quiet: bool) -> Iterator[tuple[Observer, ...]]:
     """The observers that show a training on stderr: a bar on a terminal, else plain lines, or none when `quiet`."""
@@ -115,6 +152,13 @@ def _text(template: str) -> TextColumn:
 
 def _epoch(progress: Progress) -> str:
     return f"{progress.epoch:.1f}/{round(progress.epochs, 1):g}"
+
+
+def _duration(seconds: float) -> str:
+    """`42 s`, `3 min` or `2.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _line(text: str) -> None:

@@ -13,9 +13,10 @@ from rich.measure import Measurement
 from rich.table import Table
 
 if TYPE_CHECKING:  # lists are printed without the time that numpy and its kin take to import
+    from moframework.benchmark.results import Results
     from moframework.pareto.front import Front
 
-__all__ = ["front_table", "output", "print_front", "print_run", "table"]
+__all__ = ["front_table", "output", "print_front", "print_results", "print_run", "table"]
 
 SHORT_TABLE = 11
 WIDEST_TABLE = 160
@@ -46,6 +47,24 @@ def print_run(console: Console, path: Path, front: Front) -> None:
         ("how it trained", f"tensorboard --logdir {path}"),
     ):
         console.print(f"{what:<15} {text}", soft_wrap=True)
+
+
+def print_results(console: Console, folder: Path, results: Results) -> None:
+    """The tables of a benchmark, a solver a column since there are more measures than solvers, and where the files
+    lie."""
+    from moframework.benchmark.markdown import tables
+
+    for group in results.groups:
+        headings, *rows = tables(results, group)
+        made = table(["", *(row[0] for row in rows)], right=[row[0] for row in rows])
+        for position, heading in enumerate(headings[1:], start=1):
+            made.add_row(heading, *(row[position] for row in rows))
+        console.print(group.problem)
+        console.print(made)
+    files = [("table", "results.md"), ("everything", "results.json")]
+    files += [("picture", path.name) for path in sorted(folder.glob("fronts-*.png"))]
+    for what, name in files:
+        console.print(f"{what:<15} {folder / name}", soft_wrap=True)
 
 
 def print_front(console: Console, front: Front, *, short: bool) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,12 +85,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_commands_and_exit_codes(call: Call, flag: str) -> None:
     found = call(flag)
     assert found.code == 0
-    for command in ("check", "front", "list", "schema", "solve", "specs"):
+    for command in ("benchmark", "check", "front", "list", "schema", "solve", "specs"):
         assert re.search(rf"^  {command} +[A-Z][^.]+\.$", found.out, re.MULTILINE), "a whole sentence about each"
     assert "0 done; 1 failed run; 2 wrong usage or spec; 130 interrupted" in " ".join(found.out.split())
 
 
-@pytest.mark.parametrize("command", ["check", "front", "list", "schema", "solve", "specs"])
+@pytest.mark.parametrize("command", ["benchmark", "check", "front", "list", "schema", "solve", "specs"])
 def test_every_command_and_option_has_help(call: Call, command: str) -> None:
     found = call(command, "-h")
     assert found.code == 0
@@ -125,7 +126,7 @@ def test_unknown_command_names_the_nearest(call: Call) -> None:
 def test_unlike_any_command_lists_all(call: Call) -> None:
     found = call("xyzzy")
     assert found.code == 2
-    assert "Commands: check, front, list, schema, solve, specs." in found.err
+    assert "Commands: benchmark, check, front, list, schema, solve, specs." in found.err
 
 
 def test_forgotten_command(call: Call, spec: Path) -> None:
@@ -149,6 +150,77 @@ def test_wrong_usage(call: Call, arguments: list[str], said: str) -> None:
     assert found.code == 2
     assert said in found.err
     assert found.out == ""
+
+
+BENCHMARK = """\
+# A tiny benchmark for tests.
+problems: [{name: digits, train: 96, val: 48, test: 48}]
+solvers: [{name: palora, rank: 1}, {solver: {name: multipoint, points: 2}, label: networks}]
+seeds: [0]
+training: {steps: 4, batch_size: 32, log_every: 2}
+"""
+
+
+def test_benchmark(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(BENCHMARK)
+    out = tmp_path / "out"
+    command = ["benchmark", tmp_path / "small.yaml", "--out", out, "--set", "training.steps=2"]
+    found = call(*command, "--jobs", "2")
+    assert found.code == 0, found.err
+    assert re.search(r"^ +palora +networks *$", found.out, re.MULTILINE), "a column for each solver"
+    for text in ("hypervolume, accuracy", "training, s", f"{out / 'results.md'}\n"):
+        assert text in found.out
+    lines = found.err.splitlines()
+    assert lines[0] == "2 of 2 cells to run"
+    assert sorted(lines[1:3]) == ["started  digits, networks, seed 0", "started  digits, palora, seed 0"]
+    assert re.match(r"\[2/2\] done  digits, \w+, seed 0 in \d+ s, validation hypervolume [\d.]+$", lines[-1])
+    assert "steps: 2" in (out / "benchmark.yaml").read_text()
+    again = call(*command, "--jobs", "2", "--report-only")
+    assert (again.code, again.err, again.out) == (0, "", found.out)
+    broken = call(*command, "--set", "solvers.1.training={optimizer: {name: sgd, lr: 1e30}}")
+    assert broken.code == 1
+    assert "[2/2] failed  digits, networks, seed 0" in broken.err
+    assert "failed: digits, networks, seed 0: Error: " in broken.err
+    assert "Traceback" not in broken.err
+    assert re.search(r"^ seeds +1 +0 of 1 *$", broken.out, re.MULTILINE)
+
+
+def test_interrupted_benchmark_saves_its_cells_and_says_how_to_continue(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(BENCHMARK.replace("networks}", "networks, training: {steps: 20000}}"))
+    command = [sys.executable, "-m", "moframework", "benchmark", "small.yaml", "--out", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("started  digits, networks"):
+            break
+    (folder,) = tmp_path.glob("out/cells/digits/multipoint/seed-0-*/")
+    deadline = time.monotonic() + 60
+    while not ((folder / "log.txt").is_file() and "loss" in (folder / "log.txt").read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    assert "1 of 2 cells of this round are done. The same command goes on" in err
+    assert json.loads((folder / "status.json").read_text())["status"] == "interrupted"
+    report = spawn("benchmark", "small.yaml", "--out", "out", "--report-only", cwd=tmp_path)
+    assert report.returncode == 0
+    assert "0 of 1" in report.stdout
+
+
+def test_wrong_benchmark_is_told_with_positions(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("problems: [digits]\nsolvers: [{solver: palora, training: {epoch: 1}}]\nseed: 3\n")
+    found = call("benchmark", path, "--jobs", "2")
+    assert found.code == 2
+    assert [line.removeprefix(f"{path}:").split(": ")[:2] for line in found.err.splitlines()] == [
+        ["2:39", "solvers.0.training.epoch"],
+        ["3:1", "seed"],
+    ]
+    assert "did you mean 'seeds'?" in found.err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_folder_in_place_of_a_spec(call: Call, tmp_path: Path) -> None:
@@ -396,6 +468,15 @@ def test_schema_is_a_json_schema(call: Call) -> None:
     schema = json.loads(found.out)
     jsonschema.Draft7Validator.check_schema(schema)
     assert "palora" in found.out
+
+
+def test_schema_of_benchmarks(call: Call) -> None:
+    import jsonschema
+
+    found = call("schema", "--benchmark")
+    assert found.code == 0
+    schema = json.loads(found.out)
+    jsonschema.Draft7Validator(schema).validate({"problems": ["digits"], "solvers": ["palora"]})
 
 
 def test_list_of_kinds(call: Call) -> None:

@@ -12,15 +12,16 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A module may import from its own layer and those below.
 LAYERS = (
-    ("errors", "files", "tensorfiles", "specs"),
+    ("constants", "errors", "files", "tensorfiles", "specs"),
     ("config",),
     ("objectives", "preferences", "pareto", "plots"),
     ("model", "weights", "backbones"),
-    ("problem", "tasks", "losses", "metrics", "data", "datafiles", "overlay"),
+    ("problem", "analytic", "tasks", "losses", "metrics", "data", "datafiles", "overlay"),
     ("engine",),
     ("solvers",),
     ("spec",),
     ("run",),
+    ("benchmark", "testing"),
     ("cli", "catalog", "progress", "tables", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

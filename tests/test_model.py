@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader, TensorDataset
 
 from moframework import ParetoModel
 from moframework.backbones.base import Backbone
@@ -19,6 +21,8 @@ from moframework.config import config
 from moframework.errors import DataError, RunError
 from moframework.model import Recipe, load_parameters
 from moframework.weights import WeightSpaceConfig
+from moframework.weights.conditioned import Conditioned
+from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.finite import Finite
 from moframework.weights.low_rank import LowRank
 
@@ -157,6 +161,108 @@ def test_loading_what_is_not_there_says_so(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(json.dumps({**stored, "format": 99}))
     with pytest.raises(RunError, match="format 99"):
         ParetoModel.load(tmp_path)
+
+
+@config
+class NormNet(Backbone):
+    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 4), nn.BatchNorm1d(4, momentum=0.3)
+        )
+
+
+NORM: dict[str, Any] = {"backbone": NormNet(), "input_shape": (4,), "outputs": {"left": 4}}
+
+
+class TestCalibration:
+    def test_statistics_are_those_of_the_merged_network(self) -> None:
+        made = model(ConvexHull(), **NORM)
+        batches = [torch.randn(16, 4) + 2 for _ in range(3)]
+        network = made.at([0.2, 0.8], calibrate=batches)
+        expected = made.at([0.2, 0.8])
+        expected[2].p = 0.0  # dropout is off, as when the network is used
+        update_bn(batches, expected)  # torch's own, for any network
+        assert network.state_dict().keys() == expected.state_dict().keys()
+        expected_state = expected.state_dict()
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(value, expected_state[name])
+        assert float((network[1].running_mean - made.skeleton[1].running_mean).abs().max()) > 0.1
+
+    def test_the_model_is_left_as_it_was(self) -> None:
+        made = model(ConvexHull(), **NORM).train()
+        before = {name: value.clone() for name, value in made.state_dict().items()}
+        made.at([0.2, 0.8], calibrate=[torch.randn(16, 4)])
+        assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
+        assert all(module.training for module in made.modules())
+        assert [made.skeleton[1].momentum, made.skeleton[4].momentum] == [0.1, 0.3]
+
+    def test_batches_of_a_loader_will_do(self) -> None:
+        made = model(ConvexHull(), **NORM)
+        x = torch.randn(16, 4)
+        loader = DataLoader(TensorDataset(x, torch.zeros(16)), batch_size=8)
+        one, other = made.at([1, 1], calibrate=loader), made.at([1, 1], calibrate=x.split(8))
+        assert torch.equal(one[4].running_var, other[4].running_var)
+
+    def test_every_preference_gets_its_own(self) -> None:
+        made = model(ConvexHull(), **NORM)
+        preferences = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        one, other, again = made.batch_statistics(preferences, [torch.randn(16, 4)])
+        assert set(one) == {f"{i}.{k}" for i in (1, 4) for k in ("running_mean", "running_var", "num_batches_tracked")}
+        assert not torch.allclose(one["4.running_mean"], other["4.running_mean"])
+        assert all(torch.equal(one[name], again[name]) for name in one)
+
+    def test_without_batches_or_without_layers(self) -> None:
+        with pytest.raises(ValueError, match="at least one batch"):
+            model(ConvexHull(), **NORM).at([1, 1], calibrate=[])
+        made = model()
+        x = torch.randn(2, 1, 20, 20)
+        assert torch.equal(made.at([1, 1], calibrate=[x])(x)["left"], made.at([1, 1])(x)["left"])
+
+
+class TestConditionedModel:
+    def test_the_preference_is_baked_in(self, tmp_path: Path) -> None:
+        made = model(Conditioned())
+        network = made.at([1, 3])
+        assert torch.equal(network.get_buffer("preference"), torch.tensor([0.25, 0.75]))
+        x = torch.randn(2, 1, 20, 20)
+        torch.testing.assert_close(network(x)["left"], made(x, torch.tensor([0.25, 0.75]))["left"])
+        made.at([1, 1])
+        assert torch.equal(network.get_buffer("preference"), torch.tensor([0.25, 0.75]))
+        save_file(network.state_dict(), tmp_path / "network.safetensors")
+        made.save(tmp_path)
+        again = ParetoModel.load(tmp_path)
+        assert torch.equal(again(x, torch.tensor([1.0, 0.0]))["left"], made(x, torch.tensor([1.0, 0.0]))["left"])
+
+
+class TestRecurrent:
+    def test_weights_beside_the_parameters_are_right_in_training_too(self) -> None:
+        network = nn.LSTM(3, 2)
+        made = model(ConvexHull(), backbone=LSTM(), input_shape=(5, 3), outputs={"left": 2}).train()
+        x = torch.randn(4, 5, 3)
+        outputs = made(x, torch.tensor([0.5, 0.5]))["left"]
+        outputs.sum().backward()
+        copied = made.at([1, 1])  # while a graph of the last forward pass is alive
+        network.load_state_dict({name.removeprefix("cell."): v for name, v in copied.state_dict().items()})
+        torch.testing.assert_close(network(x)[0], outputs)
+        torch.testing.assert_close(made.double().at([1, 1])(x.double()), outputs.double(), rtol=1e-4, atol=1e-5)
+
+
+class First(nn.Module):
+    """The outputs of an LSTM without its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTM(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.cell(x)[0]
+        return result
+
+
+@config
+class LSTM(Backbone):
+    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
+        return First()
 
 
 class TestLoadParameters:

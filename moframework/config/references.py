@@ -96,7 +96,9 @@ def _importable(cls: type[Component]) -> dict[str, str]:
             "it is neither registered nor importable by name"
         )
     file = getattr(module, "__file__", None)
-    if cls.__module__ == "__main__" and file is not None:
+    # A file run as a script, or loaded by reference, is found again by its path alone.
+    by_path = cls.__module__ == "__main__" or any(loaded is module for _, loaded in _FILES.values())
+    if by_path and file is not None:
         return {"python": f"{Path(file).resolve()}:{cls.__qualname__}"}
     return {"python": f"{cls.__module__}:{cls.__qualname__}"}
 

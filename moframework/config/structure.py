@@ -341,7 +341,8 @@ class _Structure:
         except OptionError as error:
             if error.key is None:
                 return self.fail(path, error.message)
-            return self.fail((*path, *error.key.split(".")), error.message.removeprefix(f"{error.key} "))
+            keys = [int(key) if key.isdecimal() else key for key in error.key.split(".")]
+            return self.fail((*path, *keys), error.message.removeprefix(f"{error.key} "))
         except (ValueError, TypeError, MoframeworkError) as error:
             return self.fail(path, str(error))
 

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.utils.data
 from torch import Tensor
 
-from moframework.data import Dataset, batches
+from moframework.data import Dataset, TensorData, batches
 from moframework.engine.device import Placement
+from moframework.engine.settings import Evaluation
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
 
-__all__ = ["evaluate"]
+__all__ = ["calibration_data", "evaluate"]
 
 # Weights of all preferences are kept for the whole evaluation up to this many bytes; beyond, they are made anew for
 # each batch.
@@ -34,6 +36,7 @@ def evaluate(
     workers: int = 0,
     reference: Sequence[float] | None = None,
     metrics: bool = True,
+    calibration: Dataset | None = None,
 ) -> Front:
     """The front of `model` on `data`.
 
@@ -42,6 +45,8 @@ def evaluate(
         split: name of the split, kept with the front.
         reference: reference point of the loss hypervolume, or None for the problem's.
         metrics: compute the tasks' metrics too, not only the losses.
+        calibration: samples from which the statistics of BatchNorm layers are taken anew for each preference; None for
+            the statistics that all preferences share. See `calibration_data`.
 
     Returns:
         losses exact over the whole data: per-sample statistics are added up over batches, then finished once.
@@ -57,6 +62,11 @@ def evaluate(
         if metrics
         else []
     )
+    statistics: list[dict[str, Tensor]] = [{} for _ in range(n)]
+    if calibration is not None:
+        whole = len(calibration) > batch_size  # type: ignore[arg-type]  # then no batch is left with a single sample
+        inputs = batches(calibration, batch_size, order=None, device=place.device, workers=workers, drop_last=whole)
+        statistics = model.batch_statistics(preferences, (place.arranged(x) for x, _ in inputs), place.autocast)
     kept: list[dict[str, Tensor]] | None = None
     size = sum(p.numel() * p.element_size() for p in model.weights(preferences[0]).values())
     if n * size <= _KEPT_WEIGHTS_BYTES:
@@ -66,7 +76,7 @@ def evaluate(
         for j in range(n):
             weights = kept[j] if kept is not None else model.weights(preferences[j])
             with place.autocast():
-                outputs = model.call(weights, x)
+                outputs = model.call({**weights, **statistics[j]}, x)
             for t, task in enumerate(tasks):
                 output, target = outputs[task.output_key], targets[task.target_key]
                 value = task.loss.statistics(output, target).sum(dim=0, dtype=exact)
@@ -105,6 +115,19 @@ def evaluate(
         metric_reference=worst,
         true_front=problem.true_front,
     )
+
+
+def calibration_data(evaluation: Evaluation, data: Dataset) -> Dataset | None:
+    """What `evaluate` takes the statistics of BatchNorm layers from: samples evenly spread over the training `data`,
+    or None where they are shared."""
+    if evaluation.batchnorm == "shared":
+        return None
+    size = len(data)  # type: ignore[arg-type]
+    count = min(size, evaluation.calibration_samples)
+    chosen = torch.arange(count) * size // count
+    if isinstance(data, TensorData):
+        return data.take(chosen)
+    return torch.utils.data.Subset(data, chosen.tolist())
 
 
 def _present(total: Tensor | None) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from moframework.data import Dataset, TensorData, batches
 from moframework.engine.checkpoint import read_checkpoint, write_checkpoint
 from moframework.engine.device import Placement
-from moframework.engine.evaluate import evaluate
+from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Progress
 from moframework.engine.method import Method
 from moframework.engine.settings import Evaluation, Training
@@ -117,7 +117,11 @@ class _Loop:
         self.model, self.training, self.place = model, training, place
         self.folder, self.observer = folder, observer
         self.per_epoch, self.steps, self.done = per_epoch, training.budget(per_epoch), 0
+        self.step = Step(model, problem.tasks, method, place)
         groups = model.space.parameter_groups(training.optimizer.lr)
+        learned = list(self.step.objective_states.parameters())
+        if learned:
+            groups.append({"name": "objective", "params": learned, "lr": training.optimizer.lr})
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = training.optimizer.build(groups, place.device)
         self.scheduler, self.scheduler_by_step = None, False
@@ -126,7 +130,6 @@ class _Loop:
             total = self.steps if self.scheduler_by_step else math.ceil(self.steps / per_epoch)
             self.scheduler = training.scheduler.build(self.optimizer, total)
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast_dtype is torch.float16)
-        self.step = Step(model, problem.tasks, method, place)
         self.schedule, self.m = method.preferences, len(problem.tasks)
         self.record = _Record([task.name for task in problem.tasks])
         self.best = _Best()
@@ -151,17 +154,22 @@ class _Loop:
         """One optimizer step on one batch. Nothing is read back from the device."""
         generator = torch.Generator().manual_seed(stream(seed, _STEP, self.done))
         torch.manual_seed(stream(seed, _STEP, self.done))  # dropout and the like
-        count = self.schedule.count(self.m)
-        preferences = self.schedule.draw((self.done + 1) / self.steps, count, self.m, generator)
+        count, progress = self.schedule.count(self.m), (self.done + 1) / self.steps
+        preferences = self.schedule.draw(progress, count, self.m, generator)
+        self.model.space.progressed(progress)
         self.optimizer.zero_grad(set_to_none=True)
         scale = self.scaler.scale(torch.ones((), device=self.place.device)) if self.scaler.is_enabled() else None
-        losses = self.step.run(self.place.arranged(x), targets, preferences, scale)
+        x = self.place.arranged(x)
+        losses = self.step.run(x, targets, preferences, scale)
         if self.training.clip_gradient_norm is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip_gradient_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.step.review(x, targets, preferences, losses)
         self.done += 1
+        if self.at_epoch_end:
+            self.step.epoch_ended()
         if self.scheduler is not None and (self.scheduler_by_step or self.at_epoch_end):
             self.scheduler.step()
         self.record.add(self.done, losses, preferences)
@@ -214,6 +222,7 @@ class _Loop:
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "balancing": self.step.state,
+            "objective": self.step.objective_states.state_dict(),
             "best": {"hypervolume": self.best.hypervolume, "waited": self.best.waited},
             "seconds": self.seconds,
         }
@@ -231,6 +240,7 @@ class _Loop:
         self.step.state = [
             {key: value.to(self.place.device) for key, value in part.items()} for part in state["balancing"]
         ]
+        self.step.objective_states.load_state_dict(state["objective"])
         self.best = _Best(**state["best"])
         self.seconds = state["seconds"]
         self.done = state["step"]
@@ -277,6 +287,7 @@ def fit(
     if resume:
         loop.restore()
     resident = data.to(place.device) if isinstance(data, TensorData) else data
+    calibration = calibration_data(evaluation, resident)
     observer.started(loop.progress)
     model.train()
     with torch.random.fork_rng(devices=[place.device] if place.device.type == "cuda" else []):
@@ -309,6 +320,7 @@ def fit(
                             place=place,
                             workers=training.workers,
                             reference=reference,
+                            calibration=calibration,
                         )
                     )
                     loop.restart_clock()

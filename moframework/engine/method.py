@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from moframework.errors import SpecError
 from moframework.objectives import Balancing, Objective
 from moframework.preferences import Schedule
 from moframework.weights import WeightSpaceConfig
@@ -21,7 +22,7 @@ class Method:
         weights: options of the weight space.
         preferences: the schedule; its `per_batch` and `batch` say how many preferences a step uses, and whether each
             sees the whole batch.
-        objective: losses and preferences to a scalar.
+        objective: losses and preferences, or the tasks' gradients, to a direction of descent.
         balancing: applied in order; each sees losses and gradient norms already scaled by those before it.
         initial: a checkpoint whose parameters the network starts from, or None.
     """
@@ -31,3 +32,13 @@ class Method:
     objective: Objective
     balancing: tuple[Balancing, ...] = ()
     initial: Path | None = None
+
+    def check(self, m: int) -> None:
+        """Refuse parts that do not fit m objectives, or packages that are missing.
+
+        Raises:
+            SpecError: listing all that is wrong, a line each.
+        """
+        faults = self.objective.faults(m, self.preferences.count(m))
+        if faults:
+            raise SpecError("\n".join(f"solver.objective: {fault}" for fault in faults))

@@ -4,8 +4,8 @@ With M preferences a step costs M forward passes over the whole batch (`shared`)
 batch is divided among the preferences). Separable objectives run backward preference by preference and hold one
 graph at a time.
 
-Where a balancing needs per-task gradients, the forward pass is shared: gradients are taken with respect to the
-materialized θ(λ), combined there, and sent once through the weight space.
+Where a balancing or the objective needs per-task gradients, the forward pass is shared: gradients are taken with
+respect to the materialized θ(λ), combined there, and sent once through the weight space.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from attrs import frozen
+from torch import Tensor, nn
 
 from moframework.engine.device import Placement
+from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
 from moframework.model import ParetoModel
+from moframework.objectives import Aggregation, Scalarization, Weighting
 from moframework.tasks import Task
 
 __all__ = ["Step"]
@@ -25,11 +28,22 @@ __all__ = ["Step"]
 Targets = dict[str, Tensor]
 
 
+@frozen
+class _Row:
+    """What one preference contributed: losses (m,), scales (m,) of the balancings, gradients where asked for."""
+
+    losses: Tensor
+    scales: Tensor
+    gradients: TaskGradients | None
+
+
 class Step:
     """Computes losses and leaves gradients in the parameters of a model; takes no optimizer step.
 
     Attributes:
         state: state of the balancings, by position, kept between steps and in checkpoints.
+        objective_states: state of the objective: a module for each preference of a step where the objective is
+            separable, else one; empty where it has no state.
     """
 
     def __init__(self, model: ParetoModel, tasks: tuple[Task, ...], method: Method, place: Placement) -> None:
@@ -37,11 +51,18 @@ class Step:
         self.tasks = tasks
         self.method = method
         self.place = place
+        m, r = len(tasks), method.preferences.count(len(tasks))
         self.state = [
-            {key: value.to(place.device) for key, value in balancing.initial_state(len(tasks)).items()}
+            {key: value.to(place.device) for key, value in balancing.initial_state(m).items()}
             for balancing in method.balancing
         ]
-        self._per_task = any(balancing.needs_gradients for balancing in method.balancing)
+        objective = method.objective
+        rows = [1] * r if objective.separable else [r]
+        states = [state for state in (objective.build(m, count) for count in rows) if state is not None]
+        self.objective_states = nn.ModuleList(states).to(place.device)
+        self._per_task = any(balancing.needs_gradients for balancing in method.balancing) or not isinstance(
+            objective, Scalarization
+        )
 
     def run(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
         """Accumulate the gradient of the step's objective.
@@ -52,31 +73,57 @@ class Step:
             scale: factor of the objective against underflow in fp16, or None.
 
         Returns:
-            the unscaled losses (M, m), detached, on the device; nothing is read back to the host.
+            the unscaled losses (M, m), detached, on the device; nothing is read back to the host, unless the objective
+            solves its problem there.
         """
         on_device = preferences.to(self.place.device, non_blocking=True)
         factor = torch.ones((), device=self.place.device) if scale is None else scale
-        rows: list[Tensor] = []
-        pending: list[tuple[Tensor, Tensor, _Gradients | None]] = []
-        parts = self._parts(x, targets, len(preferences))
-        for j, (x_j, targets_j) in enumerate(parts):
-            losses, gradients = self._forward(x_j, targets_j, preferences[j], factor)
-            rows.append(losses.detach())
-            scales = self._scales(losses, gradients)
+        losses: list[Tensor] = []
+        pending: list[_Row] = []
+        for j, (x_j, targets_j) in enumerate(self._parts(x, targets, len(preferences))):
+            row = self._forward(x_j, targets_j, preferences[j], factor)
+            losses.append(row.losses.detach())
             if self.method.objective.separable:
-                self._backward([(losses, scales, gradients)], on_device[j : j + 1], factor / len(preferences))
+                self._backward([row], on_device[j : j + 1], factor / len(preferences), self._state(j))
             else:
-                pending.append((losses, scales, gradients))
+                pending.append(row)
         if pending:
-            self._backward(pending, on_device, factor)
+            self._backward(pending, on_device, factor, self._state(0))
         penalty = self.model.space.penalty()
         if penalty is not None:
             (penalty * factor).backward()  # type: ignore[no-untyped-call]
-        result = torch.stack(rows)
+        result = torch.stack(losses)
         self.state = [
             balancing.updated(state, result) for balancing, state in zip(self.method.balancing, self.state, strict=True)
         ]
         return result
+
+    @torch.no_grad()
+    def review(self, x: Tensor, targets: Targets, preferences: Tensor, losses: Tensor) -> None:
+        """Show the objective what the optimizer's step did to the losses of a batch, where it wants to know.
+
+        Args:
+            x, targets, preferences: as `run` had them.
+            losses: what `run` returned.
+        """
+        objective = self.method.objective
+        if not objective.reviews:
+            return
+        parts = self._parts(x, targets, len(preferences))
+        after = torch.stack([self._losses(self.model.weights(preferences[j]), *part) for j, part in enumerate(parts)])
+        if not objective.separable:
+            objective.review(losses, after, self._state(0))
+            return
+        for j in range(len(preferences)):
+            objective.review(losses[j : j + 1], after[j : j + 1], self._state(j))
+
+    def epoch_ended(self) -> None:
+        """Tell the objective that an epoch has ended."""
+        for state in self.objective_states:
+            self.method.objective.epoch_ended(state)
+
+    def _state(self, j: int) -> nn.Module | None:
+        return self.objective_states[j] if len(self.objective_states) else None
 
     def _parts(self, x: Tensor, targets: Targets, count: int) -> Iterator[tuple[Tensor, Targets]]:
         """The samples that each preference sees."""
@@ -88,80 +135,68 @@ class Step:
         for j, piece in enumerate(x.tensor_split(count)):
             yield piece, {key: value[j] for key, value in pieces.items()}
 
-    def _forward(
-        self, x: Tensor, targets: Targets, preference: Tensor, factor: Tensor
-    ) -> tuple[Tensor, _Gradients | None]:
+    def _forward(self, x: Tensor, targets: Targets, preference: Tensor, factor: Tensor) -> _Row:
         weights = self.model.weights(preference)
         if not self._per_task:
-            return self._losses(weights, x, targets), None
+            losses = self._losses(weights, x, targets)
+            return _Row(losses, self._scales(losses, None), None)
         leaves = {name: value.detach().requires_grad_(value.requires_grad) for name, value in weights.items()}
         losses = self._losses(leaves, x, targets)
-        gradients = _Gradients([w for w in weights.values() if w.requires_grad], factor)
+        gradients = TaskGradients([w for w in weights.values() if w.requires_grad], factor)
         inputs = [leaf for leaf in leaves.values() if leaf.requires_grad]
         last = len(self.tasks) - 1
         for t, loss in enumerate(losses.unbind()):
             gradients.add(torch.autograd.grad(loss * factor, inputs, retain_graph=t < last, allow_unused=True))
-        return losses.detach(), gradients
+        losses = losses.detach()
+        return _Row(losses, self._scales(losses, gradients), gradients)
 
     def _losses(self, weights: dict[str, Tensor], x: Tensor, targets: Targets) -> Tensor:
         with self.place.autocast():
             outputs = self.model.call(weights, x)
         return torch.stack([task.loss(outputs[task.output_key], targets[task.target_key]) for task in self.tasks])
 
-    def _scales(self, losses: Tensor, gradients: _Gradients | None) -> Tensor:
+    def _scales(self, losses: Tensor, gradients: TaskGradients | None) -> Tensor:
         losses = losses.detach()
         scales = torch.ones_like(losses)
-        norms = None if gradients is None else gradients.norms()
+        if not self.method.balancing:
+            return scales
+        needed = any(balancing.needs_gradients for balancing in self.method.balancing)
+        norms = gradients.norms() if needed and gradients is not None else None
         for balancing, state in zip(self.method.balancing, self.state, strict=True):
             seen = None if norms is None else norms * scales
             scales = scales * balancing.scales(losses * scales, seen, state)
         return scales
 
-    def _backward(
-        self, rows: list[tuple[Tensor, Tensor, _Gradients | None]], preferences: Tensor, factor: Tensor
-    ) -> None:
-        losses = torch.stack([row[0] for row in rows])
-        if self._per_task:
-            losses = losses.requires_grad_()
-        value = self.method.objective(losses * torch.stack([row[1] for row in rows]), preferences)
-        if not self._per_task:
-            (value * factor).backward()  # type: ignore[no-untyped-call]
+    def _backward(self, rows: list[_Row], preferences: Tensor, share: Tensor, state: nn.Module | None) -> None:
+        """Gradients of the mean over `rows` of the objective, times `share`."""
+        objective = self.method.objective
+        losses = torch.stack([row.losses for row in rows])
+        scales = torch.stack([row.scales for row in rows])
+        gradients = [row.gradients for row in rows if row.gradients is not None]
+        extra = () if state is None else (state,)
+        if isinstance(objective, Scalarization):
+            if gradients:
+                losses.requires_grad_()
+            value = objective(losses * scales, preferences, *extra)
+            penalty = objective.penalty(losses, preferences)
+            if penalty is not None:
+                value = value + penalty
+            (value * share).backward()  # type: ignore[no-untyped-call]
+            if gradients and losses.grad is not None:
+                for own, weights in zip(gradients, losses.grad, strict=True):
+                    own.backward(weights / own.factor)
             return
-        (weights,) = torch.autograd.grad(value, losses)
-        share = factor / rows[0][2].factor if rows[0][2] is not None else factor
-        for (_, _, gradients), row in zip(rows, weights * share, strict=True):
-            if gradients is not None:
-                gradients.backward(row)
-
-
-class _Gradients:
-    """Gradients of every task's loss with respect to one θ(λ), and the way back into the weight space."""
-
-    def __init__(self, weights: list[Tensor], factor: Tensor) -> None:
-        self.weights = weights
-        self.factor = factor
-        self.by_task: list[tuple[Tensor | None, ...]] = []
-
-    def add(self, gradients: tuple[Tensor | None, ...]) -> None:
-        self.by_task.append(gradients)
-
-    def norms(self) -> Tensor:
-        """Euclidean norm of each task's gradient over the parameters that every task reaches, (m,)."""
-        shared = [column for column in zip(*self.by_task, strict=True) if all(g is not None for g in column)]
-        if not shared:
-            shared = [tuple(column) for column in zip(*self.by_task, strict=True)]
-        norms = []
-        for t in range(len(self.by_task)):
-            own = [column[t] for column in shared if column[t] is not None]
-            norms.append(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(own))))
-        return torch.stack(norms) / self.factor
-
-    def backward(self, weights: Tensor) -> None:
-        """Send Σ_t w_t g_t through θ(λ) into the parameters of the space."""
-        tensors, combined = [], []
-        for tensor, column in zip(self.weights, zip(*self.by_task, strict=True), strict=True):
-            terms = [w * g for w, g in zip(weights.unbind(), column, strict=True) if g is not None]
-            if terms:
-                tensors.append(tensor)
-                combined.append(torch.stack(terms).sum(dim=0) if len(terms) > 1 else terms[0])
-        torch.autograd.backward(tensors, combined)
+        scaled = losses * scales
+        if isinstance(objective, Weighting):
+            products = torch.stack([own.gramian() for own in gradients]) * scales.unsqueeze(2) * scales.unsqueeze(1)
+            matrix = objective.weights(scaled, preferences, products, *extra).detach() * scales
+            for own, weights in zip(gradients, matrix, strict=True):
+                own.backward(weights * (share / (own.factor * len(rows))))
+        elif isinstance(objective, Aggregation):
+            jacobians = torch.stack([own.jacobian() for own in gradients]) * scales.unsqueeze(2)
+            directions = objective.aggregate(jacobians, scaled, preferences, *extra).detach()
+            for own, direction, weights in zip(gradients, directions, scales, strict=True):
+                part = share / (own.factor * len(rows))
+                own.backward_mixed(direction * part, weights * part)
+        else:
+            raise TypeError(f"{type(objective).__name__} is no Scalarization, Weighting or Aggregation")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from moframework.config import config
-from moframework.objectives.base import Objective
+from moframework.objectives.base import Scalarization
 
 __all__ = ["Linear"]
 
 
 @config
-class Linear(Objective):
+class Linear(Scalarization):
     """Weighted sum of the losses, `mean_j Σ_t λ_jt L_jt`. Reaches every point of a convex front, none inside a
     concave part."""
 
-    def __call__(self, losses: Tensor, preferences: Tensor) -> Tensor:
-        """See `Objective.__call__`."""
+    def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
+        """See `Scalarization.__call__`."""
         return (losses * preferences).sum(dim=1).mean()

@@ -92,6 +92,7 @@ def plan(spec: Spec) -> Plan:
             raise DataError(f"problem: the {split} split is empty")
     problem.check(data["train"])
     method = spec.solver.method(m)
+    method.check(m)
     recipe = Recipe(
         tasks=tuple(task.name for task in problem.tasks),
         backbone=problem.network,
@@ -100,6 +101,7 @@ def plan(spec: Spec) -> Plan:
         weights=method.weights,
     )
     with torch.random.fork_rng(devices=[]):
+        plain = problem.backbone()
         torch.manual_seed(stream(spec.seed, _INIT, 0))
         network = recipe.make()
         initial = None if method.initial is None else load_parameters(method.initial, network)
@@ -114,7 +116,7 @@ def plan(spec: Spec) -> Plan:
         place=place,
         data=data,
         preferences=evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
-        backbone_parameters=sum(p.numel() for p in network.parameters()),
+        backbone_parameters=sum(p.numel() for p in plain.parameters()),
     )
 
 

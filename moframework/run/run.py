@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +15,7 @@ import torch
 
 from moframework.data import Split
 from moframework.engine.checkpoint import read_checkpoint
-from moframework.engine.evaluate import evaluate
+from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import BEST, LAST, fit
 from moframework.engine.memory import keep_freed_memory
@@ -29,6 +27,7 @@ from moframework.plots import front_figure
 from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.plan import Plan, plan
+from moframework.run.signals import stop_signals
 from moframework.spec import Spec, load_spec
 
 __all__ = ["Run", "check", "solve"]
@@ -204,11 +203,12 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
         return evaluate(
             model, problem, ready.data[split], ready.preferences, split=split, batch_size=spec.evaluate.batch_size,
             place=place, workers=spec.training.workers, reference=reference,
+            calibration=calibration_data(spec.evaluate, ready.data["train"]),
         )  # fmt: skip
 
     reference = ready.reference or _untrained(ready)
     tasks = tuple(task.name for task in problem.tasks)
-    with _stop_signals() as stop:
+    with stop_signals() as stop:
         text, board = TextLog(folder / _LOG), TensorBoardLog(folder / _EVENTS, tasks)
         with contextlib.closing(text), contextlib.closing(board):
             result = fit(
@@ -243,30 +243,6 @@ def _untrained(ready: Plan) -> tuple[float, ...]:
         metrics=False, reference=[float("inf")] * m,
     )  # fmt: skip
     return tuple(float(value + 0.1 * abs(value)) for value in front.losses[0])
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[Any]:
-    """While inside, SIGINT and SIGTERM ask for a stop after the current step; a second one acts as usual. Yields the
-    question."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before: dict[signal.Signals, Any] = {}
-
-    def handle(number: int, _: object) -> None:
-        asked.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.getsignal(number)
-        signal.signal(number, handle)
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _state(folder: Path, status: str, *, started: float, **facts: Any) -> None:

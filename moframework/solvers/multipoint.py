@@ -21,7 +21,12 @@ class Multipoint(Solver):
     """K networks trained side by side, each on its own fixed preference; linear scalarization unless told otherwise.
 
     The plain way to a front, and the reference for the others: K times the parameters and the time of one network,
-    and nothing between the K points. Each network sees every batch.
+    and nothing between the K points. Each network sees every batch. The objective names the method:
+
+    - each network alone: `linear`, `tchebycheff`, `smooth_tchebycheff` (Lin et al., ICML 2024), `pbi`, `epo` (Mahapatra
+      and Rajan, ICML 2020), or any weighting of the tasks' gradients;
+    - all networks together: `pareto_mtl` (Lin et al., NeurIPS 2019), `hypervolume_gradient` (Deist et al., EMO 2021),
+      `moo_svgd` (Liu et al., NeurIPS 2021). These hold the gradients of all K at once.
     """
 
     continuous: ClassVar[bool] = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -22,13 +22,24 @@ __all__ = ["load", "schema_of"]
 T = TypeVar("T")
 
 
-def load(source: str | Path | Mapping[str, object], type_: type[T], overrides: Sequence[str] = ()) -> T:
+def load(
+    source: str | Path | Mapping[str, object],
+    type_: type[T],
+    overrides: Sequence[str] = (),
+    *,
+    expand: Callable[[Item], Item] = lambda root: root,
+    further: Callable[[Item, T | None], list[Located]] = lambda root, made: [],
+) -> T:
     """Load a spec into an object of `type_`.
 
     Args:
         source: a path, the name of a bundled spec, or the content as a mapping.
         type_: the config class of the root.
         overrides: `key.path=YAML` each, applied in order.
+        expand: writes short spellings out; called before the overrides, which then find every section, and after them.
+            It must leave what is already written out, or is not of the expected shape, as it is.
+        further: finds faults that the types of options cannot show, in the expanded tree; it is also given the object,
+            or None when that has faults. What is wrong at the same place with the same words is told once.
 
     Raises:
         SpecError: with every fault found, a line each, `file:line:column: key.path: what is wrong; what is allowed`,
@@ -39,12 +50,16 @@ def load(source: str | Path | Mapping[str, object], type_: type[T], overrides: S
     faults: list[Fault] = []
     made: object = None
     if root is not None:
+        root = expand(root)
         for text in overrides:
             root = override(root, text, reader)
+        root = expand(root)
         if not reader.broken:
             made, faults = _structured(root, type_)
-    if root is not None and faults:
-        reader.faults += [Located(locate(root, f.path, on_key=f.on_key), f.path, f.message) for f in faults]
+            found = [Located(locate(root, f.path, on_key=f.on_key), f.path, f.message) for f in faults]
+            told = {(fault.mark, fault.message) for fault in found}
+            more = further(root, cast(T | None, made))
+            reader.faults += found + [fault for fault in more if (fault.mark, fault.message) not in told]
     if reader.faults:
         unique = dict.fromkeys(str(fault) for fault in sorted(reader.faults, key=lambda fault: fault.order))
         raise SpecError("\n".join(unique))

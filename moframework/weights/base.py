@@ -16,21 +16,22 @@ __all__ = ["WeightSpace", "WeightSpaceConfig"]
 class WeightSpace(nn.Module, ABC):
     """A map from preferences to weights, λ ∈ Δ^{m-1} ↦ θ(λ). It owns all trainable parameters of a model.
 
-    Shapes: `m` objectives; θ(λ) has the names and shapes of the backbone's `named_parameters()` (tied parameters appear
-    once, under their first name).
+    Shapes: `m` objectives; θ(λ) has the names and shapes of the network's `named_parameters()` (tied parameters appear
+    once, under their first name). It may name buffers of the network too: these are then what depends on λ.
     """
 
     @abstractmethod
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """θ(λ): the complete parameter dict of the backbone for one preference (m,), differentiable in the parameters.
+        """θ(λ): the complete parameter dict of the network for one preference (m,), on any device, differentiable in
+        the parameters.
 
-        Must be cheap next to one forward pass of the backbone.
+        Must be cheap next to one forward pass of the network.
         """
 
     @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Groups for a torch optimizer with base learning rate `lr`; each names itself in `name` and covers `params`
-        with its own `lr`. Together the groups hold every parameter exactly once."""
+        with its own `lr`. Together the groups hold every parameter to train exactly once."""
 
     def anchors(self) -> Tensor | None:
         """The preferences (n, m) a finite space can realize, or None when every λ on the simplex has its own
@@ -38,22 +39,44 @@ class WeightSpace(nn.Module, ABC):
         return None
 
     def penalty(self) -> Tensor | None:
-        """A scalar to add to the training objective, or None."""
+        """A scalar to add to the training objective once a step, or None. Its coefficient is the space's own."""
         return None
+
+    def progressed(self, progress: float) -> None:
+        """Called before each step with the share of the training that is done after it, in (0, 1]; nothing by default.
+
+        What it sets must be a function of `progress` alone, so that a resumed training goes on as an uninterrupted one.
+        """
 
 
 class WeightSpaceConfig(Component, kind="weights"):
-    """Options of a weight space; `build` makes the space for a given backbone."""
+    """Options of a weight space; `build` makes the space for a given network."""
 
     @abstractmethod
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
         """Make the space for m objectives.
 
         Args:
-            make: builds one freshly initialized backbone each time it is called, drawing from torch's random generator.
+            make: builds one freshly initialized network (see `network`) each time it is called, drawing from torch's
+                random generator.
             m: number of objectives, at least 1.
             initial: parameters to start from in place of the fresh ones, by name, or None.
 
         Raises:
-            SpecError: the backbone offers nothing that this space could adapt, or an option does not fit m.
+            SpecError: the network offers nothing that this space could adapt, or an option does not fit m.
         """
+
+    def network(
+        self, backbone: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple[int, ...], m: int
+    ) -> nn.Module:
+        """The network whose weights the space gives: the backbone itself, unless a space needs more.
+
+        Args:
+            backbone: builds a freshly initialized backbone for inputs of the given shape.
+            input_shape: shape of one input of the problem, without the batch dimension.
+            m: number of objectives.
+
+        Raises:
+            SpecError: the space cannot work with such inputs.
+        """
+        return backbone(input_shape)

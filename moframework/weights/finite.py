@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.errors import SpecError
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.starting import starting_values
 
 __all__ = ["Finite", "FiniteSpace"]
 
@@ -39,11 +40,7 @@ class FiniteSpace(WeightSpace):
         self._names = [name for name, _ in networks[0].named_parameters()]
         self.members = nn.ModuleList()
         for network in networks:
-            member = nn.ParameterList()
-            for name, value in network.named_parameters():
-                start = value if initial is None or name not in initial else initial[name].to(value)
-                member.append(nn.Parameter(start.detach().clone(), requires_grad=value.requires_grad))
-            self.members.append(member)
+            self.members.append(nn.ParameterList(starting_values(network, initial).values()))
         # On the host: choosing a member must not wait for a device.
         self._anchors = anchors
 

@@ -15,22 +15,38 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
+from attrs import frozen
 from torch import Tensor, nn
 
 from moframework.config import config, option
 from moframework.errors import SpecError
+from moframework.objectives.orthogonality import orthogonality
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.starting import merged_values
 
 __all__ = ["LowRank", "LowRankSpace"]
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+_MATRICES = (nn.Linear, nn.Embedding, nn.EmbeddingBag)
+# Of attention, those of its matrices that are not a Linear layer: either the first or the other three are present.
+_OF_ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
 @config
 class LowRank(WeightSpaceConfig):
     """Shared network plus low-rank adapters (PaLoRA, ICLR 2025, arXiv 2407.08056).
 
-    Overhead in parameters of the `loralib` form, rank r: a Linear layer costs m·r·(in + out), a k×k convolution
+    Adapted are the weights of Linear, Embedding and convolution layers, transposed and grouped ones too, and the
+    projections of MultiheadAttention (those of queries, keys and values as one matrix where they are stored as one).
+
+    Overhead in parameters of the `loralib` form, rank r: a matrix costs m·r·(in + out), a k×k convolution
     m·r·k²·(in + out/groups); for LeNet on 1×28×28 with two 10-way heads, r = 1, m = 2 that is 3,430 of 27,450.
     """
 
@@ -46,10 +62,28 @@ class LowRank(WeightSpaceConfig):
     lr_factor: float | None = option(
         None, gt=0, help="learning rate of the adapters over that of the shared network; none means m, as published"
     )
+    freeze_after: float | None = option(
+        None, gt=0, lt=1, help="share of the training after which the shared network stays as it is; none: never"
+    )
+    orthogonal: float = option(
+        0.0, ge=0, help="weight of the penalty on adapters of one layer that are not orthogonal to each other"
+    )
 
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
         """The space around one network made by `make`, or around `initial`."""
         return LowRankSpace(make(), m, self, initial)
+
+
+@frozen
+class _Adapted:
+    """A weight that gets adapters, and the shapes of one objective's factors, A (q, columns) and B (rows, q). The
+    product's memory, read in order, is the weight."""
+
+    name: str
+    shape: torch.Size
+    inner: int
+    rows: int
+    columns: int
 
 
 class LowRankSpace(WeightSpace):
@@ -64,91 +98,98 @@ class LowRankSpace(WeightSpace):
         self.m = m
         self.scale = options.alpha / options.rank
         self.lr_factor = float(m) if options.lr_factor is None else options.lr_factor
-        parameters = dict(network.named_parameters())
-        adapted = _adapted_weights(network, parameters)
-        if not adapted:
+        self.freeze_after, self.orthogonal = options.freeze_after, options.orthogonal
+        start = merged_values(network, initial)
+        self._adapted = _adapted_weights(network, options)
+        if not self._adapted:
             raise SpecError(
-                f"low-rank adapters need at least one Linear or convolution layer; {type(network).__name__} has none. "
-                "Use another weight space (for example `finite`) or another backbone."
+                "low-rank adapters need at least one Linear, Embedding, convolution or attention layer; "
+                f"{type(network).__name__} has none. Use another weight space (for example `convex_hull`) or another "
+                "backbone."
             )
-        self._names = list(parameters)
-        self._adapted = list(adapted)
-        self._shapes = {name: parameters[name].shape for name in adapted}
-        self._conv_forms = {name: options.conv if module is not None else None for name, module in adapted.items()}
+        self._names = list(start)
+        self._trained = [value.requires_grad for value in start.values()]
         # Names of parameters may hold dots, which ParameterList does not mind; the order is that of the network.
-        self.shared = nn.ParameterList()
-        for name, value in parameters.items():
-            start = value if initial is None or name not in initial else initial[name].to(value)
-            self.shared.append(nn.Parameter(start.detach().clone(), requires_grad=value.requires_grad))
+        self.shared = nn.ParameterList(start.values())
         self.a = nn.ParameterList()
         self.b = nn.ParameterList()
-        self._inner: list[int] = []
-        for name, module in adapted.items():
-            shape_a, shape_b = _factor_shapes(parameters[name].shape, module, options)
-            like = parameters[name]
+        for adapted in self._adapted:
+            like = start[adapted.name]
             factors = []
             for _ in range(m):
-                factor = torch.empty(shape_a, dtype=like.dtype, device=like.device)
+                factor = like.new_empty(adapted.inner, adapted.columns)
                 nn.init.kaiming_uniform_(factor, a=math.sqrt(5))
                 factors.append(factor)
-            self._inner.append(shape_a[0])
             self.a.append(nn.Parameter(torch.cat(factors)))
-            self.b.append(nn.Parameter(torch.zeros(shape_b[0], m * shape_b[1], dtype=like.dtype, device=like.device)))
+            self.b.append(nn.Parameter(like.new_zeros(adapted.rows, m * adapted.inner)))
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """See `WeightSpace.weights`: one scaled copy of B and one `addmm` per adapted weight."""
         theta: dict[str, Tensor] = dict(zip(self._names, self.shared, strict=True))
-        spread: dict[int, Tensor] = {}
-        for name, a, b, inner in zip(self._adapted, self.a, self.b, self._inner, strict=True):
-            if inner not in spread:
-                spread[inner] = preference.to(b.dtype).repeat_interleave(inner, output_size=self.m * inner)
-            theta[name] = self._merge(name, theta[name], a, b * spread[inner])
+        spread: dict[tuple[int, torch.dtype], Tensor] = {}
+        for adapted, a, b in zip(self._adapted, self.a, self.b, strict=True):
+            key = (adapted.inner, b.dtype)
+            if key not in spread:
+                on_device = preference.to(b.device, b.dtype, non_blocking=True)
+                spread[key] = on_device.repeat_interleave(adapted.inner, output_size=self.m * adapted.inner)
+            theta[adapted.name] = self._merge(adapted, theta[adapted.name], a, b * spread[key])
         return theta
 
-    def _merge(self, name: str, base: Tensor, a: Tensor, weighted_b: Tensor) -> Tensor:
-        shape = self._shapes[name]
-        form = self._conv_forms[name]
-        if form is None:
+    def _merge(self, adapted: _Adapted, base: Tensor, a: Tensor, weighted_b: Tensor) -> Tensor:
+        if base.dim() == 2:
             return torch.addmm(base, weighted_b, a, alpha=self.scale)
-        if form == "peft":  # B (out, r), A (r, in/groups · k…): the product is the kernel, row by row
-            return torch.addmm(base.reshape(shape[0], -1), weighted_b, a, alpha=self.scale).view(shape)
-        product = weighted_b @ a  # loralib: the product's memory, read in order, is the kernel
-        return torch.add(base, product.view(shape), alpha=self.scale)
+        # The base comes first: its memory order is that of the sum.
+        return torch.add(base, (weighted_b @ a).view(adapted.shape), alpha=self.scale)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The shared network at `lr`, the adapters at `lr_factor · lr`."""
+        shared = [p for p, trained in zip(self.shared, self._trained, strict=True) if trained]
         return [
-            {"name": "shared", "params": [p for p in self.shared if p.requires_grad], "lr": lr},
+            {"name": "shared", "params": shared, "lr": lr},
             {"name": "adapters", "params": [*self.a, *self.b], "lr": lr * self.lr_factor},
         ]
 
+    def penalty(self) -> Tensor | None:
+        """`orthogonal` times the sum over adapted weights of `orthogonality`."""
+        if self.orthogonal == 0 or self.m == 1:
+            return None
+        terms = []
+        for adapted, a, b in zip(self._adapted, self.a, self.b, strict=True):
+            left = b.view(adapted.rows, self.m, adapted.inner).transpose(0, 1)
+            terms.append(orthogonality(left, a.view(self.m, adapted.inner, adapted.columns)))
+        return self.orthogonal * torch.stack(terms).sum()
 
-def _adapted_weights(network: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, nn.Module | None]:
-    """Names of the weights that get adapters, in the order of the network; the value is the convolution, or None for
-    Linear."""
-    found: dict[str, nn.Module | None] = {}
+    def progressed(self, progress: float) -> None:
+        """Freeze the shared network after `freeze_after`."""
+        if self.freeze_after is None:
+            return
+        open_ = progress <= self.freeze_after
+        for parameter, trained in zip(self.shared, self._trained, strict=True):
+            parameter.requires_grad_(trained and open_)
+
+
+def _adapted_weights(network: nn.Module, options: LowRank) -> list[_Adapted]:
+    """The weights that get adapters, in the order of the network."""
+    parameters = dict(network.named_parameters())  # a tied weight is listed once, under its first name
+    found: dict[str, _Adapted] = {}
     for prefix, module in network.named_modules():
-        if not isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
+        keys = _OF_ATTENTION if isinstance(module, nn.MultiheadAttention) else ("weight",)
+        if not isinstance(module, (*_MATRICES, *_CONVOLUTIONS, nn.MultiheadAttention)):
             continue
-        name = f"{prefix}.weight" if prefix else "weight"
-        if name in parameters:  # a tied weight is listed once, under its first name
-            found[name] = module if isinstance(module, _CONVOLUTIONS) else None
-    return found
+        for key in keys:
+            name = f"{prefix}.{key}" if prefix else key
+            if name in parameters and parameters[name].requires_grad:
+                found[name] = _adapted(name, parameters[name].shape, module, options)
+    return list(found.values())
 
 
-def _factor_shapes(
-    shape: torch.Size, module: nn.Module | None, options: LowRank
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Shapes of one objective's A (q, columns) and B (rows, q)."""
+def _adapted(name: str, shape: torch.Size, module: nn.Module, options: LowRank) -> _Adapted:
     r = options.rank
-    if module is None:  # Linear: (out, in)
-        return (r, shape[1]), (shape[0], r)
-    out, per_group, *kernel = shape
-    if options.conv == "peft":
-        return (r, per_group * math.prod(kernel)), (out, r)
+    if not isinstance(module, _CONVOLUTIONS) or options.conv == "peft":
+        return _Adapted(name, shape, inner=r, rows=shape[0], columns=math.prod(shape[1:]))
     # loralib: rows (out/groups)·k, columns in·k, inner rank r·k. For a kernel that is not square, rows take its
-    # first side and columns the product of the others, which keeps rows · columns = the kernel's size.
-    groups = int(module.groups)  # type: ignore[arg-type]
-    first, rest = kernel[0], math.prod(kernel[1:])
-    inner = r * first
-    return (inner, per_group * groups * rest), (out // groups * first, inner)
+    # first side and columns the product of the others, which keeps rows · columns = the kernel's size. The kernel of a
+    # transposed convolution begins with the inputs: they take the part of the outputs.
+    first, per_group, side, *others = shape
+    rows, columns = first // module.groups * side, per_group * module.groups * math.prod(others)
+    return _Adapted(name, shape, inner=r * side, rows=rows, columns=columns)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,15 @@ def test_a_file_is_run_again_only_when_it_changed(file: Path) -> None:
     os.utime(file, ns=(1, 1))
     assert load() is not first
     assert load()().width == 4
+
+
+def test_another_part_of_a_file_is_written_by_its_path(file: Path) -> None:
+    """One that no spec has named: a solver's weight space, say, which a model is saved with."""
+    file.write_text(file.read_text() + "\n\n@config\nclass Beside(Mine):\n    pass\n")
+    mine, _ = structure({"python": "mine.py:Mine"}, Solver, base=file.parent)
+    beside = sys.modules[type(mine).__module__].Beside
+    written = unstructure(beside())
+    assert written["python"] == f"{file.resolve()}:Beside"
+    again, faults = structure(written, Solver)
+    assert not faults
+    assert type(again) is beside

@@ -15,7 +15,9 @@ from moframework.engine.fit import BEST, LAST, stream
 from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import EarlyStopping, Evaluation, Training
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError
+from moframework.objectives import Objective
 from moframework.objectives.balancing import LossBalancing
+from moframework.objectives.uncertainty import Uncertainty
 from moframework.preferences.annealed import Annealed
 from tests.engine.conftest import Conflict, Train, method, same_state
 
@@ -107,6 +109,56 @@ def test_stopped_and_resumed_is_bitwise_the_same(train: Train, tmp_path: Path, a
     one, other = (read_checkpoint(tmp_path / name / LAST) for name in ("parts", "whole"))
     assert one["best"] == other["best"]
     assert str(one["optimizer"]) == str(other["optimizer"])
+
+
+@pytest.mark.parametrize("name", Objective.names())
+@pytest.mark.parametrize("at", [3, 8])
+def test_every_objective_resumes_bitwise(train: Train, tmp_path: Path, name: str, at: int) -> None:
+    parts = method(objective=build(Objective, name))
+    faults = parts.objective.faults(2, 3)
+    if faults:
+        pytest.skip(faults[0])
+    training = Training(epochs=4, batch_size=16)
+    evaluation = Evaluation(every=0)
+    whole, _ = train(parts, training, evaluation, folder=tmp_path / "whole")
+    count = 0
+
+    def stop() -> bool:
+        nonlocal count
+        count += 1
+        return count == at
+
+    with pytest.raises(InterruptedRun):
+        train(parts, training, evaluation, folder=tmp_path / "parts", stop=stop)
+    resumed, _ = train(parts, training, evaluation, folder=tmp_path / "parts", resume=True)
+    assert same_state(resumed.state_dict(), whole.state_dict())
+    one, other = (read_checkpoint(tmp_path / folder / LAST) for folder in ("parts", "whole"))
+    assert str(one["objective"]) == str(other["objective"])
+    assert str(one["optimizer"]) == str(other["optimizer"])
+
+
+@pytest.mark.parametrize("name", ["uncertainty", "dwa", "famo", "gradvac", "pareto_mtl"])
+def test_states_of_objectives_matter_and_are_saved(train: Train, tmp_path: Path, name: str) -> None:
+    train(method(objective=build(Objective, name)), Training(epochs=3, batch_size=16), Evaluation(every=0))
+    saved = read_checkpoint(tmp_path / "checkpoints" / LAST)["objective"]
+    tensors = [v for part in saved.values() for v in (part.values() if isinstance(part, dict) else [part])]
+    assert any(bool(tensor.any()) for tensor in tensors)
+
+
+def test_parameters_of_an_objective_are_a_group_of_the_optimizer(train: Train) -> None:
+    watch = Watch()
+    train(method(objective=Uncertainty()), Training(epochs=1, batch_size=16), observer=watch)
+    assert watch.rates[-1]["objective"] == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    "name", ["epo", "hypervolume_gradient", "nash_mtl", "upgrad", "aligned_mtl", "pareto_mtl", "moo_svgd"]
+)
+def test_an_objective_solved_on_the_host_leaves_broken_losses_to_the_report(train: Train, name: str) -> None:
+    data = Conflict().data("train")
+    data.targets["cosine"][:] = float("nan")
+    with pytest.raises(NonFiniteLossError, match="step 1: the loss of task 'cosine' is nan"):
+        train(method(objective=build(Objective, name)), Training(epochs=1, batch_size=16), data=data)
 
 
 def test_resuming_a_finished_training_takes_no_step(train: Train) -> None:

@@ -6,13 +6,6 @@ import pytest
 import torch
 
 from moframework.objectives.balancing import GradientBalancing, LossBalancing
-from moframework.objectives.linear import Linear
-
-
-def test_linear_is_the_weighted_sum_averaged_over_preferences() -> None:
-    losses = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    preferences = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
-    assert float(Linear()(losses, preferences)) == pytest.approx((0.25 + 1.5 + 3.0) / 2)
 
 
 def test_gradient_balancing_divides_by_norm_plus_xi() -> None:

@@ -136,5 +136,76 @@ def test_starts_from_given_weights() -> None:
 
 
 def test_network_without_adaptable_layers_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"at least one Linear or convolution.*LayerNorm"):
+    with pytest.raises(SpecError, match=r"at least one Linear, Embedding, convolution or attention.*LayerNorm"):
         space(nn.LayerNorm(4))
+
+
+def test_transposed_and_grouped_kernels_are_the_product_in_order_of_memory() -> None:
+    made = randomized(space(nn.Sequential(nn.ConvTranspose2d(4, 6, (3, 2), groups=2)), rank=2))
+    a, b = made.a[0], made.b[0]
+    assert a.shape == (2 * 6, 3 * 2 * 2)  # rank · 3 rows each; outputs per group · groups · 2 columns
+    assert b.shape == (4 // 2 * 3, 2 * 6)
+    product = (b[:, :6] @ a[:6]).reshape(4, 3, 3, 2)
+    torch.testing.assert_close(made.weights(torch.tensor([1.0, 0.0]))["0.weight"], made.shared[0] + 0.5 * product)
+
+
+def test_embedding_rows_of_padding_stay() -> None:
+    net = nn.Sequential(nn.Embedding(5, 3, padding_idx=1))
+    made = space(net, rank=2)
+    x = torch.tensor([[0, 1, 2, 1]])
+    for _ in range(3):
+        weight = made.weights(torch.tensor([0.5, 0.5]))["0.weight"]
+        nn.functional.embedding(x, weight, padding_idx=1).sum().backward()
+        with torch.no_grad():
+            for p in made.parameters():
+                p -= 0.1 * p.grad if p.grad is not None else 0
+    assert bool((made.weights(torch.tensor([1.0, 0.0]))["0.weight"][1] == 0).all())
+
+
+def test_projections_of_attention_are_adapted() -> None:
+    made = space(nn.MultiheadAttention(6, 2), rank=1)
+    assert [tuple(b.shape) for b in made.b] == [(18, 2), (6, 2)]
+    apart = space(nn.MultiheadAttention(6, 2, kdim=4, vdim=3), rank=1)
+    assert [tuple(a.shape) for a in apart.a] == [(2, 6), (2, 4), (2, 3), (2, 6)]
+
+
+def test_frozen_weights_get_no_adapter() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[0].weight.requires_grad_(False)
+    assert len(space(net).a) == 1
+
+
+def test_orthogonality_is_that_of_the_whole_products() -> None:
+    made = randomized(space(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 5)), m=3, orthogonal=0.5))
+    corners = [made.weights(row) for row in torch.eye(3)]
+    expected = torch.zeros(())
+    for name, base in (("0.weight", made.shared[0]), ("2.weight", made.shared[2])):
+        w = torch.stack([(corner[name] - base).flatten() for corner in corners], dim=1)
+        w = w / w.norm(dim=0)
+        expected = expected + ((w.T @ w) * (1 - torch.eye(3))).square().sum()
+    penalty = made.penalty()
+    assert penalty is not None
+    torch.testing.assert_close(penalty, 0.5 * expected, rtol=1e-3, atol=1e-5)
+    assert space(Net()).penalty() is None
+
+
+def test_the_penalty_starts_at_zero_with_finite_gradients() -> None:
+    made = space(Net(), orthogonal=1.0)
+    penalty = made.penalty()
+    assert penalty is not None
+    penalty.backward()
+    assert float(penalty.detach()) == 0
+    assert all(bool(p.grad.isfinite().all()) for p in (*made.a, *made.b) if p.grad is not None)
+
+
+def test_the_shared_network_is_frozen_late() -> None:
+    net = Net()
+    net.norm.weight.requires_grad_(False)
+    made = space(net, freeze_after=0.8)
+    for progress, count in ((0.1, 0), (0.8, 0), (0.81, 9), (1.0, 9), (0.5, 0)):  # a function of progress alone
+        made.progressed(progress)
+        assert sum(not p.requires_grad for p in made.shared) == (count or 1)
+        weights = made.weights(torch.tensor([0.5, 0.5]))
+        assert weights["conv.weight"].requires_grad
+        assert weights["conv.bias"].requires_grad == (count == 0)
+    space(net).progressed(1.0)

@@ -1,0 +1,124 @@
+"""Cells: one run for each problem, solver, seed and choice of tuned values; where it lies, and how far it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import attrs
+from attrs import frozen
+
+from moframework.benchmark.executor import Job
+from moframework.benchmark.loading import cell_spec
+from moframework.benchmark.spec import Benchmark, part_name
+from moframework.files import write_text
+from moframework.run.run import Run
+from moframework.spec import Spec
+
+__all__ = ["Cell", "State", "cell", "chosen"]
+
+State = Literal["done", "failed", "unfinished", "missing"]
+
+_SPEC = "spec.yaml"
+
+
+@frozen(kw_only=True)
+class Cell:
+    """One run of a benchmark.
+
+    It lies in `cells/PROBLEM/SOLVER/seed-SEED-HASH` of the benchmark's folder (names of the parts, not labels), where
+    the hash is that of the whole expanded spec: a cell whose spec changes is another cell, what was computed for the
+    former one stays, and two entries that come to the same spec share one run.
+    """
+
+    problem: str
+    solver: str
+    seed: int
+    choice: Mapping[str, Any]
+    """Tuned values by dotted key; empty where nothing is tuned."""
+    spec: Spec
+    folder: Path
+    text: str
+    """The expanded spec, as its run folder holds it."""
+
+    @property
+    def name(self) -> str:
+        """For people: `digits, palora, seed 0, lr=0.001`."""
+        return ", ".join([self.problem, self.solver, f"seed {self.seed}", *chosen(self.choice)])
+
+    @property
+    def run(self) -> Run:
+        """The run, started or not. Raises `RunError` when it was never prepared."""
+        return Run(self.folder)
+
+    @property
+    def state(self) -> State:
+        """How far it is, as its folder tells; `missing` also when it is prepared but was never started."""
+        if self._failure.is_file():
+            return "failed"
+        if not (self.folder / _SPEC).is_file() or not self.run.summary():
+            return "missing"
+        same = (self.folder / _SPEC).read_text(encoding="utf-8") == self.text
+        return "done" if same and self.run.status == "done" else "unfinished"
+
+    @property
+    def message(self) -> str | None:
+        """Why it failed, in its last attempt."""
+        return self._failure.read_text(encoding="utf-8") if self.state == "failed" else None
+
+    def prepare(self) -> Job:
+        """Write the spec into the run folder, forget an earlier failure, and return the job that starts or resumes
+        it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / _SPEC, self.text)
+        self._failure.unlink(missing_ok=True)
+        folder = self.folder.absolute()
+        command = (sys.executable, "-m", "moframework", "solve", str(folder), "--resume", "--quiet")
+        return Job(name=self.name, command=command, folder=folder, log=folder.with_name(f"{folder.name}.log"))
+
+    def fail(self, message: str) -> None:
+        """Record why it failed, until it is started again."""
+        write_text(self._failure, message)
+
+    @property
+    def _failure(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.failed.txt")
+
+
+def cell(
+    benchmark: Benchmark, folder: Path, problem: int, solver: int, seed: int, choice: Mapping[str, Any] | None = None
+) -> Cell:
+    """A cell of a benchmark that lies in `folder`. Arguments as of `cell_spec`."""
+    spec = cell_spec(benchmark, problem, solver, seed, choice)
+    nameless = cast(Spec, attrs.evolve(cast(Any, spec), name=None)).to_yaml()
+    key = hashlib.sha256(nameless.encode()).hexdigest()[:10]
+    names = part_name(spec.problem), part_name(spec.solver)
+    place = folder / "cells" / _slug(names[0]) / _slug(names[1]) / f"seed-{seed}-{key}"
+    return Cell(
+        problem=benchmark.problems[problem].title,
+        solver=benchmark.solvers[solver].title,
+        seed=seed,
+        choice=dict(choice or {}),
+        spec=spec,
+        folder=place,
+        text=spec.to_yaml(),
+    )
+
+
+def chosen(choice: Mapping[str, Any]) -> list[str]:
+    """Tuned values for people, each by the last part of its key: `lr=0.001`."""
+    return [f"{key.rpartition('.')[2]}={_shown(value)}" for key, value in choice.items()]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+
+
+def _slug(title: str) -> str:
+    """A name as that of a folder."""
+    return re.sub(r"[^\w.+=-]+", "-", title).strip(".-") or "cell"

@@ -1,0 +1,156 @@
+"""Cells as processes on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+
+from attrs import define
+
+from moframework.benchmark.executor import Executor, Job, Outcome
+from moframework.config import config, option
+
+__all__ = ["Local"]
+
+_PAUSE = 0.1  # seconds between two looks at the processes
+_LONGEST = 2000  # characters kept of what a command said
+
+
+@define(eq=False)
+class _Running:
+    """A process with its job."""
+
+    job: Job
+    process: subprocess.Popen[bytes]
+    since: float
+    before: int
+    """Size of the log when it started."""
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            job=self.job, code=self.process.returncode, seconds=time.monotonic() - self.since,
+            said=_said(self.job.log, self.before),
+        )  # fmt: skip
+
+
+@config
+class Local(Executor):
+    """Processes on this machine, `jobs` at a time, which share its cores equally.
+
+    Each process has a session of its own, so that Ctrl-C reaches it once, through the benchmark, and holds a lock on
+    its cell, so that two benchmarks in one folder, or one that was killed and started again, never write the same
+    run: a cell whose lock is held is waited for. (Locks: POSIX systems.)
+    """
+
+    jobs: int = option(1, ge=1, help="processes at a time; times are only comparable for the same number")
+    threads: int | None = option(
+        None, ge=1, help="threads of each; none: OMP_NUM_THREADS where that is set, else the cores shared equally"
+    )
+    grace: float = option(60.0, ge=0, help="seconds that a process has to end by itself after a request to stop")
+
+    def run(
+        self, jobs: Sequence[Job], *, started: Callable[[Job], None], stop: Callable[[], bool]
+    ) -> Generator[Outcome, None, None]:
+        """See `Executor.run`."""
+        waiting, running = list(jobs), list[_Running]()
+        asked: float | None = None
+        try:
+            while waiting or running:
+                if stop():
+                    waiting.clear()
+                    if asked is None:
+                        asked = time.monotonic()
+                        for one in running:
+                            one.process.terminate()
+                    elif time.monotonic() > asked + self.grace:
+                        for one in running:
+                            one.process.kill()
+                for job in waiting[:]:
+                    if len(running) >= self.jobs:
+                        break
+                    begun = self._begin(job)
+                    if begun is None:
+                        continue
+                    waiting.remove(job)
+                    if isinstance(begun, Outcome):
+                        yield begun
+                        continue
+                    running.append(begun)
+                    started(job)
+                ended = [one for one in running if one.process.poll() is not None]
+                for one in ended:
+                    running.remove(one)
+                    yield one.outcome()
+                if not ended:
+                    time.sleep(_PAUSE)
+        finally:
+            for one in running:
+                one.process.kill()
+            for one in running:
+                one.process.wait()
+
+    def _begin(self, job: Job) -> _Running | Outcome | None:
+        """The job's process; None while another process holds its cell; an outcome when it cannot be started."""
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(_lock(job.log.with_suffix(".lock")))
+            if lock is None:
+                return None
+            log = stack.enter_context(job.log.open("ab"))
+            before = log.tell()
+            try:
+                # The process inherits the lock and holds it as long as it lives, whatever happens to this one.
+                process = subprocess.Popen(
+                    job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment(),
+                    start_new_session=True, pass_fds=lock,
+                )  # fmt: skip
+            except OSError as error:
+                return Outcome(job=job, code=1, seconds=0.0, said=f"cannot start {job.command[0]}: {error.strerror}")
+            return _Running(job, process, time.monotonic(), before)
+
+    def _environment(self) -> dict[str, str]:
+        environment = dict(os.environ)
+        if self.threads is not None or "OMP_NUM_THREADS" not in environment:
+            count = self.threads or max(1, _cores() // self.jobs)
+            environment["OMP_NUM_THREADS"] = str(count)
+        return environment
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[tuple[int, ...] | None]:
+    """A lock on `path`: descriptors to hand to the process that shall hold it, or None when another process does.
+
+    It is the kernel's, and ends with the last process that has the descriptor open. Windows has none such, and there
+    nothing is locked.
+    """
+    if sys.platform == "win32":
+        yield ()
+        return
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    held: tuple[int, ...] | None = None
+    try:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = (descriptor,)
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def _said(log: Path, before: int) -> str:
+    """What was written to the log since it had `before` bytes; its end, when it is long."""
+    with log.open("rb") as file:
+        file.seek(before)
+        text = file.read().decode(errors="replace").strip()
+    return text if len(text) <= _LONGEST else f"…{text[-_LONGEST:]}"

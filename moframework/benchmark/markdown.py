@@ -1,0 +1,175 @@
+"""The results as Markdown: a table for each problem, and what it takes to read it. Generated, never edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from moframework.benchmark.cells import chosen
+from moframework.benchmark.measures import Column
+from moframework.benchmark.results import Group, Results, Row, Statistic
+
+__all__ = ["formatted", "tables", "to_markdown"]
+
+NONE = "–"
+
+
+def to_markdown(results: Results, pictures: Mapping[str, str]) -> str:
+    """The whole page.
+
+    Args:
+        results: what was found.
+        pictures: file of a problem's picture, relative to the page; problems without one are left out.
+    """
+    name = results.benchmark.name or "benchmark"
+    lines = [
+        "<!-- Made by `moframework benchmark`. Do not edit: run it again, with --report-only for this page alone. -->",
+        f"# {name}",
+        "",
+    ]
+    for group in results.groups:
+        lines += [f"## {group.problem}", "", *_table(results, group), "", *_reading(results, group)]
+        if group.problem in pictures:
+            lines += ["", f"![Fronts on {group.problem}](<{pictures[group.problem]}>)"]
+        lines.append("")
+    lines += ["## How it was made", "", *(f"- {text}" for text in _making(results))]
+    if results.failed:
+        lines += ["", "## What failed", "", *(f"- {_one_line(text)}" for text in results.failed)]
+    return "\n".join(lines) + "\n"
+
+
+def tables(results: Results, group: Group) -> list[list[str]]:
+    """The cells of a problem's table as text: a row of headings, then one for each solver."""
+    grid = [] if results.benchmark.tune is None else list(results.benchmark.tune.grid)
+    headings = ["solver", "seeds", *(column.title for column in group.columns)]
+    rows = [[*headings, *(f"tuned {key.rpartition('.')[2]}" for key in grid)]]
+    for row in group.rows:
+        cells = [row.solver, _seeds(results, row)]
+        cells += [formatted(row.statistic(column.key), column) for column in group.columns]
+        rows.append([*cells, *(_chosen(row, key) for key in grid)])
+    return rows
+
+
+def formatted(found: Statistic, column: Column) -> str:
+    """Mean ± sample standard deviation; without the latter where there is one seed, or all seeds agree."""
+    if found.mean is None:
+        return NONE
+    scale, unit = (100.0, " %") if column.percent else (1.0, "")
+    mean = f"{found.mean * scale:,.{column.digits}f}"
+    if not found.std:
+        return mean + unit
+    return f"{mean} ± {found.std * scale:,.{column.digits}f}{unit}"
+
+
+def _table(results: Results, group: Group) -> list[str]:
+    headings, *rows = tables(results, group)
+    aligned = ["---", *("---:" for _ in headings[1:])]
+    return [f"| {' | '.join(cells)} |" for cells in (headings, aligned, *rows)]
+
+
+def _seeds(results: Results, row: Row) -> str:
+    done, wanted = len(row.done), len(results.benchmark.seeds)
+    return str(done) if done == wanted else f"{done} of {wanted}"
+
+
+def _chosen(row: Row, key: str) -> str:
+    if row.tuned is None or row.tuned.choice is None:
+        return NONE
+    text = chosen({key: row.tuned.choice[key]})[0].partition("=")[2]
+    return f"{text} †" if key in row.tuned.at_edge else text
+
+
+def _reading(results: Results, group: Group) -> list[str]:
+    """Below a table: what its columns are."""
+    seeds = results.benchmark.seeds
+    listed = ", ".join(str(seed) for seed in seeds)
+    if len(seeds) > 1:
+        spread = f"Mean ± sample standard deviation over seeds ({listed}), each seed measured by itself."
+    else:
+        spread = f"One seed ({listed}), so nothing is known of the spread."
+    lines = [f"{spread} All numbers are of the test split."]
+    if group.reference is not None:
+        point = ", ".join(f"{value:.4g}" for value in group.reference)
+        origin = "" if group.stated else ", the componentwise worst of those of the runs, as the problem states none"
+        lines.append(f"Hypervolume of losses: reference ({point}){origin}.")
+    lines += [
+        f"Hypervolume of {name}: {convention}." for name, convention in group.conventions.items() if name != "losses"
+    ]
+    if any(row.tuned is not None and row.tuned.at_edge for row in group.rows):
+        lines.append("† The chosen value is at the edge of the grid: a wider one might do better.")
+    told = [f"{column.title}: {column.help}" for column in group.columns if not column.key.startswith("hypervolume/")]
+    return ["  \n".join(lines), "", *(f"- {text}" for text in told)]
+
+
+def _making(results: Results) -> Iterator[str]:
+    benchmark = results.benchmark
+    if benchmark.tune is None:
+        yield "Nothing was tuned."
+    else:
+        tried = "; ".join(
+            f"`{key}` over {', '.join(chosen({key: v})[0].partition('=')[2] for v in values)}"
+            for key, values in benchmark.tune.grid.items()
+        )
+        yield (
+            f"Tuned for every contender over the same grid, by validation hypervolume of {benchmark.tune.by} with seed "
+            f"{benchmark.tune.seed}: {tried}. The choice serves all seeds."
+        )
+    yield (
+        "The test split chose nothing. “one model's …” is the preference that is best on validation; every other "
+        "column is of the whole front."
+    )
+    for title, sections in (
+        *((entry.title, {"training": entry.training, "evaluate": entry.evaluate}) for entry in benchmark.problems),
+        *((entry.title, {"training": entry.training, "evaluate": entry.evaluate}) for entry in benchmark.solvers),
+    ):
+        changes = [text for section, values in sections.items() for text in _flat(section, values)]
+        if changes:
+            yield f"{title} differs from the rest in {', '.join(f'`{text}`' for text in changes)}."
+    yield from _places(results)
+    yield (
+        f"Results made {results.environment['time']} with moframework "
+        f"{results.environment['packages'].get('moframework', '?')}."
+    )
+
+
+def _flat(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from _flat(f"{key}.{inner}", item)
+    else:
+        yield chosen({"x": value})[0].replace("x", key, 1)
+
+
+def _places(results: Results) -> Iterator[str]:
+    """Where the finished cells ran; more than one place is said to make times incomparable."""
+    places = {
+        "processors": _distinct(results, "processor"),
+        "devices": _distinct(results, "devices"),
+        "threads a cell": _distinct(results, "threads"),
+        "torch": _distinct(results, "torch"),
+        "commits": _distinct(results, "git"),
+    }
+    told = [f"{what}: {', '.join(found)}" for what, found in places.items() if found]
+    if told:
+        yield "; ".join(told) + "."
+    if any(len(places[what]) > 1 for what in ("processors", "devices", "threads a cell")):
+        yield "The cells did not all run on the same machine with as many threads: **their times are not comparable**."
+    if len(places["commits"]) > 1 or len(places["torch"]) > 1:
+        yield "The cells were not all made by the same versions."
+
+
+def _distinct(results: Results, key: str) -> list[str]:
+    found = []
+    for one in results.cells:
+        value = one.environment.get(key)
+        if key == "git" and value is not None:
+            value = value["commit"][:12] + (" with changes" if value["dirty"] else "")
+        if isinstance(value, list):
+            value = " and ".join(value) or None
+        if value is not None:
+            found.append(str(value))
+    return list(dict.fromkeys(found))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

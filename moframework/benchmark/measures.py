@@ -1,0 +1,155 @@
+"""The numbers of one finished cell: what becomes a column of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from moframework.pareto import hypervolume
+from moframework.pareto.front import Front
+
+__all__ = ["Column", "columns_for", "common_reference", "measure", "volume"]
+
+LOSSES = "losses"
+
+
+@frozen(kw_only=True)
+class Column:
+    """One column of the table."""
+
+    key: str
+    """`hypervolume/accuracy`, `best/left/accuracy`, `controllability`, …"""
+    title: str
+    """Its heading."""
+    help: str
+    """What the numbers are, in a sentence."""
+    digits: int = 4
+    """Decimals shown."""
+    percent: bool = False
+    """Whether it is a ratio shown in percent."""
+
+
+def common_reference(fronts: Sequence[Front]) -> tuple[float, ...] | None:
+    """One reference point of the loss hypervolume for all `fronts`: the componentwise worst of theirs, which is that
+    of the problem where it states one. None when a front has none, or there is no front."""
+    points = [front.reference for front in fronts]
+    if not points or any(point is None for point in points):
+        return None
+    return tuple(float(value) for value in np.max(np.array(points, dtype=np.float64), axis=0))
+
+
+def volume(front: Front, name: str, reference: Sequence[float] | None) -> float | None:
+    """A hypervolume of `front` by name: `losses`, below `reference`, or a metric that all tasks have. None without."""
+    if name == LOSSES:
+        return None if reference is None else front.hypervolume(reference)
+    found = front.hypervolumes().get(name)
+    return None if found is None else found["value"]
+
+
+def measure(
+    test: Front, validation: Front, summary: Mapping[str, Any], reference: Sequence[float] | None
+) -> dict[str, float | None]:
+    """Every measure of a finished run by the key of its column; None where it is not defined.
+
+    Args:
+        test: the front that is reported.
+        validation: the front that chooses the single operating point; of the same preferences.
+        summary: the run's `status.json`.
+        reference: of the loss hypervolume, common to all runs of the problem.
+    """
+    found: dict[str, float | None] = {}
+    shared = [name for name in test.hypervolumes() if name != LOSSES]
+    for name in [*shared, LOSSES]:
+        found[f"hypervolume/{name}"] = volume(test, name, reference)
+    for name, values in test.metrics.items():
+        known = values[~np.isnan(values)]
+        found[f"best/{name}"] = None if not len(known) else float(known.max() if _up(test, name) else known.min())
+    for metric in test.shared_metrics():
+        row = _single(validation, metric)
+        found[f"single/{metric}"] = None if row is None else _mean(test, metric)[row]
+    ranks = test.controllability()
+    found["controllability"] = None if np.isnan(ranks).any() else float(ranks.mean())
+    found["nondominated"] = float(test.nondominated().mean())
+    if test.true_front is not None:
+        found["igd_plus"] = test.igd_plus()
+        if reference is not None:
+            best = hypervolume(test.true_front, reference)
+            found["attained"] = test.hypervolume(reference) / best if best > 0 else None
+    parameters, base = summary.get("parameters"), summary.get("backbone_parameters")
+    found["parameters"] = parameters
+    found["overhead"] = parameters / base - 1 if parameters is not None and base else None
+    found["seconds"] = summary.get("training_seconds")
+    found["preferences"] = float(len(test.losses))
+    return found
+
+
+def columns_for(keys: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of these measures, in the order of a table: what is best first, what it costs last."""
+    found = []
+    for key in keys:
+        what, _, name = key.partition("/")
+        if what == "hypervolume":
+            found.append(Column(key=key, title=f"hypervolume, {name}", help=f"hypervolume of {name} on test"))
+        elif what == "best":
+            task, _, metric = name.partition("/")
+            found.append(Column(
+                key=key, title=f"best {metric}, {task}",
+                help=f"the best {metric} of {task} along the front, on test; other columns may be best elsewhere on it",
+            ))  # fmt: skip
+        elif what == "single":
+            found.append(Column(
+                key=key, title=f"one model's {name}",
+                help=f"{name} on test, mean over tasks, at the one preference where that mean is best on validation",
+            ))  # fmt: skip
+        else:
+            found.append(_FIXED[key])
+    return tuple(found)
+
+
+_FIXED = {
+    column.key: column
+    for column in (
+        Column(
+            key="controllability", title="controllability", digits=3,
+            help="rank correlation of preference and loss, mean over tasks, on test; −1 is ideal",
+        ),
+        Column(
+            key="nondominated", title="non-dominated", digits=0, percent=True,
+            help="share of the evaluated points that no other dominates in the losses, on test",
+        ),
+        Column(key="igd_plus", title="IGD+", help="mean shortfall from the true front; 0 is ideal"),
+        Column(
+            key="attained", title="of the true hypervolume", digits=2, percent=True,
+            help="hypervolume of losses over that of the points that stand for the true front",
+        ),
+        Column(key="parameters", title="parameters", digits=0, help="trained parameters"),
+        Column(
+            key="overhead", title="overhead", digits=1, percent=True,
+            help="trained parameters beyond those of the one network of the problem",
+        ),
+        Column(key="seconds", title="training, s", digits=1, help="seconds of training steps alone"),
+        Column(key="preferences", title="points", digits=0, help="preferences evaluated"),
+    )
+}  # fmt: skip
+
+
+def _up(front: Front, name: str) -> bool:
+    return front.higher_is_better[name]
+
+
+def _mean(front: Front, metric: str) -> list[float]:
+    """The metric at each preference, mean over tasks."""
+    mean: list[float] = np.mean([front.metrics[f"{task}/{metric}"] for task in front.tasks], axis=0).tolist()
+    return mean
+
+
+def _single(front: Front, metric: str) -> int | None:
+    """The preference whose mean over tasks is best; None where directions differ or a value is nan."""
+    upwards = {_up(front, f"{task}/{metric}") for task in front.tasks}
+    values = np.array(_mean(front, metric))
+    if len(upwards) != 1 or np.isnan(values).all():
+        return None
+    return int(np.nanargmax(values) if upwards.pop() else np.nanargmin(values))

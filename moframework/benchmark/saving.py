@@ -1,0 +1,145 @@
+"""The results of a benchmark as files: JSON with everything, CSV and Markdown with the table, a picture a problem."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from moframework.benchmark.cells import Cell
+from moframework.benchmark.figure import comparison_figure
+from moframework.benchmark.markdown import to_markdown
+from moframework.benchmark.results import CellResult, Group, Results, Row
+from moframework.config import unstructure
+from moframework.files import replacing, write_text
+
+__all__ = ["figure_name", "save", "to_csv", "to_json"]
+
+
+def save(results: Results, folder: Path) -> tuple[Path, ...]:
+    """Write `results.json`, `results.csv`, `results.md` and `fronts-PROBLEM.png` into `folder`.
+
+    Returns:
+        the files written. A problem of which nothing is finished has no picture.
+    """
+    pictures = {group.problem: figure_name(results, group) for group in results.groups if any_front(group)}
+    texts = {
+        "results.json": to_json(results, folder),
+        "results.csv": to_csv(results),
+        "results.md": to_markdown(results, pictures),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    for group in results.groups:
+        if group.problem in pictures:
+            fronts = {row.solver: row.fronts for row in group.rows if row.fronts}
+            finite = {row.solver for row in group.rows if not row.continuous}
+            with replacing(folder / pictures[group.problem]) as partial:
+                comparison_figure(fronts, finite=finite, title=group.problem).savefig(partial, dpi=130)
+    return tuple(folder / name for name in (*texts, *pictures.values()))
+
+
+def any_front(group: Group) -> bool:
+    """Whether a cell of the problem is done."""
+    return any(row.fronts for row in group.rows)
+
+
+def figure_name(results: Results, group: Group) -> str:
+    """The file of a problem's picture: `fronts-digits.png`."""
+    slugs = [re.sub(r"[^\w.+=-]+", "-", other.problem).strip("-.") for other in results.groups]
+    position = results.groups.index(group)
+    slug = slugs[position]
+    return f"fronts-{slug}.png" if slug and slugs.count(slug) == 1 else f"fronts-{slug}-{position}.png"
+
+
+def to_csv(results: Results) -> str:
+    """The table as CSV: a row for each problem and solver, and `KEY_mean`, `KEY_std` for every measure; empty where it
+    is not defined."""
+    keys = list(dict.fromkeys(column.key for group in results.groups for column in group.columns))
+    grid = [] if results.benchmark.tune is None else list(results.benchmark.tune.grid)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    statistics = [f"{key}_{what}" for key in keys for what in ("mean", "std")]
+    writer.writerow(["problem", "solver", "seeds_done", "seeds", *grid, *statistics])
+    for group in results.groups:
+        for row in group.rows:
+            choice = (row.tuned.choice if row.tuned is not None else None) or {}
+            numbers = [value for key in keys for value in (row.statistic(key).mean, row.statistic(key).std)]
+            writer.writerow([
+                group.problem, row.solver, len(row.done), len(results.benchmark.seeds),
+                *(choice.get(key, "") for key in grid), *("" if value is None else repr(value) for value in numbers),
+            ])  # fmt: skip
+    return file.getvalue()
+
+
+def to_json(results: Results, folder: Path) -> str:
+    """Everything as JSON: `benchmark` (expanded spec), `environment` (of the process that wrote it: machine, versions,
+    commit, date), `problems` (columns, rows with mean, standard deviation and the value of each seed, what was tuned)
+    and `cells` (state, folder below `folder`, measures, where it ran). A number that is not defined is null."""
+    plain = {
+        "benchmark": unstructure(results.benchmark),
+        "environment": results.environment,
+        "problems": [_group(results, group) for group in results.groups],
+        "cells": [_cell(one, folder) for one in results.cells],
+        "failed": list(results.failed),
+    }
+    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _group(results: Results, group: Group) -> dict[str, Any]:
+    return {
+        "problem": group.problem,
+        "loss_reference": None if group.reference is None else list(group.reference),
+        "loss_reference_is_stated": group.stated,
+        "hypervolumes": dict(group.conventions),
+        "columns": [{"key": one.key, "title": one.title, "help": one.help} for one in group.columns],
+        "rows": [_row(group, row) for row in group.rows],
+        "figure": figure_name(results, group) if any_front(group) else None,
+    }
+
+
+def _row(group: Group, row: Row) -> dict[str, Any]:
+    measures = {}
+    for column in group.columns:
+        found = row.statistic(column.key)
+        measures[column.key] = {"mean": found.mean, "std": found.std, "values": list(found.values)}
+    tuned = None
+    if row.tuned is not None:
+        tuned = {
+            "chosen": None if row.tuned.choice is None else dict(row.tuned.choice),
+            "at_edge": list(row.tuned.at_edge),
+            "trials": [
+                {"choice": dict(one.choice), "validation_hypervolume": one.hypervolume, "state": one.state,
+                 "message": one.message}
+                for one in row.tuned.trials
+            ],
+        }  # fmt: skip
+    return {
+        "solver": row.solver,
+        "continuous": row.continuous,
+        "seeds": [one.cell.seed for one in row.done],
+        "measures": measures,
+        "tuned": tuned,
+        "message": row.message,
+    }
+
+
+def _cell(one: CellResult, folder: Path) -> dict[str, Any]:
+    return {
+        "problem": one.cell.problem,
+        "solver": one.cell.solver,
+        "seed": one.cell.seed,
+        "choice": dict(one.cell.choice),
+        "state": one.state,
+        "message": one.message,
+        "folder": _relative(one.cell, folder),
+        "measures": dict(one.measures),
+        "environment": dict(one.environment),
+    }
+
+
+def _relative(cell: Cell, folder: Path) -> str:
+    return cell.folder.relative_to(folder).as_posix()

@@ -1,0 +1,141 @@
+"""What a benchmark is made from: problems, solvers, seeds, what they share, and what is tuned."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from moframework.benchmark.executor import Executor
+from moframework.benchmark.local import Local
+from moframework.config import Component, config, option, unstructure
+from moframework.config.options import OptionError
+from moframework.engine.settings import Evaluation, Training
+from moframework.problem import Problem
+from moframework.solvers.base import Solver
+from moframework.spec.writing import write_yaml
+
+__all__ = ["Benchmark", "ProblemEntry", "SolverEntry", "Tuning", "part_name"]
+
+TUNABLE = ("training", "solver")
+"""Sections of a run's spec that a grid may change; the others are the question, not the answer."""
+
+
+@config
+class ProblemEntry:
+    """One problem of a benchmark. Its name, or a mapping with `name`, is short for an entry with nothing else."""
+
+    problem: Problem = option(help="what is solved, as in the spec of a run")
+    label: str | None = option(None, help="what it is called in results; none: its name")
+    training: dict[str, Any] = option(factory=dict, help="what is trained differently on this problem")
+    evaluate: dict[str, Any] = option(factory=dict, help="what is evaluated differently on this problem")
+
+    def __attrs_post_init__(self) -> None:
+        _check_label(self.label)
+
+    @property
+    def title(self) -> str:
+        """The label, or the problem's name."""
+        return self.label or part_name(self.problem)
+
+
+@config
+class SolverEntry:
+    """One contender. Its name, or a mapping with `name`, is short for an entry with nothing else."""
+
+    solver: Solver = option(help="how it is solved, as in the spec of a run")
+    label: str | None = option(None, help="what it is called in results; none: its name")
+    training: dict[str, Any] = option(
+        factory=dict, help="what is trained differently for this solver; it goes before what the problem says"
+    )
+    evaluate: dict[str, Any] = option(factory=dict, help="what is evaluated differently for this solver")
+
+    def __attrs_post_init__(self) -> None:
+        _check_label(self.label)
+
+    @property
+    def title(self) -> str:
+        """The label, or the solver's name."""
+        return self.label or part_name(self.solver)
+
+
+@config
+class Tuning:
+    """A small grid that every contender is tuned over, on each problem.
+
+    All combinations are trained with one seed; the one with the largest hypervolume on validation is used for all
+    seeds. Of equal ones the first wins; one that fails is out.
+    """
+
+    grid: dict[str, list[Any]] = option(help="values to try by key, such as `training.optimizer.lr: [1e-3, 2e-3]`")
+    seed: int = option(0, ge=0, help="seed of the runs that decide; one of `seeds` costs nothing extra")
+    by: str = option("losses", help="which validation hypervolume decides: losses, or a metric that all tasks have")
+
+    def __attrs_post_init__(self) -> None:
+        if not self.grid:
+            raise OptionError("grid must name at least one key", "grid")
+        for key, values in self.grid.items():
+            section, _, rest = key.partition(".")
+            if section not in TUNABLE or not all(rest.split(".")):
+                raise OptionError(
+                    f"'{key}' cannot be tuned: a key begins with {' or '.join(f'{name}.' for name in TUNABLE)}, "
+                    "as in training.optimizer.lr",
+                    "grid",
+                )
+            if not values:
+                raise OptionError(f"'{key}' has no values to try", "grid")
+
+
+@config
+class Benchmark:
+    """Solvers × problems × seeds, solved one by one under the rules of fairness that `moframework.benchmark` states.
+
+    A cell's spec is `training` and `evaluate` from here, overlaid by what its problem's entry says, then by its
+    solver's, then by the tuned values.
+
+    >>> from moframework.benchmark.loading import load_benchmark
+    >>> spec = {"problems": ["digits"], "solvers": ["palora", {"solver": "multipoint", "label": "K networks"}]}
+    >>> [entry.title for entry in load_benchmark(spec).solvers]
+    ['palora', 'K networks']
+    """
+
+    problems: tuple[ProblemEntry, ...] = option(help="what is solved: names, or entries with label and overrides")
+    solvers: tuple[SolverEntry, ...] = option(help="the contenders: names, or entries with label and overrides")
+    seeds: tuple[int, ...] = option((0, 1, 2), ge=0, help="every contender solves every problem once with each")
+    training: Training = option(factory=Training, help="budget, batches, optimizer, … of every cell")
+    evaluate: Evaluation = option(factory=Evaluation, help="how the fronts of every cell are evaluated")
+    tune: Tuning | None = option(None, help="a small grid over which every contender is tuned; none: nothing is")
+    executor: Executor = option(factory=Local, help="what runs the cells")
+    name: str | None = option(None, help="name of the benchmark; none: the name of the spec file")
+
+    def __attrs_post_init__(self) -> None:
+        for key in ("problems", "solvers", "seeds"):
+            if not getattr(self, key):
+                raise OptionError(f"{key} must not be empty", key)
+        for position, seed in enumerate(self.seeds):
+            if seed in self.seeds[:position]:
+                raise OptionError(f"seed {seed} is given twice", f"seeds.{position}")
+        for key in ("problems", "solvers"):
+            titles = [entry.title for entry in getattr(self, key)]
+            for position, title in enumerate(titles):
+                if title in titles[:position]:
+                    raise OptionError(f"two {key} are called '{title}'; give one a label", f"{key}.{position}")
+
+    def to_yaml(self) -> str:
+        """The benchmark with every option spelled out; loading it gives an equal one."""
+        return write_yaml(unstructure(self))
+
+
+def _check_label(label: str | None) -> None:
+    if label is not None and not re.fullmatch(r"[^\s|/](?:[^\n\r\t|/]*[^\s|/])?", label):
+        raise OptionError(
+            f"label must be a line of text without | and /, and without blanks at its ends, but it is {label!r}",
+            "label",
+        )
+
+
+def part_name(part: Component) -> str:
+    """What a spec calls a part: its registered name, else the name of its class."""
+    plain = unstructure(part)
+    if "name" in plain:
+        return str(plain["name"])
+    return str(plain["python"]).rpartition(":")[2] if "python" in plain else type(part).__name__.lower()

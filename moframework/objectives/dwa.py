@@ -1,0 +1,71 @@
+"""Dynamic weight average: tasks that fall slowly weigh more."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from moframework.config import config, option
+from moframework.objectives.base import Scalarization
+
+__all__ = ["DWA"]
+
+
+@config
+class DWA(Scalarization):
+    """Dynamic weight average (Liu, Johns, Davison, CVPR 2019): `mean_j Σ_t λ_jt w_t L_jt` with
+    `w = m softmax(q / T)`, q_t the mean loss of the last epoch over that of the one before.
+
+    For the first two epochs w is 1: linear scalarization. Losses are expected to keep their sign.
+    """
+
+    temperature: float = option(2.0, gt=0, help="temperature T; large makes the weights more even")
+
+    def build(self, m: int, r: int) -> nn.Module:
+        """Mean losses of the last epochs."""
+        return _Epochs(r, m)
+
+    def epoch_ended(self, state: nn.Module | None) -> None:
+        """Close the epoch's mean."""
+        cast(_Epochs, state).close()
+
+    def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
+        """See `Scalarization.__call__`. Adds the losses to the mean of the epoch."""
+        epochs = cast(_Epochs, state)
+        weights = losses.shape[1] * (epochs.rates() / self.temperature).softmax(dim=1)
+        epochs.add(losses.detach())
+        return (preferences * weights * losses).sum(dim=1).mean()
+
+
+class _Epochs(nn.Module):
+    """Sums of the epoch that runs and means of the two before, (r, m) each."""
+
+    total: Tensor
+    steps: Tensor
+    last: Tensor
+    older: Tensor
+    epochs: Tensor
+
+    def __init__(self, r: int, m: int) -> None:
+        super().__init__()
+        for name in ("total", "last", "older"):
+            self.register_buffer(name, torch.zeros(r, m))
+        for name in ("steps", "epochs"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+
+    def add(self, losses: Tensor) -> None:
+        self.total += losses
+        self.steps += 1
+
+    def close(self) -> None:
+        self.older.copy_(self.last)
+        self.last.copy_(self.total / self.steps.clamp_min(1))
+        self.total.zero_()
+        self.steps.zero_()
+        self.epochs += 1
+
+    def rates(self) -> Tensor:
+        known = (self.epochs >= 2) & (self.older != 0)
+        return torch.where(known, self.last / torch.where(known, self.older, 1.0), 1.0)

@@ -1,0 +1,89 @@
+"""Fast adaptive multitask optimization: losses fall at one relative rate, without their gradients."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from moframework.config import config, option
+from moframework.constants import constant
+from moframework.objectives.base import Scalarization, wrong_length
+
+__all__ = ["FAMO"]
+
+# Adam's constants, as released; and what keeps the logarithm of a loss of 0 finite.
+_BETAS, _ADAM_EPS, _LOSS_EPS = (0.9, 0.999), 1e-8, 1e-8
+
+
+@config
+class FAMO(Scalarization):
+    """Fast adaptive multitask optimization (Liu et al., NeurIPS 2023, arXiv 2306.03792).
+
+    `mean_j Σ_t m λ_jt c z_t log(L_jt − b_t)` with `z = softmax(ω)` and c, a constant to the gradient, such that the
+    weights of the losses sum to 1 when preferences are equal. After each step the losses of the same batch are computed
+    again, and Adam moves ω so that tasks whose logarithm fell least gain weight.
+
+    Costs one more forward pass a preference. Losses must stay above the bound b.
+    """
+
+    lr: float = option(0.025, ge=0, help="learning rate of the task logits ω")
+    weight_decay: float = option(1e-3, ge=0, help="decay of ω; the paper's, the released code has 1e-5")
+    bound: tuple[float, ...] | None = option(None, help="lower bound b of the losses, a number a task; none: zeros")
+
+    @property
+    def reviews(self) -> bool:
+        """The logits learn from the losses after the step."""
+        return True
+
+    def faults(self, m: int, r: int) -> list[str]:
+        """See `Objective.faults`."""
+        return wrong_length("bound", self.bound, m)
+
+    def build(self, m: int, r: int) -> nn.Module:
+        """The logits (r, m) and Adam's moments."""
+        return _Logits(r, m)
+
+    def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
+        """See `Scalarization.__call__`."""
+        z = cast(_Logits, state).logits.softmax(dim=1)
+        above = self._above(losses)
+        c = 1 / (z / above.detach()).sum(dim=1, keepdim=True)
+        return (losses.shape[1] * preferences * c * z * above.log()).sum(dim=1).mean()
+
+    def review(self, before: Tensor, after: Tensor, state: nn.Module | None) -> None:
+        """One step of Adam for the logits."""
+        logits = cast(_Logits, state)
+        fall = self._above(before).log() - self._above(after).log()
+        z = logits.logits.softmax(dim=1)
+        logits.step(z * (fall - (z * fall).sum(dim=1, keepdim=True)), self.lr, self.weight_decay)
+
+    def _above(self, losses: Tensor) -> Tensor:
+        if self.bound is not None:
+            losses = losses - constant(self.bound, losses.device, losses.dtype)
+        return losses + _LOSS_EPS
+
+
+class _Logits(nn.Module):
+    """Logits with Adam's moments. No parameters: the optimizer of the network must not step them."""
+
+    logits: Tensor
+    first: Tensor
+    second: Tensor
+    steps: Tensor
+
+    def __init__(self, r: int, m: int) -> None:
+        super().__init__()
+        for name in ("logits", "first", "second"):
+            self.register_buffer(name, torch.zeros(r, m))
+        self.register_buffer("steps", torch.zeros(()))
+
+    def step(self, gradient: Tensor, lr: float, weight_decay: float) -> None:
+        gradient = gradient + weight_decay * self.logits
+        self.steps += 1
+        self.first.lerp_(gradient, 1 - _BETAS[0])
+        self.second.lerp_(gradient.square(), 1 - _BETAS[1])
+        first = self.first / (1 - _BETAS[0] ** self.steps)
+        second = self.second / (1 - _BETAS[1] ** self.steps)
+        self.logits.sub_(lr * first / (second.sqrt() + _ADAM_EPS))

@@ -1,0 +1,325 @@
+"""TorchJD's weightings and aggregators, by name: what the package keeps is not written again.
+
+TorchJD (https://torchjd.org, MIT) is optional: `pip install 'moframework[torchjd]'`. Its methods know m tasks and no
+preference; here a preference λ enters in one of three ways, and equal preferences always give the method itself.
+
+- `gradients`: the method sees the gradients of m λ_t L_t. For methods whose result follows the scale of a gradient.
+- `weights`: the method sees the gradients of L_t, and its weights are multiplied by m λ_t. For methods whose result
+  does not depend on the scale (λ would have no effect) or shrinks with it (λ would act the wrong way round).
+- `vector`: the method has a preference vector of its own.
+
+Not offered: SDMGrad and MoDo (need independent batches), PCD (needs a task above the others), CR-MOGM (a wrapper), Krum
+and TrimmedMean (against forged gradients), ExcessMTL, and TorchJD's NashMTL and scalarizers: `nash_mtl` is exact
+without cvxpy, and `uncertainty`, `dwa` and `famo` keep their state in checkpoints.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from importlib.util import find_spec
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moframework.config import config, option
+from moframework.objectives.base import Aggregation, Objective, Weighting, wrong_length
+from moframework.objectives.gramian import dual_cone_weights
+
+__all__ = [
+    "IMTLG",
+    "MGDA",
+    "AlignedMTL",
+    "CAGrad",
+    "ConFIG",
+    "DualProj",
+    "FairGrad",
+    "GradDrop",
+    "GradVac",
+    "PCGrad",
+    "UPGrad",
+]
+
+Tilt = Literal["gradients", "weights", "vector"]
+
+
+class _FromTorchJD(Objective):
+    """What all have in common: an object of TorchJD, made once for each state."""
+
+    extra: ClassVar[str] = "torchjd"
+    packages: ClassVar[tuple[str, ...]] = ("torchjd",)
+    tilt: ClassVar[Tilt]
+
+    @abstractmethod
+    def make(self, m: int) -> nn.Module:
+        """TorchJD's object for m tasks."""
+
+    def faults(self, m: int, r: int) -> list[str]:
+        """Missing packages, with what installs them."""
+        missing = [name for name in self.packages if find_spec(name) is None]
+        if not missing:
+            return []
+        return [f"needs {' and '.join(missing)}, not installed here: pip install 'moframework[{self.extra}]'"]
+
+    def build(self, m: int, r: int) -> nn.Module:
+        """TorchJD's object, whose buffers are saved."""
+        with torch.random.fork_rng(devices=[]):
+            made = self.make(m)
+            # Buffers come into being with the first call; orthogonal gradients leave them at their first values.
+            # Without buffers nothing could be loaded into.
+            if isinstance(made, _gramian_weighting()):
+                made(torch.eye(m))
+        return _Held(made)
+
+
+class _Held(nn.Module):
+    """An object of TorchJD that stays on the host, where it keeps its state, while its buffers are saved."""
+
+    def __init__(self, held: nn.Module) -> None:
+        super().__init__()
+        self._held = [held]  # in a list, so that it is no submodule and does not move to a device
+
+    @property
+    def held(self) -> Any:
+        return self._held[0]
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        return dict(self.held.state_dict())
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        self.held.load_state_dict(state)
+
+
+class _TorchJDWeighting(_FromTorchJD, Weighting):
+    """A weighting of TorchJD that needs the Gramian."""
+
+    def weights(self, losses: Tensor, preferences: Tensor, gramians: Tensor, state: nn.Module | None = None) -> Tensor:
+        """See `Weighting.weights`."""
+        method = cast(_Held, state).held
+        # Decompositions raise on nan; the result still has to be nan then, which 0 · nan sees to.
+        broken = 0 * gramians.sum(dim=(1, 2)).unsqueeze(1)
+        gramians = gramians.nan_to_num()
+        factors = preferences * losses.shape[1]
+        rows = []
+        for gramian, factor, preference in zip(gramians, factors, preferences, strict=True):
+            if self.tilt == "vector":
+                method.pref_vector = preference
+                rows.append(method(gramian))
+            elif self.tilt == "gradients":
+                rows.append(method(gramian * torch.outer(factor, factor)) * factor)
+            else:
+                rows.append(method(gramian) * factor)
+        return torch.stack(rows) + broken
+
+
+class _TorchJDAggregation(_FromTorchJD, Aggregation):
+    """An aggregator of TorchJD that needs the gradients themselves."""
+
+    def aggregate(
+        self, jacobians: Tensor, losses: Tensor, preferences: Tensor, state: nn.Module | None = None
+    ) -> Tensor:
+        """See `Aggregation.aggregate`."""
+        method = cast(_Held, state).held
+        broken = 0 * jacobians.sum(dim=(1, 2)).unsqueeze(1)
+        jacobians = jacobians.nan_to_num()
+        rows = []
+        for jacobian, factor in zip(jacobians, preferences * losses.shape[1], strict=True):
+            if self.tilt == "vector":
+                method.pref_vector = factor
+                rows.append(method(jacobian))
+            else:
+                rows.append(method(jacobian * factor.unsqueeze(1)))
+        return torch.stack(rows) + broken
+
+
+@config
+class MGDA(_TorchJDWeighting):
+    """Multiple-gradient descent: the shortest convex combination of gradients, by Frank–Wolfe (Désidéri 2012; Sener and
+    Koltun, NeurIPS 2018). A preference multiplies its weights."""
+
+    tilt: ClassVar[Tilt] = "weights"
+    epsilon: float = option(0.001, gt=0, help="step of Frank–Wolfe below which it stops")
+    max_iters: int = option(100, ge=1, help="steps of Frank–Wolfe at most")
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import MGDAWeighting
+
+        return MGDAWeighting(epsilon=self.epsilon, max_iters=self.max_iters)
+
+
+@config
+class PCGrad(_TorchJDWeighting):
+    """Gradient surgery: each gradient without what conflicts with the others (Yu et al., NeurIPS 2020, arXiv
+    2001.06782). A preference scales the gradients."""
+
+    tilt: ClassVar[Tilt] = "gradients"
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import PCGradWeighting
+
+        return PCGradWeighting()
+
+
+@config
+class GradVac(_TorchJDWeighting):
+    """Gradient vaccine: gradients are turned to the angle they had on average (Wang et al., ICLR 2021, arXiv
+    2010.05874). A preference scales the gradients. Its averages are saved."""
+
+    tilt: ClassVar[Tilt] = "gradients"
+    beta: float = option(0.5, ge=0, le=1, help="share of the newest angle in the running average")
+    eps: float = option(1e-8, ge=0, help="added to denominators")
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import GradVacWeighting
+
+        return GradVacWeighting(beta=self.beta, eps=self.eps)
+
+
+@config
+class CAGrad(_TorchJDWeighting):
+    """Conflict-averse gradient descent: near the mean gradient, the direction that helps the worst task most (Liu et
+    al., NeurIPS 2021, arXiv 2110.14048). A preference scales the gradients. Needs cvxpy as well."""
+
+    extra: ClassVar[str] = "cagrad"
+    packages: ClassVar[tuple[str, ...]] = ("torchjd", "cvxpy", "clarabel")
+    tilt: ClassVar[Tilt] = "gradients"
+    c: float = option(0.4, ge=0, help="radius around the mean gradient, over its length")
+    norm_eps: float = option(1e-4, ge=0, help="added when the Gramian is normalized")
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import CAGradWeighting
+
+        return CAGradWeighting(c=self.c, norm_eps=self.norm_eps)
+
+
+@config
+class IMTLG(_TorchJDWeighting):
+    """Impartial multi-task learning: a direction with equal projections on all gradients (Liu et al., ICLR 2021). A
+    preference multiplies its weights."""
+
+    tilt: ClassVar[Tilt] = "weights"
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import IMTLGWeighting
+
+        return IMTLGWeighting()
+
+
+@config
+class FairGrad(_TorchJDWeighting):
+    """Fair resource allocation, `G w = w^(−1/α)` (Ban and Ji, ICML 2024, arXiv 2402.15638). A preference multiplies its
+    weights."""
+
+    tilt: ClassVar[Tilt] = "weights"
+    alpha: float = option(2.0, ge=0, help="kind of fairness: 0 linear, 1 proportional (Nash), large max–min")
+    max_iters: int | None = option(None, ge=1, help="evaluations of the solver at most; none: scipy's default")
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import FairGradWeighting
+
+        return FairGradWeighting(alpha=self.alpha, max_iters=self.max_iters)
+
+
+@config
+class AlignedMTL(_TorchJDWeighting):
+    """Independent component alignment: gradients made orthogonal and equally long (Senushkin et al., CVPR 2023). The
+    preference is its own vector."""
+
+    tilt: ClassVar[Tilt] = "vector"
+    scale_mode: Literal["min", "median", "rmse"] = option("min", help="which singular value sets the common length")
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import AlignedMTLWeighting
+
+        return AlignedMTLWeighting(scale_mode=self.scale_mode)
+
+
+@config
+class UPGrad(_TorchJDWeighting):
+    """Unconflicting projection: the mean of the gradients, each projected onto their dual cone (Quinton and Rey 2024,
+    arXiv 2406.16232). A preference scales the gradients, which here is the same as a vector of its own."""
+
+    tilt: ClassVar[Tilt] = "gradients"
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import UPGradWeighting
+
+        return UPGradWeighting(projector=_projector())
+
+
+@config
+class DualProj(_TorchJDWeighting):
+    """Dual cone projection: the mean gradient, projected onto the dual cone of the gradients (Lopez-Paz and Ranzato,
+    NeurIPS 2017). A preference scales the gradients, which here is the same as a vector of its own."""
+
+    tilt: ClassVar[Tilt] = "gradients"
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import DualProjWeighting
+
+        return DualProjWeighting(projector=_projector())
+
+
+@config
+class GradDrop(_TorchJDAggregation):
+    """Gradient sign dropout: each entry keeps the gradients of one sign, drawn in proportion (Chen et al., NeurIPS
+    2020, arXiv 2010.06808). A preference scales the gradients."""
+
+    tilt: ClassVar[Tilt] = "gradients"
+    leak: tuple[float, ...] | None = option(None, help="share of each task's gradient that is never dropped; none: 0")
+
+    def faults(self, m: int, r: int) -> list[str]:
+        """See `Objective.faults`."""
+        return super().faults(m, r) + wrong_length("leak", self.leak, m)
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import GradDrop as Method
+
+        return Method(leak=None if self.leak is None else torch.tensor(self.leak))
+
+
+@config
+class ConFIG(_TorchJDAggregation):
+    """Conflict-free inverse gradients: equal cosines with all gradients (Liu, Chu, Thuerey, ICLR 2025, arXiv
+    2408.11104). The preference is its own vector: the cosines are in the ratio of λ."""
+
+    tilt: ClassVar[Tilt] = "vector"
+
+    def make(self, m: int) -> nn.Module:
+        """See `_FromTorchJD.make`."""
+        from torchjd.aggregation import ConFIG as Method
+
+        return Method()
+
+
+@functools.cache
+def _gramian_weighting() -> type[nn.Module]:
+    from torchjd.aggregation import Weighting as Base
+
+    return Base
+
+
+@functools.cache
+def _projector() -> Any:
+    """TorchJD's dual cone projector on scipy's NNLS; its own needs quadprog, which is under the GPL."""
+    from torchjd.linalg import DualConeProjector, PSDMatrix
+
+    class Projector(DualConeProjector):
+        def __call__(self, U: Tensor, G: PSDMatrix) -> Tensor:
+            gramian = G.double().cpu().numpy()
+            found = np.apply_along_axis(lambda u: dual_cone_weights(u, gramian), -1, U.double().cpu().numpy())
+            return torch.as_tensor(found).to(U)
+
+    return Projector()

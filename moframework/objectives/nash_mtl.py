@@ -1,0 +1,71 @@
+"""Nash-MTL: the bargaining solution between tasks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from moframework.config import config, option
+from moframework.objectives.base import Weighting
+from moframework.objectives.host import solved_on_host
+
+__all__ = ["NashMTL", "nash_weights"]
+
+Array = NDArray[np.float64]
+
+# Gradients that cancel, or vanish, leave the weights unbounded; this much of the identity bounds them by about 1e4.
+_RIDGE = 1e-8
+
+
+@config
+class NashMTL(Weighting):
+    """Nash bargaining between tasks, `G α = 1/α` with α > 0 (Navon et al., ICML 2022, arXiv 2202.01017).
+
+    The released code approaches α by a sequence of convex programs that start from the step before. Since G is positive
+    semi-definite, α is the minimum of the convex `½ αᵀ G α − Σ_t log α_t`, which Newton's method finds exactly: no
+    state, no solver package. The combined gradient then always has norm √m; as released it is cut to `max_norm`.
+
+    α does not depend on the scale of a loss, so a preference tilts the result: loss t weighs m λ_t α_t. Equal
+    preferences give Nash-MTL itself. Limits: reads Gramians on the host in every step.
+    """
+
+    max_norm: float | None = option(1.0, gt=0, help="largest norm of the combined gradient Σ α_t g_t; none: any")
+
+    def weights(self, losses: Tensor, preferences: Tensor, gramians: Tensor, state: nn.Module | None = None) -> Tensor:
+        """See `Weighting.weights`."""
+        found = solved_on_host(lambda gramian: nash_weights(gramian, self.max_norm), losses, gramians)
+        return found * preferences * losses.shape[1]
+
+
+def nash_weights(gramian: Array, max_norm: float | None = None) -> Array:
+    """α > 0 with `G α = 1/α`.
+
+    Args:
+        gramian: G (m, m), positive semi-definite. All zero gives ones.
+        max_norm: α is scaled down until `αᵀ G α ≤ max_norm²`.
+
+    >>> nash_weights(np.array([[4.0, 0.0], [0.0, 0.25]])).round(4).tolist()
+    [0.5, 2.0]
+    """
+    scale = float(np.linalg.norm(gramian))
+    m = len(gramian)
+    if scale == 0:
+        return np.ones(m)
+    g = gramian / scale + _RIDGE * np.eye(m)
+    alpha = 1 / np.sqrt(g.diagonal())
+    # The function is self-concordant: damped steps reach the region where full steps converge quadratically.
+    for _ in range(200):
+        slope = g @ alpha - 1 / alpha
+        step = np.linalg.solve(g + np.diag(alpha**-2), slope)
+        decrement = math.sqrt(max(0.0, float(slope @ step)))
+        alpha = alpha - step / (1 if decrement < 0.25 else 1 + decrement)
+        if decrement < 1e-12:
+            break
+    alpha = alpha / math.sqrt(scale)
+    if max_norm is None:
+        return np.asarray(alpha)
+    norm = math.sqrt(max(0.0, float(alpha @ gramian @ alpha)))
+    return np.asarray(alpha if norm <= max_norm else alpha * (max_norm / norm))

@@ -1,0 +1,40 @@
+"""Tchebycheff scalarization: the largest weighted loss."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from moframework.config import config, option
+from moframework.constants import constant
+from moframework.objectives.base import Scalarization, wrong_length
+
+__all__ = ["Tchebycheff", "weighted_distances"]
+
+
+@config
+class Tchebycheff(Scalarization):
+    """Largest weighted loss, `mean_j max_t λ_jt (L_jt − z_t)` with an ideal point z (Bowman 1976).
+
+    Every weakly Pareto optimal point is the optimum for some λ, on concave fronts too; at the optimum of an inner λ
+    all λ_t (L_t − z_t) are equal. Only the largest term has a gradient, so training may go back and forth between
+    tasks; `smooth_tchebycheff` does not.
+    """
+
+    ideal: tuple[float, ...] | None = option(
+        None, help="ideal point z, a number a task, at or below every loss that can be reached; none: zeros"
+    )
+
+    def faults(self, m: int, r: int) -> list[str]:
+        """See `Objective.faults`."""
+        return wrong_length("ideal", self.ideal, m)
+
+    def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
+        """See `Scalarization.__call__`. Equal largest terms share the gradient."""
+        return weighted_distances(losses, preferences, self.ideal).amax(dim=1).mean()
+
+
+def weighted_distances(losses: Tensor, preferences: Tensor, ideal: tuple[float, ...] | None) -> Tensor:
+    """λ ⊙ (L − z), (r, m); an ideal point of None is zero."""
+    if ideal is not None:
+        losses = losses - constant(ideal, losses.device, losses.dtype)
+    return preferences * losses

@@ -1,0 +1,73 @@
+"""LORPMAN: low-rank Pareto manifold learning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from moframework.config import config, option
+from moframework.objectives import Balancing, Objective
+from moframework.objectives.linear import Linear
+from moframework.preferences import Schedule
+from moframework.preferences.dirichlet import Dirichlet
+from moframework.solvers.base import Method, Solver
+from moframework.weights.low_rank import LowRank
+
+__all__ = ["LORPMAN"]
+
+
+def _preferences() -> Schedule:
+    return Dirichlet(concentration=1.0, per_batch=4)
+
+
+@config
+class LORPMAN(Solver):
+    """A main network plus orthogonal low-rank adapters, the main network frozen late (Chen and Kwok, ICML 2024).
+
+    `θ(λ) = θ0 + s Σ_t λ_t B_t A_t`, trained on `Σ_t λ_t L_t` at preferences drawn from a Dirichlet distribution, with a
+    penalty on adapters of one layer that are not orthogonal to each other; for the last part of the training only the
+    adapters move.
+
+    Source: arXiv 2407.20734. That text gives the late freezing at 80 % of the training and s in [0.1, 1]; the weight of
+    the penalty, the rank and the learning rate of the adapters given here are ours. The paper penalizes three sampled
+    tasks a step where there are more; here all pairs are, since inner products of low-rank matrices need only their
+    factors. Limits: as of PaLoRA.
+    """
+
+    rank: int = option(4, ge=1, help="rank r of each adapter")
+    scale: float = option(1.0, gt=0, help="scale s of the adapters; the paper has values from 0.1 to 1")
+    conv: Literal["loralib", "peft"] = option("loralib", help="form of the adapters of convolutions")
+    orthogonal: float = option(
+        1.0, ge=0, help="weight of the penalty on adapters of one layer that are not orthogonal to each other"
+    )
+    freeze_after: float | None = option(
+        0.8, gt=0, lt=1, help="share of the training after which the main network stays as it is; none: never"
+    )
+    adapter_lr_factor: float | None = option(
+        None, gt=0, help="learning rate of the adapters over that of the main network; none means m"
+    )
+    preferences: Schedule = option(
+        factory=_preferences, help="how preferences are drawn, how many a batch, shared or split"
+    )
+    objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
+    balancing: tuple[Balancing, ...] = option(
+        (), help="how losses of different size are put on one footing, in this order"
+    )
+    initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
+
+    def method(self, m: int) -> Method:
+        """See `Solver.method`."""
+        return Method(
+            weights=LowRank(
+                rank=self.rank,
+                alpha=self.scale * self.rank,
+                conv=self.conv,
+                lr_factor=self.adapter_lr_factor,
+                freeze_after=self.freeze_after,
+                orthogonal=self.orthogonal,
+            ),
+            preferences=self.preferences,
+            objective=self.objective,
+            balancing=self.balancing,
+            initial=self.initial,
+        )

@@ -1,0 +1,58 @@
+"""PaMaL: Pareto Manifold Learning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moframework.config import config, option
+from moframework.objectives import Balancing, Objective
+from moframework.objectives.linear import Linear
+from moframework.preferences import Schedule
+from moframework.preferences.dirichlet import Dirichlet
+from moframework.solvers.base import Method, Solver
+from moframework.weights.convex_hull import ConvexHull
+
+__all__ = ["PaMaL"]
+
+
+def _preferences() -> Schedule:
+    return Dirichlet(concentration=1.0, per_batch=4)
+
+
+@config
+class PaMaL(Solver):
+    """Convex combinations of one complete network per task (Dimitriadis, Frossard, Fleuret, ICML 2023).
+
+    `θ(λ) = Σ_t λ_t θ_t` with members initialized independently, trained on `Σ_t λ_t L_t` at W preferences a batch,
+    drawn from a Dirichlet distribution. Normalization layers are interpolated like all parameters; their running
+    statistics are shared. The multi-forward term that keeps the order of losses is an objective:
+    `objective: {name: multi_forward, coefficient: 1}`.
+
+    Source: arXiv 2210.09759, Eq. 2–4; defaults are those of MultiMNIST. The paper gives the members m times the
+    learning rate, its released code does not (`lr_factor: 1`). Limits: m times the parameters of the network; linear
+    scalarization cannot reach a concave part of a front.
+    """
+
+    lr_factor: float | None = option(
+        None, gt=0, help="learning rate of the members over that of the training; none means m, as in the paper"
+    )
+    preferences: Schedule = option(
+        factory=_preferences, help="how preferences are drawn, how many (W) a batch, shared or split"
+    )
+    objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
+    balancing: tuple[Balancing, ...] = option(
+        (), help="how losses of different size are put on one footing, in this order"
+    )
+    initial: Path | None = option(
+        None, help="network that all members start from: a .safetensors or .pt state dict, or a run folder"
+    )
+
+    def method(self, m: int) -> Method:
+        """See `Solver.method`."""
+        return Method(
+            weights=ConvexHull(lr_factor=self.lr_factor),
+            preferences=self.preferences,
+            objective=self.objective,
+            balancing=self.balancing,
+            initial=self.initial,
+        )

@@ -1,0 +1,94 @@
+"""The matrix of solvers and problems that the suite runs over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from attrs import frozen
+
+from moframework.config import Component, build, unstructure
+from moframework.problem import Problem
+from moframework.solvers.base import Solver
+from moframework.spec import Spec, load_spec
+from moframework.testing.few import Few
+
+__all__ = ["Named", "Pair", "pairs"]
+
+Named = str | Mapping[str, Any] | Component
+"""A part as a spec names it: by its name, by a mapping with options, or the object itself."""
+
+_SAMPLES, _BATCH, _STEPS = 16, 8, 4
+
+
+@frozen
+class Pair:
+    """A solver and a problem, each as a spec would name it."""
+
+    solver: Mapping[str, Any]
+    problem: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """`palora-zdt1`, for the names of tests."""
+        return f"{_label(self.solver)}-{_label(self.problem)}"
+
+    def mapping(self) -> dict[str, Any]:
+        """A spec of a few steps on a few samples, as plain data. Everything not said here is left at its default."""
+        few = unstructure(Few(problem=load_problem(self.problem), samples=_SAMPLES))
+        return {
+            "name": "conformance",
+            "problem": few,
+            "solver": dict(self.solver),
+            "training": {
+                "steps": _STEPS,
+                "batch_size": _BATCH,
+                "device": "cpu",
+                # One memory order, so that results can be compared to the last bit.
+                "channels_last": False,
+            },
+            "evaluate": {"every": 0, "points": _points(len(load_problem(self.problem).tasks))},
+        }
+
+    def spec(self) -> Spec:
+        """The spec. Raises `SpecError` when solver or problem cannot even be named so."""
+        return load_spec(self.mapping())
+
+
+def pairs(solvers: Iterable[Named] | None = None, problems: Iterable[Named] | None = None) -> tuple[Pair, ...]:
+    """Every solver with every problem.
+
+    Args:
+        solvers: as a spec names them, or objects; None for all that are registered.
+        problems: likewise.
+
+    >>> [str(pair) for pair in pairs(["palora"], ["digits", {"name": "dtlz2", "objectives": 4}])]
+    ['palora-digits', 'palora-dtlz2(objectives=4)']
+    """
+    chosen = Solver.names() if solvers is None else tuple(solvers)
+    given = Problem.names() if problems is None else tuple(problems)
+    return tuple(Pair(_mapping(solver), _mapping(problem)) for solver in chosen for problem in given)
+
+
+def load_problem(named: Mapping[str, Any]) -> Problem:
+    """The problem that a spec names so. Raises `SpecError`."""
+    return build(Problem, dict(named))  # type: ignore[type-abstract]
+
+
+def _mapping(named: Named) -> Mapping[str, Any]:
+    if isinstance(named, str):
+        return {"name": named}
+    if isinstance(named, Mapping):
+        return named
+    return cast(dict[str, Any], unstructure(named))
+
+
+def _label(named: Mapping[str, Any]) -> str:
+    rest = dict(named)
+    name = str(rest.pop("name", None) or rest.pop("python", "declared")).rpartition(":")[2]
+    options = ",".join(f"{key}={value}" for key, value in rest.items() if isinstance(value, str | int | float))
+    return f"{name}({options})" if options else name
+
+
+def _points(m: int) -> int:
+    """An evaluation set as small as can be: the vertices and the center, or a little more."""
+    return 3 if m <= 2 else m + 1

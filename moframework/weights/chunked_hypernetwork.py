@@ -1,0 +1,77 @@
+"""A hypernetwork that computes a large network piece by piece with one small head: affordable for ResNet-18.
+
+    θ(λ) = θ0 + [ H · MLP(λ, e_1), H · MLP(λ, e_2), … ]         (PHN, arXiv 2010.04104, App. C; von Oswald et al.,
+                                                                ICLR 2020, arXiv 1906.00695, §2.3)
+
+with learned embeddings e_i of the pieces of equal size into which the parameters are cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moframework.config import config, option
+from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.hypernetwork import multi_layer, typical_size
+from moframework.weights.starting import merged_values
+
+__all__ = ["ChunkedHypernetwork", "ChunkedHypernetworkSpace"]
+
+
+@config
+class ChunkedHypernetwork(WeightSpaceConfig):
+    """A trained network θ0 plus pieces that one hypernetwork with a shared head computes from λ and an embedding each.
+
+    Overhead in parameters for p parameters in n = ⌈p/chunk⌉ pieces and h features: n·embedding + h·chunk plus the MLP;
+    ResNet-18 (11,689,512) costs 491,412 more, +4.2 %. θ0 stands where the full hypernetwork has the biases of its
+    heads: without it no two pieces could differ by more than h shared directions allow.
+    """
+
+    hidden: tuple[int, ...] = option(
+        (100, 100), ge=1, help="widths of the hidden layers on λ and embedding; the last is also the number of features"
+    )
+    chunk: int = option(1024, ge=1, help="parameters of the network that one pass of the head computes")
+    embedding: int = option(32, ge=1, help="length of a piece's learned embedding")
+
+    def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
+        """The hypernetwork around one network made by `make`, or around `initial`."""
+        return ChunkedHypernetworkSpace(merged_values(make(), initial), m, self)
+
+
+class ChunkedHypernetworkSpace(WeightSpace):
+    """θ(λ) = θ0 + s ⊙ pieces(λ), where s brings each tensor to the size of a fresh one of its shape."""
+
+    def __init__(self, start: dict[str, nn.Parameter], m: int, options: ChunkedHypernetwork) -> None:
+        super().__init__()
+        self._names = list(start)
+        self._trained = [name for name in start if start[name].requires_grad]
+        self._sizes = [start[name].numel() for name in self._trained]
+        total = sum(self._sizes)
+        self._scales = [typical_size(start[name].shape) for name in self._trained]
+        self.base = nn.ParameterList(start.values())
+        chunk = min(options.chunk, max(1, total))
+        features = options.hidden[-1]
+        self.embeddings = nn.Parameter(torch.randn(math.ceil(total / chunk), options.embedding))
+        self.features = multi_layer(m + options.embedding, options.hidden)
+        self.head = nn.Parameter(torch.randn(features, chunk) / math.sqrt(features))
+
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        """See `WeightSpace.weights`: the MLP over all pieces, one product, one addition a tensor."""
+        theta: dict[str, Tensor] = dict(zip(self._names, self.base, strict=True))
+        pieces = self.embeddings
+        at = preference.to(pieces.device, pieces.dtype, non_blocking=True).expand(len(pieces), -1)
+        flat = (self.features(torch.cat([at, pieces], dim=1)) @ self.head).flatten()
+        parts = flat[: sum(self._sizes)].split(self._sizes)
+        for name, scale, part in zip(self._trained, self._scales, parts, strict=True):
+            # The base comes first: its memory order is that of the sum.
+            theta[name] = torch.add(theta[name], part.view(theta[name].shape), alpha=scale)
+        return theta
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """One group with everything at `lr`."""
+        return [{"name": "hypernetwork", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]

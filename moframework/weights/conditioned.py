@@ -1,0 +1,131 @@
+"""One network that is given the preference with its input: the weight space of COSMOS.
+
+The weights are the same for every λ. What depends on λ is a buffer of the network: `ConditionedNetwork` joins it to the
+input, and θ(λ) names it beside the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moframework.config import config
+from moframework.errors import SpecError
+from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.starting import starting_values
+
+__all__ = ["Conditioned", "ConditionedNetwork", "ConditionedSpace"]
+
+
+@config
+class Conditioned(WeightSpaceConfig):
+    """One network with λ as a further input (COSMOS, Ruchte and Grabocka, ICDM 2021, arXiv 2103.13392).
+
+    Inputs that are vectors are lengthened by λ; images get m more channels, λ enlarged by two transposed convolutions.
+    Overhead in parameters: m for each unit of the first layer (for each place of the kernel, where it convolves), and
+    52·m² of the transposed convolutions for images. Other inputs, and networks that do not read theirs, are refused.
+    """
+
+    def network(
+        self, backbone: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple[int, ...], m: int
+    ) -> nn.Module:
+        """The backbone for inputs with λ joined to them, and what joins it."""
+        if len(input_shape) not in (1, 3):
+            raise SpecError(
+                "weights: conditioning joins the preference to vectors (n,) or images (channels, height, width), but "
+                f"inputs are {tuple(input_shape)}. Use another weight space."
+            )
+        first, *rest = input_shape
+        return ConditionedNetwork(backbone((first + m, *rest)), tuple(input_shape), m)
+
+    def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
+        """The space of one network made by `make`, which is a `ConditionedNetwork`."""
+        network = make()
+        if not isinstance(network, ConditionedNetwork):
+            raise SpecError("weights: conditioning needs the network that `Conditioned.network` makes")
+        _check_reads_input(network)
+        return ConditionedSpace(starting_values(network, initial))
+
+
+class ConditionedNetwork(nn.Module):
+    """A network that reads its input with the preference joined to it; λ is the buffer `preference` (m,)."""
+
+    preference: Tensor
+
+    def __init__(self, network: nn.Module, input_shape: tuple[int, ...], m: int) -> None:
+        super().__init__()
+        self.network = network
+        self.input_shape = input_shape
+        self.register_buffer("preference", torch.full((m,), 1 / m))
+        # Kernels and strides of the released code: λ (m, 1, 1) to (m, 10, 10).
+        self.enlarge = (
+            nn.Sequential(
+                nn.ConvTranspose2d(m, m, 4, bias=False),
+                nn.ReLU(),
+                nn.ConvTranspose2d(m, m, 6, stride=2, padding=1, bias=False),
+                nn.ReLU(),
+            )
+            if len(input_shape) == 3
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Any:
+        """What the network returns for inputs (b, *input_shape)."""
+        return self.network(self.joined(x))
+
+    def joined(self, x: Tensor) -> Tensor:
+        """x with λ: vectors (b, n + m), or images (b, channels + m, height, width) in the memory order of x."""
+        if self.enlarge is None:
+            return torch.cat([x, self.preference.to(x.dtype).expand(len(x), -1)], dim=1)
+        maps = nn.functional.interpolate(self.enlarge(self.preference.view(1, -1, 1, 1)), size=x.shape[-2:])
+        # The stride tells the order even of one channel, for which both are the same memory.
+        order = torch.channels_last if x.stride(1) == 1 else torch.contiguous_format
+        maps = maps.to(x.dtype).expand(len(x), -1, -1, -1).contiguous(memory_format=order)
+        return torch.cat([x, maps], dim=1)
+
+
+class ConditionedSpace(WeightSpace):
+    """θ(λ) = (θ, λ): one set of parameters, and the preference in the place of the network's buffer."""
+
+    def __init__(self, start: dict[str, nn.Parameter]) -> None:
+        super().__init__()
+        self._names = list(start)
+        self.network = nn.ParameterList(start.values())
+
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        """See `WeightSpace.weights`."""
+        theta: dict[str, Tensor] = dict(zip(self._names, self.network, strict=True))
+        like = self.network[0]
+        theta["preference"] = preference.to(like.device, like.dtype, non_blocking=True)
+        return theta
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """One group with everything at `lr`."""
+        return [{"name": "network", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
+
+
+def _check_reads_input(network: ConditionedNetwork) -> None:
+    """Refuse networks that cannot take, or never look at, what the preference is joined to."""
+    x = network.joined(torch.zeros(2, *network.input_shape)).detach().requires_grad_()
+    modes = {module: module.training for module in network.modules()}
+    try:
+        result = network.eval().network(x)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise SpecError(
+            f"weights: the network does not take its input with the preference joined to it ({error}). "
+            "Use another weight space."
+        ) from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    outputs = result.values() if isinstance(result, Mapping) else [result] if isinstance(result, Tensor) else result
+    touched = [output for output in outputs if output.requires_grad]
+    grads = torch.autograd.grad([output.sum() for output in touched], x, allow_unused=True) if touched else (None,)
+    if grads[0] is None:
+        raise SpecError(
+            "weights: the network does not read its input, so a preference joined to it has no effect. "
+            "Use another weight space."
+        )

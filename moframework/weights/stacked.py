@@ -1,0 +1,83 @@
+"""n parameter sets of one network, stored for fast linear combinations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from moframework.errors import SpecError
+
+__all__ = ["Stacked"]
+
+
+class Stacked(nn.Module):
+    """Computes `Σ_k c_k θ_k` over n complete parameter sets θ_k in a few large products instead of n small ones a
+    tensor.
+
+    Storage: all tensors of one dtype lie in a matrix (n, p), except those with four dimensions. Each of these is one
+    parameter (n·out, …), the sets one after another along the first axis: so it is still a tensor of four dimensions,
+    `module.to(memory_format=torch.channels_last)` reorders it as it does a kernel, and what `combine` returns is a view
+    with the same memory order, which convolutions take as it is. Parameters that do not require a gradient are kept
+    once, from the first set.
+
+    Args:
+        sets: n mappings with the same names and shapes, n at least 1.
+
+    Raises:
+        SpecError: no parameter requires a gradient.
+    """
+
+    def __init__(self, sets: Sequence[Mapping[str, nn.Parameter]]) -> None:
+        super().__init__()
+        first = sets[0]
+        self.count = len(sets)
+        trained = [name for name, value in first.items() if value.requires_grad]
+        if not trained:
+            raise SpecError("the network has no parameter to train: all are frozen, or there are none")
+        self._shapes = {name: first[name].shape for name in trained}
+        self._kernels = [name for name in trained if first[name].dim() == 4]
+        self._fixed = [name for name in first if name not in self._shapes]
+        flat: dict[torch.dtype, list[str]] = {}
+        # Tensors of whole 16-byte blocks come first: a product with a view that starts off such a block is slower.
+        for name in sorted(set(trained) - set(self._kernels), key=lambda name: (_unaligned(first[name]), name)):
+            flat.setdefault(first[name].dtype, []).append(name)
+        self._flat = list(flat.values())
+        self._sizes = [[first[name].numel() for name in names] for names in self._flat]
+        with torch.no_grad():
+            self.kernels = nn.ParameterList(
+                nn.Parameter(torch.cat([one[name] for one in sets])) for name in self._kernels
+            )
+            self.flat = nn.ParameterList(
+                nn.Parameter(torch.stack([torch.cat([one[name].flatten() for name in names]) for one in sets]))
+                for names in self._flat
+            )
+        self.fixed = nn.ParameterList(first[name] for name in self._fixed)
+
+    def combine(self, coefficients: Tensor) -> dict[str, Tensor]:
+        """The complete parameter dict Σ_k c_k θ_k for coefficients c (n,), on any device; differentiable in both."""
+        theta: dict[str, Tensor] = dict(zip(self._fixed, self.fixed, strict=True))
+        at: dict[torch.dtype, Tensor] = {}
+        for tensor in (*self.kernels, *self.flat):
+            if tensor.dtype not in at:
+                at[tensor.dtype] = coefficients.to(tensor.device, tensor.dtype, non_blocking=True)
+        for name, kernel in zip(self._kernels, self.kernels, strict=True):
+            theta[name] = _combined_kernel(at[kernel.dtype], kernel, self._shapes[name])
+        for names, sizes, matrix in zip(self._flat, self._sizes, self.flat, strict=True):
+            pieces = (at[matrix.dtype] @ matrix).split(sizes)
+            theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(names, pieces, strict=True)})
+        return theta
+
+
+def _combined_kernel(coefficients: Tensor, kernel: Tensor, shape: torch.Size) -> Tensor:
+    count = len(coefficients)
+    if kernel.is_contiguous():
+        return (coefficients @ kernel.view(count, -1)).view(shape)
+    out, per_group, height, width = shape  # channels last: read and returned in the order of its memory
+    product = coefficients @ kernel.permute(0, 2, 3, 1).reshape(count, -1)
+    return product.view(out, height, width, per_group).permute(0, 3, 1, 2)
+
+
+def _unaligned(value: Tensor) -> bool:
+    return value.numel() * value.element_size() % 16 != 0

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from moframework.benchmark.figure import comparison_figure
+from moframework.pareto.front import Front
+from tests.benchmark.test_measures import front
+
+
+def of(m: int, shift: float = 0.0, **more: object) -> Front:
+    weights = np.random.default_rng(0).dirichlet(np.ones(m), size=6) if m > 1 else np.ones((1, 1))
+    given: dict[str, object] = {
+        "tasks": tuple("abcd"[:m]), "preferences": weights, "losses": 1 - weights + shift, "split": "test", **more,
+    }  # fmt: skip
+    return Front(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("m", "panels"), [(1, 1), (2, 1), (3, 3), (4, 3)])
+def test_panels(m: int, panels: int) -> None:
+    figure = comparison_figure({"one": [of(m), of(m, 0.1)], "two": [of(m, 0.2)]}, finite={"two"}, title="t")
+    assert len(figure.axes) == panels
+    figure.savefig(io.BytesIO())
+    assert figure.get_suptitle() == "t · test fronts · mean of 2 seeds strong, each seed pale"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
+
+
+def test_metrics_stand_beside_losses() -> None:
+    shown = front([[0.8, 0.2], [0.2, 0.8]], [[0.5, 0.9], [0.9, 0.5]])
+    figure = comparison_figure({"one": [shown]})
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert labels == ["loss of a  (← better)", "accuracy of a  (→ better)"]
+    assert "one seed" in figure.get_suptitle()
+
+
+def test_the_mean_is_taken_preference_by_preference() -> None:
+    figure = comparison_figure({"one": [of(2), of(2, 0.2)]})
+    strong = max(figure.axes[0].get_lines(), key=lambda line: line.get_linewidth())
+    order = np.argsort(of(2).preferences[:, 0])
+    np.testing.assert_allclose(np.asarray(strong.get_xydata()), of(2).losses[order] + 0.1)
+
+
+def test_points_far_out_do_not_squeeze_the_rest() -> None:
+    far = front([[0.3, 50.0], [0.4, 0.4], [0.45, 0.35], [50.0, 0.3]])
+    figure = comparison_figure({"near": [of(2)], "far": [far.__class__.from_json(far.to_json())]})
+    assert figure.axes[0].get_xlim()[1] < 5
+    assert figure.axes[0].get_title(loc="right") == "2 points farther out"
+
+
+def test_true_front_is_in_the_legend() -> None:
+    figure = comparison_figure({"one": [of(2, true_front=[[0.0, 1.0], [1.0, 0.0]])]})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "true front"]
+
+
+def test_many_solvers_have_styles_of_their_own() -> None:
+    figure = comparison_figure({f"solver {i}": [of(2, i / 50)] for i in range(14)})
+    styles = {(line.get_color(), line.get_marker()) for line in figure.axes[0].get_lines()}
+    assert len(styles) == 14
+
+
+def test_what_cannot_be_drawn() -> None:
+    with pytest.raises(ValueError, match="no front"):
+        comparison_figure({"one": []})
+    with pytest.raises(ValueError, match="different tasks"):
+        comparison_figure({"one": [of(2)], "two": [of(3)]})

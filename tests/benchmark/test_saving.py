@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import attrs
+import pytest
+
+from moframework.benchmark.loading import load_benchmark
+from moframework.benchmark.results import Results
+from moframework.benchmark.saving import figure_name
+
+
+def test_files(finished: tuple[Results, Path]) -> None:
+    _, folder = finished
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "benchmark.yaml", "cells", "fronts-small.png", "results.csv", "results.json", "results.md",
+    }  # fmt: skip
+    assert (folder / "fronts-small.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_saved_spec_is_the_benchmark(finished: tuple[Results, Path]) -> None:
+    results, folder = finished
+    assert load_benchmark(folder / "benchmark.yaml") == results.benchmark
+
+
+def test_csv_and_json_agree(finished: tuple[Results, Path]) -> None:
+    _, folder = finished
+    data = json.loads((folder / "results.json").read_text())
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["solver"] for row in rows] == ["adapters", "networks"]
+    for row, told in zip(rows, data["problems"][0]["rows"], strict=True):
+        assert row["problem"] == "small"
+        assert float(row["training.optimizer.lr"]) == told["tuned"]["chosen"]["training.optimizer.lr"]
+        for key, measure in told["measures"].items():
+            values = [value for value in measure["values"] if value is not None]
+            if values:
+                assert math.isclose(float(row[f"{key}_mean"]), sum(values) / len(values), abs_tol=1e-12)
+            assert row[f"{key}_mean"] == ("" if measure["mean"] is None else repr(measure["mean"]))
+    assert rows[1]["overhead_mean"] == "1.0", "two networks"
+
+
+def test_json_holds_what_a_comparison_needs(finished: tuple[Results, Path]) -> None:
+    _, folder = finished
+    data = json.loads((folder / "results.json").read_text())
+    assert data["environment"]["packages"]["moframework"]
+    assert data["environment"]["time"]
+    assert data["environment"]["platform"]["cpus"] >= 1
+    assert data["benchmark"]["training"]["steps"] == 2
+    assert data["problems"][0]["loss_reference"] == [1.0, 1.0]
+    assert {cell["state"] for cell in data["cells"]} == {"done"}
+    for cell in data["cells"]:
+        assert json.loads((folder / cell["folder"] / "status.json").read_text())["status"] == "done"
+        assert cell["environment"]["torch"]
+
+
+@pytest.mark.parametrize(
+    ("titles", "names"),
+    [(("a", "b c"), ["fronts-a.png", "fronts-b-c.png"]), (("a b", "a:b"), ["fronts-a-b-0.png", "fronts-a-b-1.png"])],
+)
+def test_pictures_never_share_a_name(finished: tuple[Results, Path], titles: tuple[str, str], names: list[str]) -> None:
+    results, _ = finished
+    groups = tuple(attrs.evolve(results.groups[0], problem=title) for title in titles)
+    several = attrs.evolve(results, groups=groups)
+    assert [figure_name(several, group) for group in groups] == names

@@ -1,0 +1,64 @@
+"""Gradients of several tasks over one network: what is shared, and the way back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from moframework.engine.gradients import TaskGradients
+
+
+class Heads(torch.nn.Module):
+    """y_a = 3·2·x and y_b = 5·2·x: a trunk of 2, heads of 3 and 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = torch.nn.Linear(1, 1, bias=False)
+        self.a = torch.nn.Linear(1, 1, bias=False)
+        self.b = torch.nn.Linear(1, 1, bias=False)
+        for parameter, value in zip(self.parameters(), (2.0, 3.0, 5.0), strict=True):
+            torch.nn.init.constant_(parameter, value)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.trunk(x)
+        return {"a": self.a(features), "b": self.b(features)}
+
+
+def gradients(factor: float = 1.0, keys: tuple[str, ...] = ("a", "b")) -> tuple[TaskGradients, list[Tensor]]:
+    net = Heads()
+    outputs = net(torch.ones(1, 1))
+    weights = list(net.parameters())
+    made = TaskGradients(weights, torch.tensor(factor))
+    for key in keys:
+        value = outputs[key].sum() * factor
+        made.add(torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True))
+    return made, weights
+
+
+def test_only_parameters_that_all_tasks_reach_count() -> None:
+    for factor in (1.0, 64.0):
+        made, _ = gradients(factor)
+        torch.testing.assert_close(made.norms(), torch.tensor([3.0, 5.0]))  # d/dtrunk only, heads left out
+        torch.testing.assert_close(made.jacobian(), torch.tensor([[3.0], [5.0]]))
+        torch.testing.assert_close(made.gramian(), torch.tensor([[9.0, 15.0], [15.0, 25.0]]))
+
+
+def test_without_shared_parameters_all_count() -> None:
+    weights = [torch.ones(1, requires_grad=True), torch.ones(2, requires_grad=True)]
+    made = TaskGradients(weights, torch.ones(()))
+    made.add((torch.tensor([2.0]), None))
+    made.add((None, torch.tensor([3.0, 4.0])))
+    torch.testing.assert_close(made.norms(), torch.tensor([2.0, 5.0]))
+    torch.testing.assert_close(made.jacobian(), torch.tensor([[2.0, 0.0, 0.0], [0.0, 3.0, 4.0]]))
+
+
+def test_weights_send_the_weighted_sum_back_through_everything() -> None:
+    made, (trunk, a, b) = gradients(factor=4.0)
+    made.backward(torch.tensor([0.5, 2.0]))
+    assert [float(p.grad) for p in (trunk, a, b)] == [4 * (0.5 * 3 + 2 * 5), 4 * 0.5 * 2, 4 * 2 * 2]
+
+
+def test_a_direction_goes_through_what_is_shared_and_weights_through_the_rest() -> None:
+    made, (trunk, a, b) = gradients(factor=4.0)
+    made.backward_mixed(torch.tensor([7.0]), torch.tensor([0.5, 2.0]))
+    assert [float(p.grad) for p in (trunk, a, b)] == [4 * 7, 4 * 0.5 * 2, 4 * 2 * 2]

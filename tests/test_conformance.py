@@ -1,0 +1,67 @@
+"""The conformance suite over everything that is registered: a solver or problem is tested from the day it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from moframework.config import entries
+from moframework.errors import DataError, SpecError
+from moframework.preferences import Schedule
+from moframework.problem import Problem, get_problem
+from moframework.run.plan import plan
+from moframework.solvers.base import Solver
+from moframework.testing import Pair, check_pair, check_problem, check_run, check_schedule, pairs
+
+# Beside the registered problems with their defaults: a layer for solvers that adapt layers, more tasks.
+LAYER = {"name": "quadratics", "form": "linear"}
+VARIANTS = (LAYER, {**LAYER, "objectives": 3}, {"name": "dtlz2", "objectives": 5, "k": 2})
+PAIRS = pairs() + pairs(problems=VARIANTS)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
+def test_pair(pair: Pair, tmp_path: Path) -> None:
+    outcome = check_pair(pair, tmp_path)
+    if outcome.state == "not run":
+        pytest.skip(outcome.reason)
+
+
+@pytest.mark.parametrize("solver", Solver.names())
+def test_every_solver_solves_something(solver: str, tmp_path: Path) -> None:
+    """Else refusing everything would pass the matrix."""
+    for pair in pairs([solver], [LAYER, "digits"]):
+        try:
+            plan(pair.spec())
+        except SpecError:
+            continue
+        check_run(pair, tmp_path)
+        return
+    pytest.fail(f"{solver} refuses all that was offered")
+
+
+@pytest.mark.parametrize("name", Problem.names())
+def test_problem(name: str) -> None:
+    try:
+        check_problem(get_problem(name))
+    except DataError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in entries("schedules")])
+def test_schedule(name: str) -> None:
+    check_schedule(Schedule.lookup(name)())  # type: ignore[arg-type]
+
+
+def test_the_matrix_is_that_of_the_registry() -> None:
+    assert len(PAIRS) == len(Solver.names()) * (len(Problem.names()) + len(VARIANTS))
+    assert len(Solver.names()) >= 2
+    assert len(Problem.names()) >= 13
+    assert len({str(pair) for pair in PAIRS}) == len(PAIRS)
+
+
+def test_an_impossible_pair_is_among_them(tmp_path: Path) -> None:
+    (pair,) = (pair for pair in PAIRS if str(pair) == "palora-zdt1")
+    outcome = check_pair(pair, tmp_path)
+    assert outcome.state == "refused"
+    assert "low-rank adapters need at least one" in outcome.reason

@@ -1,0 +1,112 @@
+"""Code in the docs is executed, page by page and in order.
+
+In a fenced block the first line may name a file, `# some/file.ext`: then the block is that file. Else a `python` block is
+a script, and each line of an `sh` block a command; a command with the comment `# fails: TEXT` must fail and say TEXT. All
+of a page happens in one empty folder. What `pip install` installs goes into a folder of its own, without network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+DOCS = Path(__file__).parents[1] / "docs"
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
+
+
+@frozen
+class Block:
+    """A fenced block of a page: its language, content, and first line in the page."""
+
+    language: str
+    content: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [Block(m[1], m[2], text[: m.start()].count("\n") + 1) for m in _FENCE.finditer(text)]
+
+
+class Session:
+    """One page's folder, and what is run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "page"
+        self.folder.mkdir()
+        site = folder / "site"
+        commands = folder / "bin"
+        commands.mkdir()
+        for name, module in (("moframework", "-m moframework "), ("python", "")):
+            script = commands / name
+            script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module}"$@"\n')
+            script.chmod(0o755)
+        self.env = {
+            **os.environ,
+            "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(site),
+            "OMP_NUM_THREADS": "1",
+            "PIP_TARGET": str(site),
+            "PIP_NO_DEPS": "1",
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",  # by pip's way of reading it, 0 is "no isolation"
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
+
+    def execute(self, block: Block) -> None:
+        named = _FILE.match(block.content)
+        if named is not None:
+            path = self.folder / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.content, encoding="utf-8")
+        elif block.language == "python":
+            self.run(block, f"{shlex.quote(sys.executable)} -c {shlex.quote(block.content)}")
+        elif block.language == "sh":
+            for command in block.content.splitlines():
+                self.run(block, command)
+
+    def run(self, block: Block, command: str) -> None:
+        done = subprocess.run(
+            command, shell=True, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False
+        )
+        said = done.stdout + done.stderr
+        what = f"line {block.line}: {command}\n{said}"
+        _, _, wanted = command.partition("# fails: ")
+        if wanted:
+            assert done.returncode not in (0, 1), what
+            assert wanted in " ".join(said.split()), what
+        else:
+            assert done.returncode == 0, what
+        assert "Traceback" not in said, what
+
+
+PAGES = sorted(page for page in DOCS.rglob("*.md") if any(b.language in ("python", "sh") for b in blocks(page)))
+
+
+def test_pages_with_code_are_found() -> None:
+    assert DOCS / "plugins.md" in PAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_of_a_page(page: Path, tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    for block in blocks(page):
+        session.execute(block)
+
+
+def test_a_page_that_does_not_work_is_found(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    session.execute(Block("python", "# a/b.py\nx = 1\n", 1))
+    assert (session.folder / "a" / "b.py").is_file()
+    with pytest.raises(AssertionError, match="line 3: .*raise ValueError"):
+        session.execute(Block("python", "raise ValueError\n", 3))
+    with pytest.raises(AssertionError, match="line 5: true  # fails: no"):
+        session.execute(Block("sh", "true  # fails: no\n", 5))

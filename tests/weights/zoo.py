@@ -1,0 +1,127 @@
+"""Tiny networks of every kind of layer, for all weight spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+__all__ = ["ZOO", "Member"]
+
+
+@frozen
+class Member:
+    """A network for inputs of the given shape. Conditioned inputs need one that takes more channels or features, made
+    with `channels`."""
+
+    make: Callable[[int], nn.Module]
+    shape: tuple[int, ...]
+    tokens: bool = False
+    """Inputs are integers below 7."""
+
+    def inputs(self, count: int = 3) -> Tensor:
+        if self.tokens:
+            return torch.randint(7, (count, *self.shape))
+        return torch.randn(count, *self.shape)
+
+
+class Attention(nn.Module):
+    """One sequence to another; keys and values of other widths have projections of their own."""
+
+    def __init__(self, width: int, others: int | None = None) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(
+            width, 2, batch_first=True, kdim=others, vdim=others, add_bias_kv=others is None
+        )
+        self.others = others
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.others is None else x[..., : self.others]
+        result: Tensor = self.attention(x, y, y, need_weights=False)[0]
+        return result
+
+
+class Tied(nn.Module):
+    """An embedding whose weight is also the last layer's, as in language models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(7, 4, padding_idx=0)
+        self.norm = nn.LayerNorm(4)
+        self.output = nn.Linear(4, 7, bias=False)
+        self.output.weight = self.embedding.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        result: Tensor = self.output(self.norm(self.embedding(tokens)))
+        return result
+
+
+class Odd(nn.Module):
+    """A bare parameter, a number, a frozen parameter, buffers (one not saved), and a parameter of four dimensions that
+    is no kernel."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, 4)
+        self.scale = nn.Parameter(torch.tensor(1.5))
+        self.shift = nn.Parameter(torch.randn(4))
+        self.table = nn.Parameter(torch.randn(1, 2, 1, 4))
+        self.frozen = nn.Parameter(torch.randn(4), requires_grad=False)
+        self.register_buffer("offset", torch.randn(4))
+        self.register_buffer("hidden", torch.randn(4), persistent=False)
+
+    offset: Tensor
+    hidden: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.first(x) * self.scale + self.shift + self.table.sum(dim=(0, 1, 2))
+        return features * self.frozen + self.offset
+
+
+class Recurrent(nn.Module):
+    """An LSTM over time steps."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.cell = nn.LSTM(width, 3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.cell(x)[0]
+        return result
+
+
+ZOO: dict[str, Member] = {
+    "linear": Member(lambda n: nn.Sequential(nn.Linear(n, 6), nn.ReLU(), nn.Linear(6, 2)), (5,)),
+    "conv1d": Member(lambda n: nn.Sequential(nn.Conv1d(n, 4, 3), nn.BatchNorm1d(4)), (2, 8)),
+    "conv2d": Member(
+        lambda n: nn.Sequential(nn.Conv2d(n, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)), (3, 6, 6)
+    ),
+    "conv2d one channel": Member(lambda n: nn.Sequential(nn.Conv2d(n, 4, (3, 2)), nn.GroupNorm(2, 4)), (1, 6, 6)),
+    "conv3d": Member(lambda n: nn.Sequential(nn.Conv3d(n, 4, 2), nn.BatchNorm3d(4)), (2, 3, 4, 4)),
+    "grouped": Member(
+        lambda n: nn.Sequential(nn.Conv2d(n, 8, 1), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 4, 3, groups=2)),
+        (3, 6, 6),
+    ),
+    "transposed 1d": Member(lambda n: nn.ConvTranspose1d(n, 4, 3, stride=2), (2, 5)),
+    "transposed 2d": Member(
+        lambda n: nn.Sequential(nn.Conv2d(n, 4, 1), nn.ConvTranspose2d(4, 6, (3, 2), groups=2)), (2, 5, 5)
+    ),
+    "transposed 3d": Member(lambda n: nn.ConvTranspose3d(n, 3, 2), (2, 3, 3, 3)),
+    "embedding": Member(
+        lambda _: nn.Sequential(nn.Embedding(7, 4), nn.LayerNorm(4), nn.Linear(4, 2)), (5,), tokens=True
+    ),
+    "bag": Member(lambda _: nn.Sequential(nn.EmbeddingBag(7, 4, mode="mean"), nn.Linear(4, 2)), (5,), tokens=True),
+    "tied": Member(lambda _: Tied(), (5,), tokens=True),
+    "attention": Member(lambda _: Attention(4), (3, 4)),
+    "attention of others": Member(lambda _: Attention(4, others=2), (3, 4)),
+    "transformer": Member(
+        lambda _: nn.TransformerEncoderLayer(4, 2, dim_feedforward=6, dropout=0.0, batch_first=True), (3, 4)
+    ),
+    "recurrent": Member(lambda _: nn.Sequential(Recurrent(4), nn.Linear(3, 2)), (3, 4)),
+    "odd": Member(Odd, (5,)),
+    "instance norm": Member(
+        lambda n: nn.Sequential(nn.Linear(n, 4), nn.PReLU(3), nn.InstanceNorm1d(3, affine=True)), (3, 5)
+    ),
+}
