@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from attrs import frozen
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -81,6 +83,10 @@ class ParetoModel(nn.Module):
                     if name in initial:
                         buffer.copy_(initial[name])
 
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return f"ParetoModel({', '.join(self.tasks)}; {type(self.space).__name__}, {count:,} parameters)"
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the objectives, in the order of the preference's entries."""
@@ -106,7 +112,7 @@ class ParetoModel(nn.Module):
             theta[alias] = theta[first]
         return named_outputs(functional_call(self.skeleton, theta, (x,), tie_weights=False), tuple(self.recipe.outputs))
 
-    def at(self, preference: Sequence[float] | Tensor) -> nn.Module:
+    def at(self, preference: ArrayLike | Tensor) -> nn.Module:
         """The network at one operating point: a plain module with merged weights and nothing of ours inside.
 
         Args:
@@ -125,9 +131,11 @@ class ParetoModel(nn.Module):
             network.get_submodule(prefix)._parameters[key] = parameter
         return network
 
-    def checked(self, preference: Sequence[float] | Tensor) -> Tensor:
+    def checked(self, preference: ArrayLike | Tensor) -> Tensor:
         """`preference` as a float32 tensor (m,) on the simplex. Raises ValueError as `at` does."""
-        value = torch.as_tensor(preference, dtype=torch.float32).detach().cpu()
+        if isinstance(preference, Tensor):
+            preference = preference.detach().cpu()
+        value = torch.from_numpy(np.array(preference, dtype=np.float32))
         m = len(self.tasks)
         if value.shape != (m,):
             raise ValueError(

@@ -57,7 +57,7 @@ class Run:
             if self.path.parent.is_dir():
                 guess = nearest(self.path.name, [p.name for p in self.path.parent.iterdir() if (p / _SPEC).is_file()])
                 hint = f" Did you mean {self.path.parent / guess}?" if guess else ""
-            raise RunError(f"{self.path} is not a run folder: it has no {_SPEC}.{hint}")
+            raise RunError(f"{self.path} is not a run folder: it has no {_SPEC}.{hint} `moframework solve` makes one.")
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
