@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from moframework.data import TensorData as TensorData
     from moframework.engine.events import Observer as Observer
     from moframework.engine.events import Progress as Progress
+    from moframework.engine.events import Reading as Reading
     from moframework.engine.method import Method as Method
     from moframework.errors import MoframeworkError as MoframeworkError
     from moframework.errors import SpecError as SpecError
@@ -65,6 +66,7 @@ _HOMES = {
     "ParetoModel": "moframework.model",
     "Problem": "moframework.problem",
     "Progress": "moframework.engine.events",
+    "Reading": "moframework.engine.events",
     "Run": "moframework.run.run",
     "Scalarization": "moframework.objectives",
     "Schedule": "moframework.preferences",

@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from attrs import frozen
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -87,6 +89,10 @@ class ParetoModel(nn.Module):
                     if name in initial:
                         buffer.copy_(initial[name])
 
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return f"ParetoModel({', '.join(self.tasks)}; {type(self.space).__name__}, {count:,} parameters)"
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the objectives, in the order of the preference's entries."""
@@ -127,7 +133,7 @@ class ParetoModel(nn.Module):
 
     def at(
         self,
-        preference: Sequence[float] | Tensor,
+        preference: ArrayLike | Tensor,
         *,
         calibrate: Iterable[Tensor | Sequence[Tensor]] | None = None,
     ) -> nn.Module:
@@ -207,9 +213,11 @@ class ParetoModel(nn.Module):
             raise ValueError("calibrating BatchNorm needs at least one batch of training inputs")
         return found
 
-    def checked(self, preference: Sequence[float] | Tensor) -> Tensor:
+    def checked(self, preference: ArrayLike | Tensor) -> Tensor:
         """`preference` as a float32 tensor (m,) on the simplex. Raises ValueError as `at` does."""
-        value = torch.as_tensor(preference, dtype=torch.float32).detach().cpu()
+        if isinstance(preference, Tensor):
+            preference = preference.detach().cpu()
+        value = torch.from_numpy(np.array(preference, dtype=np.float32))
         m = len(self.tasks)
         if value.shape != (m,):
             raise ValueError(

@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterator
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -18,7 +16,7 @@ from rich.table import Column
 
 from moframework.benchmark.cells import Cell
 from moframework.benchmark.running import Watcher
-from moframework.engine.events import Observer, Progress
+from moframework.engine.events import Observer, Progress, Reading
 from moframework.pareto.front import Front
 from moframework.run.logs import Lines, loss_text
 
@@ -67,17 +65,9 @@ class ProgressBar(Observer):
             self._next = now + 0.1
             self._move(progress)
 
-    def logged(
-        self,
-        progress: Progress,
-        *,
-        losses: dict[str, float],
-        learning_rates: dict[str, float],
-        preferences: NDArray[np.float64],
-        seconds_per_step: float,
-    ) -> None:
+    def logged(self, progress: Progress, reading: Reading) -> None:
         """Show the losses."""
-        self._losses = f"loss {loss_text(losses)}"
+        self._losses = f"loss {loss_text(reading.losses)}"
         self._move(progress)
 
     def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from moframework.engine.events import Observer, Progress
+from moframework.engine.events import Observer, Progress, Reading
 from moframework.pareto.front import Front
 from moframework.progress import ProgressBar, watching
 
@@ -19,10 +19,12 @@ def progress(step: int) -> Progress:
 def tell(observer: Observer, step: int) -> None:
     observer.logged(
         progress(step),
-        losses={"left": 0.25, "right": 0.5},
-        learning_rates={"main": 1e-3},
-        preferences=np.array([[0.5, 0.5]]),
-        seconds_per_step=0.01,
+        Reading(
+            losses={"left": 0.25, "right": 0.5},
+            learning_rates={"main": 1e-3},
+            preferences=np.array([[0.5, 0.5]]),
+            seconds_per_step=0.01,
+        ),
     )
     front = Front(
         tasks=("left", "right"),

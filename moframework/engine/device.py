@@ -44,6 +44,17 @@ class Placement:
             return x.as_strided(x.shape, (height * width, 1, width, 1))
         return x
 
+    def take(self, model: nn.Module) -> None:
+        """Move a model to the device, and its tensors of four dimensions (kernels) into this memory order.
+
+        Others stay as they are: a weight space may stack kernels in five dimensions, which have no such order.
+        """
+        model.to(self.device)
+        if self.memory_format is torch.channels_last:
+            for tensor in (*model.parameters(), *model.buffers()):
+                if tensor.dim() == 4:
+                    tensor.data = tensor.data.contiguous(memory_format=self.memory_format)
+
     def describe(self) -> str:
         """One line for people."""
         precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.autocast_dtype]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from moframework.pareto.front import Front
 
-__all__ = ["Observer", "Observers", "Progress"]
+__all__ = ["Observer", "Observers", "Progress", "Reading"]
 
 
 @frozen(kw_only=True)
@@ -21,6 +21,19 @@ class Progress:
     steps: int
     epoch: float
     epochs: float
+
+
+@frozen(kw_only=True)
+class Reading:
+    """What the steps since the last reading came to."""
+
+    losses: dict[str, float]
+    """Mean by task, over steps and preferences."""
+    learning_rates: dict[str, float]
+    """Of the last step, by parameter group."""
+    preferences: NDArray[np.float64]
+    """Of the last step, (M, m)."""
+    seconds_per_step: float
 
 
 class Observer:
@@ -37,16 +50,8 @@ class Observer:
     def stepped(self, progress: Progress) -> None:
         """A step was taken. Called every step: must be cheap and must not read tensors from a device."""
 
-    def logged(
-        self,
-        progress: Progress,
-        *,
-        losses: dict[str, float],
-        learning_rates: dict[str, float],
-        preferences: NDArray[np.float64],
-        seconds_per_step: float,
-    ) -> None:
-        """Means since the last call: `losses` by task; rates now; preferences (M, m) of the last step."""
+    def logged(self, progress: Progress, reading: Reading) -> None:
+        """The losses were read."""
 
     def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:
         """The validation front was computed. `hypervolume` is the loss hypervolume that selects checkpoints."""
@@ -74,24 +79,10 @@ class Observers(Observer):
         for observer in self.observers:
             observer.stepped(progress)
 
-    def logged(
-        self,
-        progress: Progress,
-        *,
-        losses: dict[str, float],
-        learning_rates: dict[str, float],
-        preferences: NDArray[np.float64],
-        seconds_per_step: float,
-    ) -> None:
+    def logged(self, progress: Progress, reading: Reading) -> None:
         """See `Observer.logged`."""
         for observer in self.observers:
-            observer.logged(
-                progress,
-                losses=losses,
-                learning_rates=learning_rates,
-                preferences=preferences,
-                seconds_per_step=seconds_per_step,
-            )
+            observer.logged(progress, reading)
 
     def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:
         """See `Observer.evaluated`."""

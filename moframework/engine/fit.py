@@ -19,7 +19,7 @@ from moframework.data import Dataset, TensorData, batches
 from moframework.engine.checkpoint import read_checkpoint, write_checkpoint
 from moframework.engine.device import Placement
 from moframework.engine.evaluate import calibration_data, evaluate
-from moframework.engine.events import Observer, Progress
+from moframework.engine.events import Observer, Progress, Reading
 from moframework.engine.method import Method
 from moframework.engine.settings import Evaluation, Training
 from moframework.engine.step import Step
@@ -187,13 +187,13 @@ class _Loop:
         spent = time.perf_counter() - self._since
         self.seconds += spent
         rates = {str(group.get("name", i)): float(group["lr"]) for i, group in enumerate(self.optimizer.param_groups)}
-        self.observer.logged(
-            self.progress,
+        reading = Reading(
             losses=result[0],
             learning_rates=rates,
             preferences=result[1].double().numpy(),
             seconds_per_step=spent / max(1, self.done - self._since_step),
         )
+        self.observer.logged(self.progress, reading)
         self.restart_clock()
 
     def judge(self, front: Front) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from moframework.engine.events import Observer, Progress
+from moframework.engine.events import Observer, Progress, Reading
 from moframework.pareto.front import Front
 
 if TYPE_CHECKING:
@@ -47,24 +47,16 @@ class Lines(Observer):
         what = f"continuing at {_position(progress)}" if progress.step else "training"
         self.write(f"{what}: {progress.steps} steps, {_epochs(progress)} epochs")
 
-    def logged(
-        self,
-        progress: Progress,
-        *,
-        losses: dict[str, float],
-        learning_rates: dict[str, float],
-        preferences: NDArray[np.float64],
-        seconds_per_step: float,
-    ) -> None:
+    def logged(self, progress: Progress, reading: Reading) -> None:
         """Say the losses, the learning rates and the speed."""
         now, epoch = time.monotonic(), math.floor(progress.epoch)
         if now - self._told < self._pause and epoch == self._epoch:
             return
         self._told, self._epoch = now, epoch
-        rates = ", ".join(f"{rate:.3g}" for rate in dict.fromkeys(learning_rates.values()))
+        rates = ", ".join(f"{rate:.3g}" for rate in dict.fromkeys(reading.learning_rates.values()))
         self.write(
-            f"{_position(progress)}: loss {loss_text(losses)}; learning rate {rates}; "
-            f"{1000 * seconds_per_step:.3g} ms a step"
+            f"{_position(progress)}: loss {loss_text(reading.losses)}; learning rate {rates}; "
+            f"{1000 * reading.seconds_per_step:.3g} ms a step"
         )
 
     def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:
@@ -151,24 +143,16 @@ class TensorBoardLog(Observer):
         purge_from = progress.step + 1 if progress.step else 0
         self._writer = SummaryWriter(str(self.folder), purge_step=purge_from if earlier else None)
 
-    def logged(
-        self,
-        progress: Progress,
-        *,
-        losses: dict[str, float],
-        learning_rates: dict[str, float],
-        preferences: NDArray[np.float64],
-        seconds_per_step: float,
-    ) -> None:
+    def logged(self, progress: Progress, reading: Reading) -> None:
         """Write losses, rates, speed and the preferences of the last step."""
         writer = self._open()
-        for task, loss in losses.items():
+        for task, loss in reading.losses.items():
             writer.add_scalar(f"loss/{task}", loss, progress.step)
-        for group, rate in learning_rates.items():
+        for group, rate in reading.learning_rates.items():
             writer.add_scalar(f"learning_rate/{group}", rate, progress.step)
-        writer.add_scalar("speed/milliseconds_per_step", 1000 * seconds_per_step, progress.step)
+        writer.add_scalar("speed/milliseconds_per_step", 1000 * reading.seconds_per_step, progress.step)
         for column, task in enumerate(self.tasks):
-            writer.add_histogram(f"preference/{task}", preferences[:, column], progress.step, bins=BINS)
+            writer.add_histogram(f"preference/{task}", reading.preferences[:, column], progress.step, bins=BINS)
         writer.flush()
 
     def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:

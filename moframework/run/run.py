@@ -56,7 +56,7 @@ class Run:
             if self.path.parent.is_dir():
                 guess = nearest(self.path.name, [p.name for p in self.path.parent.iterdir() if (p / _SPEC).is_file()])
                 hint = f" Did you mean {self.path.parent / guess}?" if guess else ""
-            raise RunError(f"{self.path} is not a run folder: it has no {_SPEC}.{hint}")
+            raise RunError(f"{self.path} is not a run folder: it has no {_SPEC}.{hint} `moframework solve` makes one.")
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -194,9 +194,7 @@ def _compare(folder: Path, spec: Spec, resume: bool) -> None:
 def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: float) -> None:
     spec, problem, model, place = ready.spec, ready.spec.problem, ready.model, ready.place
     keep_freed_memory()
-    model.to(place.device)
-    if place.memory_format is torch.channels_last:
-        model.to(memory_format=torch.channels_last)
+    place.take(model)
     checkpoints = folder / _CHECKPOINTS
 
     def front(split: Split, reference: Sequence[float]) -> Front:

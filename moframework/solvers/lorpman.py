@@ -38,7 +38,7 @@ class LORPMAN(Solver):
     scale: float = option(1.0, gt=0, help="scale s of the adapters; the paper has values from 0.1 to 1")
     conv: Literal["loralib", "peft"] = option("loralib", help="form of the adapters of convolutions")
     orthogonal: float = option(
-        1.0, ge=0, help="weight of the penalty on adapters of one layer that are not orthogonal to each other"
+        0.1, ge=0, help="weight of the penalty on adapters of one layer that are not orthogonal to each other"
     )
     freeze_after: float | None = option(
         0.8, gt=0, lt=1, help="share of the training after which the main network stays as it is; none: never"

@@ -18,8 +18,9 @@ __all__ = ["PaLoRA"]
 
 @config
 class PaLoRA(Solver):
-    """Shared network plus one low-rank adapter per task, annealed preferences (Dimitriadis, Frossard, Fleuret, ICLR
-    2025).
+    """Pareto Low-Rank Adapters: a shared trained network plus one low-rank adapter per task, annealed preferences.
+
+    Dimitriadis, Frossard, Fleuret: Pareto Low-Rank Adapters: Efficient Multi-Task Learning with Preferences, ICLR 2025.
 
     `W(λ) = W0 + (α/r) Σ_t λ_t B_t A_t`, trained on `Σ_t λ_t L_t` with preferences that open from the centre of the
     simplex to its vertices. With `initial` it expands the front around a trained multi-task network (Pareto front

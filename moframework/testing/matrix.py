@@ -43,8 +43,6 @@ class Pair:
                 "steps": _STEPS,
                 "batch_size": _BATCH,
                 "device": "cpu",
-                # One memory order, so that results can be compared to the last bit.
-                "channels_last": False,
             },
             "evaluate": {"every": 0, "points": _points(len(load_problem(self.problem).tasks))},
         }

@@ -180,6 +180,7 @@ class _Killer(Observer):
 
 def _fit(ready: Plan, folder: Path, observer: Observer, *, resume: bool = False) -> None:
     m = len(ready.spec.problem.tasks)
+    ready.place.take(ready.model)
     fit(
         ready.model,
         ready.spec.problem,

@@ -1,104 +1,75 @@
-"""Evaluation: exact losses, and statistics of BatchNorm shared or taken anew for each preference."""
+"""Evaluation: exact over batches, every batch read once, the model left as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from moframework import ParetoModel
-from moframework.backbones.base import Backbone
-from moframework.config import config
-from moframework.data import TensorData
-from moframework.engine.evaluate import calibration_data, evaluate
-from moframework.engine.settings import Evaluation, Training
-from moframework.weights.convex_hull import ConvexHull
-from tests.engine.conftest import CPU, Conflict, Train, method, model_for
+from moframework import TensorData
+from moframework.data import Batch
+from moframework.engine import evaluate as module
+from moframework.engine.evaluate import evaluate
+from tests.engine.conftest import CPU, Conflict, method, model_for
 
-PREFERENCES = torch.tensor([[1.0, 0.0], [0.4, 0.6], [0.0, 1.0]])
+PREFERENCES = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
 
 
-@config
-class NormNet(Backbone):
-    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
-        return nn.Sequential(nn.Linear(1, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 1))
-
-
-@config
-class Normalized(Conflict):
-    @property
-    def network(self) -> Backbone:
-        return NormNet()
-
-
-def made(problem: Conflict) -> ParetoModel:
-    return model_for(problem, method(weights=ConvexHull()))
-
-
-def losses(model: ParetoModel, problem: Conflict, **options: Any) -> torch.Tensor:
-    defaults: dict[str, Any] = {"split": "test", "batch_size": 64, "place": CPU}
-    front = evaluate(model, problem, problem.data("test"), PREFERENCES, **{**defaults, **options})
-    return torch.tensor(front.losses).float()
-
-
-def test_losses_are_exact_over_batches_of_any_size() -> None:
+def prepared() -> tuple:
     problem = Conflict(size=50)
-    model = made(problem)
-    data = problem.data("test")
+    model = model_for(problem, method())
     with torch.no_grad():
-        for row, found in zip(PREFERENCES, losses(model, problem, batch_size=7), strict=True):
-            outputs = model(data.inputs, row)["y"].squeeze(1)
-            for t, name in enumerate(("sine", "cosine")):
-                expected = (outputs - data.targets[name].squeeze(1)).square().mean()
-                torch.testing.assert_close(found[t], expected, rtol=1e-4, atol=1e-6)
+        for b in model.space.b:
+            b.normal_(generator=torch.Generator().manual_seed(0))
+    return problem, model, problem.data("test")
 
 
-def test_shared_statistics_are_those_of_training() -> None:
-    problem = Normalized()
-    model = made(problem)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    first = losses(model, problem)
-    model.skeleton[1].running_mean += 1
-    assert not torch.allclose(losses(model, problem), first)
-    model.load_state_dict(before)
-    assert calibration_data(Evaluation(), problem.data("train")) is None
+@pytest.mark.parametrize("batch_size", [7, 50, 1000])
+@pytest.mark.parametrize("kept", [0, 2**20])
+def test_losses_and_metrics_are_those_of_the_whole_data(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, kept: int
+) -> None:
+    monkeypatch.setattr(module, "_KEPT_WEIGHTS_BYTES", kept)
+    problem, model, data = prepared()
+    front = evaluate(model, problem, data, PREFERENCES, split="test", batch_size=batch_size, place=CPU)
+    for j, preference in enumerate(PREFERENCES):
+        y = model(data.inputs, preference)["y"].detach()
+        for t, name in enumerate(("sine", "cosine")):
+            error = (y - data.targets[name]).double()
+            np.testing.assert_allclose(front.losses[j, t], float(error.square().mean()), rtol=1e-5)
+            np.testing.assert_allclose(front.metrics[f"{name}/mae"][j], float(error.abs().mean()), rtol=1e-5)
+    assert front.reference == (2.0, 2.0)
+    assert front.higher_is_better == {"sine/mae": False, "cosine/mae": False}
 
 
-@pytest.mark.parametrize("batch_size", [16, 63, 64, 1000])  # 63 would leave a batch of one sample
-def test_recalibrated_statistics_are_those_of_each_merged_network(batch_size: int) -> None:
-    problem = Normalized()
-    model = made(problem)
-    calibration = calibration_data(Evaluation(batchnorm="recalibrate"), problem.data("train"))
-    assert isinstance(calibration, TensorData)
-    found = losses(model, problem, calibration=calibration, batch_size=batch_size)
-    assert not torch.allclose(found, losses(model, problem))
-    batches = [part for part in calibration.inputs.split(batch_size) if len(part) > 1]
-    data = problem.data("test")
-    for row, expected in zip(PREFERENCES, found, strict=True):
-        outputs = model.at(row, calibrate=batches).eval()(data.inputs)
-        torch.testing.assert_close((outputs - data.targets["sine"]).square().mean(), expected[0], rtol=1e-4, atol=1e-6)
-    model.skeleton[1].running_mean += 1  # has no part in it
-    torch.testing.assert_close(losses(model, problem, calibration=calibration, batch_size=batch_size), found)
+def test_every_sample_is_read_once_for_all_preferences() -> None:
+    problem, model, data = prepared()
+    reads: list[int] = []
+
+    class Counting(torch.utils.data.Dataset[Batch]):
+        def __len__(self) -> int:
+            return len(data)
+
+        def __getitem__(self, index: int) -> Batch:
+            reads.append(index)
+            return data[index]
+
+    front = evaluate(model, problem, Counting(), PREFERENCES, split="test", batch_size=8, place=CPU)
+    assert sorted(reads) == list(range(50))
+    whole = evaluate(model, problem, data, PREFERENCES, split="test", batch_size=8, place=CPU)
+    np.testing.assert_allclose(front.losses, whole.losses, rtol=1e-6)
 
 
-def test_samples_for_calibration_are_spread_over_the_split() -> None:
-    data = TensorData(torch.arange(10.0).unsqueeze(1), {})
-    some = calibration_data(Evaluation(batchnorm="recalibrate", calibration_samples=4), data)
-    assert isinstance(some, TensorData)
-    assert some.inputs.flatten().tolist() == [0, 2, 5, 7]
-    listed = calibration_data(
-        Evaluation(batchnorm="recalibrate", calibration_samples=4), torch.utils.data.ConcatDataset([data])
-    )
-    assert listed is not None
-    assert [float(listed[i][0]) for i in range(4)] == [0, 2, 5, 7]
+def test_the_mode_of_the_model_is_restored() -> None:
+    problem, model, data = prepared()
+    model.train()
+    evaluate(model, problem, data, PREFERENCES, split="test", batch_size=8, place=CPU)
+    assert model.training
+    assert not any(p.requires_grad and p.grad is not None for p in model.parameters())
 
 
-def test_validation_recalibrates_too(train: Train) -> None:
-    problem = Normalized()
-    options: dict[str, Any] = {"training": Training(epochs=1, batch_size=16), "problem": problem}
-    _, shared = train(method(weights=ConvexHull()), evaluation=Evaluation(), **options)
-    _, anew = train(method(weights=ConvexHull()), evaluation=Evaluation(batchnorm="recalibrate"), **options)
-    assert shared.best_hypervolume != anew.best_hypervolume
+def test_no_samples_is_an_error() -> None:
+    problem, model, _ = prepared()
+    empty = TensorData(torch.zeros(0, 1), {"sine": torch.zeros(0, 1), "cosine": torch.zeros(0, 1)})
+    with pytest.raises(ValueError, match="no samples"):
+        evaluate(model, problem, empty, PREFERENCES, split="test", batch_size=8, place=CPU)

@@ -10,7 +10,7 @@ import torch
 
 from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
-from moframework.engine.events import Observer, Progress
+from moframework.engine.events import Observer, Progress, Reading
 from moframework.engine.fit import BEST, LAST, stream
 from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import EarlyStopping, Evaluation, Training
@@ -36,10 +36,10 @@ class Watch(Observer):
     def stepped(self, progress: Progress) -> None:
         self.calls.append(("stepped", progress.step))
 
-    def logged(self, progress: Progress, **facts: Any) -> None:
+    def logged(self, progress: Progress, reading: Reading) -> None:
         self.calls.append(("logged", progress.step))
-        self.losses.append(facts["losses"])
-        self.rates.append(facts["learning_rates"])
+        self.losses.append(reading.losses)
+        self.rates.append(reading.learning_rates)
 
     def evaluated(self, progress: Progress, front: Any, **facts: Any) -> None:
         self.calls.append(("evaluated", progress.step))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from moframework.engine.events import Progress
+from moframework.engine.events import Progress, Reading
 from moframework.pareto.front import Front
 from moframework.run.logs import Lines, TensorBoardLog, TextLog, loss_text
 
@@ -46,10 +46,12 @@ def tell(log: Any, step: int, *, loss: float | None = None) -> None:
     log.stepped(progress(step))
     log.logged(
         progress(step),
-        losses={"left": step / 10 if loss is None else loss, "right": 0.5},
-        learning_rates={"main": 1e-3, "adapters": 2e-3},
-        preferences=np.array([[0.25, 0.75], [0.6, 0.4]]),
-        seconds_per_step=0.0125,
+        Reading(
+            losses={"left": step / 10 if loss is None else loss, "right": 0.5},
+            learning_rates={"main": 1e-3, "adapters": 2e-3},
+            preferences=np.array([[0.25, 0.75], [0.6, 0.4]]),
+            seconds_per_step=0.0125,
+        ),
     )
     log.evaluated(progress(step), front(step), hypervolume=front(step).hypervolume(), is_best=True)
     log.saved(progress(step), Path("checkpoints/last"))
@@ -215,9 +217,8 @@ def test_lines_leave_out_readings_that_follow_too_fast() -> None:
     log.started(progress(0))
     for step in range(1, 40):
         log.stepped(progress(step))
-        log.logged(
-            progress(step), losses={"left": 1.0}, learning_rates={}, preferences=np.ones((1, 1)), seconds_per_step=0.1
-        )
+        reading = Reading(losses={"left": 1.0}, learning_rates={}, preferences=np.ones((1, 1)), seconds_per_step=0.1)
+        log.logged(progress(step), reading)
     readings = [line for line in lines if "loss" in line]
     assert len(readings) == 4, "the first of each epoch"
     log.evaluated(progress(40), front(40), hypervolume=0.5, is_best=False)

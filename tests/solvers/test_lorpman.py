@@ -22,7 +22,7 @@ def test_parts() -> None:
     method = LORPMAN(rank=2, scale=0.3).method(2)
     assert isinstance(method.weights, LowRank)
     assert method.weights.alpha / method.weights.rank == pytest.approx(0.3)
-    assert (method.weights.freeze_after, method.weights.orthogonal) == (0.8, 1.0)
+    assert (method.weights.freeze_after, method.weights.orthogonal) == (0.8, 0.1)
 
 
 def test_the_main_network_stays_after_four_fifths_while_adapters_move(tmp_path: Path) -> None:

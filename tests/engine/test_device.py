@@ -1,0 +1,78 @@
+"""Where a training runs: choices resolved, impossible ones refused, images in the right memory order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from moframework.engine.device import placement
+from moframework.engine.memory import keep_freed_memory
+from moframework.engine.settings import Training
+from moframework.errors import SpecError
+
+IMAGES, TABLE = nn.Sequential(nn.Conv2d(1, 4, 3)), nn.Sequential(nn.Linear(3, 2))
+
+
+def test_auto_is_channels_last_for_convolutions_on_images_only() -> None:
+    assert placement(Training(device="cpu"), IMAGES, 4).memory_format is torch.channels_last
+    assert placement(Training(device="cpu"), TABLE, 2).memory_format is torch.contiguous_format
+    assert placement(Training(device="cpu"), TABLE, 4).memory_format is torch.contiguous_format
+    assert placement(Training(device="cpu", channels_last=False), IMAGES, 4).memory_format is torch.contiguous_format
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_are_arranged_so_that_convolutions_follow(channels: int) -> None:
+    x = torch.randn(2, channels, 8, 8)
+    arranged = placement(Training(device="cpu"), IMAGES, 4).arranged(x)
+    assert torch.equal(arranged, x)
+    assert arranged.stride() == (64 * channels, 1, 8 * channels, channels)
+    assert nn.Conv2d(channels, 4, 3)(arranged).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_other_batches_stay_as_they_are() -> None:
+    x = torch.randn(2, 3)
+    assert placement(Training(device="cpu"), TABLE, 2).arranged(x) is x
+
+
+@pytest.mark.parametrize(
+    ("options", "dimensions", "words"),
+    [
+        ({"device": "gpu"}, 2, "'gpu' is not a device; allowed: auto"),
+        ({"device": "meta"}, 2, "'meta' is not supported"),
+        ({"device": "cpu", "channels_last": True}, 2, "needs images, batches of 4 dimensions; these have 2"),
+    ],
+)
+def test_impossible_choices_are_refused(options: dict[str, Any], dimensions: int, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        placement(Training(**options), TABLE, dimensions)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SpecError, match="finds no CUDA device; use cpu or auto"):
+        placement(Training(device="cuda"), TABLE, 2)
+
+
+def test_precision_reaches_the_forward_pass() -> None:
+    place = placement(Training(device="cpu", precision="bf16"), TABLE, 2)
+    with place.autocast():
+        assert TABLE(torch.zeros(1, 3)).dtype is torch.bfloat16
+    assert place.describe() == "cpu, bf16, contiguous"
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="needs glibc")
+def test_freed_memory_is_used_again() -> None:
+    import resource
+
+    def faults() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    for _ in range(3):  # the first rounds may still ask the system
+        torch.ones(2**20)
+    before = faults()
+    for _ in range(20):
+        torch.ones(2**20)  # 4 MiB, a thousand pages each
+    assert faults() - before < 1000
