@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import cast
@@ -73,12 +74,12 @@ def parts(kind: str) -> tuple[Part, ...]:
     if kind in TORCH_KINDS:
         module, _, name = TORCH_KINDS[kind].partition(":")
         interface = cast(type[Component], getattr(importlib.import_module(module), name))
-        found += [Part(name, _first_line(interface.lookup(name).__doc__), "torch") for name in interface.names()]
+        found += [Part(name, _first_sentence(interface.lookup(name).__doc__), "torch") for name in interface.names()]
     return tuple(sorted(found, key=lambda part: part.name))
 
 
 def summary(target: str) -> str | None:
-    """The first line of the docstring of `target` ("module:name"), from its source and without importing it.
+    """The first sentence of the docstring of `target` ("module:name"), from its source and without importing it.
 
     Follows one kind of detour: a name that the module imports from elsewhere. None when the source cannot be found or
     does not define the name.
@@ -94,7 +95,7 @@ def summary(target: str) -> str | None:
         tree = ast.parse(path.read_bytes())
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-                return _first_line(ast.get_docstring(node))
+                return _first_sentence(ast.get_docstring(node))
         detour = _imported_from(tree, module, path, name)
         if detour is None:
             return None
@@ -105,7 +106,7 @@ def summary(target: str) -> str | None:
 def _summary_of_entry(entry: Entry) -> str:
     try:
         found = summary(entry.target)
-        return _first_line(inspect.getdoc(entry.load())) if found is None else found
+        return _first_sentence(inspect.getdoc(entry.load())) if found is None else found
     except MoframeworkError as error:
         return f"(broken: {error})"
     except Exception as error:  # whatever a plug-in's module does when imported; the others are listed all the same
@@ -139,7 +140,12 @@ def _imported_from(tree: ast.Module, module: str, path: Path, name: str) -> tupl
     return None
 
 
-def _first_line(text: str | None) -> str:
-    """The first sentence of a docstring, or its first line when that is shorter."""
-    lines = (text or "").strip().splitlines()
-    return lines[0].split(". ")[0].rstrip(".:") + "." if lines else ""
+def _first_sentence(text: str | None) -> str:
+    """The first sentence of a docstring, without its line breaks; a full stop after "al", "e.g" and such ends none."""
+    paragraph = " ".join((text or "").strip().split("\n\n")[0].split())
+    ends = (
+        match.start()
+        for match in re.finditer(r"(?<!\bal)(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)[.:](?=\s+[A-Z`]|$)", paragraph)
+    )
+    end = next(ends, len(paragraph))
+    return paragraph[:end] + "." if paragraph else ""

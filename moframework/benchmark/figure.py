@@ -22,7 +22,7 @@ __all__ = ["comparison_figure"]
 Array = NDArray[np.float64]
 
 _PANEL = (5.4, 5.0)  # inches
-_MARKERS = "os^DvP*X<>hp"
+_MARKERS = "os^DvPX*p<>h"
 _MOST_PANELS = 3
 
 
@@ -114,7 +114,7 @@ def _panel(
                 linewidth=0.8, markersize=3, linestyle="-" if joined else "none", zorder=2,
             )  # fmt: skip
         axes.plot(
-            means[solver][:, 0], means[solver][:, 1], **styles[solver], linewidth=1.6, markersize=6 if joined else 7,
+            means[solver][:, 0], means[solver][:, 1], **styles[solver], linewidth=1.6, markersize=6 if joined else 9,
             markeredgecolor="white", markeredgewidth=0.6, linestyle="-" if joined else "none", zorder=4,
         )  # fmt: skip
     front = next(iter(fronts.values()))[0]

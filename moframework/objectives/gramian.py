@@ -24,7 +24,7 @@ def min_norm_weights(gramian: Array) -> Array:
     Returns:
         (k,), at least 0, sum 1. `J.T @ weights` is a common descent direction, or 0 where there is none.
 
-    >>> min_norm_weights(np.array([[1.0, 0.0], [0.0, 4.0]])).tolist()
+    >>> min_norm_weights(np.array([[1.0, 0.0], [0.0, 4.0]])).round(6).tolist()
     [0.8, 0.2]
     """
     root = _root(unit_scale(gramian))
@@ -43,7 +43,7 @@ def dual_cone_weights(u: Array, gramian: Array) -> Array:
     Returns:
         v (k,); `J.T @ v` has no negative product with any gradient.
 
-    >>> dual_cone_weights(np.array([1.0, 0.0]), np.array([[1.0, -0.5], [-0.5, 1.0]])).tolist()
+    >>> dual_cone_weights(np.array([1.0, 0.0]), np.array([[1.0, -0.5], [-0.5, 1.0]])).round(6).tolist()
     [1.0, 0.5]
     """
     root = _root(unit_scale(gramian))

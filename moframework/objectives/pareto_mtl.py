@@ -95,7 +95,7 @@ def sector_weights(losses: Array, gramian: Array, differences: Array, arrived: b
         weights (m,), and whether the row has been inside its sector now.
 
     >>> weights, arrived = sector_weights(np.array([3.0, 4.0]), np.eye(2), np.array([[0.0, 0.0], [0.6, -0.8]]))
-    >>> weights.tolist(), arrived
+    >>> weights.round(6).tolist(), arrived
     ([0.5, 0.5], True)
     """
     violated = differences @ (losses / max(float(np.linalg.norm(losses)), np.finfo(np.float64).tiny)) > 0
