@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -20,22 +22,24 @@ from moframework.pareto.front import Front
 __all__ = ["comparison_figure"]
 
 Array = NDArray[np.float64]
+Fronts = Mapping[str, Sequence[Front]]
+Style = Mapping[str, Any]
 
 _PANEL = (5.4, 5.0)  # inches
+_SMALL = (3.1, 3.0)  # inches, of one panel among many
+_MOST_COLUMNS = 5
 _MARKERS = "os^DvPX*p<>h"
-_MOST_PANELS = 3
+_MOST_MARKED = 15  # points of a line that all get a marker; of more, about ten do
 
 
-def comparison_figure(
-    fronts: Mapping[str, Sequence[Front]], *, finite: Set[str] = frozenset(), title: str | None = None
-) -> Figure:
+def comparison_figure(fronts: Fronts, *, finite: Set[str] = frozenset(), title: str | None = None) -> Figure:
     """The fronts of several solvers on one problem.
 
-    Two tasks: losses, and beside them the metric that the tasks share. More: losses pair by pair, for the first three
-    tasks. One: its loss. The mean over seeds is strong, each seed pale. (The mean is taken preference by preference: it
-    is a picture of where a solver's points lie, and its hypervolume is not the mean hypervolume.) A true front is
-    black. Axes show what is near the best, and say how many points lie farther
-    out.
+    Two tasks: all solvers in one panel of losses, and one of the metric that the tasks share, if any; the mean over
+    seeds is strong, each seed pale. More: a panel for each solver, of the first two losses, colored by the third, as
+    means over seeds. One: its loss. Means are taken preference by preference: they show where a solver's points lie,
+    and their hypervolume is not the mean hypervolume. A true front is dashed, or gray points. Axes show what is near
+    the best, and say how many points lie farther out.
 
     Args:
         fronts: by solver, one for each seed; of the same tasks and split, and each solver's of the same preferences.
@@ -54,38 +58,70 @@ def comparison_figure(
     first = every[0]
     if any(front.tasks != first.tasks for front in every):
         raise ValueError("fronts of different tasks cannot be compared")
-    pairs = _pairs(first)
-    figure = Figure(figsize=(_PANEL[0] * len(pairs) + 2.2, _PANEL[1] + 0.4), layout="constrained")
+    figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(pairs), squeeze=False)[0]
+    most = max(len(own) for own in fronts.values())
+    seeds = f"mean of {most} seeds" if most > 1 else "one seed"
+    if len(first.tasks) > 2:
+        _side_by_side(figure, fronts)
+    else:
+        _together(figure, fronts, finite)
+        seeds += " strong, each seed pale" if most > 1 else ""
+    figure.suptitle(" · ".join([*([] if title is None else [title]), f"{first.split} fronts", seeds]), fontsize=12)
+    return figure
+
+
+# --- one or two tasks: all solvers in one panel -----------------------------------------------------------------------
+
+
+def _together(figure: Figure, fronts: Fronts, finite: Set[str]) -> None:
+    first = _first(fronts)
+    a, b = first.tasks[0], first.tasks[-1]
+    pairs = [(f"{a}/preference" if len(first.tasks) == 1 else f"{a}/loss", f"{b}/loss")]
+    if len(first.tasks) == 2:
+        pairs += [(f"{a}/{metric}", f"{b}/{metric}") for metric in first.shared_metrics()[:1]]
+    figure.set_size_inches(_PANEL[0] * len(pairs) + 2.2, _PANEL[1] + 0.4)
     styles = _styles(list(fronts))
-    for axes, names in zip(panels, pairs, strict=True):
-        _panel(axes, fronts, names, finite, styles)
+    for axes, names in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
+        means = []
+        for place, (solver, own) in enumerate(fronts.items()):
+            clouds = _clouds(own, names)
+            means.append(np.mean(clouds, axis=0))
+            _draw(axes, clouds, styles[solver], place, joined=solver not in finite)
+        if first.true_front is not None and len(first.tasks) == 2 and names == pairs[0]:
+            best = first.true_front[np.argsort(first.true_front[:, 0])]
+            axes.plot(best[:, 0], best[:, 1], color="black", linewidth=1.0, linestyle="--", zorder=5)
+        _frame(axes, first, names, means)
+        _tell_hidden(axes, means)
     handles = [
         Line2D([], [], **styles[name], markersize=7, linestyle="none" if name in finite else "-", label=name)
         for name in fronts
     ]
     if first.true_front is not None:
-        handles.append(Line2D([], [], color="black", linewidth=1.2, label="true front"))
+        handles.append(Line2D([], [], color="black", linewidth=1.0, linestyle="--", label="true front"))
     figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=10)
-    most = max(len(own) for own in fronts.values())
-    seeds = f"mean of {most} seeds strong, each seed pale" if most > 1 else "one seed"
-    figure.suptitle(" · ".join([*([] if title is None else [title]), f"{first.split} fronts", seeds]), fontsize=12)
-    return figure
 
 
-def _pairs(front: Front) -> list[tuple[str, str]]:
-    """Columns of each panel, (x, y); for one task its loss stands on both axes' place: x is the preference."""
-    tasks = front.tasks
-    if len(tasks) == 1:
-        return [(f"{tasks[0]}/preference", f"{tasks[0]}/loss")]
-    pairs = [(f"{a}/loss", f"{b}/loss") for a, b in itertools.combinations(tasks[:_MOST_PANELS], 2)]
-    if len(tasks) == 2:
-        pairs += [(f"{tasks[0]}/{metric}", f"{tasks[1]}/{metric}") for metric in front.shared_metrics()[:1]]
-    return pairs
+def _draw(axes: Axes, clouds: Sequence[Array], style: Style, place: int, *, joined: bool) -> None:
+    """One solver: pale seeds and their strong mean. `place` among the solvers shifts the markers of long lines, so that
+    lines that coincide can be told apart."""
+    n = len(clouds[0])
+    step = math.ceil(n / 10) if joined and n > _MOST_MARKED else 1
+    marked = (place % step, step)
+    for cloud in clouds if len(clouds) > 1 else ():
+        axes.plot(
+            cloud[:, 0], cloud[:, 1], **style, alpha=0.3, linewidth=0.8, markersize=3, markevery=marked,
+            linestyle="-" if joined else "none", zorder=2,
+        )  # fmt: skip
+    mean = np.mean(clouds, axis=0)
+    axes.plot(
+        mean[:, 0], mean[:, 1], **style, linewidth=1.6, markersize=6 if joined else 9, markevery=marked,
+        markeredgecolor="white", markeredgewidth=0.6, linestyle="-" if joined else "none", zorder=4,
+    )  # fmt: skip
 
 
-def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _styles(names: Sequence[str]) -> dict[str, Style]:
+    """A color and a marker for each solver."""
     few = len(names) <= 10
     colors = colormaps["tab10"](np.arange(len(names))) if few else colormaps["turbo"](np.linspace(0, 0.95, len(names)))
     return {
@@ -94,37 +130,50 @@ def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _panel(
-    axes: Axes,
-    fronts: Mapping[str, Sequence[Front]],
-    names: tuple[str, str],
-    finite: Set[str],
-    styles: Mapping[str, Mapping[str, Any]],
-) -> None:
-    means = {}
-    two = len(next(iter(fronts.values()))[0].tasks) == 2
-    for solver, own in fronts.items():
-        order = np.argsort(own[0].preferences[:, 0], kind="stable")
-        clouds = [_cloud(front, names)[order] for front in own]
-        means[solver] = np.mean(clouds, axis=0)
-        joined = two and solver not in finite
-        for cloud in clouds if len(clouds) > 1 else ():
-            axes.plot(
-                cloud[:, 0], cloud[:, 1], color=styles[solver]["color"], marker=styles[solver]["marker"], alpha=0.3,
-                linewidth=0.8, markersize=3, linestyle="-" if joined else "none", zorder=2,
-            )  # fmt: skip
-        axes.plot(
-            means[solver][:, 0], means[solver][:, 1], **styles[solver], linewidth=1.6, markersize=6 if joined else 9,
-            markeredgecolor="white", markeredgewidth=0.6, linestyle="-" if joined else "none", zorder=4,
+# --- more tasks: a panel for each solver ------------------------------------------------------------------------------
+
+
+def _side_by_side(figure: Figure, fronts: Fronts) -> None:
+    first = _first(fronts)
+    shown = {solver: own for solver, own in fronts.items() if own}
+    columns = min(len(shown), _MOST_COLUMNS)
+    rows = math.ceil(len(shown) / columns)
+    figure.set_size_inches(_SMALL[0] * columns + 1.2, _SMALL[1] * rows + 0.7)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    names = [f"{task}/loss" for task in first.tasks[:3]]
+    means = {solver: np.mean(_clouds(own, names), axis=0) for solver, own in shown.items()}
+    scale = Normalize(*_near([mean[:, 2] for mean in means.values()]))
+    for axes, (solver, mean) in zip(panels.flat, means.items(), strict=False):
+        if first.true_front is not None:
+            axes.plot(first.true_front[:, 0], first.true_front[:, 1], ".", color="0.8", markersize=3, zorder=1)
+        axes.scatter(
+            mean[:, 0], mean[:, 1], c=mean[:, 2], norm=scale, cmap="viridis", s=float(np.clip(900 / len(mean), 8, 40)),
+            zorder=3,
         )  # fmt: skip
-    front = next(iter(fronts.values()))[0]
-    if front.true_front is not None and names[0].endswith("/loss"):
-        columns = [front.tasks.index(name.rpartition("/")[0]) for name in names]
-        best = front.true_front[:, columns]
-        best = best[np.argsort(best[:, 0])]
-        style: dict[str, Any] = {"linestyle": "-"} if two else {"linestyle": "none", "marker": ".", "markersize": 2}
-        axes.plot(best[:, 0], best[:, 1], color="black", linewidth=1.2, zorder=3, **style)
-    _frame(axes, front, names, list(means.values()))
+        _frame(axes, first, (names[0], names[1]), [other[:, :2] for other in means.values()])
+        _tell_hidden(axes, [mean[:, :2]])
+        axes.set_title(solver, loc="left", fontsize=11)
+        axes.label_outer()
+    for axes in panels.flat[len(means) :]:
+        axes.set_axis_off()
+    bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=panels.ravel().tolist(), pad=0.01)
+    more = f"; {len(first.tasks) - 3} more not shown" if len(first.tasks) > 3 else ""
+    bar.set_label(f"loss of {first.tasks[2]}{more}")
+
+
+# --- common -----------------------------------------------------------------------------------------------------------
+
+
+def _first(fronts: Fronts) -> Front:
+    return next(front for own in fronts.values() for front in own)
+
+
+def _clouds(own: Sequence[Front], names: Sequence[str]) -> list[Array]:
+    """Columns of each seed's front, in the order of the preference for the first task."""
+    if not own:
+        return [np.zeros((0, len(names)))]
+    order = np.argsort(own[0].preferences[:, 0], kind="stable")
+    return [np.stack([front.columns()[name] for name in names], axis=1)[order] for front in own]
 
 
 def _frame(axes: Axes, front: Front, names: tuple[str, str], means: Sequence[Array]) -> None:
@@ -142,7 +191,6 @@ def _frame(axes: Axes, front: Front, names: tuple[str, str], means: Sequence[Arr
         if upward:
             low, high = -high, -low
         limits(low, high)
-    _tell_hidden(axes, means)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.grid(color="0.92", linewidth=0.8)
@@ -165,7 +213,7 @@ def _near(columns: Sequence[Array]) -> tuple[float, float]:
 
 
 def _tell_hidden(axes: Axes, means: Sequence[Array]) -> None:
-    """How many points of the means the axes cut off, in the corner that fronts leave empty."""
+    """How many points of the means the axes cut off."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     points = np.concatenate(list(means))
     inside = (points[:, 0] >= left) & (points[:, 0] <= right) & (points[:, 1] >= bottom) & (points[:, 1] <= top)
@@ -173,8 +221,3 @@ def _tell_hidden(axes: Axes, means: Sequence[Array]) -> None:
     if hidden:
         text = f"{hidden} point{'s' if hidden > 1 else ''} farther out"
         axes.set_title(text, loc="right", fontsize=9, color="0.4")
-
-
-def _cloud(front: Front, names: tuple[str, str]) -> Array:
-    columns = front.columns()
-    return np.stack([columns[name] for name in names], axis=1)

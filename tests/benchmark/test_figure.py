@@ -18,14 +18,40 @@ def of(m: int, shift: float = 0.0, **more: object) -> Front:
     return Front(**given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("m", "panels"), [(1, 1), (2, 1), (3, 3), (4, 3)])
-def test_panels(m: int, panels: int) -> None:
+@pytest.mark.parametrize("m", [1, 2])
+def test_all_solvers_in_one_panel(m: int) -> None:
     figure = comparison_figure({"one": [of(m), of(m, 0.1)], "two": [of(m, 0.2)]}, finite={"two"}, title="t")
-    assert len(figure.axes) == panels
+    assert len(figure.axes) == 1
     figure.savefig(io.BytesIO())
     assert figure.get_suptitle() == "t · test fronts · mean of 2 seeds strong, each seed pale"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
+    joined = {line.get_color(): line.get_linestyle() for line in figure.axes[0].get_lines()}
+    assert list(joined.values()) == ["-", "None"]
+
+
+@pytest.mark.parametrize(("m", "label"), [(3, "loss of c"), (4, "loss of c; 1 more not shown")])
+def test_a_panel_for_each_solver(m: int, label: str) -> None:
+    fronts = {f"solver {i}": [of(m, true_front=of(m).losses), of(m, 0.1)] for i in range(6)}
+    figure = comparison_figure(fronts)
+    figure.savefig(io.BytesIO())
+    panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in panels] == list(fronts)
+    assert figure.axes[-1].get_ylabel() == label
+    assert figure.get_suptitle() == "test fronts · mean of 2 seeds"
+
+
+def test_a_solver_without_fronts_is_left_out() -> None:
+    figure = comparison_figure({"one": [of(3)], "two": []})
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["one", ""]
+
+
+def test_long_lines_are_marked_here_and_there() -> None:
+    weights = np.linspace(0, 1, 101)
+    preferences = np.stack([weights, 1 - weights], 1)
+    long = front((1 - preferences).tolist(), preferences=preferences)
+    figure = comparison_figure({"one": [long], "two": [long]})
+    assert [line.get_markevery() for line in figure.axes[0].get_lines()] == [(0, 11), (1, 11)]
 
 
 def test_metrics_stand_beside_losses() -> None:
