@@ -216,7 +216,7 @@ class ParetoModel(nn.Module):
     def checked(self, preference: ArrayLike | Tensor) -> Tensor:
         """`preference` as a float32 tensor (m,) on the simplex. Raises ValueError as `at` does."""
         if isinstance(preference, Tensor):
-            preference = preference.detach().cpu()
+            preference = preference.detach().cpu().float().numpy()
         value = torch.from_numpy(np.array(preference, dtype=np.float32))
         m = len(self.tasks)
         if value.shape != (m,):

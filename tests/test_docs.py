@@ -1,7 +1,7 @@
 """Code in the docs is executed, page by page and in order.
 
-In a fenced block the first line may name a file, `# some/file.ext`: then the block is that file. Else a `python` block is
-a script, and each line of an `sh` block a command. All of a page happens in one empty folder. What `pip install`
+In a fenced block the first line may name a file, `# some/file.ext`: then the block is that file. Else a `python` block
+is a script, and each line of an `sh` block a command. All of a page happens in one empty folder. What `pip install`
 installs goes into a folder of its own, without network.
 """
 
@@ -101,7 +101,7 @@ def test_a_page_that_does_not_work_is_found(tmp_path: Path) -> None:
     session = Session(tmp_path)
     session.execute(Block("python", "# a/b.py\nx = 1\n", 1))
     assert (session.folder / "a" / "b.py").is_file()
-    with pytest.raises(AssertionError, match="line 3: .*raise ValueError"):
+    with pytest.raises(AssertionError, match=r"line 3: .*raise ValueError"):
         session.execute(Block("python", "raise ValueError\n", 3))
     with pytest.raises(AssertionError, match="line 5: false"):
         session.execute(Block("sh", "true\nfalse\n", 5))

@@ -136,8 +136,8 @@ def _styles(names: Sequence[str]) -> dict[str, Style]:
 def _side_by_side(figure: Figure, fronts: Fronts) -> None:
     first = _first(fronts)
     shown = {solver: own for solver, own in fronts.items() if own}
-    columns = min(len(shown), _MOST_COLUMNS)
-    rows = math.ceil(len(shown) / columns)
+    rows = math.ceil(len(shown) / _MOST_COLUMNS)
+    columns = math.ceil(len(shown) / rows)
     figure.set_size_inches(_SMALL[0] * columns + 1.2, _SMALL[1] * rows + 0.7)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     names = [f"{task}/loss" for task in first.tasks[:3]]
