@@ -125,6 +125,8 @@ def test_preferences_are_scaled_and_checked() -> None:
     made = model()
     x = torch.randn(1, 1, 20, 20)
     torch.testing.assert_close(made.at([1, 3])(x)["left"], made.at([0.25, 0.75])(x)["left"])
+    given = torch.tensor([1, 3], dtype=torch.bfloat16)
+    torch.testing.assert_close(made.at(given)(x)["left"], made.at([0.25, 0.75])(x)["left"])
     for wrong in ([1.0], [0.5, 0.25, 0.25], [-0.1, 1.1], [0.0, 0.0], [float("nan"), 1.0]):
         with pytest.raises(ValueError, match="preference"):
             made.at(wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from attrs import frozen
+from torch import Generator
 
 from moframework.errors import SpecError
 from moframework.objectives import Balancing, Objective
@@ -39,6 +40,11 @@ class Method:
         Raises:
             SpecError: listing all that is wrong, a line each.
         """
-        faults = self.objective.faults(m, self.preferences.count(m))
+        count = self.preferences.count(m)
+        faults = [f"solver.objective: {fault}" for fault in self.objective.faults(m, count)]
+        try:
+            self.preferences.draw(1.0, count, m, Generator())
+        except ValueError as error:
+            faults.append(f"solver.preferences: {error}")
         if faults:
-            raise SpecError("\n".join(f"solver.objective: {fault}" for fault in faults))
+            raise SpecError("\n".join(faults))

@@ -115,9 +115,16 @@ def plan(spec: Spec) -> Plan:
         model=model,
         place=place,
         data=data,
-        preferences=evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
+        preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=sum(p.numel() for p in plain.parameters()),
     )
+
+
+def _evaluation_set(m: int, points: int | None) -> Tensor:
+    try:
+        return evaluation_set(m, points)
+    except ValueError as error:
+        raise SpecError(f"evaluate.points: {error}") from error
 
 
 def _name(part: object) -> str:

@@ -32,6 +32,17 @@ def test_batches_are_arranged_so_that_convolutions_follow(channels: int) -> None
     assert nn.Conv2d(channels, 4, 3)(arranged).is_contiguous(memory_format=torch.channels_last)
 
 
+def test_kernels_follow_and_other_weights_stay() -> None:
+    """A weight space may stack kernels in five dimensions, which torch cannot lay out so."""
+    model = nn.Module()
+    model.kernel, model.stack = (nn.Parameter(torch.randn(*shape)) for shape in ((4, 3, 2, 2), (2, 4, 3, 2, 2)))
+    before = model.kernel.detach().clone()
+    placement(Training(device="cpu"), IMAGES, 4).take(model)
+    assert model.kernel.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(model.kernel, before)
+    assert model.stack.is_contiguous()
+
+
 def test_other_batches_stay_as_they_are() -> None:
     x = torch.randn(2, 3)
     assert placement(Training(device="cpu"), TABLE, 2).arranged(x) is x

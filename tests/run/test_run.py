@@ -135,6 +135,15 @@ def test_check_describes_the_plan() -> None:
     ("changes", "words"),
     [
         ({"evaluate": {"reference": [1.0, 1.0, 1.0]}}, "evaluate.reference: has 3 numbers"),
+        ({"solver": {"name": "multipoint", "points": 2}, "problem": "dtlz2"}, "2 networks cannot cover 3 tasks"),
+        (
+            {"solver": {"name": "pamal", "preferences": {"name": "single", "preference": [1, 2, 3]}}},
+            "solver.preferences: preference has 3 numbers",
+        ),
+        (
+            {"solver": "pamal", "problem": {"name": "dtlz2", "objectives": 4}, "evaluate": {"points": 3}},
+            "evaluate.points: 3 evaluation preferences are too few",
+        ),
         ({"training": {"device": "cuda:9"}}, "training.device"),
         ({"training": {"device": "tpu"}}, "'tpu' is not a device"),
         ({"problem": {"name": "digits", "tasks": {"left": {"target": "lfet"}}}}, "'lfet'"),
