@@ -1,4 +1,4 @@
-"""The picture of a benchmark on one problem: the fronts of all solvers, each seed and their mean."""
+"""The picture of a benchmark on one problem: the fronts of all solvers, each seed, one of them strong."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _MOST_MARKED = 15  # points of a line that all get a marker; of more, about ten 
 def comparison_figure(fronts: Fronts, *, finite: Set[str] = frozenset(), title: str | None = None) -> Figure:
     """The fronts of several solvers on one problem.
 
-    Two tasks: all solvers in one panel of losses, and one of the metric that the tasks share, if any; the mean over
-    seeds is strong, each seed pale. More: a panel for each solver, of the first two losses, colored by the third, as
-    means over seeds. One: its loss. Means are taken preference by preference: they show where a solver's points lie,
-    and their hypervolume is not the mean hypervolume. A true front is dashed, or gray points. Axes show what is near
+    Two tasks: all solvers in one panel of losses, and one of the metric that the tasks share, if any; one seed is
+    strong, the others pale. More: a panel for each solver, of the first two losses, colored by the third, of one seed.
+    One: its loss. The seed shown is the one nearest to the mean over seeds, preference by preference: a mean itself may
+    lie where no model is. A true front is dashed, or gray points. Axes show what is near
     the best, and say how many points lie farther out.
 
     Args:
@@ -61,12 +61,12 @@ def comparison_figure(fronts: Fronts, *, finite: Set[str] = frozenset(), title: 
     figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
     most = max(len(own) for own in fronts.values())
-    seeds = f"mean of {most} seeds" if most > 1 else "one seed"
+    seeds = f"typical of {most} seeds" if most > 1 else "one seed"
     if len(first.tasks) > 2:
         _side_by_side(figure, fronts)
     else:
         _together(figure, fronts, finite)
-        seeds += " strong, each seed pale" if most > 1 else ""
+        seeds += " strong, the others pale" if most > 1 else ""
     figure.suptitle(" · ".join([*([] if title is None else [title]), f"{first.split} fronts", seeds]), fontsize=12)
     return figure
 
@@ -86,7 +86,7 @@ def _together(figure: Figure, fronts: Fronts, finite: Set[str]) -> None:
         means = []
         for place, (solver, own) in enumerate(fronts.items()):
             clouds = _clouds(own, names)
-            means.append(np.mean(clouds, axis=0))
+            means.append(typical(clouds))
             _draw(axes, clouds, styles[solver], place, joined=solver not in finite)
         if first.true_front is not None and len(first.tasks) == 2 and names == pairs[0]:
             best = first.true_front[np.argsort(first.true_front[:, 0])]
@@ -102,8 +102,15 @@ def _together(figure: Figure, fronts: Fronts, finite: Set[str]) -> None:
     figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=10)
 
 
+def typical(clouds: Sequence[Array]) -> Array:
+    """The seed whose points are nearest to the mean over seeds, (n, k) of several (n, k): a front that a model has,
+    which the mean of several need not be."""
+    center = np.mean(clouds, axis=0)
+    return min(clouds, key=lambda cloud: float(np.square(cloud - center).sum()))
+
+
 def _draw(axes: Axes, clouds: Sequence[Array], style: Style, place: int, *, joined: bool) -> None:
-    """One solver: pale seeds and their strong mean. `place` among the solvers shifts the markers of long lines, so that
+    """One solver: pale seeds and a strong one. `place` among the solvers shifts the markers of long lines, so that
     lines that coincide can be told apart."""
     n = len(clouds[0])
     step = math.ceil(n / 10) if joined and n > _MOST_MARKED else 1
@@ -113,9 +120,9 @@ def _draw(axes: Axes, clouds: Sequence[Array], style: Style, place: int, *, join
             cloud[:, 0], cloud[:, 1], **style, alpha=0.3, linewidth=0.8, markersize=3, markevery=marked,
             linestyle="-" if joined else "none", zorder=2,
         )  # fmt: skip
-    mean = np.mean(clouds, axis=0)
+    chosen = typical(clouds)
     axes.plot(
-        mean[:, 0], mean[:, 1], **style, linewidth=1.6, markersize=6 if joined else 9, markevery=marked,
+        chosen[:, 0], chosen[:, 1], **style, linewidth=1.6, markersize=6 if joined else 9, markevery=marked,
         markeredgecolor="white", markeredgewidth=0.6, linestyle="-" if joined else "none", zorder=4,
     )  # fmt: skip
 
@@ -141,7 +148,7 @@ def _side_by_side(figure: Figure, fronts: Fronts) -> None:
     figure.set_size_inches(_SMALL[0] * columns + 1.2, _SMALL[1] * rows + 0.7)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     names = [f"{task}/loss" for task in first.tasks[:3]]
-    means = {solver: np.mean(_clouds(own, names), axis=0) for solver, own in shown.items()}
+    means = {solver: typical(_clouds(own, names)) for solver, own in shown.items()}
     scale = Normalize(*_near([mean[:, 2] for mean in means.values()]))
     for axes, (solver, mean) in zip(panels.flat, means.items(), strict=False):
         if first.true_front is not None:
