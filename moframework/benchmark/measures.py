@@ -82,6 +82,9 @@ def measure(
     found["parameters"] = parameters
     found["overhead"] = parameters / base - 1 if parameters is not None and base else None
     found["seconds"] = summary.get("training_seconds")
+    found["processor_seconds"] = summary.get("processor_seconds")
+    peak = summary.get("peak_memory", {}).get("device", summary.get("peak_memory", {}).get("host"))
+    found["memory"] = None if peak is None else peak / 2**20
     found["preferences"] = float(len(test.losses))
     return found
 
@@ -131,6 +134,14 @@ _FIXED = {
             help="trained parameters beyond those of the one network of the problem",
         ),
         Column(key="seconds", title="training, s", digits=1, help="seconds of training steps alone"),
+        Column(
+            key="processor_seconds", title="processor, s", digits=1,
+            help="processor seconds of training steps alone, all threads; they hardly depend on what else is running",
+        ),
+        Column(
+            key="memory", title="memory, MiB", digits=0,
+            help="peak memory of the device where there is one, else of the whole process, data and libraries included",
+        ),
         Column(key="preferences", title="points", digits=0, help="preferences evaluated"),
     )
 }  # fmt: skip

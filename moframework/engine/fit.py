@@ -45,11 +45,15 @@ _STEP, _EPOCH = 1, 2
 @frozen(kw_only=True)
 class Fit:
     """What a finished training reports: steps taken, best validation hypervolume (None without validation), seconds
-    spent in training steps (validation and checkpoints left out, resumed parts included)."""
+    and processor seconds spent in training steps (validation and checkpoints left out, resumed parts included).
+
+    Processor seconds are those of all threads of this process: unlike seconds they hardly depend on what else the
+    machine does, but they leave out an accelerator."""
 
     steps: int
     best_hypervolume: float | None
     training_seconds: float
+    processor_seconds: float
 
 
 def stream(seed: int, kind: int, index: int) -> int:
@@ -133,8 +137,8 @@ class _Loop:
         self.schedule, self.m = method.preferences, len(problem.tasks)
         self.record = _Record([task.name for task in problem.tasks])
         self.best = _Best()
-        self.seconds = 0.0
-        self._since, self._since_step = time.perf_counter(), 0
+        self.seconds, self.processor_seconds = 0.0, 0.0
+        self.restart_clock()
 
     @property
     def progress(self) -> Progress:
@@ -177,7 +181,7 @@ class _Loop:
 
     def restart_clock(self) -> None:
         """Leave out of the training time what happened since the last reading."""
-        self._since, self._since_step = time.perf_counter(), self.done
+        self._since, self._since_processor, self._since_step = time.perf_counter(), time.process_time(), self.done
 
     def read(self) -> None:
         """Read the losses since the last reading, all at once, and tell them."""
@@ -186,6 +190,7 @@ class _Loop:
             return
         spent = time.perf_counter() - self._since
         self.seconds += spent
+        self.processor_seconds += time.process_time() - self._since_processor
         rates = {str(group.get("name", i)): float(group["lr"]) for i, group in enumerate(self.optimizer.param_groups)}
         reading = Reading(
             losses=result[0],
@@ -225,6 +230,7 @@ class _Loop:
             "objective": self.step.objective_states.state_dict(),
             "best": {"hypervolume": self.best.hypervolume, "waited": self.best.waited},
             "seconds": self.seconds,
+            "processor_seconds": self.processor_seconds,
         }
         write_checkpoint(self.folder / LAST, state)
         self.observer.saved(self.progress, self.folder / LAST)
@@ -242,7 +248,7 @@ class _Loop:
         ]
         self.step.objective_states.load_state_dict(state["objective"])
         self.best = _Best(**state["best"])
-        self.seconds = state["seconds"]
+        self.seconds, self.processor_seconds = state["seconds"], state["processor_seconds"]
         self.done = state["step"]
 
 
@@ -335,7 +341,12 @@ def fit(
                 if last or loop.out_of_patience:
                     break
     observer.finished(loop.progress)
-    return Fit(steps=loop.done, best_hypervolume=loop.best.hypervolume, training_seconds=loop.seconds)
+    return Fit(
+        steps=loop.done,
+        best_hypervolume=loop.best.hypervolume,
+        training_seconds=loop.seconds,
+        processor_seconds=loop.processor_seconds,
+    )
 
 
 def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:

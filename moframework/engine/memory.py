@@ -1,11 +1,13 @@
-"""Memory of the host: freed memory is kept for the next step instead of going back to the system."""
+"""Memory: freed memory of the host is kept for the next step instead of going back to the system; peaks."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-__all__ = ["keep_freed_memory"]
+import torch
+
+__all__ = ["keep_freed_memory", "peak_memory"]
 
 # glibc's names of these two settings, from malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -27,3 +29,22 @@ def keep_freed_memory() -> bool:
         return False
     kept = library.mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     return bool(kept)
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Bytes of memory that this process held at most since it began.
+
+    Returns:
+        `host`: resident memory, with the interpreter and the libraries; absent on Windows, which does not tell.
+        `device`: what torch's allocator held at most on a CUDA device; absent elsewhere.
+    """
+    peaks: dict[str, int] = {}
+    if sys.platform != "win32":
+        import resource
+
+        # In KiB, but on macOS in bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        peaks["host"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if device.type == "cuda":
+        peaks["device"] = torch.cuda.max_memory_allocated(device)
+    return peaks

@@ -18,7 +18,7 @@ from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import BEST, LAST, fit
-from moframework.engine.memory import keep_freed_memory
+from moframework.engine.memory import keep_freed_memory, peak_memory
 from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
 from moframework.files import remove_leftovers, replacing, write_text
 from moframework.model import ParetoModel
@@ -226,6 +226,7 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
         front_figure(fronts["test"]).savefig(partial, dpi=120)
     _state(
         folder, "done", started=started, steps=result.steps, training_seconds=round(result.training_seconds, 3),
+        processor_seconds=round(result.processor_seconds, 3), peak_memory=peak_memory(place.device),
         backbone_parameters=ready.backbone_parameters, parameters=sum(p.numel() for p in model.space.parameters()),
         hypervolumes={split: value.hypervolumes() for split, value in fronts.items()},
     )  # fmt: skip

@@ -22,7 +22,8 @@ def front(losses: list[list[float]], accuracy: list[list[float]] | None = None, 
 
 
 TEST = front([[0.8, 0.2], [0.5, 0.5], [0.2, 0.9]], [[0.5, 0.9], [0.7, 0.8], [0.9, 0.5]])
-SUMMARY = {"parameters": 30, "backbone_parameters": 20, "training_seconds": 1.5}
+SUMMARY = {"parameters": 30, "backbone_parameters": 20, "training_seconds": 1.5, "processor_seconds": 1.25}
+SUMMARY["peak_memory"] = {"host": 3 * 2**20}
 
 
 def test_measures() -> None:
@@ -39,6 +40,8 @@ def test_measures() -> None:
         "parameters": 30,
         "overhead": 0.5,
         "seconds": 1.5,
+        "processor_seconds": 1.25,
+        "memory": 3.0,
         "preferences": 3.0,
     })  # fmt: skip
     titles = [column.title for column in columns_for(list(found))]
