@@ -23,7 +23,7 @@ def front(losses: list[list[float]], accuracy: list[list[float]] | None = None, 
 
 TEST = front([[0.8, 0.2], [0.5, 0.5], [0.2, 0.9]], [[0.5, 0.9], [0.7, 0.8], [0.9, 0.5]])
 SUMMARY = {"parameters": 30, "backbone_parameters": 20, "training_seconds": 1.5, "processor_seconds": 1.25}
-SUMMARY["peak_memory"] = {"host": 3 * 2**20}
+SUMMARY |= {"peak_memory": {"host": 3 * 2**20}}
 
 
 def test_measures() -> None:
