@@ -91,7 +91,7 @@ class AnalyticProblem(Problem):
 
     @final
     def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
-        """The exact hypervolume of the whole true front, which no finite set of points reaches; None when not known.
+        """See `Problem.hypervolume`.
 
         Args:
             reference: m numbers, none below the nadir; None for the problem's own.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, ClassVar, TypeVar, cast, final
 
 import numpy as np
@@ -61,6 +61,17 @@ class Problem(Component, kind="problems"):
     @property
     def true_front(self) -> npt.NDArray[np.float64] | None:
         """Losses (k, m) along the true Pareto front; None when it is not known."""
+        return None
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """The exact hypervolume of the whole true front, which no finite set of points reaches; None when not known.
+
+        Args:
+            reference: m numbers; None for the problem's own reference point.
+
+        Raises:
+            ValueError: it is not known for this reference point.
+        """
         return None
 
     @final
@@ -219,6 +230,10 @@ class Customized(Problem):
     def true_front(self) -> npt.NDArray[np.float64] | None:
         """The base's, unless tasks were changed."""
         return None if self.overrides.tasks else self.base.true_front
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """The base's, unless tasks were changed."""
+        return None if self.overrides.tasks else self.base.hypervolume(reference or self.reference)
 
     def data(self, split: Split) -> Dataset:
         """The base's."""

@@ -50,7 +50,11 @@ def volume(front: Front, name: str, reference: Sequence[float] | None) -> float 
 
 
 def measure(
-    test: Front, validation: Front, summary: Mapping[str, Any], reference: Sequence[float] | None
+    test: Front,
+    validation: Front,
+    summary: Mapping[str, Any],
+    reference: Sequence[float] | None,
+    exact: float | None = None,
 ) -> dict[str, float | None]:
     """Every measure of a finished run by the key of its column; None where it is not defined.
 
@@ -59,6 +63,7 @@ def measure(
         validation: the front that chooses the single operating point; of the same preferences.
         summary: the run's `status.json`.
         reference: of the loss hypervolume, common to all runs of the problem.
+        exact: hypervolume of the whole true front below it; None for that of the points that stand for the front.
     """
     found: dict[str, float | None] = {}
     shared = [name for name in test.hypervolumes() if name != LOSSES]
@@ -76,7 +81,7 @@ def measure(
     if test.true_front is not None:
         found["igd_plus"] = test.igd_plus()
         if reference is not None:
-            best = hypervolume(test.true_front, reference)
+            best = hypervolume(test.true_front, reference) if exact is None else exact
             found["attained"] = test.hypervolume(reference) / best if best > 0 else None
     parameters, base = summary.get("parameters"), summary.get("backbone_parameters")
     found["parameters"] = parameters
@@ -126,7 +131,8 @@ _FIXED = {
         Column(key="igd_plus", title="IGD+", help="mean shortfall from the true front; 0 is ideal"),
         Column(
             key="attained", title="of the true hypervolume", digits=2, percent=True,
-            help="hypervolume of losses over that of the points that stand for the true front",
+            help="hypervolume of losses over that of the whole true front, exact where there is a formula for it; no "
+            "finite number of points reaches all of that",
         ),
         Column(key="parameters", title="parameters", digits=0, help="trained parameters"),
         Column(

@@ -176,9 +176,18 @@ def _result(one: Cell, front: Front | None, reference: Sequence[float] | None) -
     measures: dict[str, float | None] = {}
     place: dict[str, Any] = {}
     if front is not None:
-        measures = measure(front, one.run.front("val"), one.run.summary(), reference)
+        exact = _exact(one, reference)
+        measures = measure(front, one.run.front("val"), one.run.summary(), reference, exact)
         place = _place(one.folder)
     return CellResult(cell=one, state=one.state, message=one.message, front=front, measures=measures, environment=place)
+
+
+def _exact(one: Cell, reference: Sequence[float] | None) -> float | None:
+    """Hypervolume of the whole true front, where the problem knows it for this reference point."""
+    try:
+        return None if reference is None else one.spec.problem.hypervolume(reference)
+    except ValueError:  # a reference point nearer than the front's ends
+        return None
 
 
 def _place(folder: Path) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class _Record:
         return dict(zip(self.tasks, mean, strict=True)), last
 
 
-class _Loop:
+class Loop:
     """One training in progress: its state, and what can be done with it."""
 
     def __init__(
@@ -289,7 +289,7 @@ def fit(
     """
     size = len(data)  # type: ignore[arg-type]
     per_epoch = steps_per_epoch(size, training, method.preferences, len(problem.tasks))
-    loop = _Loop(model, problem, method, training, place, per_epoch, folder, observer)
+    loop = Loop(model, problem, method, training, place, per_epoch, folder, observer)
     if resume:
         loop.restore()
     resident = data.to(place.device) if isinstance(data, TensorData) else data

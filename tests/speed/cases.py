@@ -1,0 +1,238 @@
+"""What is measured: cases of contenders, each with what it may cost at most against the first of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import field, frozen
+from torch import Tensor
+
+from moframework.backbones.base import Backbone
+from moframework.config import build
+from moframework.data import TensorData, batches
+from moframework.engine.checkpoint import write_checkpoint
+from moframework.preferences.evaluation import evaluation_set
+from moframework.problem import Problem
+from moframework.run.plan import Plan
+from tests.speed.contenders import Step, our_evaluation, our_step, plain_evaluation, plain_step, planned
+from tests.speed.synthetic import ATTRIBUTES, Attributes, Classes, Dense, Torques
+
+__all__ = ["NETS", "Case", "Contender", "Net", "cases"]
+
+
+@frozen
+class Contender:
+    """What is called, and what it may cost."""
+
+    call: Step
+    limit: float | None = None
+    """Largest ratio to the first contender of the case; None where nothing is promised."""
+    per: float = 1.0
+    """The ratio is divided by this before it is told and compared: a number of preferences, for example."""
+
+
+@frozen
+class Case:
+    """Contenders that take turns; `make` builds them, so that only what is measured is built."""
+
+    name: str
+    """`step/lenet`: what is measured, then on what."""
+    make: Callable[[], Mapping[str, Contender]]
+
+
+@frozen(kw_only=True)
+class Net:
+    """A network with a problem of two tasks in the shape of a real one."""
+
+    backbone: dict[str, Any]
+    problem: Callable[..., Problem]
+    shape: tuple[int, ...]
+    batch: int
+    palora: float
+    """Limits of a step at one preference."""
+    pamal: float
+    evaluated: int = 4
+    """Batches of an evaluation."""
+    training: dict[str, Any] = field(factory=dict)
+
+    def build(self, samples: int | None = None, **options: Any) -> Problem:
+        backbone = build(Backbone, self.backbone)  # type: ignore[type-abstract]
+        return self.problem(backbone_=backbone, shape=self.shape, samples=samples or self.batch, **options)
+
+    def planned(self, solver: Mapping[str, Any], **options: Any) -> Plan:
+        return planned(self.build(**options), solver, {"batch_size": self.batch, **self.training})
+
+
+def _two(kind: Callable[..., Problem]) -> Callable[..., Problem]:
+    return lambda **options: kind(**{"m": 2, **options})
+
+
+NETS = {
+    "lenet": Net(
+        backbone={"name": "lenet"}, problem=Classes, shape=(1, 28, 28), batch=256, palora=1.10, pamal=1.15
+    ),
+    "mlp": Net(
+        backbone={"name": "mlp", "hidden": [256, 256, 256]}, problem=_two(Torques), shape=(21,), batch=512,
+        palora=1.10, pamal=1.15,
+    ),
+    "resnet18": Net(
+        backbone={"name": "resnet", "depth": 18}, problem=Classes, shape=(3, 64, 64), batch=32, palora=1.05,
+        pamal=1.10, evaluated=2,
+    ),
+    "segnet": Net(
+        backbone={"name": "segnet"}, problem=_two(Dense), shape=(3, 128, 256), batch=2, palora=1.05, pamal=1.10,
+        evaluated=1,
+    ),
+    "vit": Net(
+        backbone={"name": "vit", "patch_size": 8, "width": 192, "depth": 6, "heads": 3}, problem=Classes,
+        shape=(3, 64, 64), batch=32, palora=1.05, pamal=1.10, evaluated=2,
+    ),
+}  # fmt: skip
+
+
+def cases() -> Iterator[Case]:
+    """Every case, in the order of the table."""
+    for name, net in NETS.items():
+        yield Case(f"step/{name}", lambda net=net: _steps(net))  # type: ignore[misc]
+        yield Case(f"split/{name}", lambda net=net: _split(net))  # type: ignore[misc]
+        yield Case(f"gradients/{name}", lambda net=net: _gradients(net))  # type: ignore[misc]
+        yield Case(f"evaluate/{name}", lambda net=net: _evaluation(net))  # type: ignore[misc]
+        yield Case(f"weights/{name}", lambda net=net: _weights(net))  # type: ignore[misc]
+        yield Case(f"checkpoint/{name}", lambda net=net: _checkpoint(net))  # type: ignore[misc]
+    yield Case("tasks/lenet", _tasks)
+    yield Case("data/lenet", _data)
+    yield Case("start/command line", _start)
+
+
+def _palora(per_batch: int, batch: str = "shared", **options: Any) -> dict[str, Any]:
+    preferences = {"name": "annealed", "per_batch": per_batch, "batch": batch}
+    return {"name": "palora", "preferences": preferences, **options}
+
+
+def _steps(net: Net) -> dict[str, Contender]:
+    """One preference, and several that each see the whole batch."""
+    dirichlet = {"name": "dirichlet", "per_batch": 1}
+    first = net.planned(_palora(1))
+    found = {
+        "plain": Contender(plain_step(first)),
+        "palora": Contender(our_step(first), net.palora),
+        "pamal": Contender(our_step(net.planned({"name": "pamal", "preferences": dirichlet})), net.pamal),
+        "cosmos": Contender(our_step(net.planned("cosmos")), 1.10),  # type: ignore[arg-type]
+        "single": Contender(our_step(net.planned("single"))),  # type: ignore[arg-type]
+    }
+    for count in (2, 4):
+        found[f"palora, {count} shared (a preference)"] = Contender(
+            our_step(net.planned(_palora(count))), 1.05, per=count
+        )
+    return found
+
+
+def _split(net: Net) -> dict[str, Contender]:
+    """Several preferences that share the batch, against one."""
+    found = {"palora": Contender(our_step(net.planned(_palora(1))))}
+    for count in (2, 4, 8):
+        if net.batch >= count:
+            found[f"palora, {count} split"] = Contender(our_step(net.planned(_palora(count, "split"))), 1.15)
+    return found
+
+
+def _gradients(net: Net) -> dict[str, Contender]:
+    """What needs the gradient of every task: one forward pass, m backward passes. At most 1 + 0.6·m plain steps."""
+    balanced = net.planned(_palora(1, balancing=["gradient"]))
+    limit = 1 + 0.6 * len(balanced.spec.problem.tasks)
+    found = {"plain": Contender(plain_step(balanced)), "palora, gradient balancing": Contender(our_step(balanced), limit)}
+    for objective in ("nash_mtl", "mgda"):
+        ready = net.planned({"name": "single", "objective": objective})
+        found[f"single, {objective}"] = Contender(our_step(ready), limit)
+    return found
+
+
+def _evaluation(net: Net) -> dict[str, Contender]:
+    """A front of n preferences against n plain passes over the data."""
+    ready = net.planned(_palora(1), samples=net.batch * net.evaluated)
+    count = 11
+    preferences = evaluation_set(len(ready.spec.problem.tasks), count)
+    return {
+        "plain pass": Contender(plain_evaluation(ready, net.batch)),
+        f"front of {count} (a preference)": Contender(our_evaluation(ready, preferences, net.batch), 1.10, per=count),
+    }
+
+
+def _weights(net: Net) -> dict[str, Contender]:
+    """Making θ(λ), against one plain forward pass; nothing is promised of it alone."""
+    found: dict[str, Contender] = {}
+    for solver in ("palora", "pamal", "lorpman", "cosmos"):
+        ready = net.planned(solver)  # type: ignore[arg-type]
+        if not found:
+            found["plain pass"] = Contender(plain_evaluation(ready, net.batch))
+        preference = torch.full((len(ready.spec.problem.tasks),), 0.5)
+        found[f"θ(λ) of {solver}"] = Contender(lambda model=ready.model, at=preference: model.weights(at))
+    return found
+
+
+def _checkpoint(net: Net) -> dict[str, Contender]:
+    """Writing a checkpoint of model and Adam, against torch.save of the same tensors."""
+    ready = net.planned(_palora(1))
+    optimizer = torch.optim.Adam(ready.model.parameters())
+    for parameter in ready.model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    state = {"model": ready.model.state_dict(), "optimizer": optimizer.state_dict()}
+    folder = Path(tempfile.mkdtemp())
+    target = folder / "last.pt"
+
+    def plain() -> None:
+        torch.save(state, folder / "plain.pt")
+
+    return {
+        "torch.save": Contender(plain),
+        "checkpoint": Contender(lambda: write_checkpoint(target, state)),
+    }
+
+
+def _tasks() -> dict[str, Contender]:
+    """m = 40 against m = 2 with the same network and head: 40 numbers in one output."""
+    net = NETS["lenet"]
+    made = {}
+    for m in (2, 8, 20, ATTRIBUTES):
+        backbone = build(Backbone, net.backbone)  # type: ignore[type-abstract]
+        problem = Attributes(backbone_=backbone, shape=net.shape, samples=net.batch, m=m)
+        ready = planned(problem, _palora(1, rank=1), {"batch_size": net.batch})
+        made[f"palora r = 1, m = {m}"] = Contender(our_step(ready), 1.5 if m > 2 else None)
+    return made
+
+
+def _data() -> dict[str, Contender]:
+    """An epoch of batches in random order, against copying the same tensors once."""
+    shape = (20_000, 1, 28, 28)
+    data = TensorData(torch.rand(shape), {"left": torch.zeros(shape[0], dtype=torch.long)})
+    order = torch.randperm(shape[0], generator=torch.Generator().manual_seed(0))
+
+    def copy() -> Tensor:
+        return data.inputs[order]
+
+    def epoch() -> None:
+        for _ in batches(data, 256, order=order, device="cpu"):
+            pass
+
+    return {"one selection": Contender(copy), "epoch of batches": Contender(epoch)}
+
+
+def _start() -> dict[str, Contender]:
+    """`moframework --help` against an empty Python."""
+    program = shutil.which("moframework", path=str(Path(sys.executable).parent)) or "moframework"
+
+    def call(*command: str) -> Step:
+        return lambda: subprocess.run(command, check=True, capture_output=True)
+
+    return {
+        "python -c pass": Contender(call(sys.executable, "-c", "pass")),
+        "moframework --help": Contender(call(program, "--help")),
+    }

@@ -1,0 +1,118 @@
+"""What takes a step, or evaluates: the plain way, and ours."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moframework.config import build, unstructure
+from moframework.engine.evaluate import evaluate
+from moframework.engine.events import Observer
+from moframework.engine.fit import Loop
+from moframework.run.plan import Plan, plan
+from moframework.problem import Problem
+from moframework.spec import Spec
+
+__all__ = ["plain_evaluation", "plain_step", "planned", "our_evaluation", "our_step"]
+
+Step = Callable[[], object]
+
+
+def planned(problem: Problem, solver: Mapping[str, Any], training: Mapping[str, Any]) -> Plan:
+    """A problem with a solver, ready to train, on the device and in the memory order that the engine chooses."""
+    spec: Spec = build(
+        Spec, {"problem": problem, "solver": solver, "training": {"steps": 10**9, "optimizer": {"name": "adam", "lr": 1e-4}, **training}}
+    )
+    ready = plan(spec)
+    ready.place.take(ready.model)
+    return ready
+
+
+def our_step(ready: Plan) -> Step:
+    """One step of the engine: draw preferences, weights, forward, backward, optimizer."""
+    training = ready.spec.training
+    folder = Path(tempfile.gettempdir())  # a step writes nothing
+    loop = Loop(
+        ready.model, ready.spec.problem, ready.method, training, ready.place, 10**9, folder, Observer()
+    )
+    ready.model.train()
+    x, targets = _batch(ready)
+
+    def step() -> None:
+        loop.take(x, targets, 0)
+        loop.record.entries.clear()  # reading them is due every `log_every` steps
+
+    return step
+
+
+def plain_step(ready: Plan) -> Step:
+    """One step as anyone would write it: the same network, batch, memory order and optimizer; the mean of the losses."""
+    network = ready.spec.problem.backbone().train()
+    ready.place.take(network)
+    kind = ready.place.device.type
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=kind in ("cpu", "cuda"))
+    x, targets = _batch(ready)
+    x = ready.place.arranged(x)
+    tasks = ready.spec.problem.tasks
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with ready.place.autocast():
+            outputs = network(x)
+        losses = [task.loss(outputs[task.output_key], targets[task.target_key]) for task in tasks]
+        (torch.stack(losses).sum() / len(losses)).backward()
+        optimizer.step()
+
+    return step
+
+
+def our_evaluation(ready: Plan, preferences: Tensor, batch_size: int) -> Step:
+    """A front over the training split."""
+    data = ready.data["train"]
+
+    def run() -> None:
+        evaluate(
+            ready.model, ready.spec.problem, data, preferences, split="train", batch_size=batch_size, place=ready.place
+        )
+
+    return run
+
+
+def plain_evaluation(ready: Plan, batch_size: int) -> Step:
+    """One network over the training split, with its losses: what each preference costs at least."""
+    network: nn.Module = ready.spec.problem.backbone().eval()
+    ready.place.take(network)
+    whole = ready.data["train"]
+    tasks = ready.spec.problem.tasks
+    size = len(whole)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def run() -> None:
+        totals = torch.zeros(len(tasks), dtype=torch.float64)
+        for start in range(0, size, batch_size):
+            x = ready.place.arranged(whole.inputs[start : start + batch_size])  # type: ignore[attr-defined]
+            outputs = network(x)
+            for t, task in enumerate(tasks):
+                target = whole.targets[task.target_key][start : start + batch_size]  # type: ignore[attr-defined]
+                totals[t] += task.loss(outputs[task.output_key], target).double() * len(x)
+
+    return run
+
+
+def _batch(ready: Plan) -> tuple[Tensor, dict[str, Tensor]]:
+    """The first `batch_size` samples, on the device."""
+    size, device = ready.spec.training.batch_size, ready.place.device
+    data = ready.data["train"]
+    x, targets = data.inputs[:size], data.targets  # type: ignore[attr-defined]
+    return x.to(device), {key: value[:size].to(device) for key, value in targets.items()}
+
+
+def described(part: Any) -> str:
+    """A part of a spec in a few characters."""
+    plain = unstructure(part)
+    return str(plain["name"] if isinstance(plain, dict) and "name" in plain else plain)

@@ -1,0 +1,95 @@
+"""Peak memory of training steps, each contender in a process of its own: a peak never goes down."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from attrs import frozen
+
+from moframework.engine.memory import keep_freed_memory, peak_memory
+from tests.speed.cases import NETS
+from tests.speed.contenders import our_step, plain_step
+
+__all__ = ["MEMORY_CASES", "MemoryCase", "measure", "resident"]
+
+_STEPS = 3
+
+
+@frozen(kw_only=True)
+class MemoryCase:
+    """A solver on a network, and how much memory it may take at most."""
+
+    name: str
+    net: str
+    solver: Mapping[str, Any]
+    against: str = "plain"
+    """The other contender: `plain`, or the name of a memory case."""
+    limit: float | None = None
+
+
+def _palora(count: int, **options: Any) -> dict[str, Any]:
+    return {"name": "palora", "preferences": {"name": "annealed", "per_batch": count}, **options}
+
+
+_CHUNKED = {"name": "phn", "weights": "chunked_hypernetwork", "preferences": {"name": "dirichlet", "per_batch": 1}}
+MEMORY_CASES = (
+    MemoryCase(name="segnet, palora r = 4", net="segnet", solver=_palora(1, rank=4), limit=1.10),
+    MemoryCase(
+        name="segnet, palora r = 4, 4 shared", net="segnet", solver=_palora(4, rank=4), against="segnet, palora r = 4",
+        limit=1.05,
+    ),
+    MemoryCase(
+        name="segnet, pamal", net="segnet",
+        solver={"name": "pamal", "preferences": {"name": "dirichlet", "per_batch": 1}},
+    ),
+    MemoryCase(name="resnet18, palora r = 4", net="resnet18", solver=_palora(1, rank=4)),
+    MemoryCase(name="resnet18, phn chunked", net="resnet18", solver=_CHUNKED),
+)  # fmt: skip
+
+
+def measure(net: str, solver: Mapping[str, Any] | None) -> int:
+    """Bytes that building and a few steps add to a fresh process at their peak; without a solver of the plain step."""
+    argument = json.dumps({"net": net, "solver": solver})
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.speed.memory", argument], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout.splitlines()[-1])
+
+
+def resident() -> int:
+    """Resident bytes of this process now; 0 where the system does not tell (elsewhere than on Linux)."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 (no ordinary file)
+            return int(file.read().split()[1]) * 4096
+    except OSError:
+        return 0
+
+
+def _child(argument: str) -> int:
+    wanted = json.loads(argument)
+    net = NETS[wanted["net"]]
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    # What a first step loads (kernels, threads) is no one's training memory.
+    torch.nn.functional.conv2d(torch.rand(1, 3, 8, 8, requires_grad=True), torch.rand(4, 3, 3, 3)).sum().backward()
+    ready = net.planned(wanted["solver"] or "single")
+    device = ready.place.device
+    if wanted["solver"] is None:
+        step = plain_step(ready)
+        del ready.model.space, ready.model.skeleton
+    else:
+        step = our_step(ready)
+    for _ in range(_STEPS):
+        step()
+    peaks = peak_memory(device)
+    return peaks.get("device", peaks.get("host", 0))
+
+
+if __name__ == "__main__":
+    before = resident()
+    print(_child(sys.argv[1]) - before)
