@@ -63,7 +63,10 @@ class Loss(Component, kind="losses"):
         return None
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch: a scalar. Takes what `statistics` takes."""
+        """The loss of a batch: a scalar. Takes what `statistics` takes.
+
+        Training calls this; a loss may have a shorter way to the same number than over the statistics of each sample.
+        """
         return self.finish(self.statistics(output, target).sum(dim=0))
 
     @classmethod
@@ -102,9 +105,18 @@ class MeanLoss(Loss):
 
     def finish(self, totals: Tensor) -> Tensor:
         """Sum over count; 0 where nothing counts."""
-        sums, counts = totals.unbind(dim=-1)
-        empty = counts == 0
-        return torch.where(empty, torch.zeros_like(sums), sums / torch.where(empty, torch.ones_like(counts), counts))
+        return _ratio(*totals.unbind(dim=-1))
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.__call__`: sum over count of the whole batch, a few operations instead of a dozen."""
+        return self.mean(_wide(output), target)
+
+    def mean(self, output: Tensor, target: Tensor) -> Tensor:
+        """The weighted mean of `values` over a batch, a scalar; 0 where nothing counts."""
+        values, weights = self.values(output, target)
+        if weights is not None:
+            return _ratio(values.sum(), weights.sum().to(values.dtype))
+        return values.mean() if values.numel() else values.sum()
 
 
 @config
@@ -120,15 +132,7 @@ class CrossEntropy(MeanLoss):
 
     def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weighted cross-entropies and weights; see the class."""
-        if output.dim() != target.dim() + 1 or output.shape[:1] + output.shape[2:] != target.shape:
-            raise ValueError(
-                f"cross_entropy needs outputs (b, classes, ...) and targets (b, ...), "
-                f"but has {tuple(output.shape)} and {tuple(target.shape)}"
-            )
-        if target.is_floating_point():
-            raise ValueError(f"cross_entropy needs integer classes as targets, but has {target.dtype}")
-        target = target.long()
-        weight = None if self.weight is None else constant(self.weight, output.device, output.dtype)
+        target, weight = self._checked(output, target)
         values = functional.cross_entropy(
             output,
             target,
@@ -137,10 +141,36 @@ class CrossEntropy(MeanLoss):
             label_smoothing=self.label_smoothing,
             reduction="none",
         )
+        return values, self._weights(target, weight)
+
+    def mean(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `MeanLoss.mean`."""
+        target, weight = self._checked(output, target)
+        total = functional.cross_entropy(
+            output,
+            target,
+            weight=weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
+        )
+        return _ratio(total, self._weights(target, weight).sum().to(total.dtype))
+
+    def _checked(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Targets as torch wants them, and the weights of the classes."""
+        if output.dim() != target.dim() + 1 or output.shape[:1] + output.shape[2:] != target.shape:
+            raise ValueError(
+                f"cross_entropy needs outputs (b, classes, ...) and targets (b, ...), "
+                f"but has {tuple(output.shape)} and {tuple(target.shape)}"
+            )
+        if target.is_floating_point():
+            raise ValueError(f"cross_entropy needs integer classes as targets, but has {target.dtype}")
+        return target.long(), None if self.weight is None else constant(self.weight, output.device, output.dtype)
+
+    def _weights(self, target: Tensor, weight: Tensor | None) -> Tensor:
+        """How much each target counts."""
         counts = target != self.ignore_index
-        if weight is None:
-            return values, counts
-        return values, weight[torch.where(counts, target, torch.zeros_like(target))] * counts
+        return counts if weight is None else weight[torch.where(counts, target, torch.zeros_like(target))] * counts
 
     def fault(self, target: Tensor, size: int) -> str | None:
         """Classes outside the output, or a number of weights that does not match it."""
@@ -273,6 +303,11 @@ class _FunctionLoss(MeanLoss):
                 f"({len(output)}, ...), but returned {tuple(values.shape)}; leave the mean to the framework"
             )
         return values, None
+
+
+def _ratio(sums: Tensor, counts: Tensor) -> Tensor:
+    """sums / counts; 0, with gradient 0, where the count is 0."""
+    return torch.where(counts == 0, 0.0, sums) / torch.where(counts == 0, 1.0, counts)
 
 
 def _wide(output: Tensor) -> Tensor:

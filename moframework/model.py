@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from moframework.backbones.base import Backbone, named_outputs
@@ -78,8 +77,13 @@ class ParetoModel(nn.Module):
                 self._aliases[name] = first
             else:
                 self._trainable[name] = parameter.requires_grad
-        for module in self.skeleton.modules():
+        # Where a parameter of θ(λ) goes: the registry of its module, and its place there.
+        self._slots: list[tuple[dict[str, Any], str, str]] = []
+        for prefix, module in self.skeleton.named_modules():
             for key in module._parameters:
+                name = f"{prefix}.{key}" if prefix else key
+                if module._parameters[key] is not None:
+                    self._slots.append((cast(dict[str, Any], module._parameters), key, self._aliases.get(name, name)))
                 module._parameters[key] = None
         self._recurrent = [(name, m) for name, m in self.skeleton.named_modules() if isinstance(m, nn.RNNBase)]
         self._forget_recurrent()
@@ -115,15 +119,39 @@ class ParetoModel(nn.Module):
     def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `weights` returns them, further buffers allowed), by output
         key."""
-        theta = dict(weights)
-        for alias, first in self._aliases.items():
-            theta[alias] = theta[first]
         for prefix, module in self._recurrent:
-            names = module._flat_weights_names
-            module._flat_weights = [theta[f"{prefix}.{name}" if prefix else name] for name in names]
-        result = functional_call(self.skeleton, theta, (x,), tie_weights=False)
+            names = [f"{prefix}.{name}" if prefix else name for name in module._flat_weights_names]
+            module._flat_weights = [weights[self._aliases.get(name, name)] for name in names]
+        with self._filled(weights):
+            result = self.skeleton(x)
         self._forget_recurrent()
         return named_outputs(result, tuple(self.recipe.outputs))
+
+    @contextmanager
+    def _filled(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """The skeleton with `weights` in place, as `torch.func.functional_call` has it, without what that spends on
+        looking up and checking each name anew: a fifth of a millisecond a call for LeNet."""
+        buffers = [(name, *self._buffer(name)) for name in weights if name not in self._trainable]
+        before = [registry[key] for _, registry, key in buffers]
+        try:
+            for registry, key, name in self._slots:
+                registry[key] = weights[name]
+            for name, registry, key in buffers:
+                registry[key] = weights[name]
+            yield
+        finally:
+            for registry, key, _ in self._slots:
+                registry[key] = None
+            for (_, registry, key), value in zip(buffers, before, strict=True):
+                registry[key] = value
+
+    def _buffer(self, name: str) -> tuple[dict[str, Any], str]:
+        """The registry that holds a buffer of the skeleton, and its place there."""
+        prefix, _, key = name.rpartition(".")
+        registry = self.skeleton.get_submodule(prefix)._buffers
+        if key not in registry:
+            raise KeyError(f"the network has no parameter or buffer '{name}'")
+        return registry, key
 
     def _forget_recurrent(self) -> None:
         """Recurrent layers keep a list of their weights beside the parameters; `functional_call` knows only these."""

@@ -157,7 +157,7 @@ class Loop:
     def take(self, x: Tensor, targets: dict[str, Tensor], seed: int) -> None:
         """One optimizer step on one batch. Nothing is read back from the device."""
         generator = torch.Generator().manual_seed(stream(seed, _STEP, self.done))
-        torch.manual_seed(stream(seed, _STEP, self.done))  # dropout and the like
+        self.place.seed(stream(seed, _STEP, self.done))  # dropout and the like
         count, progress = self.schedule.count(self.m), (self.done + 1) / self.steps
         preferences = self.schedule.draw(progress, count, self.m, generator)
         self.model.space.progressed(progress)

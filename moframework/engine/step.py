@@ -2,7 +2,8 @@
 
 With M preferences a step costs M forward passes over the whole batch (`shared`) or one pass in all (`split`: the
 batch is divided among the preferences). Separable objectives run backward preference by preference and hold one
-graph at a time.
+graph at a time; where the batch is divided, all graphs together are no larger than one of the whole batch, and the
+step goes backward once.
 
 Where a balancing or the objective needs per-task gradients, the forward pass is shared: gradients are taken with
 respect to the materialized θ(λ), combined there, and sent once through the weight space.
@@ -30,10 +31,11 @@ Targets = dict[str, Tensor]
 
 @frozen
 class _Row:
-    """What one preference contributed: losses (m,), scales (m,) of the balancings, gradients where asked for."""
+    """What one preference contributed: losses (m,), scales (m,) of the balancings where there are any, gradients where
+    asked for."""
 
     losses: Tensor
-    scales: Tensor
+    scales: Tensor | None
     gradients: TaskGradients | None
 
 
@@ -63,6 +65,8 @@ class Step:
         self._per_task = any(balancing.needs_gradients for balancing in method.balancing) or not isinstance(
             objective, Scalarization
         )
+        divided = method.preferences.batch == "split" and not self._per_task and not states
+        self._together = divided or not objective.separable
 
     def run(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
         """Accumulate the gradient of the step's objective.
@@ -77,21 +81,23 @@ class Step:
             solves its problem there.
         """
         on_device = preferences.to(self.place.device, non_blocking=True)
-        factor = torch.ones((), device=self.place.device) if scale is None else scale
         losses: list[Tensor] = []
         pending: list[_Row] = []
-        for j, (x_j, targets_j) in enumerate(self._parts(x, targets, len(preferences))):
-            row = self._forward(x_j, targets_j, preferences[j], factor)
+        # Weights are made for all preferences at once where one backward pass goes through all of them.
+        at_once = self._together and not self._per_task
+        thetas = self.model.space.weights_of(preferences) if at_once else map(self.model.weights, preferences)
+        for j, (theta, part) in enumerate(zip(thetas, self._parts(x, targets, len(preferences)), strict=True)):
+            row = self._forward(theta, *part, scale)
             losses.append(row.losses.detach())
-            if self.method.objective.separable:
-                self._backward([row], on_device[j : j + 1], factor / len(preferences), self._state(j))
-            else:
+            if self._together:
                 pending.append(row)
+            else:
+                self._backward([row], on_device[j : j + 1], 1 / len(preferences), scale, self._state(j))
         if pending:
-            self._backward(pending, on_device, factor, self._state(0))
+            self._backward(pending, on_device, 1.0, scale, self._state(0))
         penalty = self.model.space.penalty()
         if penalty is not None:
-            (penalty * factor).backward()  # type: ignore[no-untyped-call]
+            _times(penalty, 1.0, scale).backward()  # type: ignore[no-untyped-call]
         result = torch.stack(losses)
         self.state = [
             balancing.updated(state, result) for balancing, state in zip(self.method.balancing, self.state, strict=True)
@@ -135,13 +141,13 @@ class Step:
         for j, piece in enumerate(x.tensor_split(count)):
             yield piece, {key: value[j] for key, value in pieces.items()}
 
-    def _forward(self, x: Tensor, targets: Targets, preference: Tensor, factor: Tensor) -> _Row:
-        weights = self.model.weights(preference)
+    def _forward(self, weights: dict[str, Tensor], x: Tensor, targets: Targets, scale: Tensor | None) -> _Row:
         if not self._per_task:
             losses = self._losses(weights, x, targets)
             return _Row(losses, self._scales(losses, None), None)
         leaves = {name: value.detach().requires_grad_(value.requires_grad) for name, value in weights.items()}
         losses = self._losses(leaves, x, targets)
+        factor = torch.ones((), device=self.place.device) if scale is None else scale
         gradients = TaskGradients([w for w in weights.values() if w.requires_grad], factor)
         inputs = [leaf for leaf in leaves.values() if leaf.requires_grad]
         last = len(self.tasks) - 1
@@ -155,11 +161,11 @@ class Step:
             outputs = self.model.call(weights, x)
         return torch.stack([task.loss(outputs[task.output_key], targets[task.target_key]) for task in self.tasks])
 
-    def _scales(self, losses: Tensor, gradients: TaskGradients | None) -> Tensor:
+    def _scales(self, losses: Tensor, gradients: TaskGradients | None) -> Tensor | None:
+        if not self.method.balancing:
+            return None
         losses = losses.detach()
         scales = torch.ones_like(losses)
-        if not self.method.balancing:
-            return scales
         needed = any(balancing.needs_gradients for balancing in self.method.balancing)
         norms = gradients.norms() if needed and gradients is not None else None
         for balancing, state in zip(self.method.balancing, self.state, strict=True):
@@ -167,36 +173,48 @@ class Step:
             scales = scales * balancing.scales(losses * scales, seen, state)
         return scales
 
-    def _backward(self, rows: list[_Row], preferences: Tensor, share: Tensor, state: nn.Module | None) -> None:
-        """Gradients of the mean over `rows` of the objective, times `share`."""
+    def _backward(
+        self, rows: list[_Row], preferences: Tensor, share: float, scale: Tensor | None, state: nn.Module | None
+    ) -> None:
+        """Gradients of the mean over `rows` of the objective, times `share`, and `scale` where there is one."""
         objective = self.method.objective
         losses = torch.stack([row.losses for row in rows])
-        scales = torch.stack([row.scales for row in rows])
+        balanced = [row.scales for row in rows if row.scales is not None]
+        scales = torch.stack(balanced) if balanced else None
         gradients = [row.gradients for row in rows if row.gradients is not None]
         extra = () if state is None else (state,)
         if isinstance(objective, Scalarization):
             if gradients:
                 losses.requires_grad_()
-            value = objective(losses * scales, preferences, *extra)
+            value = objective(losses if scales is None else losses * scales, preferences, *extra)
             penalty = objective.penalty(losses, preferences)
             if penalty is not None:
                 value = value + penalty
-            (value * share).backward()  # type: ignore[no-untyped-call]
+            _times(value, share, scale).backward()  # type: ignore[no-untyped-call]
             if gradients and losses.grad is not None:
                 for own, weights in zip(gradients, losses.grad, strict=True):
                     own.backward(weights / own.factor)
             return
-        scaled = losses * scales
+        if scales is None:
+            scales = torch.ones_like(losses)
+        scaled, factor = losses * scales, share if scale is None else share * scale
         if isinstance(objective, Weighting):
             products = torch.stack([own.gramian() for own in gradients]) * scales.unsqueeze(2) * scales.unsqueeze(1)
             matrix = objective.weights(scaled, preferences, products, *extra).detach() * scales
             for own, weights in zip(gradients, matrix, strict=True):
-                own.backward(weights * (share / (own.factor * len(rows))))
+                own.backward(weights * (factor / (own.factor * len(rows))))
         elif isinstance(objective, Aggregation):
             jacobians = torch.stack([own.jacobian() for own in gradients]) * scales.unsqueeze(2)
             directions = objective.aggregate(jacobians, scaled, preferences, *extra).detach()
             for own, direction, weights in zip(gradients, directions, scales, strict=True):
-                part = share / (own.factor * len(rows))
+                part = factor / (own.factor * len(rows))
                 own.backward_mixed(direction * part, weights * part)
         else:
             raise TypeError(f"{type(objective).__name__} is no Scalarization, Weighting or Aggregation")
+
+
+def _times(value: Tensor, share: float, scale: Tensor | None) -> Tensor:
+    """`value` times both, without a product where there is nothing to multiply with."""
+    if share != 1:
+        value = value * share
+    return value if scale is None else value * scale

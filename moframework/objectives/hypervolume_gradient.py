@@ -35,7 +35,7 @@ class HypervolumeGradient(Scalarization):
 
     separable: ClassVar[bool] = False
     reference: tuple[float, ...] | None = option(
-        None, help="reference point, a number a task; none: 1.1 times the largest losses of the step"
+        None, help="reference point, a number a task or one for all; none: 1.1 times the largest losses of the step"
     )
     coefficient: float = option(
         0.0, ge=0, help="weight c of the cosine between losses and the preference's ray; PHN-HVI uses 5"
@@ -49,7 +49,7 @@ class HypervolumeGradient(Scalarization):
 
     def faults(self, m: int, r: int) -> list[str]:
         """See `Objective.faults`."""
-        return wrong_length("reference", self.reference, m)
+        return [] if len(self.reference or ()) == 1 else wrong_length("reference", self.reference, m)
 
     def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
         """See `Scalarization.__call__`."""

@@ -28,6 +28,11 @@ class WeightSpace(nn.Module, ABC):
         Must be cheap next to one forward pass of the network.
         """
 
+    def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+        """θ of several preferences (r, m) at once, in their order: by default one after the other. A space overrides it
+        where fewer, larger operations do the same."""
+        return [self.weights(preference) for preference in preferences]
+
     @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Groups for a torch optimizer with base learning rate `lr`; each names itself in `name` and covers `params`

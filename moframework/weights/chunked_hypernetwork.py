@@ -62,15 +62,23 @@ class ChunkedHypernetworkSpace(WeightSpace):
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """See `WeightSpace.weights`: the MLP over all pieces, one product, one addition a tensor."""
-        theta: dict[str, Tensor] = dict(zip(self._names, self.base, strict=True))
-        pieces = self.embeddings
-        at = preference.to(pieces.device, pieces.dtype, non_blocking=True).expand(len(pieces), -1)
-        flat = (self.features(torch.cat([at, pieces], dim=1)) @ self.head).flatten()
-        parts = flat[: sum(self._sizes)].split(self._sizes)
-        for name, scale, part in zip(self._trained, self._scales, parts, strict=True):
-            # The base comes first: its memory order is that of the sum.
-            theta[name] = torch.add(theta[name], part.view(theta[name].shape), alpha=scale)
-        return theta
+        return self.weights_of(preference.unsqueeze(0))[0]
+
+    def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+        """See `WeightSpace.weights_of`: one product for all preferences."""
+        pieces, r = self.embeddings, len(preferences)
+        at = preferences.to(pieces.device, pieces.dtype, non_blocking=True).repeat_interleave(len(pieces), dim=0)
+        flat = (self.features(torch.cat([at, pieces.repeat(r, 1)], dim=1)) @ self.head).view(r, -1)
+        plain: dict[str, Tensor] = dict(zip(self._names, self.base, strict=True))
+        thetas = []
+        for row in flat.unbind():
+            theta = dict(plain)
+            parts = row[: sum(self._sizes)].split(self._sizes)
+            for name, scale, part in zip(self._trained, self._scales, parts, strict=True):
+                # The base comes first: its memory order is that of the sum.
+                theta[name] = torch.add(theta[name], part.view(theta[name].shape), alpha=scale)
+            thetas.append(theta)
+        return thetas
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """One group with everything at `lr`."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from moframework.config import config
 from moframework.errors import SpecError
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.joined import Joined
 from moframework.weights.starting import starting_values
 
 __all__ = ["Conditioned", "ConditionedNetwork", "ConditionedSpace"]
@@ -74,17 +75,16 @@ class ConditionedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """What the network returns for inputs (b, *input_shape)."""
-        return self.network(self.joined(x))
+        joined = self.joined(x)
+        # In training the first layer need not see the concatenation; what is exported is plain.
+        lazy = self.training and not torch.compiler.is_compiling()
+        return self.network(joined if lazy else joined.whole())
 
-    def joined(self, x: Tensor) -> Tensor:
-        """x with λ: vectors (b, n + m), or images (b, channels + m, height, width) in the memory order of x."""
+    def joined(self, x: Tensor) -> Joined:
+        """x with λ: vectors (b, n + m), or images (b, channels + m, height, width)."""
         if self.enlarge is None:
-            return torch.cat([x, self.preference.to(x.dtype).expand(len(x), -1)], dim=1)
-        maps = nn.functional.interpolate(self.enlarge(self.preference.view(1, -1, 1, 1)), size=x.shape[-2:])
-        # The stride tells the order even of one channel, for which both are the same memory.
-        order = torch.channels_last if x.stride(1) == 1 else torch.contiguous_format
-        maps = maps.to(x.dtype).expand(len(x), -1, -1, -1).contiguous(memory_format=order)
-        return torch.cat([x, maps], dim=1)
+            return Joined(x, self.preference.to(x.dtype).unsqueeze(0))
+        return Joined(x, nn.functional.interpolate(self.enlarge(self.preference.view(1, -1, 1, 1)), size=x.shape[-2:]))
 
 
 class ConditionedSpace(WeightSpace):
@@ -109,7 +109,7 @@ class ConditionedSpace(WeightSpace):
 
 def _check_reads_input(network: ConditionedNetwork) -> None:
     """Refuse networks that cannot take, or never look at, what the preference is joined to."""
-    x = network.joined(torch.zeros(2, *network.input_shape)).detach().requires_grad_()
+    x = network.joined(torch.zeros(2, *network.input_shape)).whole().detach().requires_grad_()
     modes = {module: module.training for module in network.modules()}
     try:
         result = network.eval().network(x)

@@ -49,7 +49,11 @@ class ConvexHullSpace(WeightSpace):
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """See `WeightSpace.weights`."""
-        return self.members.combine(preference)
+        return self.members.combine(preference.unsqueeze(0))[0]
+
+    def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+        """See `WeightSpace.weights_of`: as many products as for one preference."""
+        return self.members.combine(preferences)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """All members at `lr_factor · lr`: each of them gets λ_t, on average 1/m, of the gradient."""

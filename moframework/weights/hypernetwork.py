@@ -57,9 +57,13 @@ class HypernetworkSpace(WeightSpace):
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """See `WeightSpace.weights`."""
+        return self.weights_of(preference.unsqueeze(0))[0]
+
+    def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+        """See `WeightSpace.weights_of`: as many products as for one preference."""
         first = next(self.features.parameters())
-        features: Tensor = self.features(preference.to(first.device, first.dtype, non_blocking=True))
-        return self.heads.combine(torch.cat([features.new_ones(1), features]))
+        features: Tensor = self.features(preferences.to(first.device, first.dtype, non_blocking=True))
+        return self.heads.combine(torch.cat([features.new_ones(len(features), 1), features], dim=1))
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """One group with everything at `lr`."""

@@ -11,7 +11,7 @@ with a = √5, B is zero, so at the start every λ gives the same network.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -126,20 +126,45 @@ class LowRankSpace(WeightSpace):
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """See `WeightSpace.weights`: one scaled copy of B and one `addmm` per adapted weight."""
         theta: dict[str, Tensor] = dict(zip(self._names, self.shared, strict=True))
+        for adapted, a, weighted_b in self._weighted(preference):
+            base = theta[adapted.name]
+            if base.dim() == 2:
+                theta[adapted.name] = torch.addmm(base, weighted_b, a, alpha=self.scale)
+            else:
+                theta[adapted.name] = self._sum(base, weighted_b @ a, adapted)
+        return theta
+
+    def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+        """See `WeightSpace.weights_of`: one product per adapted weight, whatever the number of preferences."""
+        if len(preferences) == 1:
+            return [self.weights(preferences[0])]
+        plain: dict[str, Tensor] = dict(zip(self._names, self.shared, strict=True))
+        thetas = [dict(plain) for _ in preferences]
+        for adapted, a, weighted_b in self._weighted(preferences):
+            base, products = plain[adapted.name], weighted_b @ a
+            merged = (
+                torch.add(base, products, alpha=self.scale).unbind()
+                if base.dim() == 2
+                else [self._sum(base, product, adapted) for product in products.unbind()]
+            )
+            for theta, value in zip(thetas, merged, strict=True):
+                theta[adapted.name] = value
+        return thetas
+
+    def _weighted(self, preferences: Tensor) -> Iterator[tuple[_Adapted, Tensor, Tensor]]:
+        """Of every adapted weight A (m·q, c) and B ⊙ [λ ⊗ 1_q] (o, m·q), or (r, o, m·q) for preferences (r, m)."""
         spread: dict[tuple[int, torch.dtype], Tensor] = {}
         for adapted, a, b in zip(self._adapted, self.a, self.b, strict=True):
             key = (adapted.inner, b.dtype)
             if key not in spread:
-                on_device = preference.to(b.device, b.dtype, non_blocking=True)
-                spread[key] = on_device.repeat_interleave(adapted.inner, output_size=self.m * adapted.inner)
-            theta[adapted.name] = self._merge(adapted, theta[adapted.name], a, b * spread[key])
-        return theta
+                on_device = preferences.to(b.device, b.dtype, non_blocking=True)
+                wide = on_device.repeat_interleave(adapted.inner, dim=-1, output_size=self.m * adapted.inner)
+                spread[key] = wide if wide.dim() == 1 else wide.unsqueeze(1)
+            yield adapted, a, b * spread[key]
 
-    def _merge(self, adapted: _Adapted, base: Tensor, a: Tensor, weighted_b: Tensor) -> Tensor:
-        if base.dim() == 2:
-            return torch.addmm(base, weighted_b, a, alpha=self.scale)
+    def _sum(self, base: Tensor, product: Tensor, adapted: _Adapted) -> Tensor:
         # The base comes first: its memory order is that of the sum.
-        return torch.add(base, (weighted_b @ a).view(adapted.shape), alpha=self.scale)
+        return torch.add(base, product.view(adapted.shape), alpha=self.scale)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The shared network at `lr`, the adapters at `lr_factor · lr`."""

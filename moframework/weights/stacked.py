@@ -55,28 +55,44 @@ class Stacked(nn.Module):
             )
         self.fixed = nn.ParameterList(first[name] for name in self._fixed)
 
-    def combine(self, coefficients: Tensor) -> dict[str, Tensor]:
-        """The complete parameter dict Σ_k c_k θ_k for coefficients c (n,), on any device; differentiable in both."""
-        theta: dict[str, Tensor] = dict(zip(self._fixed, self.fixed, strict=True))
+    def combine(self, coefficients: Tensor) -> list[dict[str, Tensor]]:
+        """The complete parameter dicts Σ_k c_jk θ_k for coefficients c (r, n), on any device; differentiable in both.
+
+        As many operations as for one of them, but for views.
+        """
+        fixed: dict[str, Tensor] = dict(zip(self._fixed, self.fixed, strict=True))
+        thetas = [dict(fixed) for _ in coefficients]
         at: dict[torch.dtype, Tensor] = {}
         for tensor in (*self.kernels, *self.flat):
             if tensor.dtype not in at:
                 at[tensor.dtype] = coefficients.to(tensor.device, tensor.dtype, non_blocking=True)
         for name, kernel in zip(self._kernels, self.kernels, strict=True):
-            theta[name] = _combined_kernel(at[kernel.dtype], kernel, self._shapes[name])
+            for theta, value in zip(
+                thetas, _combined_kernels(at[kernel.dtype], kernel, self._shapes[name]), strict=True
+            ):
+                theta[name] = value
         for names, sizes, matrix in zip(self._flat, self._sizes, self.flat, strict=True):
-            pieces = (at[matrix.dtype] @ matrix).split(sizes)
-            theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(names, pieces, strict=True)})
-        return theta
+            for theta, row in zip(thetas, _product(at[matrix.dtype], matrix), strict=True):
+                pieces = torch.split(row, sizes)
+                theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(names, pieces, strict=True)})
+        return thetas
 
 
-def _combined_kernel(coefficients: Tensor, kernel: Tensor, shape: torch.Size) -> Tensor:
-    count = len(coefficients)
+def _combined_kernels(coefficients: Tensor, kernel: Tensor, shape: torch.Size) -> list[Tensor]:
+    count = coefficients.shape[1]
     if kernel.is_contiguous():
-        return (coefficients @ kernel.view(count, -1)).view(shape)
+        return [row.view(shape) for row in _product(coefficients, kernel.view(count, -1))]
     out, per_group, height, width = shape  # channels last: read and returned in the order of its memory
-    product = coefficients @ kernel.permute(0, 2, 3, 1).reshape(count, -1)
-    return product.view(out, height, width, per_group).permute(0, 3, 1, 2)
+    rows = _product(coefficients, kernel.permute(0, 2, 3, 1).reshape(count, -1))
+    return [row.view(out, height, width, per_group).permute(0, 3, 1, 2) for row in rows]
+
+
+def _product(coefficients: Tensor, matrix: Tensor) -> tuple[Tensor, ...]:
+    """The rows of coefficients (r, n) times matrix (n, p)."""
+    if len(coefficients) == 1:
+        # A vector: what comes back is no view, and autograd has one step less to take back.
+        return (coefficients[0] @ matrix,)
+    return (coefficients @ matrix).unbind()
 
 
 def _unaligned(value: Tensor) -> bool:

@@ -74,6 +74,13 @@ def test_losses_beyond_the_reference_push_it_out() -> None:
     np.testing.assert_allclose(free, [[0.5, 1.0]])
 
 
+def test_one_reference_serves_all_tasks() -> None:
+    losses = np.array([[1.0, 3.0], [2.0, 1.5]])
+    one, each = HypervolumeGradient(reference=(4.0,)), HypervolumeGradient(reference=(4.0, 4.0))
+    assert (one.weights(losses) == each.weights(losses)).all()
+    assert one.faults(3, 2) == []
+
+
 def test_the_value_has_the_weights_as_its_gradient() -> None:
     losses = torch.tensor([[1.0, 3.0], [2.0, 1.5], [3.0, 1.0]], requires_grad=True)
     preferences = torch.tensor([[0.8, 0.2], [0.5, 0.5], [0.3, 0.7]])

@@ -25,7 +25,9 @@ from tests.speed.timing import Clock, alternate
     help="What is read; by default processor seconds on one thread without an accelerator, else wall seconds.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the result here, as JSON.")
-@click.option("--compare", type=click.Path(path_type=Path, exists=True), help="An earlier result: exit 1 if a ratio grew.")
+@click.option(
+    "--compare", type=click.Path(path_type=Path, exists=True), help="An earlier result: exit 1 if a ratio grew."
+)
 def main(
     names: tuple[str, ...], rounds: int, seconds: float, threads: int, clock: Clock | None, out: Path | None,
     compare: Path | None,

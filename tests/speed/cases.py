@@ -147,7 +147,10 @@ def _gradients(net: Net) -> dict[str, Contender]:
     """What needs the gradient of every task: one forward pass, m backward passes. At most 1 + 0.6·m plain steps."""
     balanced = net.planned(_palora(1, balancing=["gradient"]))
     limit = 1 + 0.6 * len(balanced.spec.problem.tasks)
-    found = {"plain": Contender(plain_step(balanced)), "palora, gradient balancing": Contender(our_step(balanced), limit)}
+    found = {
+        "plain": Contender(plain_step(balanced)),
+        "palora, gradient balancing": Contender(our_step(balanced), limit),
+    }
     for objective in ("nash_mtl", "mgda"):
         ready = net.planned({"name": "single", "objective": objective})
         found[f"single, {objective}"] = Contender(our_step(ready), limit)

@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from moframework.config import build, unstructure
+from moframework.config import build
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer
 from moframework.engine.fit import Loop
-from moframework.run.plan import Plan, plan
 from moframework.problem import Problem
+from moframework.run.plan import Plan, plan
 from moframework.spec import Spec
+from tests.speed.synthetic import plain_loss
 
-__all__ = ["plain_evaluation", "plain_step", "planned", "our_evaluation", "our_step"]
+__all__ = ["our_evaluation", "our_step", "plain_evaluation", "plain_step", "planned"]
 
 Step = Callable[[], object]
 
@@ -26,7 +27,12 @@ Step = Callable[[], object]
 def planned(problem: Problem, solver: Mapping[str, Any], training: Mapping[str, Any]) -> Plan:
     """A problem with a solver, ready to train, on the device and in the memory order that the engine chooses."""
     spec: Spec = build(
-        Spec, {"problem": problem, "solver": solver, "training": {"steps": 10**9, "optimizer": {"name": "adam", "lr": 1e-4}, **training}}
+        Spec,
+        {
+            "problem": problem,
+            "solver": solver,
+            "training": {"steps": 10**9, "optimizer": {"name": "adam", "lr": 1e-4}, **training},
+        },
     )
     ready = plan(spec)
     ready.place.take(ready.model)
@@ -37,9 +43,7 @@ def our_step(ready: Plan) -> Step:
     """One step of the engine: draw preferences, weights, forward, backward, optimizer."""
     training = ready.spec.training
     folder = Path(tempfile.gettempdir())  # a step writes nothing
-    loop = Loop(
-        ready.model, ready.spec.problem, ready.method, training, ready.place, 10**9, folder, Observer()
-    )
+    loop = Loop(ready.model, ready.spec.problem, ready.method, training, ready.place, 10**9, folder, Observer())
     ready.model.train()
     x, targets = _batch(ready)
 
@@ -51,7 +55,7 @@ def our_step(ready: Plan) -> Step:
 
 
 def plain_step(ready: Plan) -> Step:
-    """One step as anyone would write it: the same network, batch, memory order and optimizer; the mean of the losses."""
+    """One step as anyone would write it: same network, batch, memory order and optimizer; mean of the losses."""
     network = ready.spec.problem.backbone().train()
     ready.place.take(network)
     kind = ready.place.device.type
@@ -64,7 +68,7 @@ def plain_step(ready: Plan) -> Step:
         optimizer.zero_grad(set_to_none=True)
         with ready.place.autocast():
             outputs = network(x)
-        losses = [task.loss(outputs[task.output_key], targets[task.target_key]) for task in tasks]
+        losses = [plain_loss(task, outputs[task.output_key], targets[task.target_key]) for task in tasks]
         (torch.stack(losses).sum() / len(losses)).backward()
         optimizer.step()
 
@@ -99,7 +103,7 @@ def plain_evaluation(ready: Plan, batch_size: int) -> Step:
             outputs = network(x)
             for t, task in enumerate(tasks):
                 target = whole.targets[task.target_key][start : start + batch_size]  # type: ignore[attr-defined]
-                totals[t] += task.loss(outputs[task.output_key], target).double() * len(x)
+                totals[t] += plain_loss(task, outputs[task.output_key], target).double() * len(x)
 
     return run
 
@@ -110,9 +114,3 @@ def _batch(ready: Plan) -> tuple[Tensor, dict[str, Tensor]]:
     data = ready.data["train"]
     x, targets = data.inputs[:size], data.targets  # type: ignore[attr-defined]
     return x.to(device), {key: value[:size].to(device) for key, value in targets.items()}
-
-
-def described(part: Any) -> str:
-    """A part of a spec in a few characters."""
-    plain = unstructure(part)
-    return str(plain["name"] if isinstance(plain, dict) and "name" in plain else plain)

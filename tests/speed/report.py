@@ -54,7 +54,10 @@ def load(path: Path) -> list[Line]:
 
 def table(lines: Sequence[Line]) -> str:
     """As Markdown."""
-    rows = ["| case | contender | median | against | ratio (quartiles) | at most | |", "|---|---|---:|---|---:|---:|---|"]
+    rows = [
+        "| case | contender | median | against | ratio (quartiles) | at most | |",
+        "|---|---|---:|---|---:|---:|---|",
+    ]
     for line in lines:
         amount = f"{line.amount / 2**20:,.0f} MiB" if line.unit == "bytes" else f"{line.amount * 1e3:,.3g} ms"
         ratio = f"{line.ratio:.3f} ({line.low:.3f}–{line.high:.3f})"

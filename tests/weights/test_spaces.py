@@ -104,6 +104,24 @@ class TestEverySpace:
         assert not torch.allclose(outputs[0], outputs[1])
         assert set(made.at(LAMBDA).state_dict()) == set(made.recipe.make().state_dict())
 
+    def test_weights_of_several_preferences_are_those_of_each(self, network: str, space: str) -> None:
+        made = model(network, SPACES[space])
+        at = torch.stack([*ANCHORS, LAMBDA])
+        if all(p.dim() != 5 for p in made.recipe.make().parameters()):
+            made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        alone = [made.weights(row) for row in at]
+        together = made.space.weights_of(at)
+        torch.testing.assert_close(together, alone)
+        assert [{n: v.stride() for n, v in one.items()} for one in together] == [
+            {n: v.stride() for n, v in one.items()} for one in alone
+        ]
+        found = []
+        for thetas in (alone, together):
+            made.zero_grad()
+            sum(v.sin().sum() for theta in thetas for v in theta.values() if v.requires_grad).backward()  # type: ignore[union-attr]
+            found.append([None if p.grad is None else p.grad.clone() for p in made.parameters()])
+        torch.testing.assert_close(*found)
+
     def test_gradients_reach_every_parameter(self, network: str, space: str) -> None:
         made = model(network, SPACES[space])
         x = ZOO[network].inputs()

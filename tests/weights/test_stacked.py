@@ -29,7 +29,7 @@ def test_is_the_sum(count: int) -> None:
     coefficients = torch.randn(count)
     made = Stacked(members)
     for order in (torch.contiguous_format, torch.channels_last):
-        result = made.to(memory_format=order).combine(coefficients)  # type: ignore[call-overload]
+        result = made.to(memory_format=order).combine(coefficients.unsqueeze(0))[0]  # type: ignore[call-overload]
         torch.testing.assert_close(result, expected(members, coefficients))
 
 
@@ -41,7 +41,7 @@ def test_gradients_reach_sets_and_coefficients() -> None:
         return torch.stack([(theta[name].sin() * weight[name]).sum() for name in weight]).sum()
 
     made = Stacked(members)
-    loss(made.combine(coefficients)).backward()
+    loss(made.combine(coefficients.unsqueeze(0))[0]).backward()
     found = coefficients.grad
     coefficients.grad = None
     loss(expected(members, coefficients)).backward()
@@ -60,12 +60,12 @@ def test_holds_each_number_once_and_frozen_ones_for_all_sets() -> None:
         one["1.weight"].requires_grad_(False)
     made = Stacked(members)
     assert sum(p.numel() for p in made.parameters() if p.requires_grad) == 3 * (3 * 4 * 9 + 4 + 4 + 25 + 1)
-    assert made.combine(torch.randn(3))["1.weight"] is members[0]["1.weight"]
+    assert made.combine(torch.randn(1, 3))[0]["1.weight"] is members[0]["1.weight"]
 
 
 def test_types_are_kept_apart() -> None:
     mixed = nn.ModuleDict({"one": nn.Linear(2, 2), "two": nn.Linear(2, 2).double()})
-    result = Stacked([starting_values(mixed, None) for _ in range(2)]).combine(torch.tensor([0.5, 0.5]))
+    result = Stacked([starting_values(mixed, None) for _ in range(2)]).combine(torch.tensor([[0.5, 0.5]]))[0]
     assert {name: value.dtype for name, value in result.items()} == {
         name: value.dtype for name, value in mixed.named_parameters()
     }
@@ -73,7 +73,7 @@ def test_types_are_kept_apart() -> None:
 
 def test_large_tensors_begin_on_whole_blocks() -> None:
     odd = nn.Sequential(nn.Linear(3, 5), nn.Linear(8, 4))
-    result = Stacked([starting_values(odd, None)]).combine(torch.ones(1))
+    result = Stacked([starting_values(odd, None)]).combine(torch.ones(1, 1))[0]
     assert result["1.weight"].storage_offset() * 4 % 16 == 0
     assert result["1.bias"].storage_offset() * 4 % 16 == 0
 
