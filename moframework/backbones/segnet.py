@@ -76,7 +76,7 @@ class _EncoderDecoder(nn.Module):
             x, places = functional.max_pool2d(x, 2, return_indices=True)
             taken.append((places, size))
         for up, (places, size) in zip(reversed(self.stages.up), reversed(taken), strict=True):
-            x = up(functional.max_unpool2d(x, places, 2, output_size=size))
+            x = up(functional.max_unpool2d(x, places, [2, 2], output_size=size))
         return x
 
 

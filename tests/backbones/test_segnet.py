@@ -55,7 +55,9 @@ def test_every_output_trains_the_shared_layers_and_its_own_head() -> None:
 def test_images_it_cannot_take() -> None:
     with pytest.raises(SpecError, match=r"backbone segnet needs images \(channels, height, width\), but inputs are"):
         SegNet().build((21,), {"y": 1})
-    with pytest.raises(SpecError, match="images of 16x40 are too small for backbone segnet with 5 stages.*at least 32"):
+    with pytest.raises(
+        SpecError, match=r"images of 16x40 are too small for backbone segnet with 5 stages.*at least 32"
+    ):
         SegNet().build((3, 16, 40), {"y": 1})
 
 
