@@ -192,9 +192,9 @@ class Heads(nn.Module):
         for key, head in heads.items():
             self.add_module("to_" + key, head)  # a bare key may be an attribute of modules, such as "type" or "train"
 
-    def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """{key: output} of features (b, ...)."""
-        return {key: getattr(self, "to_" + key)(features) for key in self.keys}
+    def forward(self, *features: Any) -> dict[str, Tensor]:
+        """{key: output} of features (b, ...), or of all that the heads read."""
+        return {key: getattr(self, "to_" + key)(*features) for key in self.keys}
 
 
 class Shared(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, cast
 
 import attrs
 from torch import nn
@@ -45,17 +45,18 @@ class ResNet(Backbone):
         check_images("resnet", input_shape)
         encoder = resnet_encoder(self.depth, self.pretrained, input_shape)
         width = encoder.fc.in_features * self.pool**2
-        encoder.fc = nn.Identity()  # type: ignore[assignment]
+        encoder.fc = nn.Identity()
         encoder.avgpool = nn.AdaptiveAvgPool2d(self.pool)
         if self.stem == "small":
             encoder.conv1 = nn.Conv2d(input_shape[0], encoder.conv1.out_channels, 3, padding=1, bias=False)
             nn.init.kaiming_normal_(encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
-            encoder.maxpool = nn.Identity()  # type: ignore[assignment]
+            encoder.maxpool = nn.Identity()
         return Shared(encoder, linear_heads(width, self.hidden, outputs))
 
     def bare(self) -> Backbone:
         """The same without pretrained weights."""
-        return attrs.evolve(self, pretrained=None)
+        made: Backbone = attrs.evolve(cast(Any, self), pretrained=None)
+        return made
 
 
 def resnet_encoder(depth: int, pretrained: str | None, input_shape: tuple[int, ...]) -> TorchvisionResNet:

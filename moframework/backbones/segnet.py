@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from attrs import frozen
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -11,7 +12,7 @@ from moframework.backbones.base import Backbone, Heads, Shared
 from moframework.config import config, option
 from moframework.errors import SpecError
 
-__all__ = ["SegNet", "SegNetStages", "conv_block", "dense_head", "initialize", "stage_channels"]
+__all__ = ["Level", "SegNet", "SegNetStages", "conv_block", "dense_head", "initialize", "stage_channels"]
 
 _FACTORS = (1, 2, 4, 8, 8)
 _CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -35,13 +36,27 @@ class SegNet(Backbone):
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
         """A network for images (channels, height, width)."""
         channels = stage_channels("segnet", input_shape, self.width, self.stages)
-        encoder = _EncoderDecoder(SegNetStages(input_shape[0], channels))
+        encoder = SegNetStages(input_shape[0], channels)
         network = Shared(encoder, Heads({key: dense_head(self.width, size) for key, size in outputs.items()}))
         return initialize(network)
 
 
+@frozen
+class Level:
+    """Features of one resolution: what MTAN's attention looks at, and what it is put on."""
+
+    first: Tensor
+    """After the first block of the encoder (b, c, height, width)."""
+    down: Tensor
+    """After the last block of the encoder (b, c, height, width), to be pooled."""
+    unpooled: Tensor
+    """What the decoder reads (b, c, height, width)."""
+    up: Tensor
+    """After the last block of the decoder (b, c', height, width), where c' is c of the resolution above."""
+
+
 class SegNetStages(nn.Module):
-    """The convolutions of a SegNet, without what joins them.
+    """Images (b, channels, height, width) to features (b, width, height, width).
 
     `down[i]` reads the pooled result of `down[i - 1]`; `up[i]` has the resolution of `down[i]` and reads the unpooled
     result of `up[i + 1]`. Each is a first block and the rest, whose results have the same shape.
@@ -59,25 +74,24 @@ class SegNetStages(nn.Module):
         for first, width, count in zip(channels, (channels[0], *channels), _CONVOLUTIONS, strict=False):
             self.up.append(_stage(first, width, count))
 
-
-class _EncoderDecoder(nn.Module):
-    """Images (b, channels, height, width) to features (b, width, height, width)."""
-
-    def __init__(self, stages: SegNetStages) -> None:
-        super().__init__()
-        self.stages = stages
-
     def forward(self, x: Tensor) -> Tensor:
         """Features at the size of x."""
-        taken = []
-        for down in self.stages.down:
-            x = down(x)
-            size = x.shape[-2:]
-            x, places = functional.max_pool2d(x, 2, return_indices=True)
-            taken.append((places, size))
-        for up, (places, size) in zip(reversed(self.stages.up), reversed(taken), strict=True):
-            x = up(functional.max_unpool2d(x, places, [2, 2], output_size=size))
-        return x
+        return self.levels(x)[0].up
+
+    def levels(self, x: Tensor) -> list[Level]:
+        """All features, from the full resolution down."""
+        encoded: list[tuple[Tensor, Tensor, Tensor]] = []
+        for stage in self.down:
+            first = stage.get_submodule("0")(x)
+            down = stage.get_submodule("1")(first)
+            x, places = functional.max_pool2d(down, 2, return_indices=True)
+            encoded.append((first, down, places))
+        found: list[Level] = []
+        for up, (first, down, places) in zip(reversed(self.up), reversed(encoded), strict=True):
+            unpooled = functional.max_unpool2d(x, places, [2, 2], output_size=down.shape[-2:])
+            x = up(unpooled)
+            found.insert(0, Level(first, down, unpooled, x))
+        return found
 
 
 def stage_channels(name: str, input_shape: tuple[int, ...], width: int, stages: int) -> tuple[int, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import torch
 import torchvision
 from torch import nn
-from torchvision.models import VisionTransformer, WeightsEnum, get_model_builder, get_model_weights
+from torchvision.models import WeightsEnum, get_model_builder, get_model_weights
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from moframework.backbones.base import Backbone, Shared, linear_heads
@@ -19,7 +19,7 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.errors import DataError, SpecError, nearest
 
-__all__ = ["TorchvisionBackbone", "check_images", "check_pretrained", "made_by_torchvision"]
+__all__ = ["TorchvisionBackbone", "check_images", "check_pretrained", "made_by_torchvision", "read_channels"]
 
 _CLASSES = 1000
 
@@ -56,7 +56,8 @@ class TorchvisionBackbone(Backbone):
 
     def bare(self) -> Backbone:
         """The same without pretrained weights."""
-        return attrs.evolve(self, pretrained=None)
+        made: Backbone = attrs.evolve(cast(Any, self), pretrained=None)
+        return made
 
 
 def check_images(name: str, input_shape: tuple[int, ...]) -> None:
@@ -96,19 +97,49 @@ def made_by_torchvision(model: str, pretrained: str | None, input_shape: tuple[i
     options: dict[str, Any] = {"aux_logits": False} if model in ("googlenet", "inception_v3") else {}
     weights = None if pretrained is None else _at_hand(get_model_weights(model)[pretrained])
     if model.startswith("vit_"):
-        network: nn.Module = _vision_transformer(model, weights, size)
+        network = _vision_transformer(model, weights, size)
     else:
         if model == "maxvit_t":
             options["input_size"] = tuple(size)
         elif model in ("googlenet", "inception_v3") and weights is None:
             options["init_weights"] = True  # as by default, without the warning that it takes time
         try:
-            network = get_model_builder(model)(weights=weights, progress=False, **options)
+            network = cast(nn.Module, get_model_builder(model)(weights=weights, progress=False, **options))
         except ValueError as error:
             raise SpecError(f"torchvision's {model} cannot take images of {size[0]}x{size[1]}: {error}") from error
-    if channels != 3:
-        _read_channels(network, channels, weights is not None)
+    read_channels(network, channels, pretrained=weights is not None)
     return network
+
+
+def read_channels(network: nn.Module, channels: int, *, pretrained: bool) -> None:
+    """Let the first convolution of a network, changed in place, read so many channels.
+
+    Args:
+        network: it reads its input with a convolution.
+        channels: of the images.
+        pretrained: keep what can be kept of its weights, as `load_weights` tells.
+    """
+    name, first = next((name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d))
+    if first.in_channels == channels:
+        return
+    made = nn.Conv2d(
+        channels,
+        first.out_channels,
+        first.kernel_size,  # type: ignore[arg-type]
+        first.stride,  # type: ignore[arg-type]
+        first.padding,  # type: ignore[arg-type]
+        bias=first.bias is not None,
+    )
+    with torch.no_grad():
+        # As large as it was drawn, which depends on the network, for an answer of the same size.
+        fresh = torch.randn_like(made.weight) * first.weight.std() * (3 / channels) ** 0.5
+        made.weight.copy_(other_channels(first.weight, fresh) if pretrained else fresh)
+        if first.bias is not None and made.bias is not None:
+            made.bias.copy_(first.bias)
+    parent, _, key = name.rpartition(".")
+    setattr(network.get_submodule(parent), key, made)
+    if hasattr(network, "transform_input"):
+        setattr(network, "transform_input", False)  # noqa: B010 (an attribute of some); it picks three channels
 
 
 def _vision_transformer(model: str, weights: WeightsEnum | None, size: list[int]) -> nn.Module:
@@ -119,7 +150,7 @@ def _vision_transformer(model: str, weights: WeightsEnum | None, size: list[int]
             f"torchvision's {model} needs square images with sides of a multiple of {patch}, but they are "
             f"{size[0]}x{size[1]}"
         )
-    network: VisionTransformer = get_model_builder(model)(image_size=size[0])
+    network: nn.Module = get_model_builder(model)(image_size=size[0])
     if weights is not None:
         state = interpolate_embeddings(size[0], patch, dict(weights.get_state_dict()))
         network.load_state_dict(state)
@@ -141,29 +172,6 @@ def _at_hand(weights: WeightsEnum) -> WeightsEnum:
                 f"there is a network and put it at {path}, or give its path as `weights` in place of `pretrained`"
             ) from error
     return weights
-
-
-def _read_channels(network: nn.Module, channels: int, pretrained: bool) -> None:
-    """Let the first convolution read so many channels."""
-    name, first = next((name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d))
-    made = nn.Conv2d(
-        channels,
-        first.out_channels,
-        first.kernel_size,  # type: ignore[arg-type]
-        first.stride,  # type: ignore[arg-type]
-        first.padding,  # type: ignore[arg-type]
-        bias=first.bias is not None,
-    )
-    with torch.no_grad():
-        # As large as torchvision draws it, which depends on the network, whatever the number of channels.
-        fresh = torch.randn_like(made.weight) * first.weight.std() * (3 / channels) ** 0.5
-        made.weight.copy_(other_channels(first.weight, fresh) if pretrained else fresh)
-        if first.bias is not None and made.bias is not None:
-            made.bias.copy_(first.bias)
-    parent, _, key = name.rpartition(".")
-    setattr(network.get_submodule(parent), key, made)
-    if hasattr(network, "transform_input"):
-        network.transform_input = False  # it picks three channels
 
 
 def _drop_classifier(network: nn.Module) -> int:

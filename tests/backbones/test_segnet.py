@@ -38,7 +38,7 @@ def test_outputs_have_the_size_of_the_input(shape: tuple[int, ...]) -> None:
 def test_the_decoder_puts_values_back_where_they_were_taken() -> None:
     """With blocks that do nothing, what is left of an image are the greatest values of its cells, in their places."""
     network = SegNet(width=1, stages=2).build((1, 8, 8), {"y": 1}).encoder
-    for block in (*network.stages.down, *network.stages.up):
+    for block in (*network.down, *network.up):
         block[0], block[1] = torch.nn.Identity(), torch.nn.Identity()
     image = torch.rand(1, 1, 8, 8)
     greatest = image == torch.nn.functional.max_pool2d(image, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
