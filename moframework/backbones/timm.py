@@ -40,7 +40,7 @@ class TimmBackbone(Backbone):
         name = self.model.partition(".")[0]
         if not timm.is_model(name):
             guess = nearest(name, timm.list_models())
-            hint = f"; did you mean '{guess}'?" if guess else ""
+            hint = f"; did you mean '{guess}'?" if guess else "."
             raise OptionError(f"timm has no network '{name}'{hint} All: python -m timm.models", "model")
 
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:

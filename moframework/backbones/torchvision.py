@@ -41,7 +41,7 @@ class TorchvisionBackbone(Backbone):
         names = torchvision.models.list_models(module=torchvision.models)
         if self.model not in names:
             guess = nearest(self.model, names)
-            hint = f"; did you mean '{guess}'?" if guess else ""
+            hint = f"; did you mean '{guess}'?" if guess else "."
             raise OptionError(
                 f"torchvision has no classification network '{self.model}'{hint} It has {', '.join(names)}", "model"
             )
@@ -71,8 +71,8 @@ def check_pretrained(model: str, name: str | None) -> None:
     if name is not None:
         known = list(get_model_weights(model).__members__)
         if name not in known:
-            guess = nearest(name, known)
-            hint = f"; did you mean '{guess}'?" if guess else ""
+            guess = nearest(name, [other.lower() for other in known])
+            hint = f"; did you mean '{guess.upper()}'?" if guess else "."
             raise OptionError(
                 f"torchvision has no weights '{name}' for {model}{hint} It has {', '.join(known)}; a file of your own "
                 "is named with `weights`",

@@ -25,7 +25,7 @@ LAMBDAS = torch.tensor([[0.8, 0.2], [0.1, 0.9]])
 SPACES: dict[str, WeightSpaceConfig] = {
     "low rank": LowRank(rank=1),
     "convex hull": ConvexHull(),
-    "hypernetwork": Hypernetwork(hidden=(2,)),
+    "hypernetwork": Hypernetwork(hidden=(4,)),
     "chunked hypernetwork": ChunkedHypernetwork(hidden=(8,), chunk=4096, embedding=3),
     "conditioned": Conditioned(),
     "finite": Finite(anchors=tuple(map(tuple, LAMBDAS.tolist()))),
