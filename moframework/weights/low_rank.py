@@ -103,9 +103,9 @@ class LowRankSpace(WeightSpace):
         self._adapted = _adapted_weights(network, options)
         if not self._adapted:
             raise SpecError(
-                "low-rank adapters need at least one Linear, Embedding, convolution or attention layer; "
-                f"{type(network).__name__} has none. Use another weight space (for example `convex_hull`) or another "
-                "backbone."
+                "low-rank adapters need at least one Linear, Embedding, convolution or attention layer that is "
+                f"trained; {type(network).__name__} has none. Use another weight space (for example `convex_hull`) or "
+                "another backbone."
             )
         self._names = list(start)
         self._trained = [value.requires_grad for value in start.values()]
