@@ -9,7 +9,8 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from moframework.datafiles import download, read_idx
+from moframework.datafiles import read_idx
+from moframework.downloads import download
 from moframework.errors import DataError
 
 __all__ = ["FASHION_MNIST", "MNIST", "ImageSet"]
