@@ -16,7 +16,10 @@ LAYERS = (
     ("config",),
     ("objectives", "preferences", "pareto", "plots"),
     ("model", "weights", "backbones"),
-    ("problem", "analytic", "tasks", "losses", "metrics", "data", "contents", "datafiles", "downloads", "overlay"),
+    (
+        *("problem", "analytic", "tasks", "losses", "metrics"),
+        *("data", "columns", "contents", "datafiles", "downloads", "imagefiles", "overlay", "targets"),
+    ),
     ("engine",),
     ("solvers",),
     ("spec",),
