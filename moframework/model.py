@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from attrs import frozen
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -23,7 +22,7 @@ from moframework.backbones.base import Backbone, named_outputs
 from moframework.config.structure import build, unstructure
 from moframework.errors import DataError, RunError, nearest
 from moframework.files import replacing, write_text
-from moframework.tensorfiles import load_plain
+from moframework.tensorfiles import load_state
 from moframework.weights import WeightSpace, WeightSpaceConfig
 
 __all__ = ["ParetoModel", "Recipe", "load_parameters"]
@@ -52,6 +51,10 @@ class Recipe:
 class ParetoModel(nn.Module):
     """A backbone, unmodified, with weights θ(λ) from a weight space.
 
+    Parameters that the backbone keeps frozen (`requires_grad` is False) are the same for every λ and not trained. A
+    BatchNorm layer all of whose parameters are frozen is frozen as a whole: it uses the running statistics it starts
+    with, in training too, and does not change them.
+
     Args:
         recipe: backbone, shapes and weight space.
         initial: state dict to start from in place of fresh weights (parameters and buffers), or None.
@@ -78,9 +81,12 @@ class ParetoModel(nn.Module):
                 self._aliases[name] = first
             else:
                 self._trainable[name] = parameter.requires_grad
+        self._frozen_norms = [module for module in self.skeleton.modules() if _is_frozen(module)]
         for module in self.skeleton.modules():
             for key in module._parameters:
                 module._parameters[key] = None
+        for norm in self._frozen_norms:
+            norm.eval()
         self._recurrent = [(name, m) for name, m in self.skeleton.named_modules() if isinstance(m, nn.RNNBase)]
         self._forget_recurrent()
         if initial is not None:
@@ -92,6 +98,13 @@ class ParetoModel(nn.Module):
     def __repr__(self) -> str:
         count = sum(parameter.numel() for parameter in self.parameters())
         return f"ParetoModel({', '.join(self.tasks)}; {type(self.space).__name__}, {count:,} parameters)"
+
+    def train(self, mode: bool = True) -> ParetoModel:
+        """As `nn.Module.train`; frozen BatchNorm layers stay as they are when the model is used."""
+        super().train(mode)
+        for norm in self._frozen_norms:
+            norm.eval()
+        return self
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -196,7 +209,9 @@ class ParetoModel(nn.Module):
         layers = {
             f"{name}." if name else "": module
             for name, module in self.skeleton.named_modules()
-            if isinstance(module, _BatchNorm) and module.running_mean is not None
+            if isinstance(module, _BatchNorm)
+            and module.running_mean is not None
+            and not any(module is norm for norm in self._frozen_norms)
         }
         found = [_fresh_statistics(layers) for _ in preferences]
         read = False
@@ -237,7 +252,7 @@ class ParetoModel(nn.Module):
             "tasks": list(self.recipe.tasks),
             "input_shape": list(self.recipe.input_shape),
             "outputs": self.recipe.outputs,
-            "backbone": unstructure(self.recipe.backbone),
+            "backbone": unstructure(self.recipe.backbone.bare()),
             "weights": unstructure(self.recipe.weights),
         }
         with replacing(folder / _WEIGHTS) as partial:
@@ -276,6 +291,17 @@ class ParetoModel(nn.Module):
             model = cls(recipe)
         model.load_state_dict(load_file(folder / _WEIGHTS))
         return model.to(device).eval()
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    """A BatchNorm layer with parameters, of which none is trained, and statistics to use."""
+    own = list(module.parameters(recurse=False))
+    return (
+        isinstance(module, _BatchNorm)
+        and module.running_mean is not None
+        and len(own) > 0
+        and not any(parameter.requires_grad for parameter in own)
+    )
 
 
 def _fresh_statistics(layers: Mapping[str, _BatchNorm]) -> dict[str, Tensor]:
@@ -320,21 +346,14 @@ def load_parameters(path: Path, network: nn.Module) -> dict[str, Tensor]:
     if path.is_dir():
         model = ParetoModel.load(path)
         found: Mapping[str, Any] = model.at([1.0] * len(model.tasks)).state_dict()
-    elif not path.is_file():
-        raise DataError(f"initial: {path} does not exist. Give a .safetensors or .pt state dict, or a run folder.")
-    elif path.suffix == ".safetensors":
-        try:
-            found = load_file(path)
-        except SafetensorError as error:
-            raise DataError(f"initial: {path} is not a safetensors file: {error}") from error
     else:
         try:
-            found = load_plain(path)
+            found = load_state(path)
         except ValueError as error:
-            raise DataError(f"initial: {error}. Save `model.state_dict()` with torch.save.") from error
-        for key in ("state_dict", "model"):
-            if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-                found = found[key]
+            raise DataError(
+                f"initial: {error}. Give a .safetensors file or what torch.save(model.state_dict(), …) wrote, or a run "
+                "folder."
+            ) from error
     expected = network.state_dict()
     faults = []
     for name, value in expected.items():

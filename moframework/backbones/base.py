@@ -5,14 +5,18 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, final
 
 from torch import Tensor, nn
 
-from moframework.config import Component, arguments, options_class
-from moframework.errors import MoframeworkError, SpecError
+from moframework.backbones.starting import freeze, load_weights
+from moframework.config import Component, arguments, config, option, options_class
+from moframework.config.options import OptionError
+from moframework.errors import DataError, MoframeworkError, SpecError
+from moframework.tensorfiles import load_state
 
-__all__ = ["Backbone", "Heads", "Shared", "named_outputs"]
+__all__ = ["Backbone", "BackboneOverrides", "Heads", "Prepared", "Shared", "linear_heads", "named_outputs"]
 
 
 class Backbone(Component, kind="backbones"):
@@ -23,6 +27,8 @@ class Backbone(Component, kind="backbones"):
 
         def linear(input_shape, outputs, bias: bool = True):
             return nn.Linear(input_shape[0], sum(outputs.values()), bias=bias)
+
+    In a spec `weights` and `freeze` may stand beside the options of any backbone: see `BackboneOverrides`.
     """
 
     @abstractmethod
@@ -39,7 +45,20 @@ class Backbone(Component, kind="backbones"):
 
         Raises:
             SpecError: the network cannot take such inputs.
+            DataError: weights it should start from cannot be had; the text says what to get.
         """
+
+    def bare(self) -> Backbone:
+        """The same network without weights from elsewhere: what a saved model, which brings its own, is made anew from.
+
+        Itself, unless it reads weights.
+        """
+        return self
+
+    @final
+    def customized(self, overrides: Any) -> Prepared:
+        """This backbone with other weights to start from, or frozen parameters, as `Component.customized`."""
+        return Prepared(base=self, overrides=overrides)
 
     @classmethod
     def from_function(cls, function: Callable[..., Any]) -> type[Component]:
@@ -71,6 +90,60 @@ class _FunctionBackbone(Backbone):
                 f"but returned a {type(module).__name__}"
             )
         return module
+
+
+@config
+class BackboneOverrides:
+    """What a spec may say of any backbone."""
+
+    weights: Path | None = option(
+        None,
+        help="state dict to start from, of the whole network or of its encoder: .safetensors, or a torch file, read "
+        "without executing anything; heads that do not fit start fresh",
+    )
+    freeze: str | tuple[str, ...] | None = option(
+        None, help="what is not trained: names of modules or parameters, such as encoder or [encoder.conv1]"
+    )
+
+
+@config
+class Prepared(Backbone):
+    """A backbone whose networks start from given weights, or are frozen in part."""
+
+    is_customization: ClassVar[bool] = True
+
+    base: Backbone = option(help="the backbone")
+    # On the interface this name is class data: the class of what is found here.
+    overrides: BackboneOverrides = option(help="what is said of it")  # type: ignore[assignment,misc]
+
+    def __attrs_post_init__(self) -> None:
+        if self.overrides.weights is not None and self.base.bare() != self.base:
+            raise OptionError("the backbone is given weights already: give `weights` or `pretrained`", "weights")
+
+    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
+        """The base's network, prepared."""
+        network = self.base.build(input_shape, outputs)
+        path, names = self.overrides.weights, self.overrides.freeze
+        if path is not None:
+            try:
+                state = load_state(path)
+            except ValueError as error:
+                raise DataError(
+                    f"backbone.weights: {error}. Give a .safetensors file, or what torch.save(model.state_dict(), …) "
+                    "wrote."
+                ) from error
+            load_weights(network, state, str(path))
+        if names is not None:
+            freeze(network, (names,) if isinstance(names, str) else names)
+        return network
+
+    def bare(self) -> Backbone:
+        """The base without weights, frozen as before."""
+        base, names = self.base.bare(), self.overrides.freeze
+        return base if names is None else Prepared(base=base, overrides=BackboneOverrides(freeze=names))
+
+
+Backbone.overrides = BackboneOverrides
 
 
 def named_outputs(result: object, keys: Sequence[str]) -> dict[str, Tensor]:
@@ -141,3 +214,23 @@ class Shared(nn.Module):
         """{key: output} of inputs (b, ...)."""
         outputs: dict[str, Tensor] = self.heads(self.encoder(x))
         return outputs
+
+
+def linear_heads(width: int, hidden: Sequence[int], outputs: Mapping[str, int]) -> Heads:
+    """For each output hidden linear layers with ReLU, and a linear one.
+
+    Args:
+        width: of the features (b, width).
+        hidden: widths of the hidden layers of each output.
+        outputs: widths of the outputs, by key.
+    """
+    return Heads({key: _multi_layer(width, hidden, size) for key, size in outputs.items()})
+
+
+def _multi_layer(before: int, hidden: Sequence[int], size: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(before, width), nn.ReLU()]
+        before = width
+    last = nn.Linear(before, size)
+    return nn.Sequential(*layers, last) if layers else last

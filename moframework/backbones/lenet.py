@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from moframework.backbones.base import Backbone, Heads, Shared
+from moframework.backbones.base import Backbone, Shared, linear_heads
 from moframework.config import config, option
 from moframework.errors import SpecError
 
@@ -46,8 +46,4 @@ class LeNet(Backbone):
         layers["flatten"] = nn.Flatten()
         layers["linear"] = nn.Linear(before * size[0] * size[1], self.hidden)
         layers["relu"] = nn.ReLU()
-        heads = {key: self._head(width) for key, width in outputs.items()}
-        return Shared(nn.Sequential(layers), Heads(heads))
-
-    def _head(self, width: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(self.hidden, self.hidden), nn.ReLU(), nn.Linear(self.hidden, width))
+        return Shared(nn.Sequential(layers), linear_heads(self.hidden, (self.hidden,), outputs))

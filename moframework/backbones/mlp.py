@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import nn
 
-from moframework.backbones.base import Backbone, Heads, Shared
+from moframework.backbones.base import Backbone, Shared, linear_heads
 from moframework.config import config, option
 
 __all__ = ["MLP"]
@@ -34,4 +34,4 @@ class MLP(Backbone):
         for width in self.hidden:
             layers += [nn.Linear(before, width), _ACTIVATIONS[self.activation]()]
             before = width
-        return Shared(nn.Sequential(*layers), Heads({key: nn.Linear(before, width) for key, width in outputs.items()}))
+        return Shared(nn.Sequential(*layers), linear_heads(before, (), outputs))

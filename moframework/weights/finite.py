@@ -37,17 +37,22 @@ class FiniteSpace(WeightSpace):
 
     def __init__(self, networks: list[nn.Module], anchors: Tensor, initial: Mapping[str, Tensor] | None) -> None:
         super().__init__()
-        self._names = [name for name, _ in networks[0].named_parameters()]
-        self.members = nn.ModuleList()
-        for network in networks:
-            self.members.append(nn.ParameterList(starting_values(network, initial).values()))
+        members = [starting_values(network, initial) for network in networks]
+        trained = {name: value.requires_grad for name, value in members[0].items()}
+        self._names = [name for name in trained if trained[name]]
+        self.members = nn.ModuleList(nn.ParameterList(member[name] for name in self._names) for member in members)
+        # Frozen parameters are the same for all preferences: those of the first network.
+        self._frozen = [name for name in trained if not trained[name]]
+        self.frozen = nn.ParameterList(members[0][name] for name in self._frozen)
         # On the host: choosing a member must not wait for a device.
         self._anchors = anchors
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """The parameters of the nearest anchor's network. The preference is read on the host."""
         nearest = int((self._anchors - preference.to("cpu", torch.float32)).square().sum(dim=1).argmin())
-        return dict(zip(self._names, self.members[nearest].parameters(), strict=True))
+        theta: dict[str, Tensor] = dict(zip(self._frozen, self.frozen, strict=True))
+        theta.update(zip(self._names, self.members[nearest].parameters(), strict=True))
+        return theta
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """One group with everything at `lr`."""

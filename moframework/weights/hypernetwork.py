@@ -50,7 +50,9 @@ class HypernetworkSpace(WeightSpace):
         sets = [start]
         for _ in range(hidden[-1]):
             drawn = {
-                name: torch.randn_like(value) * (gain * typical_size(value.shape)) for name, value in start.items()
+                name: torch.randn_like(value) * (gain * typical_size(value.shape))
+                for name, value in start.items()
+                if value.requires_grad  # the others are kept once, from the first set
             }
             sets.append({name: nn.Parameter(value) for name, value in drawn.items()})
         self.heads = Stacked(sets)

@@ -103,7 +103,7 @@ class LowRankSpace(WeightSpace):
         self._adapted = _adapted_weights(network, options)
         if not self._adapted:
             raise SpecError(
-                "low-rank adapters need at least one Linear, Embedding, convolution or attention layer; "
+                "low-rank adapters need at least one Linear, Embedding, convolution or attention layer that is trained; "
                 f"{type(network).__name__} has none. Use another weight space (for example `convex_hull`) or another "
                 "backbone."
             )

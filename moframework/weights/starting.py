@@ -17,11 +17,16 @@ def starting_values(network: nn.Module, initial: Mapping[str, Tensor] | None) ->
     Returns:
         name to parameter, in the order of `network.named_parameters()` (tied parameters once, under their first name);
         a parameter that the network keeps frozen does not require a gradient here either.
+
+    Raises:
+        SpecError: nothing is to be trained.
     """
     made: dict[str, nn.Parameter] = {}
     for name, value in network.named_parameters():
         start = value if initial is None or name not in initial else initial[name].to(value)
         made[name] = nn.Parameter(start.detach().clone(), requires_grad=value.requires_grad)
+    if not any(value.requires_grad for value in made.values()):
+        raise SpecError("the network has no parameter to train: all are frozen, or there are none")
     return made
 
 
@@ -29,7 +34,8 @@ def merged_values(network: nn.Module, initial: Mapping[str, Tensor] | None) -> d
     """`starting_values` for a space that computes its weights from others.
 
     Raises:
-        SpecError: the network asks for sparse gradients, which do not pass through such computations.
+        SpecError: the network asks for sparse gradients, which do not pass through such computations; or there is
+            nothing to train.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
