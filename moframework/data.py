@@ -62,6 +62,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
         inputs: (n, ...). 8-bit unsigned integers are images; they stay as they are, a quarter of the memory, until a
             batch is made of them.
         targets: by key, each (n, ...), on the same device.
+        known_contents: what `moframework.contents` says of it, where that is known without looking at every sample.
 
     Raises:
         ValueError: a target has another number of samples, or lies on another device.
@@ -71,7 +72,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
     (3, tensor(1))
     """
 
-    def __init__(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> None:
+    def __init__(self, inputs: Tensor, targets: Mapping[str, Tensor], known_contents: str | None = None) -> None:
         for key, target in targets.items():
             if len(target) != len(inputs):
                 raise ValueError(f"there are {len(inputs)} inputs, but {len(target)} targets '{key}'")
@@ -79,6 +80,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
                 raise ValueError(f"inputs are on {inputs.device}, but targets '{key}' on {target.device}")
         self.inputs = inputs
         self.targets = dict(targets)
+        self.known_contents = known_contents
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -98,7 +100,8 @@ class TensorData(torch.utils.data.Dataset[Batch]):
 
     def to(self, device: torch.device | str) -> TensorData:
         """The same data on `device`; tensors already there are shared, not copied."""
-        return TensorData(self.inputs.to(device), {key: target.to(device) for key, target in self.targets.items()})
+        targets = {key: target.to(device) for key, target in self.targets.items()}
+        return TensorData(self.inputs.to(device), targets, self.known_contents)
 
     def take(self, indices: Tensor) -> TensorData:
         """The samples at `indices` (k,), integers, in that order; copied."""

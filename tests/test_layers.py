@@ -17,8 +17,8 @@ LAYERS = (
     ("objectives", "preferences", "pareto", "plots"),
     ("model", "weights", "backbones"),
     (
-        *("problem", "analytic", "tasks", "losses", "metrics"),
-        *("data", "columns", "contents", "datafiles", "downloads", "imagefiles", "overlay", "targets"),
+        *("problem", "analytic", "parts", "tasks", "losses", "metrics"),
+        *("adapting", "data", "columns", "contents", "datafiles", "downloads", "imagefiles", "overlay", "targets"),
     ),
     ("engine",),
     ("solvers",),
