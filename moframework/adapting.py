@@ -52,11 +52,7 @@ def adapted(given: Any, keys: Sequence[str]) -> Dataset:
             return TensorData(inputs, _named(target, keys))
         except ValueError as error:
             raise SpecError(f"the data does not fit: {error}") from error
-    if isinstance(given, torch.utils.data.IterableDataset) or not (
-        hasattr(given, "__getitem__")
-        and isinstance(given, Sized)
-        and not isinstance(given, Mapping | str | tuple | list)
-    ):
+    if not isinstance(given, torch.utils.data.Dataset) or not isinstance(given, Sized):
         raise SpecError(
             "data must be a torch Dataset with a length, a pair of tensors (inputs, targets), or a DataLoader, "
             f"but it is a {type(given).__name__}"
@@ -93,5 +89,6 @@ def _named(target: Any, keys: Sequence[str]) -> dict[str, Any]:
         return {keys[0]: target}
     found = f"{len(target)} values" if isinstance(target, tuple | list) else f"a {type(target).__name__}"
     raise SpecError(
-        f"the tasks read the targets {', '.join(keys)}: give a dict with these keys or a tuple in this order, not {found}"
+        f"the tasks read the targets {', '.join(keys)}: give a dict with these keys or a tuple in this order, "
+        f"not {found}"
     )

@@ -56,8 +56,8 @@ def problem_from_parts(
     """
     if isinstance(network, nn.Module):
         raise SpecError(
-            f"the network must be a function or class that makes it, but it is a {type(network).__name__} already made: "
-            "solvers make several networks, each freshly initialized"
+            f"the network must be a function or class that makes it, but it is a {type(network).__name__} already "
+            "made: solvers make several networks, each freshly initialized"
         )
     if not isinstance(network, Backbone):
         if not callable(network):

@@ -508,3 +508,13 @@ def test_specs_with_their_first_comment(call: Call) -> None:
         comment = path.read_text(encoding="utf-8").partition("\n")[0]
         assert comment.startswith("# "), f"{path} opens with a comment: what it shows"
         assert re.search(rf"^ ?{name} +{re.escape(comment[2:])}", found.out, re.MULTILINE)
+
+
+def test_a_new_problem_says_what_to_do_next(call: Call, tmp_path: Path) -> None:
+    result = call("new", "problem", "mine", "--out", tmp_path)
+    assert result.code == 0
+    assert f"moframework solve {tmp_path / 'mine.yaml'}" in result.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.py", "mine.yaml", "test_mine.py"]
+    again = call("new", "problem", "mine", "--out", tmp_path)
+    assert again.code == 2
+    assert "nothing is overwritten" in again.err

@@ -25,7 +25,7 @@ LAYERS = (
     ("spec",),
     ("run",),
     ("benchmark", "testing"),
-    ("cli", "catalog", "progress", "tables", "__main__"),
+    ("cli", "catalog", "progress", "scaffold", "tables", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -33,10 +33,6 @@ class Net(nn.Module):
         return self.up(features), self.down(features)
 
 
-def network(outputs: dict[str, int]) -> nn.Module:
-    return nn.ModuleDict({key: nn.Linear(1, size) for key, size in outputs.items()})
-
-
 def test_parts() -> None:
     problem = problem_from_parts(TASKS, Net, DATA, reference=[1, 1])
     assert [task.name for task in problem.tasks] == ["up", "down"]
