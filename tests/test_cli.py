@@ -85,12 +85,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_commands_and_exit_codes(call: Call, flag: str) -> None:
     found = call(flag)
     assert found.code == 0
-    for command in ("benchmark", "check", "front", "list", "schema", "solve", "specs"):
+    for command in ("benchmark", "check", "front", "list", "new", "schema", "solve", "specs"):
         assert re.search(rf"^  {command} +[A-Z][^.]+\.$", found.out, re.MULTILINE), "a whole sentence about each"
     assert "0 done; 1 failed run; 2 wrong usage or spec; 130 interrupted" in " ".join(found.out.split())
 
 
-@pytest.mark.parametrize("command", ["benchmark", "check", "front", "list", "schema", "solve", "specs"])
+@pytest.mark.parametrize("command", ["benchmark", "check", "front", "list", "new", "schema", "solve", "specs"])
 def test_every_command_and_option_has_help(call: Call, command: str) -> None:
     found = call(command, "-h")
     assert found.code == 0
