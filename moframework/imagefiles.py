@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, SupportsInt
 
 import numpy as np
 import torch
@@ -115,7 +115,7 @@ class Images:
     in_memory: bool | Literal["auto"] = "auto"
     """`auto`: where they take at most a quarter of the machine's memory."""
 
-    def samples(self, rows: Sequence[int] | Any, targets: Mapping[str, Tensor]) -> Dataset:
+    def samples(self, rows: Iterable[SupportsInt], targets: Mapping[str, Tensor]) -> Dataset:
         """Some of the images as a data set.
 
         Args:
@@ -177,7 +177,7 @@ def _stats(folder: Path, names: Sequence[str]) -> list[tuple[int, int]]:
     return found
 
 
-def _hash(words: Any) -> str:
+def _hash(words: Iterable[str]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for word in words:
         digest.update(word.encode() + b"\n")

@@ -16,7 +16,7 @@ from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.metrics import MAE, Accuracy
 from moframework.tasks import Task
 
-__all__ = ["Target", "TargetKind", "column_of", "dealt", "targets_of"]
+__all__ = ["Target", "TargetKind", "column_of", "targets_of"]
 
 TargetKind = Literal["regression", "binary", "classes"]
 """What a column holds: numbers; two values; or one of several."""
@@ -95,20 +95,6 @@ def column_of(columns: Mapping[str, Column], name: str, table: object) -> Column
         hint = f"; did you mean '{guess}'?" if guess else ""
         raise DataError(f"{table} has no column '{name}'; it has {', '.join(columns)}{hint}")
     return columns[name]
-
-
-def dealt(count: int, fractions: tuple[float, float, float], seed: int) -> npt.NDArray[np.int64]:
-    """Split of each of `count` rows, dealt out at random: 0 train, 1 val, 2 test; (count,).
-
-    >>> np.bincount(dealt(10, (0.7, 0.1, 0.2), seed=0)).tolist()
-    [7, 1, 2]
-    """
-    first, second = round(count * fractions[0]), round(count * (fractions[0] + fractions[1]))
-    membership = np.full(count, 2)
-    shuffled = np.random.RandomState(seed).permutation(count)
-    membership[shuffled[:first]] = 0
-    membership[shuffled[first:second]] = 1
-    return membership
 
 
 def _ordered(column: Column) -> tuple[str, ...]:

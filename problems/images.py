@@ -13,11 +13,11 @@ from moframework.backbones.resnet import ResNet
 from moframework.columns import Column, read_columns
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.data import SPLITS, Dataset, Split, check_split
+from moframework.data import SPLITS, Dataset, Split, check_split, dealt
 from moframework.errors import DataError
 from moframework.imagefiles import Images
 from moframework.problem import Problem
-from moframework.targets import TargetKind, column_of, dealt, targets_of
+from moframework.targets import TargetKind, column_of, targets_of
 from moframework.tasks import Task
 
 __all__ = ["ImageTable"]

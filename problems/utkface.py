@@ -14,7 +14,7 @@ import torch
 from moframework.backbones.base import Backbone
 from moframework.backbones.resnet import ResNet
 from moframework.config import config, option
-from moframework.data import SPLITS, Dataset, Split, check_split
+from moframework.data import SPLITS, Dataset, Split, check_split, dealt
 from moframework.datafiles import data_folder
 from moframework.errors import DataError
 from moframework.imagefiles import Images, image_names
@@ -85,10 +85,9 @@ class UTKFace(Problem):
         position = SPLITS.index(check_split(split))
         folder = data_folder(self.root) / _FOLDER
         names, labels = _labeled(folder)
-        cuts = [int(0.7 * len(names)), int(0.7 * len(names)) + int(0.1 * len(names))]
-        parts = np.split(np.random.RandomState(self.seed).permutation(len(names)), cuts)
-        ages = labels[parts[0], 0]
-        rows = parts[position]
+        parts = dealt(len(names), (0.7, 0.1, 0.2), self.seed)
+        ages = labels[parts == 0, 0]
+        rows = np.flatnonzero(parts == position)
         targets = {
             "age": torch.from_numpy(((labels[rows, 0] - ages.mean()) / (ages.std() or 1.0)).astype(np.float32)),
             "gender": torch.from_numpy(labels[rows, 1]),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from moframework.config import OptionError, build
-from moframework.data import NPZ, SPLITS, DataSource, TensorData, batches, check_split, gathered, loaded_items
+from moframework.data import NPZ, SPLITS, DataSource, TensorData, batches, check_split, dealt, gathered, loaded_items
 from moframework.errors import DataError
 
 
@@ -181,6 +181,13 @@ def test_splits() -> None:
     assert [check_split(name) for name in SPLITS] == ["train", "val", "test"]
     with pytest.raises(ValueError, match="no split 'tests'; allowed: train, val, test; did you mean 'test'"):
         check_split("tests")
+
+
+def test_rows_are_dealt_out_once_and_alike() -> None:
+    parts = dealt(100, (0.5, 0.2, 0.3), 0)
+    assert np.bincount(parts).tolist() == [50, 20, 30]
+    assert np.array_equal(parts, dealt(100, (0.5, 0.2, 0.3), 0))
+    assert not np.array_equal(parts, dealt(100, (0.5, 0.2, 0.3), 1))
 
 
 def save(path: Path, **arrays: Any) -> NPZ:

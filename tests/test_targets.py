@@ -9,7 +9,7 @@ import torch
 from moframework.columns import Column
 from moframework.errors import DataError
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
-from moframework.targets import Target, TargetKind, column_of, dealt, targets_of
+from moframework.targets import Target, TargetKind, column_of, targets_of
 
 ALL = np.arange(4)
 
@@ -68,10 +68,3 @@ def test_targets_come_in_the_order_of_the_spec() -> None:
     assert list(targets_of(columns, {"sold": "binary", "price": "regression"}, ALL, "t.csv")) == ["sold", "price"]
     with pytest.raises(DataError, match=r"t\.csv has no column 'prise'; it has price, sold; did you mean 'price'"):
         column_of(columns, "prise", "t.csv")
-
-
-def test_rows_are_dealt_out_once_and_alike() -> None:
-    parts = dealt(100, (0.5, 0.2, 0.3), 0)
-    assert np.bincount(parts).tolist() == [50, 20, 30]
-    assert np.array_equal(parts, dealt(100, (0.5, 0.2, 0.3), 0))
-    assert not np.array_equal(parts, dealt(100, (0.5, 0.2, 0.3), 1))
