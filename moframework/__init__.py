@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from moframework.objectives import Scalarization as Scalarization
     from moframework.objectives import Weighting as Weighting
     from moframework.pareto.front import Front as Front
+    from moframework.parts import problem_from_parts as problem_from_parts
     from moframework.preferences import Schedule as Schedule
     from moframework.problem import Problem as Problem
     from moframework.problem import get_problem as get_problem
@@ -82,6 +83,7 @@ _HOMES = {
     "get_problem": "moframework.problem",
     "load_benchmark": "moframework.benchmark.loading",
     "load_spec": "moframework.spec",
+    "problem_from_parts": "moframework.parts",
     "run_benchmark": "moframework.benchmark.running",
     "solve": "moframework.run.run",
 }

@@ -227,6 +227,35 @@ def schema(of_benchmarks: bool) -> None:
     click.echo(json.dumps(benchmark_schema() if of_benchmarks else spec_schema(), indent=2))
 
 
+@main.group()
+def new() -> None:
+    """Write files to start from."""
+
+
+@new.command("problem", epilog=EXIT_CODES)
+@click.argument("name")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder to write into, made if need be. Default: here.",
+)
+def new_problem(name: str, out: Path) -> None:
+    """Start a problem of your own.
+
+    Writes NAME.py with a small problem that works, NAME.yaml that solves it and test_NAME.py that tests it, to be
+    changed piece by piece. Overwrites nothing.
+    """
+    from moframework.scaffold import write_problem
+
+    module, spec, test = write_problem(name, out)
+    click.echo(f"Wrote {module}, {spec} and {test}. They work as they are:")
+    click.echo(f"  moframework check {spec}")
+    click.echo(f"  moframework solve {spec}")
+    click.echo(f"  python -m pytest {test}")
+
+
 @main.command("list")
 @click.argument("kind", metavar="[KIND]", required=False)
 def list_(kind: str | None) -> None:

@@ -20,13 +20,27 @@ from moframework.config import Component, config, option
 from moframework.config.options import OptionError
 from moframework.errors import DataError, nearest
 
-__all__ = ["NPZ", "SPLITS", "Batch", "DataSource", "Dataset", "Split", "TensorData", "batches", "check_split"]
+__all__ = [
+    "NPZ",
+    "SPLITS",
+    "Batch",
+    "DataSource",
+    "Dataset",
+    "Split",
+    "TensorData",
+    "batches",
+    "check_split",
+    "dealt",
+    "gathered",
+    "loaded_items",
+]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Batch = tuple[Tensor, dict[str, Tensor]]
 Dataset = torch.utils.data.Dataset[Batch]
-"""A map-style data set whose items are (input, {target key: target}), without the batch dimension."""
+"""A map-style data set whose items are (input, {target key: target}), without the batch dimension. Inputs of 8-bit
+unsigned integers are images: batches of them are float32 in [0, 1]."""
 
 
 def check_split(name: str) -> Split:
@@ -42,12 +56,28 @@ def check_split(name: str) -> Split:
     return name
 
 
+def dealt(count: int, fractions: tuple[float, float, float], seed: int) -> npt.NDArray[np.int64]:
+    """Split of each of `count` rows, dealt out at random: 0 train, 1 val, 2 test; (count,).
+
+    >>> np.bincount(dealt(10, (0.7, 0.1, 0.2), seed=0)).tolist()
+    [7, 1, 2]
+    """
+    first, second = round(count * fractions[0]), round(count * (fractions[0] + fractions[1]))
+    membership = np.full(count, 2)
+    shuffled = np.random.RandomState(seed).permutation(count)
+    membership[shuffled[:first]] = 0
+    membership[shuffled[first:second]] = 1
+    return membership
+
+
 class TensorData(torch.utils.data.Dataset[Batch]):
     """A data set held in memory, on any device. Batches are index selections.
 
     Args:
-        inputs: (n, ...).
+        inputs: (n, ...). 8-bit unsigned integers are images; they stay as they are, a quarter of the memory, until a
+            batch is made of them.
         targets: by key, each (n, ...), on the same device.
+        known_contents: what `moframework.contents` says of it, where that is known without looking at every sample.
 
     Raises:
         ValueError: a target has another number of samples, or lies on another device.
@@ -57,7 +87,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
     (3, tensor(1))
     """
 
-    def __init__(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> None:
+    def __init__(self, inputs: Tensor, targets: Mapping[str, Tensor], known_contents: str | None = None) -> None:
         for key, target in targets.items():
             if len(target) != len(inputs):
                 raise ValueError(f"there are {len(inputs)} inputs, but {len(target)} targets '{key}'")
@@ -65,6 +95,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
                 raise ValueError(f"inputs are on {inputs.device}, but targets '{key}' on {target.device}")
         self.inputs = inputs
         self.targets = dict(targets)
+        self.known_contents = known_contents
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -84,7 +115,8 @@ class TensorData(torch.utils.data.Dataset[Batch]):
 
     def to(self, device: torch.device | str) -> TensorData:
         """The same data on `device`; tensors already there are shared, not copied."""
-        return TensorData(self.inputs.to(device), {key: target.to(device) for key, target in self.targets.items()})
+        targets = {key: target.to(device) for key, target in self.targets.items()}
+        return TensorData(self.inputs.to(device), targets, self.known_contents)
 
     def take(self, indices: Tensor) -> TensorData:
         """The samples at `indices` (k,), integers, in that order; copied."""
@@ -108,6 +140,10 @@ def batches(
 ) -> Iterator[Batch]:
     """Batches of `data`, on `device`.
 
+    Inputs of 8-bit unsigned integers are taken for images: they travel as they are and become float32 in [0, 1] on the
+    device. Transfers to a CUDA device go through pinned memory and do not wait, so that the next batch is selected or
+    loaded while the device computes.
+
     Loading is reproducible: where items of a data set are random (augmentation), the numbers they draw from torch,
     numpy and random depend on `seed` and the batch's position only, not on the number of workers nor on what was
     skipped. The caller's random state is left as it was.
@@ -129,11 +165,44 @@ def batches(
         DataError: an item is not (input, {key: target}).
     """
     device = torch.device(device)
+    for x, targets in _raw(data, batch_size, order, device, workers, skip, drop_last, seed):
+        yield _numbers(_sent(x, device)), {key: _sent(target, device) for key, target in targets.items()}
+
+
+def gathered(data: Dataset, *, workers: int = 0, batch_size: int = 256) -> TensorData:
+    """All samples of `data`, each read once, as tensors in memory. Images of 8 bits stay so.
+
+    Args:
+        data: any data set that `batches` takes; its items should not be random, since each is drawn only once.
+        workers: processes that load.
+        batch_size: samples read at a time.
+
+    Raises:
+        DataError: an item is not (input, {key: target}).
+    """
+    if isinstance(data, TensorData):
+        return data
+    parts = list(_raw(data, batch_size, None, torch.device("cpu"), workers, 0, False, 0))
+    targets = {key: torch.cat([targets[key] for _, targets in parts]) for key in parts[0][1]}
+    return TensorData(torch.cat([x for x, _ in parts]), targets)
+
+
+def _raw(
+    data: Dataset,
+    batch_size: int,
+    order: Tensor | None,
+    device: torch.device,
+    workers: int,
+    skip: int,
+    drop_last: bool,
+    seed: int | Sequence[int],
+) -> Iterator[Batch]:
+    """Batches as the data has them: wherever they are, images of 8 bits as such. Arguments are those of `batches`."""
     count = len(cast(Sized, data)) if order is None else len(order)
     end = count - count % batch_size if drop_last else count
     starts = range(skip * batch_size, end, batch_size)
     if isinstance(data, TensorData):
-        yield from _selected(data, batch_size, starts, end, order, device)
+        yield from _selected(data, batch_size, starts, end, order)
         return
     plan = [
         (position, list(range(start, stop)) if order is None else order[start:stop].tolist())
@@ -149,16 +218,22 @@ def batches(
         # DataLoader draws its workers' base seed from here, not from the caller's generator.
         generator=torch.Generator().manual_seed(0),
     )
-    for x, targets in loader:
-        yield (
-            x.to(device, non_blocking=True),
-            {key: target.to(device, non_blocking=True) for key, target in targets.items()},
-        )
+    yield from loader
 
 
-def _selected(
-    data: TensorData, batch_size: int, starts: range, end: int, order: Tensor | None, device: torch.device
-) -> Iterator[Batch]:
+def _numbers(x: Tensor) -> Tensor:
+    """Images of 8 bits as float32 in [0, 1]; anything else as it is."""
+    return x.float() / 255 if x.dtype == torch.uint8 else x
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`, without waiting for the transfer where that is possible."""
+    if device.type == "cuda" and tensor.device.type == "cpu" and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def _selected(data: TensorData, batch_size: int, starts: range, end: int, order: Tensor | None) -> Iterator[Batch]:
     if order is not None:
         order = order.to(data.device)
     for start in starts:
@@ -170,7 +245,16 @@ def _selected(
             chosen = order[start:stop]
             x = data.inputs.index_select(0, chosen)
             targets = {key: target.index_select(0, chosen) for key, target in data.targets.items()}
-        yield x.to(device), {key: target.to(device) for key, target in targets.items()}
+        yield x, targets
+
+
+def loaded_items(data: Dataset, indices: Sequence[int], seed: int = 0) -> Batch:
+    """The items at `indices`, at least one, as one batch on the host; random ones depend on `seed` alone.
+
+    Raises:
+        DataError: an item is not (input, {key: target}).
+    """
+    return _Loaded(data, (seed,))[0, list(indices)]
 
 
 class _Loaded(torch.utils.data.Dataset[Batch]):
@@ -230,8 +314,9 @@ class NPZ(DataSource):
     """Arrays in a numpy .npz file: `inputs` (n, ...), and each target under its key (n, ...).
 
     Floating-point arrays are read as float32 and must be finite; integers and booleans as int64, for classes; inputs of
-    8-bit unsigned integers are taken for images and divided by 255. An array `split` (n,) with 0, 1 or 2 puts a sample
-    into train, val or test; without it the samples are dealt out at random by `fractions`. Pickled objects are refused.
+    8-bit unsigned integers are images, whose batches are float32 in [0, 1]. An array `split` (n,) with 0, 1 or 2 puts a
+    sample into train, val or test; without it the samples are dealt out at random by `fractions`. Pickled objects are
+    refused.
     """
 
     path: Path = option(help="the file")
@@ -257,11 +342,8 @@ class NPZ(DataSource):
             raise DataError(
                 f"{self.path} has no samples for '{name}': change the array `split` or the option `fractions`"
             )
-        inputs = _tensor(arrays["inputs"][chosen])
-        if arrays["inputs"].dtype == np.uint8:
-            inputs = inputs.float() / 255
-        elif not inputs.is_floating_point():
-            inputs = inputs.float()
+        given = arrays["inputs"][chosen]
+        inputs = torch.from_numpy(given) if given.dtype == np.uint8 else _tensor(given).float()
         targets = {k: _tensor(v[chosen]) for k, v in arrays.items() if k not in ("inputs", "split")}
         return TensorData(inputs, targets)
 
@@ -269,12 +351,7 @@ class NPZ(DataSource):
         count = len(arrays["inputs"])
         if "split" in arrays:
             return arrays["split"]
-        first, second = round(count * self.fractions[0]), round(count * (self.fractions[0] + self.fractions[1]))
-        membership = np.full(count, 2)
-        shuffled = np.random.RandomState(self.seed).permutation(count)
-        membership[shuffled[:first]] = 0
-        membership[shuffled[first:second]] = 1
-        return membership
+        return dealt(count, self.fractions, self.seed)
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         try:
@@ -313,7 +390,7 @@ def _read_npz(path: Path, changed: int, size: int) -> dict[str, npt.NDArray[Any]
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:
-    """Floats as float32; 8-bit images stay as they are until they are scaled; other integers as int64."""
+    """Floats as float32, integers and booleans as int64."""
     if array.dtype.kind == "f":
         return torch.from_numpy(array.astype(np.float32))
     return torch.from_numpy(array.astype(np.int64))

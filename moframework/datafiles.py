@@ -1,20 +1,15 @@
-"""Files of data sets: where they are, how they are read, fetched and cached. Nothing here is ever left half written."""
+"""Files of data sets: where they are, how they are read and cached. Nothing here is ever left half written."""
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
-import http.client
 import json
 import os
-import shutil
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import numpy.typing as npt
 import platformdirs
@@ -23,9 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from moframework.errors import DataError
-from moframework.files import replacing
+from moframework.files import only_one, replacing
 
-__all__ = ["cache_folder", "cached_tensors", "data_folder", "download", "fingerprint", "read_idx"]
+__all__ = ["cache_folder", "cached_tensors", "data_folder", "fingerprint", "read_idx"]
 
 _CHUNK = 1 << 20
 
@@ -95,60 +90,6 @@ def fingerprint(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def download(urls: Sequence[str], target: Path, *, md5: str, unpack: bool = False, timeout: float = 30.0) -> None:
-    """Fetch one file from the first of `urls` that gives it, whole and with the right checksum, or not at all.
-
-    Does nothing when `target` exists. Several processes may ask for one file at once: one fetches, the others wait.
-
-    Args:
-        urls: the same file at several places, tried in order.
-        target: where it goes; its folder is made.
-        md5: checksum of what is transferred.
-        unpack: it is transferred gzip-compressed and kept unpacked.
-        timeout: seconds without any answer after which a place is given up.
-
-    Raises:
-        DataError: no place gave the file; the text tells what each of them answered.
-    """
-    with _only_one(target):
-        if target.exists():
-            return
-        reasons = []
-        for url in urls:
-            try:
-                with replacing(target) as unfinished:
-                    _fetch(url, unfinished, md5, unpack, timeout)
-                return
-            # OSError: no such host, refused, timed out, not found, a full disk; EOFError: packed data that ends early
-            except (OSError, EOFError, http.client.HTTPException, _ChecksumError) as error:
-                reasons.append(f"{url}: {error}")
-        raise DataError(f"{target.name} cannot be downloaded: " + "; ".join(reasons))
-
-
-class _ChecksumError(Exception):
-    """What was transferred is not the file that was asked for."""
-
-
-def _fetch(url: str, target: Path, md5: str, unpack: bool, timeout: float) -> None:
-    packed = target.with_name(target.name + ".packed")
-    digest = hashlib.md5(usedforsecurity=False)
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "moframework"})
-        with urllib.request.urlopen(request, timeout=timeout) as answer, packed.open("wb") as file:
-            while block := answer.read(_CHUNK):
-                digest.update(block)
-                file.write(block)
-        if digest.hexdigest() != md5:
-            raise _ChecksumError(f"checksum {digest.hexdigest()} instead of {md5}")
-        if not unpack:
-            packed.replace(target)
-            return
-        with gzip.open(packed) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file, _CHUNK)
-    finally:
-        packed.unlink(missing_ok=True)
-
-
 def cached_tensors(
     name: str,
     key: Mapping[str, Any],
@@ -182,7 +123,7 @@ def cached_tensors(
     kept = _load(path, only)
     if kept is not None:
         return kept
-    with _only_one(path):
+    with only_one(path):
         kept = _load(path, only)
         if kept is not None:
             return kept
@@ -205,18 +146,3 @@ def _load(path: Path, only: str) -> dict[str, Tensor] | None:
             return {k: file.get_tensor(k) for k in file.keys() if k.startswith(only)}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError):
         return None
-
-
-@contextlib.contextmanager
-def _only_one(target: Path) -> Iterator[None]:
-    """Hold the right to make `target`, among all processes of this machine. Freed when the process dies."""
-    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise DataError(f"{target} cannot be written ({error}): choose another folder") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -8,7 +8,11 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["remove_leftovers", "replacing", "write_bytes", "write_text"]
+import filelock
+
+from moframework.errors import DataError
+
+__all__ = ["only_one", "remove_leftovers", "replacing", "write_bytes", "write_text"]
 
 PREFIX = ".unfinished-"
 
@@ -54,6 +58,27 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     _flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def only_one(target: Path) -> Iterator[None]:
+    """Hold the right to make `target`, whose folder is made, among all processes of this machine.
+
+    Others wait. The right is freed when the process dies, however it does.
+
+    Raises:
+        DataError: the folder cannot be made or written.
+    """
+    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise DataError(f"{target} cannot be written ({error}): choose another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(folder: Path) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["draw_different", "overlay"]
+__all__ = ["Resampling", "draw_different", "overlay"]
+
+Resampling = Literal["bicubic", "bilinear"]
 
 
 def draw_different(count: int, sources: int, parts: int, generator: np.random.RandomState) -> npt.NDArray[np.int64]:
@@ -50,11 +53,13 @@ def overlay(
     canvas: tuple[int, int],
     size: tuple[int, int] | None = None,
     chunk: int = 4096,
+    resampling: Resampling = "bicubic",
 ) -> Tensor:
     """Place images on a canvas, keep the brightest where they meet, and resize the canvas.
 
-    Resizing is bicubic with antialiasing and agrees with Pillow's on floating-point images to 1e-5; as there, values
-    may leave the range of the input a little near sharp edges.
+    Bicubic resizing is antialiased and agrees with Pillow's on floating-point images to 1e-5; as there, values may
+    leave the range of the input a little near sharp edges. Bilinear resizing is not antialiased, as torchvision's was
+    on tensors up to release 0.16.
 
     Args:
         images: source images (s, h, w), floating point, at least 0.
@@ -63,6 +68,7 @@ def overlay(
         canvas: height and width of the canvas; every image must lie inside.
         size: height and width to resize to; None keeps the canvas as it is.
         chunk: results made at a time, which bounds the memory used.
+        resampling: how the canvas is resized.
 
     Returns:
         images (n, 1, *size), in the dtype of the input.
@@ -84,6 +90,6 @@ def overlay(
             area = drawn[:, 0, top : top + height, left : left + width]
             torch.maximum(area, images[column], out=area)
         if size is not None:
-            drawn = functional.interpolate(drawn, size, mode="bicubic", antialias=True)
+            drawn = functional.interpolate(drawn, size, mode=resampling, antialias=resampling == "bicubic")
         result[start : start + chunk] = drawn
     return result

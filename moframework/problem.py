@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections.abc import Callable, Sequence, Sized
 from typing import Any, ClassVar, TypeVar, cast, final
@@ -12,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from moframework.backbones.base import Backbone, named_outputs
-from moframework.config import Component, build, config, option
+from moframework.config import Component, arguments, build, config, option, options_class
 from moframework.config.options import OptionError
 from moframework.data import Dataset, DataSource, Split, TensorData, batches
-from moframework.errors import SpecError, nearest
+from moframework.errors import MoframeworkError, SpecError, nearest
 from moframework.tasks import Task, TaskOptions
 
 __all__ = ["Customized", "Declared", "Problem", "ProblemOverrides", "get_problem"]
@@ -73,6 +74,27 @@ class Problem(Component, kind="problems"):
             ValueError: it is not known for this reference point.
         """
         return None
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any]) -> type[Component]:
+        """A problem around a function that returns one, such as `moframework.problem_from_parts` makes. Its parameters
+        become options.
+
+        Raises:
+            MoframeworkError: a parameter cannot be an option.
+        """
+        name = getattr(function, "__name__", type(function).__name__)
+        made: type[Component] = options_class(function, name=name, bases=(_FunctionProblem,))
+        return made
+
+    @classmethod
+    def from_object(cls, found: Component) -> type[Component]:
+        """A problem without options around one that is made already."""
+
+        def given() -> Component:
+            return found
+
+        return cls.from_function(given)
 
     @final
     @property
@@ -138,6 +160,56 @@ class Problem(Component, kind="problems"):
                 faults.append(f"task '{task.name}': {fault}")
         if faults:
             raise SpecError("\n".join(faults))
+
+
+class _FunctionProblem(Problem):
+    """The problem that a plain function returns; it is asked once."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    @functools.cached_property
+    def made(self) -> Problem:
+        """What the function returned."""
+        found = type(self).function(**arguments(self))
+        if not isinstance(found, Problem):
+            raise MoframeworkError(
+                f"the function {type(self).__name__} must return a problem, but returned a {type(found).__name__}: "
+                "make one with moframework.problem_from_parts"
+            )
+        return found
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Those of the problem."""
+        return self.made.tasks
+
+    @property
+    def network(self) -> Backbone:
+        """That of the problem."""
+        return self.made.network
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """That of the problem."""
+        return self.made.input_shape
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """That of the problem."""
+        return self.made.reference
+
+    @property
+    def true_front(self) -> npt.NDArray[np.float64] | None:
+        """That of the problem."""
+        return self.made.true_front
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """That of the problem."""
+        return self.made.hypervolume(reference)
+
+    def data(self, split: Split) -> Dataset:
+        """That of the problem."""
+        return self.made.data(split)
 
 
 def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, Tensor]) -> str | None:

@@ -10,21 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moframework.backbones.base import Backbone
-from moframework.backbones.lenet import LeNet
 from moframework.config import config, option
 from moframework.data import SPLITS, Split, TensorData, check_split
-from moframework.losses import CrossEntropy
-from moframework.metrics import Accuracy
 from moframework.overlay import draw_different, overlay
-from moframework.problem import Problem
-from moframework.tasks import Task
+
+from .overlaid import Overlaid, Place
 
 __all__ = ["Digits"]
 
 
 @config
-class Digits(Problem):
+class Digits(Overlaid):
     """Tell the left (upper) and the right (lower) of two overlapping handwritten digits.
 
     **Source.** 1,797 digits of 8×8 pixels: the test set of "Optical Recognition of Handwritten Digits" (E. Alpaydin,
@@ -47,31 +43,21 @@ class Digits(Problem):
     seed: int = option(0, ge=0, lt=2**32, help="of the division of the source images and of the pairs")
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
-        """`left` and `right`."""
-        return tuple(Task(name=name, loss=CrossEntropy(), metrics=(Accuracy(),), size=10) for name in ("left", "right"))
-
-    @property
-    def network(self) -> Backbone:
-        """LeNet."""
-        return LeNet()
+    def places(self) -> dict[str, Place]:
+        """`left` at the upper left corner, `right` at the lower right one."""
+        return {"left": (0, 0), "right": (4, 4)}
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """(1, 20, 20)."""
         return (1, 20, 20)
 
-    @property
-    def reference(self) -> tuple[float, ...]:
-        """(1, 1)."""
-        return (1.0, 1.0)
-
     def data(self, split: Split) -> TensorData:
         """Images (n, 1, 20, 20), float32 in [0, 1], and targets `left` and `right` (n,), int64 in [0, 10)."""
         images, labels = _source()
         pairs = self.pairs(split)
         chosen = torch.from_numpy(labels[pairs])
-        inputs = overlay(images, torch.from_numpy(pairs), offsets=((0, 0), (4, 4)), canvas=(20, 20))
+        inputs = overlay(images, torch.from_numpy(pairs), list(self.places.values()), canvas=(20, 20))
         return TensorData(inputs, {"left": chosen[:, 0].contiguous(), "right": chosen[:, 1].contiguous()})
 
     def pairs(self, split: Split) -> npt.NDArray[np.int64]:

@@ -85,12 +85,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_commands_and_exit_codes(call: Call, flag: str) -> None:
     found = call(flag)
     assert found.code == 0
-    for command in ("benchmark", "check", "front", "list", "schema", "solve", "specs"):
+    for command in ("benchmark", "check", "front", "list", "new", "schema", "solve", "specs"):
         assert re.search(rf"^  {command} +[A-Z][^.]+\.$", found.out, re.MULTILINE), "a whole sentence about each"
     assert "0 done; 1 failed run; 2 wrong usage or spec; 130 interrupted" in " ".join(found.out.split())
 
 
-@pytest.mark.parametrize("command", ["benchmark", "check", "front", "list", "schema", "solve", "specs"])
+@pytest.mark.parametrize("command", ["benchmark", "check", "front", "list", "new", "schema", "solve", "specs"])
 def test_every_command_and_option_has_help(call: Call, command: str) -> None:
     found = call(command, "-h")
     assert found.code == 0
@@ -542,3 +542,13 @@ def test_specs_with_their_first_comment(call: Call) -> None:
         comment = path.read_text(encoding="utf-8").partition("\n")[0]
         assert comment.startswith("# "), f"{path} opens with a comment: what it shows"
         assert re.search(rf"^ ?{name} +{re.escape(comment[2:])}", found.out, re.MULTILINE)
+
+
+def test_a_new_problem_says_what_to_do_next(call: Call, tmp_path: Path) -> None:
+    result = call("new", "problem", "mine", "--out", tmp_path)
+    assert result.code == 0
+    assert f"moframework solve {tmp_path / 'mine.yaml'}" in result.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.py", "mine.yaml", "test_mine.py"]
+    again = call("new", "problem", "mine", "--out", tmp_path)
+    assert again.code == 2
+    assert "nothing is overwritten" in again.err

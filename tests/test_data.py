@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from moframework.config import OptionError, build
-from moframework.data import NPZ, SPLITS, DataSource, TensorData, batches, check_split
+from moframework.data import NPZ, SPLITS, DataSource, TensorData, batches, check_split, dealt, gathered, loaded_items
 from moframework.errors import DataError
 
 
@@ -108,6 +108,52 @@ def test_loading_leaves_the_callers_random_state_alone() -> None:
     assert (torch.rand(1), np.random.rand(), random.random()) == expected  # noqa: NPY002
 
 
+class Pictures(torch.utils.data.Dataset[Any]):
+    """Images of 8 bits, made when asked for."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, int]]:
+        return self.pixels[index], {"y": index}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_of_8_bits_become_numbers_in_a_batch(workers: int) -> None:
+    pixels = torch.arange(5 * 3 * 2 * 2, dtype=torch.uint8).reshape(5, 3, 2, 2) * 4
+    in_memory, loaded = TensorData(pixels, {"y": torch.arange(5)}), Pictures(pixels)
+    for order in (None, torch.tensor([3, 0])):
+        expected = pixels.float() / 255 if order is None else pixels[order].float() / 255
+        for data in (in_memory, loaded):
+            found = torch.cat([x for x, _ in batches(data, 2, order=order, device="cpu", workers=workers)])
+            assert found.dtype == torch.float32
+            assert torch.equal(found, expected)
+    assert in_memory[0][0].dtype == torch.uint8
+    assert in_memory.nbytes == 5 * (12 + 8)
+
+
+def test_gathered_data_is_read_once_and_stays_as_it_is() -> None:
+    items = Items()
+    data = gathered(items, batch_size=4)
+    assert items.asked == list(range(10))
+    assert torch.equal(data.inputs, numbers().inputs)
+    assert torch.equal(data.targets["twice"], numbers().targets["twice"])
+    assert gathered(data) is data
+    assert gathered(Pictures(torch.zeros(3, 1, 2, 2, dtype=torch.uint8))).inputs.dtype == torch.uint8
+
+
+def test_single_items_depend_on_the_seed_alone() -> None:
+    x, targets = loaded_items(Items(noise=1.0), [4, 2], seed=1)
+    again, _ = loaded_items(Items(noise=1.0), [4, 2], seed=1)
+    other, _ = loaded_items(Items(noise=1.0), [4, 2], seed=2)
+    assert targets["class"].tolist() == [4, 2]
+    assert torch.equal(x, again)
+    assert not torch.equal(x, other)
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("place", ["cpu", "cuda"])
@@ -135,6 +181,13 @@ def test_splits() -> None:
     assert [check_split(name) for name in SPLITS] == ["train", "val", "test"]
     with pytest.raises(ValueError, match="no split 'tests'; allowed: train, val, test; did you mean 'test'"):
         check_split("tests")
+
+
+def test_rows_are_dealt_out_once_and_alike() -> None:
+    parts = dealt(100, (0.5, 0.2, 0.3), 0)
+    assert np.bincount(parts).tolist() == [50, 20, 30]
+    assert np.array_equal(parts, dealt(100, (0.5, 0.2, 0.3), 0))
+    assert not np.array_equal(parts, dealt(100, (0.5, 0.2, 0.3), 1))
 
 
 def save(path: Path, **arrays: Any) -> NPZ:
@@ -179,7 +232,9 @@ def test_npz_images(tmp_path: Path) -> None:
     images = np.array([[[[0, 51], [255, 102]]]] * 3, dtype=np.uint8)
     source = save(tmp_path / "a.npz", inputs=images, label=np.array([0, 1, 2], np.uint8), split=np.array([0, 1, 2]))
     assert source.input_shape == (1, 2, 2)
-    torch.testing.assert_close(source.split("val").inputs, torch.tensor([[[[0.0, 0.2], [1.0, 0.4]]]]))
+    assert source.split("val").inputs.dtype == torch.uint8
+    ((x, _),) = batches(source.split("val"), 1, order=None, device="cpu")
+    torch.testing.assert_close(x, torch.tensor([[[[0.0, 0.2], [1.0, 0.4]]]]))
     assert source.split("test").targets["label"].tolist() == [2]
 
 

@@ -1,15 +1,11 @@
-"""Data files: folders, the IDX format, downloads from a local server, and a cache several processes may use."""
+"""Data files: folders, the IDX format, and a cache several processes may use."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import http.server
 import multiprocessing
 import multiprocessing.synchronize
 import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from moframework.datafiles import cache_folder, cached_tensors, data_folder, download, fingerprint, read_idx
+from moframework.datafiles import cache_folder, cached_tensors, data_folder, fingerprint, read_idx
 from moframework.errors import DataError
 
 
@@ -79,67 +75,13 @@ def test_a_fingerprint_is_of_contents(tmp_path: Path) -> None:
     assert fingerprint([tmp_path / "c", b]) != before
 
 
-CONTENT = b"digits" * 1000
-PACKED = gzip.compress(CONTENT, mtime=0)
-MD5 = hashlib.md5(PACKED).hexdigest()
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/missing":
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(PACKED)))
-            self.end_headers()
-            self.wfile.write(PACKED[: len(PACKED) // 2] if self.path == "/cut" else PACKED)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-        thread.join()
-
-
 def visible(folder: Path) -> list[str]:
     """Everything in a folder but locks."""
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
-def test_download(server: str, tmp_path: Path) -> None:
-    target = tmp_path / "new" / "file"
-    download([f"{server}/missing", f"{server}/cut", f"{server}/whole"], target, md5=MD5, unpack=True)
-    assert target.read_bytes() == CONTENT
-    assert visible(target.parent) == ["file"]
-    target.write_bytes(b"mine")
-    download([f"{server}/whole"], target, md5=MD5)
-    assert target.read_bytes() == b"mine"  # what exists is left alone
-    download([f"{server}/whole"], tmp_path / "packed", md5=MD5)
-    assert (tmp_path / "packed").read_bytes() == PACKED
-
-
-def test_a_failed_download_says_why_and_leaves_nothing(server: str, tmp_path: Path) -> None:
-    urls = [f"{server}/missing", f"{server}/cut", f"{server}/whole", "http://127.0.0.1:9/refused"]
-    with pytest.raises(DataError) as error:
-        download(urls, tmp_path / "file", md5="0" * 32, timeout=5)
-    text = str(error.value)
-    assert text.startswith("file cannot be downloaded: ")
-    assert f"{server}/missing: HTTP Error 404" in text
-    assert f"{server}/whole: checksum {MD5} instead of {'0' * 32}" in text
-    assert "http://127.0.0.1:9/refused: " in text
-    assert visible(tmp_path) == []
-
-
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
-        download(["http://127.0.0.1:9/"], tmp_path / "file" / "below" / "x", md5=MD5)
     with pytest.raises(DataError, match="cannot be written"):
         cached_tensors("x", {}, dict, folder=tmp_path / "file" / "below")
 

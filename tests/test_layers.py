@@ -16,13 +16,16 @@ LAYERS = (
     ("config",),
     ("objectives", "preferences", "pareto", "plots"),
     ("model", "weights", "backbones"),
-    ("problem", "analytic", "tasks", "losses", "metrics", "data", "datafiles", "columns", "overlay"),
+    (
+        *("problem", "analytic", "parts", "tasks", "losses", "metrics"),
+        *("adapting", "data", "columns", "contents", "datafiles", "downloads", "imagefiles", "overlay", "targets"),
+    ),
     ("engine",),
     ("solvers",),
     ("spec",),
     ("run",),
     ("benchmark", "testing"),
-    ("cli", "catalog", "progress", "tables", "__main__"),
+    ("cli", "catalog", "progress", "scaffold", "tables", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -64,3 +64,11 @@ def test_draws_are_reproducible_and_different() -> None:
     assert drawn[:2].tolist() == [[852, 454], [513, 527]]  # RandomState's stream is frozen: this holds on every machine
     with pytest.raises(ValueError, match="3 different images cannot be drawn from 2"):
         draw_different(1, 2, 3, np.random.RandomState(0))
+
+
+def test_bilinear_resizing_is_not_antialiased() -> None:
+    """From 6 to 4 pixels, the samples lie at 0.25, 1.75, 3.25 and 4.75: between two pixels each, whatever the scale."""
+    row = torch.tensor([0.0, 8.0, 0.0, 4.0, 0.0, 8.0])
+    image = row.expand(1, 6, 6).contiguous()
+    result = overlay(image, torch.tensor([[0]]), ((0, 0),), (6, 6), (4, 4), resampling="bilinear")
+    torch.testing.assert_close(result[0, 0], torch.tensor([2.0, 2.0, 3.0, 6.0]).expand(4, 4))

@@ -61,8 +61,13 @@ class Backbone(Component, kind="backbones"):
         return Prepared(base=self, overrides=overrides)
 
     @classmethod
+    def is_function(cls, found: type) -> bool:
+        """A class of modules makes a network as a function does."""
+        return issubclass(found, nn.Module)
+
+    @classmethod
     def from_function(cls, function: Callable[..., Any]) -> type[Component]:
-        """A backbone around a function that returns a module.
+        """A backbone around a function that returns a module, or around a class of modules.
 
         Raises:
             MoframeworkError: one of its parameters cannot be an option.

@@ -91,7 +91,8 @@ class Component(ABC):
 
     @classmethod
     def adopt(cls, found: object, origin: str) -> type[Component]:
-        """`found` as a part behind this interface: the class itself after checks, or a class around a plain function.
+        """`found` as a part behind this interface: the class itself after checks, or a class around a plain function
+        or, where the interface says how, around another object.
 
         Args:
             found: what a registry entry or a `python:` reference led to.
@@ -100,13 +101,19 @@ class Component(ABC):
         Raises:
             MoframeworkError: it is no such part; the text says what is missing.
         """
-        if not isinstance(found, type):
-            if not callable(found):
-                raise MoframeworkError(f"{origin} is neither a class nor a function, so it cannot be a {cls.noun()}")
-            key = (cls.interface(), found)
+        if not isinstance(found, type) or cls.is_function(found):
+            key = (cls.interface(), id(found))
             if key not in _ADOPTED:
-                _ADOPTED[key] = cls.from_function(found)
-            return _ADOPTED[key]
+                if isinstance(found, cls):
+                    made = cls.from_object(found)
+                elif callable(found):
+                    made = cls.from_function(found)
+                else:
+                    raise MoframeworkError(
+                        f"{origin} is neither a class nor a function, so it cannot be a {cls.noun()}"
+                    )
+                _ADOPTED[key] = (found, made)
+            return _ADOPTED[key][1]
         if not issubclass(found, cls):
             raise MoframeworkError(f"{origin} is not a {cls.noun()}: it must derive from {_full_name(cls)}")
         if inspect.isabstract(found):
@@ -131,6 +138,24 @@ class Component(ABC):
             f"write a class that derives from {_full_name(cls.interface())}"
         )
 
+    @classmethod
+    def is_function(cls, found: type) -> bool:
+        """Whether a class of another kind is to be taken as a function that makes objects of it; False unless the
+        interface says so."""
+        return False
+
+    @classmethod
+    def from_object(cls, found: Component) -> type[Component]:
+        """A class without options around a part that is made already, for the interfaces that can be given as one.
+
+        Raises:
+            MoframeworkError: always, unless the interface says how.
+        """
+        raise MoframeworkError(
+            f"a {cls.noun()} cannot be given as an object: name its class, {_full_name(type(found))}, "
+            "and write its options beside it"
+        )
+
     def customized(self, overrides: Any) -> Component:
         """This part with `overrides` (an object of the interface's `overrides` class) applied over it.
 
@@ -140,7 +165,8 @@ class Component(ABC):
         raise OptionError(f"nothing of a {self.noun()} can be overridden: {overrides}")
 
 
-_ADOPTED: dict[tuple[type[Component], Callable[..., Any]], type[Component]] = {}
+# By identity; what is adopted is kept, so that its identity is never another's.
+_ADOPTED: dict[tuple[type[Component], int], tuple[object, type[Component]]] = {}
 
 
 def _full_name(cls: type) -> str:

@@ -90,7 +90,8 @@ def _importable(cls: type[Component]) -> dict[str, str]:
     found: object = module
     for part in cls.__qualname__.split("."):
         found = getattr(found, part, None)
-    if found is not cls:
+    # A class made around a function is found again through that function.
+    if found is None or (found is not cls and found is not getattr(cls, "function", None)):
         raise MoframeworkError(
             f"{cls.__module__}.{cls.__qualname__} cannot be written in a spec: "
             "it is neither registered nor importable by name"

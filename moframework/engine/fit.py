@@ -15,12 +15,13 @@ import torch
 from attrs import define, frozen
 from torch import Tensor
 
-from moframework.data import Dataset, TensorData, batches
+from moframework.data import Dataset, batches
 from moframework.engine.checkpoint import read_checkpoint, write_checkpoint
 from moframework.engine.device import Placement
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Progress, Reading
 from moframework.engine.method import Method
+from moframework.engine.residence import resident
 from moframework.engine.settings import Evaluation, Training
 from moframework.engine.step import Step
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError
@@ -292,8 +293,10 @@ def fit(
     loop = Loop(model, problem, method, training, place, per_epoch, folder, observer)
     if resume:
         loop.restore()
-    resident = data.to(place.device) if isinstance(data, TensorData) else data
-    calibration = calibration_data(evaluation, resident)
+    data, validation = (
+        resident(part, training.resident, place.device, training.workers) for part in (data, validation)
+    )
+    calibration = calibration_data(evaluation, data)
     observer.started(loop.progress)
     model.train()
     with torch.random.fork_rng(devices=[place.device] if place.device.type == "cuda" else []):
@@ -302,7 +305,7 @@ def fit(
             order = torch.randperm(size, generator=torch.Generator().manual_seed(stream(seed, _EPOCH, epoch)))
             loop.restart_clock()
             for x, targets in batches(
-                resident,
+                data,
                 training.batch_size,
                 order=order[: per_epoch * training.batch_size],
                 device=place.device,

@@ -42,6 +42,11 @@ class Training:
     )
     device: str = option("auto", help="auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
     workers: int = option(0, ge=0, help="processes that load data, for data that does not fit in memory")
+    resident: bool | Literal["auto"] = option(
+        "auto",
+        help="data on the device as tensors; auto: data in memory that takes at most half of what is free there; true: "
+        "all data, read into memory once where it is loaded piece by piece (not for random augmentation)",
+    )
     log_every: int = option(50, ge=1, help="steps between two readings of the losses")
     checkpoint_every: int | None = option(None, ge=1, help="steps between two checkpoints; none: at each epoch's end")
     early_stopping: EarlyStopping | None = option(

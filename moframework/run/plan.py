@@ -8,12 +8,13 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from moframework.backbones.base import Backbone
 from moframework.config.structure import unstructure
 from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.device import Placement, placement
 from moframework.engine.fit import steps_per_epoch, stream
 from moframework.engine.method import Method
-from moframework.errors import DataError, SpecError
+from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
 from moframework.spec import Spec
@@ -91,6 +92,7 @@ def plan(spec: Spec) -> Plan:
         if len(samples) == 0:  # type: ignore[arg-type]
             raise DataError(f"problem: the {split} split is empty")
     problem.check(data["train"])
+    _check_saving(problem.network)
     method = spec.solver.method(m)
     method.check(m)
     recipe = Recipe(
@@ -118,6 +120,17 @@ def plan(spec: Spec) -> Plan:
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=sum(p.numel() for p in plain.parameters()),
     )
+
+
+def _check_saving(network: Backbone) -> None:
+    """Raise `SpecError` where a saved model could not find its network again."""
+    try:
+        unstructure(network)
+    except MoframeworkError as error:
+        raise SpecError(
+            f"the network could not be saved with the model: {error}. Let the function or class that makes it stand at "
+            "the top level of its file"
+        ) from error
 
 
 def _evaluation_set(m: int, points: int | None) -> Tensor:

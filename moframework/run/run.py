@@ -30,12 +30,13 @@ from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.plan import Plan, plan
 from moframework.run.signals import stop_signals
+from moframework.run.splits import compare_splits, describe_splits, write_splits
 from moframework.spec import Spec, load_spec
 
 __all__ = ["Run", "check", "solve"]
 
 _SPEC, _STATUS, _ENVIRONMENT, _LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
-_CHECKPOINTS, _EVENTS, _MODEL = "checkpoints", "events", "model"
+_CHECKPOINTS, _EVENTS, _MODEL, _DATA = "checkpoints", "events", "model", "data.json"
 
 
 class Run:
@@ -146,7 +147,7 @@ def solve(
         observers: told about progress, beside the run's own logs.
 
     Raises:
-        SpecError, DataError: before anything is written.
+        SpecError, DataError: before anything is written; also where the data of a run to resume has changed.
         RunError: `out` holds another run, or there is nothing to resume.
         NonFiniteLossError, InterruptedRun: during training; the last good checkpoint is kept.
     """
@@ -164,10 +165,13 @@ def solve(
     if resume and (folder / _STATUS).is_file() and Run(folder).status == "done":
         return Run(folder)
     ready = plan(loaded)
+    splits = describe_splits(ready.data)
+    compare_splits(folder / _DATA, splits)
     started = time.time()
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     write_text(folder / _SPEC, loaded.to_yaml())
+    write_splits(folder / _DATA, splits)
     write_text(folder / _ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
     _state(folder, "running", started=started)
     try:

@@ -21,25 +21,7 @@ from PIL import Image
 from moframework.data import SPLITS
 from moframework.errors import DataError
 from moframework.problem import get_problem
-
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-
-
-def idx(array: np.ndarray) -> bytes:
-    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    return b"\x00\x00\x08" + bytes([array.ndim]) + sizes + array.astype(np.uint8).tobytes()
-
-
-def write(root: Path, seed: int = 0) -> Path:
-    """A small MNIST: blobs, 60 to train and 30 to test, as torchvision lays them."""
-    rng = np.random.default_rng(seed)
-    raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for name, count in zip(FILES, (60, 60, 30, 30), strict=True):
-        images = rng.integers(0, 256, (count, 28, 28)) * (rng.random((count, 28, 28)) < 0.3)
-        array = images if "images" in name else rng.integers(0, 10, count)
-        (raw / name).write_bytes(idx(array))
-    return root
+from tests.problems.imagesets import FILES, idx, write
 
 
 @pytest.fixture

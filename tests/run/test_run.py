@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from moframework import ParetoModel, Run, check, load_spec, solve
-from moframework.errors import InterruptedRun, NonFiniteLossError, RunError, SpecError
+from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError, SpecError
 from moframework.spec import Spec
 
 TINY: dict[str, Any] = {
@@ -31,8 +31,8 @@ TINY: dict[str, Any] = {
     "evaluate": {"points": 3},
 }
 FILES = {
-    "checkpoints", "environment.json", "events", "front-test.json", "front-val.json", "front.png", "log.txt", "model",
-    "spec.yaml", "status.json",
+    "checkpoints", "data.json", "environment.json", "events", "front-test.json", "front-val.json", "front.png",
+    "log.txt", "model", "spec.yaml", "status.json",
 }  # fmt: skip
 
 
@@ -169,6 +169,36 @@ def test_folders_are_not_overwritten(done: Run, tmp_path: Path) -> None:
 def test_resuming_with_another_spec_is_refused(done: Run) -> None:
     with pytest.raises(RunError, match=r"another spec.*seed: 0 → seed: 3"):
         solve(tiny(seed=3), done.path, resume=True)
+
+
+def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+
+    def write(last: float) -> None:
+        x = np.linspace(0, last, 12).reshape(12, 1)
+        np.savez(path, inputs=x, up=x[:, 0], down=-x[:, 0], split=np.arange(12) % 3)
+
+    write(1.0)
+    problem = {
+        "data": {"name": "npz", "path": str(path)},
+        "backbone": {"name": "mlp", "hidden": [2]},
+        "tasks": {"up": {"loss": "mse"}, "down": {"loss": "mse"}},
+    }
+    spec = tiny(problem=problem, training={"steps": 2, "batch_size": 4})
+    run = solve(spec, tmp_path / "run")
+    before = (run.path / "data.json").read_bytes()
+    assert {split: part["samples"] for split, part in json.loads(before).items()} == dict.fromkeys(
+        ("train", "val", "test"), 4
+    )
+    status = json.loads((run.path / "status.json").read_text())
+    (run.path / "status.json").write_text(json.dumps({**status, "status": "interrupted"}))
+    write(2.0)
+    with pytest.raises(DataError, match=r"the data is not what .* was started with: train was 4 samples"):
+        solve(run.path, resume=True)
+    assert (run.path / "data.json").read_bytes() == before
+    assert run.status == "interrupted"
+    write(1.0)
+    assert solve(run.path, resume=True).status == "done"
 
 
 def test_resuming_a_finished_run_returns_it(done: Run) -> None:

@@ -1,0 +1,52 @@
+"""The splits of a run's data, written down when training starts and compared when it goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sized
+from pathlib import Path
+from typing import Any, cast
+
+from moframework.contents import contents
+from moframework.data import Dataset, Split
+from moframework.errors import DataError
+from moframework.files import write_text
+
+__all__ = ["compare_splits", "describe_splits", "write_splits"]
+
+Splits = dict[str, dict[str, Any]]
+
+
+def describe_splits(data: Mapping[Split, Dataset]) -> Splits:
+    """Number of samples and hash of contents of each split, as plain data. See `moframework.contents`."""
+    return {split: {"samples": len(cast(Sized, part)), "contents": contents(part)} for split, part in data.items()}
+
+
+def write_splits(path: Path, splits: Splits) -> None:
+    """Write `splits` to `path` as JSON."""
+    write_text(path, json.dumps(splits, indent=2) + "\n")
+
+
+def compare_splits(path: Path, splits: Splits) -> None:
+    """Hold `splits` against those that a run began with, if they were written to `path`.
+
+    Raises:
+        DataError: they differ; the text says which and how, and what to do.
+    """
+    if not path.is_file():
+        return
+    before: Splits = json.loads(path.read_text(encoding="utf-8"))
+    changed = [
+        f"{split} was {_said(before[split])} and is {_said(splits[split])}"
+        for split in splits
+        if split in before and before[split] != splits[split]
+    ]
+    if changed:
+        raise DataError(
+            f"the data is not what {path.parent} was started with: {'; '.join(changed)}. "
+            "Bring the former data back, or start a new run with another --out."
+        )
+
+
+def _said(split: Mapping[str, Any]) -> str:
+    return f"{split['samples']:,} samples ({split['contents']})"

@@ -1,0 +1,121 @@
+"""`utkface`: age, gender and ethnicity of a face."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from moframework.backbones.base import Backbone
+from moframework.backbones.resnet import ResNet
+from moframework.config import config, option
+from moframework.data import SPLITS, Dataset, Split, check_split, dealt
+from moframework.datafiles import data_folder
+from moframework.errors import DataError
+from moframework.imagefiles import Images, image_names
+from moframework.losses import CrossEntropy, Huber
+from moframework.metrics import MAE, Accuracy
+from moframework.problem import Problem
+from moframework.tasks import Task
+
+__all__ = ["UTKFace"]
+
+_FOLDER = "UTKFace"
+_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<ethnicity>[0-4])_\d+\.")
+_OLDEST = 116  # as the data's page says
+
+
+@config
+class UTKFace(Problem):
+    """Tell age, gender and ethnicity from a face: a regression and two classifications.
+
+    **Source.** UTKFace (Z. Zhang, Y. Song, H. Qi, CVPR 2017, https://susanqq.github.io/UTKFace/): 23,705 faces,
+    aligned and cropped, of ages 0 to 116. **License.** Non-commercial research only; the photographs belong to their
+    owners. **How to obtain.** The archive `UTKFace.tar.gz` of that page, unpacked to `root/UTKFace`; subfolders will
+    do. Nothing is downloaded.
+
+    **Labels** are in the names, `age_gender_ethnicity_date.jpg…`; files with other names (three of the original) are
+    left out, and a warning says how many.
+
+    **Construction**, as in the code of PaMaL (github.com/nik-dim/pamal): images resized to 64×64; 70 % train, 10 %
+    validate and 20 % test, drawn by `seed`. Ages have mean 0 and variance 1; here by the training images alone, there
+    by all of them.
+
+    **Tasks.** `age`: Huber loss (what the papers report) and absolute error, both in standard deviations; `gender`
+    (0 male, 1 female) and `ethnicity` (white, black, Asian, Indian, other): cross-entropy and accuracy. There is no
+    customary reference point.
+
+    **Network**, that of PaMaL and PaLoRA: ResNet-18 for small images, 11,185,224 parameters.
+    """
+
+    root: Path | None = option(None, help="folder that has UTKFace; none: MOFRAMEWORK_DATA, else the user's cache")
+    size: int = option(64, ge=8, help="height and width that images are resized to")
+    seed: int = option(0, ge=0, lt=2**32, help="of the draw of splits")
+    in_memory: bool | Literal["auto"] = option(
+        "auto", help="keep decoded images in memory; auto: where they take at most a quarter of it"
+    )
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """`age`, `gender` and `ethnicity`."""
+        return (
+            Task(name="age", loss=Huber(), metrics=(MAE(),)),
+            Task(name="gender", loss=CrossEntropy(), metrics=(Accuracy(),), size=2),
+            Task(name="ethnicity", loss=CrossEntropy(), metrics=(Accuracy(),), size=5),
+        )
+
+    @property
+    def network(self) -> Backbone:
+        """ResNet-18 for small images."""
+        return ResNet(depth=18, stem="small", pool=2)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(3, size, size)."""
+        return (3, self.size, self.size)
+
+    def data(self, split: Split) -> Dataset:
+        """Images, uint8 (batches are float32 in [0, 1]), with `age` (n,), float32, and `gender` and `ethnicity` (n,),
+        int64."""
+        position = SPLITS.index(check_split(split))
+        folder = data_folder(self.root) / _FOLDER
+        names, labels = _labeled(folder)
+        parts = dealt(len(names), (0.7, 0.1, 0.2), self.seed)
+        ages = labels[parts == 0, 0]
+        rows = np.flatnonzero(parts == position)
+        targets = {
+            "age": torch.from_numpy(((labels[rows, 0] - ages.mean()) / (ages.std() or 1.0)).astype(np.float32)),
+            "gender": torch.from_numpy(labels[rows, 1]),
+            "ethnicity": torch.from_numpy(labels[rows, 2]),
+        }
+        size = (self.size, self.size)
+        images = Images(problem="utkface", folder=folder, names=names, size=size, in_memory=self.in_memory)
+        return images.samples(rows, targets)
+
+
+def _labeled(folder: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """Names of the images that carry labels, and the labels: (n, 3), age, gender and ethnicity."""
+    found = image_names(folder)
+    matches = {name: _NAME.match(name.rpartition("/")[2]) for name in found}
+    labels = {name: [int(v) for v in m.groups()] for name, m in matches.items() if m and int(m["age"]) <= _OLDEST}
+    if len(labels) < 10:
+        raise DataError(
+            f"utkface needs images named age_gender_ethnicity_date.jpg in {folder}, and found {len(labels)} among "
+            f"{len(found)} images. Get UTKFace.tar.gz from https://susanqq.github.io/UTKFace/ and unpack it there, or "
+            "name another folder with the option `root` or the environment variable MOFRAMEWORK_DATA: the one that has "
+            f"{_FOLDER}."
+        )
+    skipped = [name for name in found if name not in labels]
+    if skipped:
+        shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
+        warnings.warn(
+            f"utkface leaves out {len(skipped)} of {len(found)} images in {folder}, whose names are not "
+            f"age_gender_ethnicity_date: {shown}",
+            stacklevel=3,
+        )
+    return tuple(labels), np.array(list(labels.values()), dtype=np.int64)
