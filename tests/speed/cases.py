@@ -21,7 +21,15 @@ from moframework.engine.checkpoint import write_checkpoint
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.run.plan import Plan
-from tests.speed.contenders import Step, our_evaluation, our_step, plain_evaluation, plain_step, planned
+from tests.speed.contenders import (
+    Step,
+    divided_step,
+    our_evaluation,
+    our_step,
+    plain_evaluation,
+    plain_step,
+    planned,
+)
 from tests.speed.synthetic import ATTRIBUTES, Attributes, Classes, Dense, Torques
 
 __all__ = ["NETS", "Case", "Contender", "Net", "cases"]
@@ -135,11 +143,13 @@ def _steps(net: Net) -> dict[str, Contender]:
 
 
 def _split(net: Net) -> dict[str, Contender]:
-    """Several preferences that share the batch, against one."""
-    found = {"palora": Contender(our_step(net.planned(_palora(1))))}
+    """Several preferences that share the batch, against one; and what dividing a batch costs a plain step."""
+    first = net.planned(_palora(1))
+    found = {"palora": Contender(our_step(first))}
     for count in (2, 4, 8):
         if net.batch >= count:
             found[f"palora, {count} split"] = Contender(our_step(net.planned(_palora(count, "split"))), 1.15)
+            found[f"plain, batch in {count}"] = Contender(divided_step(first, count))
     return found
 
 

@@ -19,7 +19,7 @@ from moframework.run.plan import Plan, plan
 from moframework.spec import Spec
 from tests.speed.synthetic import plain_loss
 
-__all__ = ["our_evaluation", "our_step", "plain_evaluation", "plain_step", "planned"]
+__all__ = ["divided_step", "our_evaluation", "our_step", "plain_evaluation", "plain_step", "planned"]
 
 Step = Callable[[], object]
 
@@ -69,6 +69,30 @@ def plain_step(ready: Plan) -> Step:
         with ready.place.autocast():
             outputs = network(x)
         losses = [plain_loss(task, outputs[task.output_key], targets[task.target_key]) for task in tasks]
+        (torch.stack(losses).sum() / len(losses)).backward()
+        optimizer.step()
+
+    return step
+
+
+def divided_step(ready: Plan, count: int) -> Step:
+    """A plain step whose batch goes through the network in `count` pieces: what dividing alone costs. The pieces see
+    the same weights, and one backward pass goes through all of them."""
+    network = ready.spec.problem.backbone().train()
+    ready.place.take(network)
+    kind = ready.place.device.type
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=kind in ("cpu", "cuda"))
+    x, targets = _batch(ready)
+    pieces = [ready.place.arranged(piece) for piece in x.tensor_split(count)]
+    wanted = {key: value.tensor_split(count) for key, value in targets.items()}
+    tasks = ready.spec.problem.tasks
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for j, piece in enumerate(pieces):
+            outputs = network(piece)
+            losses += [plain_loss(task, outputs[task.output_key], wanted[task.target_key][j]) for task in tasks]
         (torch.stack(losses).sum() / len(losses)).backward()
         optimizer.step()
 
