@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -311,3 +312,27 @@ class TestLoadParameters:
         for path, words in (("net.pt", "more than tensors"), ("net.safetensors", "not a safetensors"), ("no", "exist")):
             with pytest.raises(DataError, match=words):
                 load_parameters(tmp_path / path, self.network())
+
+
+def test_frozen_batch_norm_keeps_the_statistics_it_starts_with() -> None:
+    @config
+    class Half(Backbone):
+        """Two BatchNorm layers, the first frozen."""
+
+        def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
+            network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2), nn.BatchNorm1d(2))
+            network[0].requires_grad_(False)
+            return network
+
+    initial = {"0.running_mean": torch.tensor([1.0, 2.0, 3.0]), "0.running_var": torch.full((3,), 4.0)}
+    made = ParetoModel(recipe(LowRank(rank=1), Half(), input_shape=(3,), outputs={"y": 2}), initial)
+    x, preference = torch.randn(8, 3), torch.tensor([0.5, 0.5])
+    for model in (made, copy.deepcopy(made).train(), copy.deepcopy(made.eval()).train()):
+        seen: list[Tensor] = []
+        model.skeleton[1].register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
+        model.train()(x, preference)
+        torch.testing.assert_close(seen[0], (x - initial["0.running_mean"]) / 2)
+        assert torch.equal(model.skeleton[0].running_mean, initial["0.running_mean"])
+        assert not torch.equal(model.skeleton[2].running_mean, torch.zeros(2))
+    found = made.batch_statistics(preference.unsqueeze(0), [x])
+    assert set(found[0]) == {"2.running_mean", "2.running_var", "2.num_batches_tracked"}

@@ -25,7 +25,7 @@ LAMBDAS = torch.tensor([[0.8, 0.2], [0.1, 0.9]])
 SPACES: dict[str, WeightSpaceConfig] = {
     "low rank": LowRank(rank=1),
     "convex hull": ConvexHull(),
-    "hypernetwork": Hypernetwork(hidden=(4,)),
+    "hypernetwork": Hypernetwork(hidden=(8,)),
     "chunked hypernetwork": ChunkedHypernetwork(hidden=(8,), chunk=4096, embedding=3),
     "conditioned": Conditioned(),
     "finite": Finite(anchors=tuple(map(tuple, LAMBDAS.tolist()))),
@@ -65,6 +65,7 @@ def made(backbone: str, space: str, **more: object) -> tuple[ParetoModel, Tensor
         outputs={"one": 2, "two": 1},
         weights=SPACES[space],
     )
+    torch.manual_seed(0)  # some draws leave no unit alive behind the first ReLU of the few that there are
     model = ParetoModel(recipe)
     with torch.no_grad():  # away from the start, where all preferences may give the same network
         for parameter in model.space.parameters():

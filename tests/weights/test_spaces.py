@@ -37,7 +37,7 @@ SPACES: dict[str, WeightSpaceConfig] = {
 }
 
 # Vectors and images; the others of the zoo cannot be joined with a preference.
-CONDITIONABLE = {"linear", "conv2d", "conv2d one channel", "grouped", "transposed 2d", "odd"}
+CONDITIONABLE = {"linear", "conv2d", "conv2d one channel", "grouped", "transposed 2d", "odd", "frozen in part"}
 
 PAIRS = [
     pytest.param(network, space, id=f"{network} · {space}")
@@ -173,6 +173,27 @@ class TestEverySpace:
 def _may_have_none(network: str, parameter: Tensor) -> bool:
     """Few numbers, or a network where normalization takes away what they add."""
     return parameter.numel() < 16 or network in ("instance norm", "attention", "attention of others")
+
+
+@pytest.mark.parametrize("network", ["odd", "frozen in part"])
+@pytest.mark.parametrize("space", sorted(SPACES))
+def test_frozen_parameters_are_one_for_all_preferences(network: str, space: str) -> None:
+    made = model(network, SPACES[space])
+    first, second = (made.weights(anchor) for anchor in ANCHORS)
+    frozen = [name for name, value in first.items() if name != "preference" and not value.requires_grad]
+    assert frozen
+    assert all(first[name] is second[name] for name in frozen)
+    assert sum(p.numel() for p in made.parameters() if not p.requires_grad) == sum(first[n].numel() for n in frozen)
+
+
+@pytest.mark.parametrize("space", sorted(SPACES))
+def test_nothing_to_train_is_refused(space: str) -> None:
+    def make() -> nn.Module:
+        frozen = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).requires_grad_(False)
+        return SPACES[space].network(lambda shape: frozen, (1,), 2)
+
+    with pytest.raises(SpecError, match="no parameter to train"):
+        SPACES[space].build(make, 2, None)
 
 
 @pytest.mark.parametrize("network", sorted(set(ZOO) - CONDITIONABLE))

@@ -80,6 +80,14 @@ class Odd(nn.Module):
         return features * self.frozen + self.offset
 
 
+def frozen_in_part(channels: int) -> nn.Module:
+    """A convolution and its normalization that are not trained, before one that is."""
+    network = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    for parameter in network[:2].parameters():
+        parameter.requires_grad_(False)
+    return network
+
+
 class Recurrent(nn.Module):
     """An LSTM over time steps."""
 
@@ -121,6 +129,7 @@ ZOO: dict[str, Member] = {
     ),
     "recurrent": Member(lambda _: nn.Sequential(Recurrent(4), nn.Linear(3, 2)), (3, 4)),
     "odd": Member(Odd, (5,)),
+    "frozen in part": Member(frozen_in_part, (3, 6, 6)),
     "instance norm": Member(
         lambda n: nn.Sequential(nn.Linear(n, 4), nn.PReLU(3), nn.InstanceNorm1d(3, affine=True)), (3, 5)
     ),
