@@ -52,9 +52,9 @@ class IoU(Metric):
 
 def _of_images(predicted: Tensor, target: Tensor, size: int, metric: IoU) -> tuple[Tensor, Tensor]:
     """Mean IoU of each image (b,), and whether any of its pixels counts (b,)."""
-    counts = (target != metric.ignore_index).reshape(len(target), -1)
-    true = torch.where(counts, target.reshape(counts.shape).long(), 0)
-    guessed = predicted.reshape(len(target), -1)
+    true, guessed = target[:, None].flatten(1).long(), predicted[:, None].flatten(1)
+    counts = true != metric.ignore_index
+    true = torch.where(counts, true, 0)
     hits, occurs, claimed = (
         torch.zeros(len(true), max(size, 2), device=true.device).scatter_add(1, index, where.float())
         for index, where in ((true, counts & (true == guessed)), (true, counts), (guessed, counts))
