@@ -7,14 +7,20 @@ within 11.25, 22.5 and 30 degrees (Liu, Johns and Davison, CVPR 2019, arXiv 1803
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from moframework.augmentations import MapKind
 from moframework.losses import Cosine, CrossEntropy, MaskedL1
 from moframework.metrics import MAE, Accuracy, AngleWithin, IoU, MeanAngle, MedianAngle, RelativeError
 from moframework.tasks import Task
 
-__all__ = ["IGNORED", "depth", "normal", "segmentation"]
+__all__ = ["IGNORED", "MAPS", "depth", "normal", "segmentation"]
 
 IGNORED = -1
 """Label of pixels that do not count."""
+
+MAPS: Mapping[str, MapKind] = {"segmentation": "classes", "depth": "depth", "normal": "normals"}
+"""What the three targets show, as augmentations ask."""
 
 
 def segmentation(classes: int) -> Task:

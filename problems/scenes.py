@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
@@ -24,6 +25,7 @@ from moframework.problems.raycaster import (
 )
 from torch import Tensor
 
+from moframework.augmentations import MapKind
 from moframework.backbones.base import Backbone
 from moframework.backbones.segnet import SegNet
 from moframework.config import config, option
@@ -90,6 +92,11 @@ class Scenes(Problem):
     def input_shape(self) -> tuple[int, ...]:
         """(3, *size)."""
         return (3, *self.size)
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """Classes, depth and normals."""
+        return scene_tasks.MAPS
 
     @property
     def reference(self) -> tuple[float, ...]:

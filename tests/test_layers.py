@@ -16,7 +16,7 @@ LAYERS = (
     ("config",),
     ("objectives", "preferences", "pareto", "plots"),
     ("model", "weights", "backbones"),
-    ("problem", "analytic", "tasks", "losses", "metrics", "data", "datafiles", "overlay"),
+    ("problem", "analytic", "augmentations", "tasks", "losses", "metrics", "data", "datafiles", "overlay"),
     ("engine",),
     ("solvers",),
     ("spec",),
