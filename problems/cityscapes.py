@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from moframework.problems import scene_tasks
-from moframework.problems.npy_layout import Layout
-
 from moframework.augmentations import Augmentation, MapKind
 from moframework.augmentations.flip import Flip
 from moframework.augmentations.scale_crop import ScaleCrop
@@ -18,6 +15,9 @@ from moframework.data import Dataset, Split
 from moframework.datafiles import data_folder
 from moframework.problem import Problem
 from moframework.tasks import Task
+
+from . import scene_tasks
+from .npy_layout import Layout
 
 __all__ = ["CityScapes"]
 
@@ -82,7 +82,7 @@ class CityScapes(Problem):
         layout = Layout(
             name="cityscapes",
             root=data_folder(self.root) / "cityscapes",
-            advice="Get the preprocessed CityScapes of 128x256 and 7 classes from where https://github.com/lorenmt/mtan links.",
+            what="the preprocessed CityScapes (128x256, 7 classes)",
             size=(128, 256),
             folders={"segmentation": "label_7", "depth": "depth"},
         )

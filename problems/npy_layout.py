@@ -23,6 +23,7 @@ from moframework.errors import DataError
 __all__ = ["Layout", "write_layout"]
 
 Part = Literal["train", "val"]
+_SOURCE = "https://github.com/lorenmt/mtan"
 _IMAGES = "image"
 _CHANNELS = {"segmentation": 0, "depth": 1, "normal": 3}  # 0: none in the file
 
@@ -34,14 +35,14 @@ class Layout:
     Attributes:
         name: of the data set, for messages.
         root: the folder with `train` and `val`.
-        advice: what to get, from where, as a sentence.
+        what: how people call it, for messages.
         size: height and width of all images.
         folders: target key (`segmentation`, `depth`, `normal`) to the name of its folder.
     """
 
     name: str
     root: Path
-    advice: str
+    what: str
     size: tuple[int, int]
     folders: Mapping[str, str]
 
@@ -92,8 +93,9 @@ class Layout:
             found = {file.stem for file in path.glob("*.npy")}
             if not found:
                 raise DataError(
-                    f"{self.name} needs {path} with files 0.npy, 1.npy, … {self.advice} Put it into {self.root}, or "
-                    "name another folder with the option `root` or the environment variable MOFRAMEWORK_DATA."
+                    f"{self.name} needs {path} with files 0.npy, 1.npy, … Get {self.what}, to which {_SOURCE} links, "
+                    f"and put its train and val into {self.root}; or name another folder that has {self.name} with the "
+                    "option `root` or the environment variable MOFRAMEWORK_DATA."
                 )
             missing = next((i for i in range(len(found)) if str(i) not in found), None)
             if missing is not None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from moframework.problems import scene_tasks
-from moframework.problems.npy_layout import Layout
-
 from moframework.augmentations import Augmentation, MapKind
 from moframework.augmentations.flip import Flip
 from moframework.augmentations.scale_crop import ScaleCrop
@@ -18,6 +15,9 @@ from moframework.data import Dataset, Split
 from moframework.datafiles import data_folder
 from moframework.problem import Problem
 from moframework.tasks import Task
+
+from . import scene_tasks
+from .npy_layout import Layout
 
 __all__ = ["NYUv2"]
 
@@ -82,7 +82,7 @@ class NYUv2(Problem):
         layout = Layout(
             name="nyuv2",
             root=data_folder(self.root) / "nyuv2",
-            advice="Get the preprocessed NYUv2 (288x384, 13 classes), to which https://github.com/lorenmt/mtan links.",
+            what="the preprocessed NYUv2 (288x384, 13 classes, normals)",
             size=(288, 384),
             folders={"segmentation": "label", "depth": "depth", "normal": "normal"},
         )

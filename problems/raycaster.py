@@ -166,7 +166,7 @@ class Camera:
         """The camera's right, up and back as rows, (n, 3, 3): its product with a world direction is the camera's."""
         cos, sin = self.pitches.cos(), self.pitches.sin()
         zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-        pitch = torch.stack([one, zero, zero, zero, cos, sin, zero, -sin, cos], dim=-1).unflatten(-1, (3, 3))
+        pitch = torch.stack([one, zero, zero, zero, cos, sin, zero, -sin, cos], dim=-1).view(-1, 3, 3)
         return pitch @ _turned(self.yaws)
 
     def local_rays(self, height: int, width: int) -> Tensor:
@@ -174,9 +174,8 @@ class Camera:
 
         Their z is −1: a length along such a ray is a depth.
         """
-        like = {"dtype": self.focals.dtype, "device": self.focals.device}
-        up = -(torch.arange(height, **like) + 0.5 - height / 2) / height
-        right = (torch.arange(width, **like) + 0.5 - width / 2) / height
+        count = torch.arange(max(height, width), dtype=self.focals.dtype, device=self.focals.device) + 0.5
+        up, right = (height / 2 - count[:height]) / height, (count[:width] - width / 2) / height
         rows, columns = torch.meshgrid(up, right, indexing="ij")
         plane = torch.stack([columns, rows], dim=-1).flatten(0, 1) / self.focals[:, None, None]
         return torch.cat([plane, -torch.ones_like(plane[..., :1])], dim=-1)
@@ -235,7 +234,7 @@ def _turned(yaws: Tensor) -> Tensor:
     """Axes turned to the left about y by yaws (...), as rows, (..., 3, 3)."""
     cos, sin = yaws.cos(), yaws.sin()
     zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-    return torch.stack([cos, zero, -sin, zero, one, zero, sin, zero, cos], dim=-1).unflatten(-1, (3, 3))
+    return torch.stack([cos, zero, -sin, zero, one, zero, sin, zero, cos], dim=-1).view(*yaws.shape, 3, 3)
 
 
 def _nonzero(values: Tensor) -> Tensor:

@@ -10,19 +10,6 @@ import attrs
 import numpy as np
 import torch
 from attrs import frozen
-from moframework.problems import scene_tasks
-from moframework.problems.raycaster import (
-    Balls,
-    Boxes,
-    Camera,
-    Cylinders,
-    Light,
-    Materials,
-    Planes,
-    Shape,
-    shade,
-    trace,
-)
 from torch import Tensor
 
 from moframework.augmentations import MapKind
@@ -33,6 +20,9 @@ from moframework.data import SPLITS, Split, TensorData, check_split
 from moframework.datafiles import cached_tensors
 from moframework.problem import Problem
 from moframework.tasks import Task
+
+from . import scene_tasks
+from .raycaster import Balls, Boxes, Camera, Cylinders, Light, Materials, Planes, Shape, shade, trace
 
 __all__ = ["Scenes", "World", "draw_world", "render"]
 
@@ -170,9 +160,10 @@ def render(world: World, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor,
     colors = shade(world.shapes, world.materials, world.light, points, hits)
     labels = world.labels.gather(1, hits.surfaces)
     normals = hits.normals @ world.camera.axes.mT
-    maps = (value.mT.unflatten(-1, size) for value in (colors, hits.lengths.unsqueeze(-1), normals))
-    images, depths, turned = maps
-    return images, labels.unflatten(-1, size), depths, turned
+    images, depths, turned = (
+        value.mT.reshape(len(value), -1, *size) for value in (colors, hits.lengths.unsqueeze(-1), normals)
+    )
+    return images, labels.view(-1, *size), depths, turned
 
 
 def draw_world(count: int, objects: int, generator: np.random.RandomState) -> World:
