@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from moframework.augmentations import Augmentation as Augmentation
     from moframework.backbones.base import Backbone as Backbone
     from moframework.benchmark.executor import Executor as Executor
     from moframework.benchmark.loading import load_benchmark as load_benchmark
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Aggregation": "moframework.objectives",
+    "Augmentation": "moframework.augmentations",
     "Backbone": "moframework.backbones.base",
     "Balancing": "moframework.objectives",
     "Benchmark": "moframework.benchmark.spec",

@@ -18,6 +18,7 @@ from moframework.errors import MoframeworkError, UnknownNameError, nearest
 __all__ = ["KINDS", "TORCH_KINDS", "Part", "all_kinds", "parts", "summary"]
 
 KINDS = {
+    "augmentations": "random changes of training batches",
     "backbones": "networks from input to one output a task",
     "balancings": "how losses or gradients of different size are made comparable",
     "data": "where samples come from",

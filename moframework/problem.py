@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, ClassVar, TypeVar, cast, final
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from moframework.augmentations import Augmentation, MapKind, augmented
 from moframework.backbones.base import Backbone, named_outputs
 from moframework.config import Component, arguments, build, config, option, options_class
 from moframework.config.options import OptionError
@@ -53,6 +54,16 @@ class Problem(Component, kind="problems"):
         Raises:
             DataError: the data is missing; the text says what to get, from where, and into which folder.
         """
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """What those targets show that have a value for each pixel of an image, by target key; augmentations ask."""
+        return {}
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """Random changes of training batches, in this order, unless a spec names others; none by default."""
+        return ()
 
     @property
     def reference(self) -> tuple[float, ...] | None:
@@ -149,6 +160,7 @@ class Problem(Component, kind="problems"):
         x, targets = next(batches(data, len(few), order=few, device="cpu"))
         if tuple(x.shape[1:]) != tuple(self.input_shape):
             raise SpecError(f"inputs should be {tuple(self.input_shape)}, but the data has {tuple(x.shape[1:])}")
+        x, targets = self._augmented(x, targets)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             network = self.backbone().eval()
             result = _tried(lambda: network(x), f"the network cannot take inputs of shape {tuple(x.shape[1:])}")
@@ -160,6 +172,23 @@ class Problem(Component, kind="problems"):
                 faults.append(f"task '{task.name}': {fault}")
         if faults:
             raise SpecError("\n".join(faults))
+
+    def _augmented(self, x: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """A batch after the problem's augmentations, which must leave all shapes as they are."""
+        generator = torch.Generator().manual_seed(0)
+        for position, augmentation in enumerate(self.augmentation):
+            where = f"augmentation {position + 1} ({type(augmentation).__name__})"
+            before = {"the inputs": x.shape, **{f"target '{key}'": target.shape for key, target in targets.items()}}
+            x, targets = _tried(
+                lambda part=augmentation, x=x, targets=targets: augmented([part], x, targets, self.maps, generator),  # type: ignore[misc]
+                f"{where} cannot be applied",
+            )
+            after = {"the inputs": x.shape, **{f"target '{key}'": target.shape for key, target in targets.items()}}
+            for what, shape in before.items():
+                if after.get(what) != shape:
+                    found = tuple(after[what]) if what in after else "gone"
+                    raise SpecError(f"{where} must leave {what} in the shape {tuple(shape)}, but it is {found} after")
+        return x, targets
 
 
 class _FunctionProblem(Problem):
@@ -207,6 +236,16 @@ class _FunctionProblem(Problem):
         """That of the problem."""
         return self.made.hypervolume(reference)
 
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """Those of the problem."""
+        return self.made.maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """Those of the problem."""
+        return self.made.augmentation
+
     def data(self, split: Split) -> Dataset:
         """That of the problem."""
         return self.made.data(split)
@@ -245,6 +284,9 @@ class ProblemOverrides:
 
     backbone: Backbone | None = option(None, help="the network, in place of the problem's own")
     tasks: dict[str, TaskOptions] | None = option(None, help="changes to tasks by name; a new name adds a task")
+    augmentation: tuple[Augmentation, ...] | None = option(
+        None, help="random changes of training batches, in place of the problem's own; an empty list for none"
+    )
     reference: tuple[float, ...] | None = option(None, help="reference point of the loss hypervolume, a number a task")
 
 
@@ -290,6 +332,16 @@ class Customized(Problem):
         return self.base.input_shape
 
     @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """The base's."""
+        return self.base.maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """The exchanged ones, or the base's."""
+        return self.base.augmentation if self.overrides.augmentation is None else self.overrides.augmentation
+
+    @property
     def reference(self) -> tuple[float, ...] | None:
         """The exchanged reference point, or the base's where that still fits the tasks."""
         if self.overrides.reference is not None:
@@ -330,6 +382,10 @@ class Declared(Problem):
     _data: DataSource = option(help="where inputs and targets come from")
     _backbone: Backbone = option(help="the network")
     _tasks: dict[str, TaskOptions] = option(help="the objectives by name; each needs a loss")
+    _augmentation: tuple[Augmentation, ...] = option((), help="random changes of training batches")
+    _maps: dict[str, MapKind] = option(
+        factory=dict, help="what those targets show that have a value for each pixel; augmentations need to know"
+    )
     _reference: tuple[float, ...] | None = option(None, help="reference point of the loss hypervolume, a number a task")
 
     def __attrs_post_init__(self) -> None:
@@ -353,6 +409,16 @@ class Declared(Problem):
     def input_shape(self) -> tuple[int, ...]:
         """As the data says."""
         return self._data.input_shape
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """As declared."""
+        return self._maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """As declared."""
+        return self._augmentation
 
     @property
     def reference(self) -> tuple[float, ...] | None:

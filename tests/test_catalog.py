@@ -35,7 +35,9 @@ def test_torch_brings_names_of_its_own(kind: str, name: str) -> None:
 
 
 def test_unknown_kind_names_the_nearest_and_all() -> None:
-    with pytest.raises(UnknownNameError, match=r"no kind 'optimiser'; did you mean 'optimizers'\? Kinds: backbones, "):
+    with pytest.raises(
+        UnknownNameError, match=r"no kind 'optimiser'; did you mean 'optimizers'\? Kinds: augmentations, "
+    ):
         parts("optimiser")
 
 

@@ -17,7 +17,7 @@ LAYERS = (
     ("objectives", "preferences", "pareto", "plots"),
     ("model", "weights", "backbones"),
     (
-        *("problem", "analytic", "parts", "tasks", "losses", "metrics"),
+        *("problem", "analytic", "augmentations", "parts", "tasks", "losses", "metrics"),
         *("adapting", "data", "columns", "contents", "datafiles", "downloads", "imagefiles", "overlay", "targets"),
     ),
     ("engine",),

@@ -10,6 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from moframework.augmentations import Augmentation
+from moframework.augmentations.crop import Crop
+from moframework.augmentations.flip import Flip
+from moframework.augmentations.scale_crop import ScaleCrop
 from moframework.backbones.base import Backbone
 from moframework.backbones.lenet import LeNet
 from moframework.backbones.mlp import MLP
@@ -300,3 +304,92 @@ def test_parts_of_a_declaration_are_objects_or_data(houses: Path) -> None:
     made, faults = structure({"data": NPZ(path=houses), "backbone": MLP(), "tasks": tasks}, Problem)
     assert not faults
     assert made.tasks == (Task(name="price", loss=MSE()),)
+
+
+@config
+class Pictures(Problem):
+    """Two maps of images."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return (Task(name="class", loss=CrossEntropy(), size=3), Task(name="distance", loss=MSE()))
+
+    @property
+    def network(self) -> Backbone:
+        return build(Backbone, {"name": "segnet", "width": 2, "stages": 1})  # type: ignore[type-abstract]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (1, 4, 6)
+
+    @property
+    def maps(self) -> Any:
+        return {"class": "classes", "distance": "depth"}
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        return (Flip(),)
+
+    def data(self, split: Split) -> TensorData:
+        x = torch.rand(4, 1, 4, 6, generator=torch.Generator().manual_seed(0))
+        return TensorData(x, {"class": (3 * x[:, 0]).long(), "distance": x})
+
+
+@config
+class Halved(Augmentation):
+    """What no augmentation may do."""
+
+    def apply(self, x: Tensor, targets: Any, maps: Any, generator: Any) -> tuple[Tensor, Any]:
+        return x[..., ::2], targets
+
+
+def test_augmentation_is_the_problems_unless_a_spec_names_others(tmp_path: Path) -> None:
+    assert Shared().augmentation == ()
+    assert Shared().maps == {}
+    problem = Pictures()
+    problem.check()
+    own = problem.customized(ProblemOverrides(backbone=problem.network))
+    assert own.augmentation == (Flip(),)
+    assert own.maps == problem.maps
+    made, faults = structure({"augmentation": ["flip", {"name": "scale_crop", "scales": [1, 2]}]}, ProblemOverrides)
+    assert not faults
+    other = problem.customized(made)
+    assert other.augmentation == (Flip(), ScaleCrop(scales=(1.0, 2.0)))
+    other.check()
+    assert problem.customized(ProblemOverrides(augmentation=())).augmentation == ()
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (
+            Halved(),
+            r"augmentation 2 \(Halved\) must leave the inputs in the shape \(2, 1, 4, 6\), but .* \(2, 1, 4, 3\)",
+        ),
+        (Crop(), r"augmentation 2 \(Crop\) cannot be applied: target 'class' is a map, .* choose fill: edge"),
+    ],
+)
+def test_augmentation_that_does_not_fit_is_told_before_training(part: Augmentation, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        Pictures().customized(ProblemOverrides(augmentation=(Flip(), part))).check()
+
+
+def test_a_declared_problem_says_what_its_maps_show(tmp_path: Path) -> None:
+    data = Pictures().data("train")
+    np.savez(tmp_path / "maps.npz", inputs=data.inputs, **data.targets)
+    written = {
+        "data": {"name": "npz", "path": str(tmp_path / "maps.npz")},
+        "backbone": {"name": "segnet", "width": 2, "stages": 1},
+        "tasks": {"class": {"loss": "cross_entropy", "size": 3}, "distance": {"loss": "mse"}},
+        "augmentation": ["flip"],
+        "maps": {"class": "classes", "distance": "depth"},
+    }
+    problem = build(Problem, written)  # type: ignore[type-abstract]
+    assert problem.augmentation == (Flip(),)
+    problem.check()
+    assert build(Problem, unstructure(problem)) == problem  # type: ignore[type-abstract]
+    with pytest.raises(SpecError, match=r"maps.class: must be 'classes', .* did you mean 'classes'"):
+        build(Problem, {**written, "maps": {"class": "class"}})  # type: ignore[type-abstract]
+    forgotten = build(Problem, {**written, "maps": {"class": "classes"}})  # type: ignore[type-abstract]
+    with pytest.raises(SpecError, match=r"'distance' .* put it among the problem's `maps`"):
+        forgotten.check()

@@ -15,6 +15,7 @@ import torch
 from attrs import define, frozen
 from torch import Tensor
 
+from moframework.augmentations import augmented
 from moframework.data import Dataset, batches
 from moframework.engine.checkpoint import read_checkpoint, write_checkpoint
 from moframework.engine.device import Placement
@@ -40,7 +41,7 @@ _NON_FINITE_ADVICE = (
 )
 
 # Distinct streams of random numbers drawn from one seed.
-_STEP, _EPOCH = 1, 2
+_STEP, _EPOCH, _AUGMENTATION = 1, 2, 3
 
 
 @frozen(kw_only=True)
@@ -122,6 +123,7 @@ class Loop:
         self.model, self.training, self.place = model, training, place
         self.folder, self.observer = folder, observer
         self.per_epoch, self.steps, self.done = per_epoch, training.budget(per_epoch), 0
+        self.augmentation, self.maps = problem.augmentation, problem.maps
         self.step = Step(model, problem.tasks, method, place)
         groups = model.space.parameter_groups(training.optimizer.lr)
         learned = list(self.step.objective_states.parameters())
@@ -164,6 +166,9 @@ class Loop:
         self.model.space.progressed(progress)
         self.optimizer.zero_grad(set_to_none=True)
         scale = self.scaler.scale(torch.ones((), device=self.place.device)) if self.scaler.is_enabled() else None
+        if self.augmentation:
+            own = torch.Generator().manual_seed(stream(seed, _AUGMENTATION, self.done))
+            x, targets = augmented(self.augmentation, x, targets, self.maps, own)
         x = self.place.arranged(x)
         losses = self.step.run(x, targets, preferences, scale)
         if self.training.clip_gradient_norm is not None:

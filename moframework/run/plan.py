@@ -60,7 +60,8 @@ class Plan:
                 f"{task.name} ({_name(task.loss)}" + "".join(f", {metric.label}" for metric in task.metrics) + ")"
                 for task in tasks
             ),
-            "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items()),
+            "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
+            + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
             f"backbone    {_name(spec.problem.network)}, {base:,} parameters",
             f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
             f"a step      batch of {spec.training.batch_size}, {count} preferences ({schedule}), {passes}",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from moframework.augmentations import Augmentation, MapKind
 from moframework.backbones.base import Backbone
 from moframework.config import config, option, unstructure
 from moframework.data import Split, TensorData, batches
@@ -44,6 +45,16 @@ class Few(Problem):
     def input_shape(self) -> tuple[int, ...]:
         """The problem's."""
         return self.problem.input_shape
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """The problem's."""
+        return self.problem.maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """The problem's."""
+        return self.problem.augmentation
 
     @property
     def reference(self) -> tuple[float, ...] | None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Generator, Tensor
 
+from moframework.augmentations import Augmentation
+from moframework.config import config
 from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.events import Observer, Progress, Reading
@@ -19,6 +22,7 @@ from moframework.objectives import Objective
 from moframework.objectives.balancing import LossBalancing
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.preferences.annealed import Annealed
+from moframework.problem import ProblemOverrides
 from tests.engine.conftest import Conflict, Train, method, same_state
 
 
@@ -259,3 +263,34 @@ def test_reduced_precision_trains_on_the_cpu(train: Train, precision: str) -> No
     model, _ = train(training=training, place=place, observer=watch, problem=problem)
     assert all(p.dtype is torch.float32 for p in model.parameters())
     assert watch.fronts[-1].hypervolume() > watch.fronts[0].hypervolume()
+
+
+@config
+class Jitter(Augmentation):
+    """Noise on the inputs; what was drawn is kept for the test."""
+
+    def apply(self, x: Tensor, targets: Any, maps: Any, generator: Generator) -> tuple[Tensor, Any]:
+        noise = torch.randn(x.shape, generator=generator)
+        JITTERED.append(noise)
+        return x + 0.1 * noise, targets
+
+
+JITTERED: list[Tensor] = []
+
+
+def test_augmentation_of_every_step_and_of_no_evaluation_is_the_same_when_resumed(train: Train, tmp_path: Path) -> None:
+    problem = Conflict().customized(ProblemOverrides(augmentation=(Jitter(),)))
+    JITTERED.clear()
+    whole, _ = train(problem=problem, evaluation=Evaluation(every=1), folder=tmp_path / "whole")
+    drawn = list(JITTERED)
+    assert len(drawn) == 12
+    assert len({float(noise[0]) for noise in drawn}) == 12
+    plain, _ = train(folder=tmp_path / "plain")
+    assert not same_state(plain.state_dict(), whole.state_dict())
+
+    JITTERED.clear()
+    with pytest.raises(InterruptedRun):
+        train(problem=problem, folder=tmp_path / "parts", stop=lambda: len(JITTERED) == 5)
+    resumed, _ = train(problem=problem, folder=tmp_path / "parts", resume=True)
+    assert all(torch.equal(one, other) for one, other in zip(drawn, JITTERED, strict=True))
+    assert same_state(resumed.state_dict(), whole.state_dict())

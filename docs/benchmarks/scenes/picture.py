@@ -1,0 +1,81 @@
+"""Inputs, labels and predictions of a finished run of a dense problem, as one picture; run by hand.
+
+    python docs/benchmarks/scenes/picture.py runs/scenes docs/benchmarks/scenes/predictions.png
+
+Rows are test images; columns the image, then for each task what is right and what the model says at the preference for
+that task alone and at equal preferences. The problem's targets must be `segmentation` and any of `depth` and `normal`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from moframework import Run, TensorData
+
+_NAMES = {"segmentation": "segmentation", "depth": "depth", "normal": "normals"}
+
+
+def shown(kind: str, values: Tensor, depths: tuple[float, float]) -> Tensor:
+    """A target or an output of one image as colors (h, w, 3): unknown pixels are black."""
+    if kind == "normal":
+        length = values.norm(dim=0, keepdim=True).clamp_min(1e-6)
+        return ((values / length + 1) / 2 * (values != 0).any(dim=0)).movedim(0, -1)
+    if kind == "depth":
+        low, high = depths
+        colors = torch.from_numpy(colormaps["viridis"](((values[0] - low) / (high - low)).clamp(0, 1).numpy()))
+        return colors[..., :3] * (values[0] != 0).unsqueeze(-1)
+    classes = values.argmax(dim=0) if values.dim() == 3 else values
+    return torch.tensor(colormaps["tab10"].colors)[classes.clamp_min(0)] * (classes >= 0).unsqueeze(-1)
+
+
+def picture(run: Run, images: int) -> Figure:
+    """The picture; images are taken from the beginning of the test split."""
+    problem = run.spec.problem
+    data, model = problem.data("test"), run.model()
+    if not isinstance(data, TensorData):
+        raise SystemExit("the test split must fit in memory: raise problem.memory")
+    data = data.take(torch.arange(images))
+    tasks = [task.name for task in problem.tasks]
+    points = {f"λ {name} = 1": torch.eye(len(tasks))[t] for t, name in enumerate(tasks)}
+    points["equal λ"] = torch.full((len(tasks),), 1 / len(tasks))
+    with torch.no_grad():
+        outputs = {label: model.at(point.tolist())(data.inputs) for label, point in points.items()}
+    known = data.targets["depth"][data.targets["depth"] > 0] if "depth" in data.targets else torch.ones(1)
+    depths = (float(known.min()), float(known.max()))
+    columns = 1 + len(tasks) * (1 + len(points))
+    height, width = data.inputs.shape[-2:]
+    figure = Figure(figsize=(1.25 * columns, 1.25 * height / width * images + 0.75), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(images, columns, squeeze=False)
+    for row in range(images):
+        pictures = [("image", data.inputs[row].movedim(0, -1))]
+        for name in tasks:
+            pictures.append((f"{_NAMES[name]}\ntrue", shown(name, data.targets[name][row], depths)))
+            pictures += [(label, shown(name, outputs[label][name][row], depths)) for label in points]
+        for axes, (title, colors) in zip(panels[row], pictures, strict=True):
+            axes.imshow(colors.numpy(), interpolation="nearest")
+            axes.set_axis_off()
+            if row == 0:
+                axes.set_title(title, fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Read the run, write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("picture", type=Path, help="the PNG file to write")
+    parser.add_argument("--images", type=int, default=4, help="number of test images")
+    arguments = parser.parse_args()
+    picture(Run(arguments.run), arguments.images).savefig(arguments.picture, dpi=130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The contract of an augmentation, and what several of them need."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from torch import Generator, Tensor
+
+from moframework.config import Component
+
+__all__ = ["Augmentation", "MapKind", "augmented", "check_maps"]
+
+MapKind = Literal["classes", "values", "depth", "normals"]
+"""What a target shows that has a value for each pixel of the image.
+
+`classes`: integers (b, h, w), some of which may mean unknown; `values`: numbers without geometric meaning
+(b, ..., h, w); `depth`: distances (b, ..., h, w), 0 for unknown; `normals`: directions (b, 3, h, w) with x along the
+image's rows, zeros for unknown.
+"""
+
+Targets = dict[str, Tensor]
+
+
+class Augmentation(Component, kind="augmentations"):
+    """A random change of a batch that leaves its targets right; applied in training only.
+
+    Implementations are pure, draw from the generator alone (on the host, so that every device sees the same numbers),
+    and read nothing back from the device.
+    """
+
+    @abstractmethod
+    def apply(
+        self, x: Tensor, targets: Targets, maps: Mapping[str, MapKind], generator: Generator
+    ) -> tuple[Tensor, Targets]:
+        """The changed batch: new tensors of the same shapes, or the same ones where nothing changes.
+
+        Args:
+            x: inputs (b, ...).
+            targets: by key, (b, ...).
+            maps: what those targets show that go with the pixels of x; others belong to the sample as a whole.
+            generator: on the CPU.
+
+        Raises:
+            ValueError: it cannot be applied to such a batch.
+        """
+
+
+def augmented(
+    augmentations: Sequence[Augmentation],
+    x: Tensor,
+    targets: Targets,
+    maps: Mapping[str, MapKind],
+    generator: Generator,
+) -> tuple[Tensor, Targets]:
+    """A batch after all augmentations, in their order. Takes what `Augmentation.apply` takes."""
+    for augmentation in augmentations:
+        x, targets = augmentation.apply(x, targets, maps, generator)
+    return x, targets
+
+
+def check_maps(x: Tensor, targets: Targets, maps: Mapping[str, MapKind]) -> None:
+    """Make sure that images and maps are what a geometric change needs, and that no map was forgotten.
+
+    Looks at shapes and types only.
+
+    Raises:
+        ValueError: inputs are no images, or a target is not as `maps` says, or is as large as the image without being
+            among them.
+    """
+    if x.dim() != 4:
+        raise ValueError(f"it changes images (b, channels, height, width), but inputs are {tuple(x.shape)}")
+    size = x.shape[-2:]
+    for key, target in targets.items():
+        shape, kind = tuple(target.shape), maps.get(key)
+        same_size = target.dim() >= 3 and target.shape[-2:] == size
+        if kind is None:
+            if same_size:
+                raise ValueError(
+                    f"target '{key}' {shape} has a value for each pixel, but the problem does not say what they show: "
+                    "put it among the problem's `maps`, as classes, values, depth or normals"
+                )
+            continue
+        if not same_size:
+            raise ValueError(
+                f"target '{key}' should be a map of {kind} of the images' size {tuple(size)}, but is {shape}"
+            )
+        if kind == "classes" and target.is_floating_point():
+            raise ValueError(f"target '{key}' should be a map of classes, integers, but is {target.dtype}")
+        if kind == "normals" and (target.dim() != 4 or target.shape[1] != 3):
+            raise ValueError(f"target '{key}' should be a map of normals (b, 3, h, w), but is {shape}")

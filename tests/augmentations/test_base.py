@@ -1,0 +1,89 @@
+"""What every augmentation claims: pure, from the generator alone, the same on every device, told what maps show."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from moframework.augmentations import Augmentation, augmented
+from moframework.augmentations.crop import Crop
+from moframework.augmentations.flip import Flip
+from moframework.augmentations.scale_crop import ScaleCrop
+from moframework.config import build, entries
+from tests.augmentations.scene import MAPS, batch, generator
+
+ALL = [Flip(), ScaleCrop(), Crop(padding=2, fill="edge")]
+
+
+def test_all_of_the_registry_are_here() -> None:
+    own = {e.load() for e in entries("augmentations") if e.target.startswith("moframework.augmentations.")}
+    assert {type(part) for part in ALL} == own
+    assert build(tuple[Augmentation, ...], ["flip", {"name": "crop", "padding": 2, "fill": "edge"}]) == (ALL[0], ALL[2])
+
+
+@pytest.mark.parametrize("part", ALL, ids=lambda part: type(part).__name__)
+def test_pure_and_from_the_generator_alone(part: Augmentation) -> None:
+    x, targets = batch()
+    kept = x.clone(), {key: value.clone() for key, value in targets.items()}
+    outside = torch.get_rng_state()
+    one = part.apply(x, targets, MAPS, generator(1))
+    assert torch.equal(outside, torch.get_rng_state())
+    torch.rand(3)
+    again, other = part.apply(x, targets, MAPS, generator(1)), part.apply(x, targets, MAPS, generator(2))
+    assert torch.equal(one[0], again[0])
+    assert not torch.equal(one[0], other[0])
+    assert torch.equal(x, kept[0])
+    for key, value in targets.items():
+        assert torch.equal(value, kept[1][key])
+        assert torch.equal(one[1][key], again[1][key])
+        assert (one[1][key].shape, one[1][key].dtype) == (value.shape, value.dtype)
+    assert torch.equal(one[1]["digit"], targets["digit"])
+    assert not torch.equal(one[0][0], one[0][1]) or not torch.equal(one[0][0], one[0][2])  # each sample has its own
+
+
+@pytest.mark.parametrize("part", ALL, ids=lambda part: type(part).__name__)
+def test_nothing_is_read_back_from_the_device(part: Augmentation) -> None:
+    """Tensors on the meta device have no values: whatever reads one fails there."""
+    x, targets = batch()
+    x, changed = part.apply(x.to("meta"), {key: value.to("meta") for key, value in targets.items()}, MAPS, generator())
+    assert x.device.type == changed["depth"].device.type == "meta"
+
+
+def test_one_after_the_other() -> None:
+    x, targets = batch()
+    source = generator()
+    first = Flip().apply(x, targets, MAPS, source)
+    second = ScaleCrop().apply(*first, MAPS, source)
+    both = augmented([Flip(), ScaleCrop()], x, targets, MAPS, generator())
+    assert torch.equal(both[0], second[0])
+    assert torch.equal(both[1]["normal"], second[1]["normal"])
+    assert augmented([], x, targets, MAPS, generator())[0] is x
+
+
+@pytest.mark.parametrize("part", ALL, ids=lambda part: type(part).__name__)
+def test_a_map_that_was_forgotten_is_refused(part: Augmentation) -> None:
+    x, targets = batch()
+    maps = {key: kind for key, kind in MAPS.items() if key != "depth"}
+    with pytest.raises(ValueError, match=r"target 'depth' .* does not say what they show: put it among"):
+        part.apply(x, targets, maps, generator())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("depth", torch.zeros(6, 1, 4, 6), "should be a map of depth of the images' size (8, 12), but is (6, 1, 4, 6)"),
+        ("class", torch.zeros(6, 8, 12), "should be a map of classes, integers, but is torch.float32"),
+        ("normal", torch.zeros(6, 2, 8, 12), "should be a map of normals (b, 3, h, w), but is (6, 2, 8, 12)"),
+    ],
+)
+def test_maps_that_are_not_as_told(key: str, value: torch.Tensor, words: str) -> None:
+    x, targets = batch()
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Flip().apply(x, {**targets, key: value}, MAPS, generator())
+
+
+def test_inputs_that_are_no_images() -> None:
+    with pytest.raises(ValueError, match=r"changes images .* but inputs are \(6, 3\)"):
+        Flip().apply(torch.zeros(6, 3), {}, {}, generator())
