@@ -6,19 +6,24 @@ graph at a time.
 
 Where a balancing or the objective needs per-task gradients, the forward pass is shared: gradients are taken with
 respect to the materialized θ(λ), combined there, and sent once through the weight space.
+
+Where several processes share a step, a `Division` says what is this one's part; see there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
 from moframework.engine.device import Placement
+from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
+from moframework.engine.world import Alone
 from moframework.model import ParetoModel
 from moframework.objectives import Aggregation, Scalarization, Weighting
 from moframework.tasks import Task
@@ -46,7 +51,15 @@ class Step:
             separable, else one; empty where it has no state.
     """
 
-    def __init__(self, model: ParetoModel, tasks: tuple[Task, ...], method: Method, place: Placement) -> None:
+    def __init__(
+        self,
+        model: ParetoModel,
+        tasks: tuple[Task, ...],
+        method: Method,
+        place: Placement,
+        division: Division | None = None,
+    ) -> None:
+        self.division = BySamples(Alone()) if division is None else division
         self.model = model
         self.tasks = tasks
         self.method = method
@@ -68,7 +81,7 @@ class Step:
         """Accumulate the gradient of the step's objective.
 
         Args:
-            x, targets: the batch, on the device.
+            x, targets: the batch, or this process's samples of it, on the device.
             preferences: Λ (M, m), on the host.
             scale: factor of the objective against underflow in fp16, or None.
 
@@ -80,19 +93,23 @@ class Step:
         factor = torch.ones((), device=self.place.device) if scale is None else scale
         losses: list[Tensor] = []
         pending: list[_Row] = []
-        for j, (x_j, targets_j) in enumerate(self._parts(x, targets, len(preferences))):
+        count, own, separable = len(preferences), self.division.own(len(preferences)), self.method.objective.separable
+        share = factor / (count / self.division.weight(len(own), count))
+        for j, (x_j, targets_j) in self._own_parts(x, targets, count):
             row = self._forward(x_j, targets_j, preferences[j], factor)
             losses.append(row.losses.detach())
-            if self.method.objective.separable:
-                self._backward([row], on_device[j : j + 1], factor / len(preferences), self._state(j))
+            if separable:
+                with self.division.deciding(separable):
+                    self._backward([row], on_device[j : j + 1], share, self._state(j))
             else:
                 pending.append(row)
-        if pending:
-            self._backward(pending, on_device, factor, self._state(0))
-        penalty = self.model.space.penalty()
-        if penalty is not None:
-            (penalty * factor).backward()  # type: ignore[no-untyped-call]
-        result = torch.stack(losses)
+        with self.division.deciding(False):
+            if pending:
+                self._backward(pending, on_device, factor, self._state(0))
+            penalty = self.model.space.penalty()
+            if penalty is not None:
+                (penalty * factor).backward()  # type: ignore[no-untyped-call]
+        result = self.division.matrix(torch.stack(losses), count)
         self.state = [
             balancing.updated(state, result) for balancing, state in zip(self.method.balancing, self.state, strict=True)
         ]
@@ -109,18 +126,24 @@ class Step:
         objective = self.method.objective
         if not objective.reviews:
             return
-        parts = self._parts(x, targets, len(preferences))
-        after = torch.stack([self._losses(self.model.weights(preferences[j]), *part) for j, part in enumerate(parts)])
+        count = len(preferences)
+        parts = self._own_parts(x, targets, count)
+        own = torch.stack([self._losses(self.model.weights(preferences[j]), *part) for j, part in parts])
+        after = self.division.matrix(own, count)
         if not objective.separable:
             objective.review(losses, after, self._state(0))
             return
-        for j in range(len(preferences)):
+        for j in self.division.own(count):
             objective.review(losses[j : j + 1], after[j : j + 1], self._state(j))
 
     def epoch_ended(self) -> None:
         """Tell the objective that an epoch has ended."""
         for state in self.objective_states:
             self.method.objective.epoch_ended(state)
+
+    def settle(self) -> None:
+        """Make the state the same on all processes, to be saved."""
+        self.division.settle(self.objective_states)
 
     def _state(self, j: int) -> nn.Module | None:
         return self.objective_states[j] if len(self.objective_states) else None
@@ -135,6 +158,11 @@ class Step:
         for j, piece in enumerate(x.tensor_split(count)):
             yield piece, {key: value[j] for key, value in pieces.items()}
 
+    def _own_parts(self, x: Tensor, targets: Targets, count: int) -> Iterator[tuple[int, tuple[Tensor, Targets]]]:
+        """The preferences that this process runs, each with its samples."""
+        own = self.division.own(count)
+        return islice(enumerate(self._parts(x, targets, count)), own.start, own.stop)
+
     def _forward(self, x: Tensor, targets: Targets, preference: Tensor, factor: Tensor) -> _Row:
         weights = self.model.weights(preference)
         if not self._per_task:
@@ -146,14 +174,18 @@ class Step:
         inputs = [leaf for leaf in leaves.values() if leaf.requires_grad]
         last = len(self.tasks) - 1
         for t, loss in enumerate(losses.unbind()):
-            gradients.add(torch.autograd.grad(loss * factor, inputs, retain_graph=t < last, allow_unused=True))
+            reached = torch.autograd.grad(loss * factor, inputs, retain_graph=t < last, allow_unused=True)
+            gradients.add(tuple(self.division.whole(reached)))
         losses = losses.detach()
         return _Row(losses, self._scales(losses, gradients), gradients)
 
     def _losses(self, weights: dict[str, Tensor], x: Tensor, targets: Targets) -> Tensor:
         with self.place.autocast():
             outputs = self.model.call(weights, x)
-        return torch.stack([task.loss(outputs[task.output_key], targets[task.target_key]) for task in self.tasks])
+        totals = self.division.totals(
+            [task.loss.statistics(outputs[task.output_key], targets[task.target_key]).sum(dim=0) for task in self.tasks]
+        )
+        return torch.stack([task.loss.finish(total) for task, total in zip(self.tasks, totals, strict=True)])
 
     def _scales(self, losses: Tensor, gradients: TaskGradients | None) -> Tensor:
         losses = losses.detach()
@@ -168,35 +200,39 @@ class Step:
         return scales
 
     def _backward(self, rows: list[_Row], preferences: Tensor, share: Tensor, state: nn.Module | None) -> None:
-        """Gradients of the mean over `rows` of the objective, times `share`."""
-        objective = self.method.objective
-        losses = torch.stack([row.losses for row in rows])
-        scales = torch.stack([row.scales for row in rows])
+        """Gradients of the mean over `preferences` of the objective, times `share`; `rows` are those of this
+        process."""
+        objective, count = self.method.objective, len(preferences)
+        losses = self.division.matrix(torch.stack([row.losses for row in rows]), count)
+        scales = self.division.matrix(torch.stack([row.scales for row in rows]), count)
         gradients = [row.gradients for row in rows if row.gradients is not None]
+        own = self.division.own(count) if len(rows) < count else range(count)
+        alone = self.division.weight(len(rows), count)
         extra = () if state is None else (state,)
         if isinstance(objective, Scalarization):
             if gradients:
-                losses.requires_grad_()
+                losses = losses.detach().requires_grad_()
             value = objective(losses * scales, preferences, *extra)
             penalty = objective.penalty(losses, preferences)
             if penalty is not None:
                 value = value + penalty
             (value * share).backward()  # type: ignore[no-untyped-call]
             if gradients and losses.grad is not None:
-                for own, weights in zip(gradients, losses.grad, strict=True):
-                    own.backward(weights / own.factor)
+                for j, each in zip(own, gradients, strict=True):
+                    each.backward(losses.grad[j] / (each.factor / alone))
             return
-        scaled = losses * scales
+        scaled, divisor = losses * scales, count / alone
         if isinstance(objective, Weighting):
-            products = torch.stack([own.gramian() for own in gradients]) * scales.unsqueeze(2) * scales.unsqueeze(1)
+            products = self.division.matrix(torch.stack([each.gramian() for each in gradients]), count)
+            products = products * scales.unsqueeze(2) * scales.unsqueeze(1)
             matrix = objective.weights(scaled, preferences, products, *extra).detach() * scales
-            for own, weights in zip(gradients, matrix, strict=True):
-                own.backward(weights * (share / (own.factor * len(rows))))
+            for j, each in zip(own, gradients, strict=True):
+                each.backward(matrix[j] * (share / (each.factor * divisor)))
         elif isinstance(objective, Aggregation):
-            jacobians = torch.stack([own.jacobian() for own in gradients]) * scales.unsqueeze(2)
-            directions = objective.aggregate(jacobians, scaled, preferences, *extra).detach()
-            for own, direction, weights in zip(gradients, directions, scales, strict=True):
-                part = share / (own.factor * len(rows))
-                own.backward_mixed(direction * part, weights * part)
+            jacobians = self.division.matrix(torch.stack([each.jacobian() for each in gradients]), count)
+            directions = objective.aggregate(jacobians * scales.unsqueeze(2), scaled, preferences, *extra).detach()
+            for j, each in zip(own, gradients, strict=True):
+                part = share / (each.factor * divisor)
+                each.backward_mixed(directions[j] * part, scales[j] * part)
         else:
             raise TypeError(f"{type(objective).__name__} is no Scalarization, Weighting or Aggregation")
