@@ -33,7 +33,7 @@ from moframework.pareto.front import Front
 from moframework.preferences import Schedule
 from moframework.problem import Problem
 
-__all__ = ["Fit", "fit", "steps_per_epoch", "stream"]
+__all__ = ["Fit", "divide", "fit", "steps_per_epoch", "stream"]
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -308,9 +308,9 @@ def fit(
         RunError: nothing to resume, or a damaged checkpoint.
     """
     size = len(data)  # type: ignore[arg-type]
-    per_epoch, smallest = _batches_of_epoch(size, training, method.preferences, len(problem.tasks))
+    per_epoch = steps_per_epoch(size, training, method.preferences, len(problem.tasks))
     world = Alone() if world is None else world
-    division = divided(world, training.distributed, method.preferences, len(problem.tasks), smallest)
+    division = divide(world, size, training, method.preferences, len(problem.tasks))
     loop = _Loop(model, problem, method, training, place, per_epoch, folder, observer, division)
     if resume:
         loop.restore()
@@ -384,6 +384,12 @@ def fit(
 def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:
     """Batches of one epoch. Raises `DataError` when a batch is too small to be split."""
     return _batches_of_epoch(size, training, schedule, m)[0]
+
+
+def divide(world: World, size: int, training: Training, schedule: Schedule, m: int) -> Division:
+    """How the steps on `size` samples are divided among processes. Raises as `divided` does."""
+    smallest = _batches_of_epoch(size, training, schedule, m)[1]
+    return divided(world, training.distributed, schedule, m, smallest)
 
 
 def _batches_of_epoch(size: int, training: Training, schedule: Schedule, m: int) -> tuple[int, int]:
