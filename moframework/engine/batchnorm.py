@@ -27,7 +27,7 @@ def settle_buffers(network: nn.Module, world: World) -> None:
     if world.size == 1:
         return
     running = [
-        cast(Tensor, value)
+        value
         for layer in network.modules()
         if isinstance(layer, _BatchNorm)
         for value in (layer.running_mean, layer.running_var)

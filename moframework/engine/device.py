@@ -121,7 +121,8 @@ def _of_process(device: torch.device, local_rank: int) -> torch.device:
         return device
     if device.type != "cuda":
         raise SpecError(f"training.device: several processes cannot share {device}; use cpu, or start one")
-    if device.index is not None:
+    index: int | None = device.index
+    if index is not None:
         raise SpecError(f"training.device: each process takes a device of its own; use cuda in place of {device}")
     if local_rank >= torch.cuda.device_count():
         raise SpecError(

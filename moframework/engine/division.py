@@ -102,7 +102,7 @@ class BySamples(Division):
         if self.world.size == 1:
             return order, batch_size
         own = []
-        for batch in order.split(batch_size):
+        for batch in torch.split(order, batch_size):
             for piece in batch.tensor_split(pieces):
                 at = self.world.span(len(piece))
                 own.append(piece[at.start : at.stop])

@@ -140,8 +140,8 @@ def calibration_data(evaluation: Evaluation, data: Dataset) -> Dataset | None:
 
 def _computed(meter: torchmetrics.Metric, world: World) -> float:
     """The value over all processes of the world, and no others: torchmetrics asks all that it finds."""
-    for module in meter.modules():
-        module.sync_on_compute = world.size > 1
+    for part in meter.modules():
+        setattr(part, "sync_on_compute", world.size > 1)  # noqa: B010 (torch types attributes of modules as tensors)
     return float(meter.compute())
 
 

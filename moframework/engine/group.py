@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from moframework.engine.world import World
 from moframework.errors import MoframeworkError, PeerError, RunError
@@ -62,7 +63,7 @@ class Group(World):
         if cuda:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         try:
-            store, rank, size = next(dist.rendezvous("env://"))  # type: ignore[no-untyped-call]
+            store, rank, size = next(rendezvous("env://"))
             dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
         except (ValueError, RuntimeError) as error:
             raise RunError(
@@ -70,7 +71,7 @@ class Group(World):
                 "with: torchrun --nproc-per-node N -m moframework solve SPEC"
             ) from error
         try:
-            yield cls(dist.PrefixStore("moframework", store))
+            yield cls(dist.PrefixStore("moframework", store))  # type: ignore[attr-defined]
         except BaseException:
             # NCCL would wait here for what will never come; the end of the process ends it.
             if not cuda:
@@ -81,13 +82,13 @@ class Group(World):
     def sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """See `World.sums`. All tensors travel as one."""
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        total = cast(Tensor, _Sum.apply(flat, self.size))  # type: ignore[no-untyped-call]
-        pieces = total.split([tensor.numel() for tensor in tensors])
+        total = cast(Tensor, _Sum.apply(flat, self.size))
+        pieces = torch.split(total, [tensor.numel() for tensor in tensors])
         return [piece.view(tensor.shape).to(tensor.dtype) for piece, tensor in zip(pieces, tensors, strict=True)]
 
     def pooled(self, tensor: Tensor) -> Tensor:
         """See `World.pooled`."""
-        return cast(Tensor, _Pool.apply(tensor))  # type: ignore[no-untyped-call]
+        return cast(Tensor, _Pool.apply(tensor))
 
     def rows(self, own: Tensor, count: int) -> Tensor:
         """See `World.rows`. As a sum of rows that are 0 elsewhere, so that parts may differ in size."""
@@ -199,7 +200,7 @@ class Group(World):
         for bucket, flat, work in under_way:
             work.wait()
             flat /= self.size
-            pieces = flat.split([tensor.numel() for tensor in bucket])
+            pieces = torch.split(flat, [tensor.numel() for tensor in bucket])
             torch._foreach_copy_(bucket, [p.view(t.shape) for p, t in zip(pieces, bucket, strict=True)])
 
 

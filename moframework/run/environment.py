@@ -42,7 +42,8 @@ def environment(world: World | None = None) -> dict[str, Any]:
     Returns:
         `time` (UTC, ISO 8601), `command` (the arguments), `python`, `platform`, `packages` {name: version} of
         moframework, its dependencies and every package that brought a plug-in, `torch` (threads, devices, determinism),
-        `distributed` (`world_size`, and the `backend` by which the processes talk, None for a single one), `variables` (a fixed list of environment variables, those that are set) and `git` (`commit`, `dirty`) of the
+        `distributed` (`world_size`, and the `backend` by which the processes talk, None for a single one), `variables`
+        (a fixed list of environment variables, those that are set) and `git` (`commit`, `dirty`) of the
         current folder, or None where there is none. No user name, host name or other variable is recorded.
     """
     world = Alone() if world is None else world

@@ -176,11 +176,11 @@ def _solve(
             _state(folder, "interrupted", started=started, message=str(error))
         raise InterruptedRun(f"{error}. Continue with: moframework solve {folder} --resume") from None
     except Exception as error:
-        blamed = world.blamed(error)
-        own = isinstance(error, MoframeworkError | RuntimeError | OSError | MemoryError)
-        if world.first and own:
-            message = f"{type(error).__name__}: {error}" if blamed is None else str(blamed)
-            _state(folder, "failed", started=started, message=message)
+        with stop_signals():  # torchrun ends those that another process has left behind
+            blamed = world.blamed(error)
+            if world.first and isinstance(error, MoframeworkError | RuntimeError | OSError | MemoryError):
+                message = f"{type(error).__name__}: {error}" if blamed is None else str(blamed)
+                _state(folder, "failed", started=started, message=message)
         if blamed is not None:
             raise blamed from error
         raise

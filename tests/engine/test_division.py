@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
 from moframework import Task
@@ -105,7 +104,7 @@ class Normalized(Unfair):
 class Case:
     parts: Method
     preferences: str = "shared"
-    problem: Unfair = Unfair()
+    problem: Unfair = field(factory=Unfair)
     synchronized: bool = False
 
 
@@ -142,7 +141,9 @@ def cases() -> dict[str, Case]:
     made["random aggregation"] = case(GradDrop())
     norm = case(weights=ConvexHull())
     made["batch norm"] = evolve(norm, problem=Normalized(), synchronized=True)
-    made["batch norm, per task"] = evolve(case(NashMTL(), weights=ConvexHull()), problem=Normalized(), synchronized=True)
+    made["batch norm, per task"] = evolve(
+        case(NashMTL(), weights=ConvexHull()), problem=Normalized(), synchronized=True
+    )
     return made
 
 
