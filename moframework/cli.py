@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -12,7 +13,15 @@ from typing import NoReturn, TypeVar
 
 import click
 
-from moframework.errors import InterruptedRun, MoframeworkError, SpecError, UnknownNameError, nearest
+from moframework.errors import (
+    InterruptedRun,
+    MoframeworkError,
+    NonFiniteLossError,
+    PeerError,
+    SpecError,
+    UnknownNameError,
+    nearest,
+)
 
 __all__ = ["main"]
 
@@ -43,25 +52,42 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except PeerError:  # another process tells
+            sys.exit(FAILED)
         except SpecError as error:  # its lines begin with file:line:column, which editors turn into links
-            _stop(str(error), WRONG_USAGE)
+            _stop(str(error), WRONG_USAGE, common=True)
         except UnknownNameError as error:
-            _stop(f"Error: {error}", WRONG_USAGE)
+            _stop(f"Error: {error}", WRONG_USAGE, common=True)
         except InterruptedRun as error:
-            _stop(str(error), INTERRUPTED)
+            _stop(str(error), INTERRUPTED, common=True)
+        except NonFiniteLossError as error:
+            _stop(f"Error: {error}", FAILED, common=True)
         except MoframeworkError as error:
             _stop(f"Error: {error}", FAILED)
         except KeyboardInterrupt:
-            _stop("interrupted", INTERRUPTED)
+            _stop("interrupted", INTERRUPTED, common=True)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click knows these; the last is `moframework list | head`
         except Exception as error:
             _stop(f"Error: {_missing(error) or _unexpected(error)}", FAILED)
 
 
-def _stop(message: str, code: int) -> NoReturn:
-    click.echo(message, err=True)
+def _stop(message: str, code: int, *, common: bool = False) -> NoReturn:
+    """End with a message and an exit code. What is `common` to all processes that torchrun started is told once a
+    machine; else each tells its own."""
+    rank, local_rank = _rank("RANK"), _rank("LOCAL_RANK")
+    if not common or local_rank == 0:
+        click.echo(message if common or rank == 0 else f"process {rank}: {message}", err=True)
     sys.exit(code)
+
+
+def _rank(variable: str) -> int:
+    """This process's number among those that torchrun started; 0 where there is one."""
+    return int(os.environ.get(variable, "0")) if _processes() > 1 else 0
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _missing(error: Exception) -> str | None:
@@ -138,6 +164,10 @@ def solve(
 
     SPEC is a YAML file, or the name of a bundled spec (see `moframework specs`). Ends with the test front, the run
     folder, and what to do next. Ctrl-C finishes the step, saves and stops.
+
+    \b
+    Several processes or devices train one run together:
+    torchrun --nproc-per-node N -m moframework solve SPEC
     """
     folder = Path(spec) if Path(spec).is_dir() else None
     if folder is not None and not resume:
@@ -154,8 +184,11 @@ def solve(
 
     file = spec if folder is None else Run(folder).path / "spec.yaml"
     loaded = load_spec(file, overrides)
-    with watching(quiet) as observers:
+    first = _rank("RANK") == 0
+    with watching(quiet or not first) as observers:
         run = solve(loaded, out or folder, resume=resume, device=device, observers=observers)
+    if not first:
+        return
     if quiet:
         click.echo(run.path)
     else:
@@ -181,6 +214,8 @@ def benchmark(spec: str, out: Path | None, jobs: int | None, overrides: tuple[st
     cell that fails is recorded and stops no other. Ends with one table (results.md, .csv, .json) and a picture of the
     fronts of each problem. Ctrl-C saves the running cells and stops; the same command goes on.
     """
+    if _processes() > 1:
+        raise click.UsageError("a benchmark starts processes of its own: run it without torchrun")
     from moframework.benchmark.loading import load_benchmark
     from moframework.benchmark.running import default_folder, run_benchmark
     from moframework.progress import BenchmarkLines

@@ -11,6 +11,7 @@ __all__ = [
     "InterruptedRun",
     "MoframeworkError",
     "NonFiniteLossError",
+    "PeerError",
     "RunError",
     "SpecError",
     "UnknownNameError",
@@ -36,6 +37,10 @@ class DataError(MoframeworkError):
 
 class RunError(MoframeworkError):
     """A run directory cannot be used as asked: not a run, not finished, or made from another spec."""
+
+
+class PeerError(RunError):
+    """Another of the processes that solve one spec together failed. It tells why; this one only stops with it."""
 
 
 class NonFiniteLossError(MoframeworkError):

@@ -55,18 +55,6 @@ class Placement:
                 if tensor.dim() == 4:
                     tensor.data = tensor.data.contiguous(memory_format=self.memory_format)
 
-    def seed(self, value: int) -> None:
-        """Seed what torch draws from on the host and on this device.
-
-        As `torch.manual_seed`, which also seeds every other device: where CUDA is built in but not in use it keeps each
-        call, with the stack it came from, for the day when it is (a third of a millisecond and a few kilobytes a step).
-        """
-        torch.default_generator.manual_seed(value)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(value)
-        elif self.device.type == "mps":
-            torch.mps.manual_seed(value)
-
     def describe(self) -> str:
         """One line for people."""
         precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.autocast_dtype]
@@ -74,13 +62,21 @@ class Placement:
         return f"{self.device}, {precision}, {order}"
 
 
-def placement(training: Training, network: nn.Module, input_dimensions: int) -> Placement:
+def placement(
+    training: Training, network: nn.Module, input_dimensions: int, local_rank: int | None = None
+) -> Placement:
     """Resolve `auto` choices for a network whose batches have `input_dimensions` dimensions (batch included).
+
+    Args:
+        local_rank: number of this process among those of its machine, each of which takes the CUDA device of its
+            number; None where there is one process.
 
     Raises:
         SpecError: the device is unknown or not present, or the precision is not available on it.
     """
     device = _device(training.device)
+    if local_rank is not None:
+        device = _of_process(device, local_rank)
     dtype = _DTYPES[training.precision]
     if training.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise SpecError(f"training.precision: bf16 is not available on {device}; use fp16 or fp32")
@@ -118,3 +114,19 @@ def _device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise SpecError(f"training.device: '{name}' is not supported; allowed: auto, cpu, cuda, cuda:N, mps")
     return device
+
+
+def _of_process(device: torch.device, local_rank: int) -> torch.device:
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise SpecError(f"training.device: several processes cannot share {device}; use cpu, or start one")
+    index: int | None = device.index
+    if index is not None:
+        raise SpecError(f"training.device: each process takes a device of its own; use cuda in place of {device}")
+    if local_rank >= torch.cuda.device_count():
+        raise SpecError(
+            f"training.device: process {local_rank} of this machine has no CUDA device, for there are "
+            f"{torch.cuda.device_count()}; start as many processes with torchrun --nproc-per-node, or use cpu"
+        )
+    return torch.device("cuda", local_rank)

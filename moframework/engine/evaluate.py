@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +13,13 @@ from torch import Tensor
 from moframework.data import Dataset, TensorData, batches
 from moframework.engine.device import Placement
 from moframework.engine.settings import Evaluation
+from moframework.engine.world import Alone, World
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
+
+if TYPE_CHECKING:
+    import torchmetrics
 
 __all__ = ["calibration_data", "evaluate"]
 
@@ -37,6 +42,7 @@ def evaluate(
     reference: Sequence[float] | None = None,
     metrics: bool = True,
     calibration: Dataset | None = None,
+    world: World | None = None,
 ) -> Front:
     """The front of `model` on `data`.
 
@@ -47,6 +53,9 @@ def evaluate(
         metrics: compute the tasks' metrics too, not only the losses.
         calibration: samples from which the statistics of BatchNorm layers are taken anew for each preference; None for
             the statistics that all preferences share. See `calibration_data`.
+        world: the processes, each of which reads its part of `data` (all of it, where there are fewer samples than
+            processes); they hold the same model, and all get the whole front. torchmetrics brings the states of metrics
+            together.
 
     Returns:
         losses exact over the whole data: per-sample statistics are added up over batches, then finished once.
@@ -68,10 +77,13 @@ def evaluate(
         inputs = batches(calibration, batch_size, order=None, device=place.device, workers=workers, drop_last=whole)
         statistics = model.batch_statistics(preferences, (place.arranged(x) for x, _ in inputs), place.autocast)
     kept: list[dict[str, Tensor]] | None = None
-    size = sum(p.numel() * p.element_size() for p in model.weights(preferences[0]).values())
-    if n * size <= _KEPT_WEIGHTS_BYTES:
+    each = sum(p.numel() * p.element_size() for p in model.weights(preferences[0]).values())
+    if n * each <= _KEPT_WEIGHTS_BYTES:
         kept = [model.weights(preference) for preference in preferences]
-    for x, targets in batches(data, batch_size, order=None, device=place.device, workers=workers):
+    size = len(data)  # type: ignore[arg-type]
+    world = Alone() if world is None or size < world.size else world
+    order = None if world.size == 1 else torch.tensor(world.span(size))
+    for x, targets in batches(data, batch_size, order=order, device=place.device, workers=workers):
         x = place.arranged(x)
         for j in range(n):
             weights = kept[j] if kept is not None else model.weights(preferences[j])
@@ -85,12 +97,8 @@ def evaluate(
                 if metrics:
                     for meter in meters[j][t]:
                         meter.update(output, target)
-    losses = torch.stack(
-        [
-            torch.stack([task.loss.finish(_present(total)) for task, total in zip(tasks, row, strict=True)])
-            for row in totals
-        ]
-    )
+    sums = iter(world.sums([_present(total) for row in totals for total in row]))
+    losses = torch.stack([torch.stack([task.loss.finish(next(sums)) for task in tasks]) for _ in totals])
     columns: dict[str, np.ndarray] = {}
     higher: dict[str, bool] = {}
     worst: dict[str, float] = {}
@@ -98,7 +106,7 @@ def evaluate(
         for t, task in enumerate(tasks):
             for k, metric in enumerate(task.metrics):
                 name = f"{task.name}/{metric.label}"
-                columns[name] = np.array([float(meters[j][t][k].compute()) for j in range(n)])
+                columns[name] = np.array([_computed(meters[j][t][k], world) for j in range(n)])
                 higher[name] = metric.higher_is_better
                 if metric.worst is not None:
                     worst[name] = metric.worst
@@ -128,6 +136,13 @@ def calibration_data(evaluation: Evaluation, data: Dataset) -> Dataset | None:
     if isinstance(data, TensorData):
         return data.take(chosen)
     return torch.utils.data.Subset(data, chosen.tolist())
+
+
+def _computed(meter: torchmetrics.Metric, world: World) -> float:
+    """The value over all processes of the world, and no others: torchmetrics asks all that it finds."""
+    for part in meter.modules():
+        setattr(part, "sync_on_compute", world.size > 1)  # noqa: B010 (torch types attributes of modules as tensors)
+    return float(meter.compute())
 
 
 def _present(total: Tensor | None) -> Tensor:

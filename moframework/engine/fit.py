@@ -6,6 +6,7 @@ was killed and resumed takes the same steps as one that was not, bit for bit on 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,21 +18,24 @@ from torch import Tensor
 
 from moframework.augmentations import augmented
 from moframework.data import Dataset, batches
+from moframework.engine.batchnorm import settle_buffers, synchronized
 from moframework.engine.checkpoint import read_checkpoint, write_checkpoint
 from moframework.engine.device import Placement
+from moframework.engine.division import Division, divided
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Progress, Reading
 from moframework.engine.method import Method
 from moframework.engine.residence import resident
 from moframework.engine.settings import Evaluation, Training
 from moframework.engine.step import Step
+from moframework.engine.world import Alone, World
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.preferences import Schedule
 from moframework.problem import Problem
 
-__all__ = ["Fit", "fit", "steps_per_epoch", "stream"]
+__all__ = ["Fit", "divide", "fit", "steps_per_epoch", "stream"]
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -50,7 +54,7 @@ class Fit:
     and processor seconds spent in training steps (validation and checkpoints left out, resumed parts included).
 
     Processor seconds are those of all threads of this process: unlike seconds they hardly depend on what else the
-    machine does, but they leave out an accelerator."""
+    machine does, but they leave out an accelerator, and other processes of the run."""
 
     steps: int
     best_hypervolume: float | None
@@ -119,12 +123,14 @@ class Loop:
         per_epoch: int,
         folder: Path,
         observer: Observer,
+        division: Division,
     ) -> None:
         self.model, self.training, self.place = model, training, place
+        self.world = division.world
         self.folder, self.observer = folder, observer
         self.per_epoch, self.steps, self.done = per_epoch, training.budget(per_epoch), 0
-        self.augmentation, self.maps = problem.augmentation, problem.maps
-        self.step = Step(model, problem.tasks, method, place)
+        self.augmentation, self.maps, self.item_seed = problem.augmentation, problem.maps, division.item_seed
+        self.step = Step(model, problem.tasks, method, place, division)
         groups = model.space.parameter_groups(training.optimizer.lr)
         learned = list(self.step.objective_states.parameters())
         if learned:
@@ -160,17 +166,21 @@ class Loop:
     def take(self, x: Tensor, targets: dict[str, Tensor], seed: int) -> None:
         """One optimizer step on one batch. Nothing is read back from the device."""
         generator = torch.Generator().manual_seed(stream(seed, _STEP, self.done))
-        self.place.seed(stream(seed, _STEP, self.done))  # dropout and the like
+        self.world.seed(stream(seed, _STEP, self.done))  # dropout and the like
         count, progress = self.schedule.count(self.m), (self.done + 1) / self.steps
         preferences = self.schedule.draw(progress, count, self.m, generator)
         self.model.space.progressed(progress)
         self.optimizer.zero_grad(set_to_none=True)
         scale = self.scaler.scale(torch.ones((), device=self.place.device)) if self.scaler.is_enabled() else None
         if self.augmentation:
-            own = torch.Generator().manual_seed(stream(seed, _AUGMENTATION, self.done))
+            value = stream(seed, _AUGMENTATION, self.done)
+            for number in self.item_seed:  # processes that see different samples change them differently
+                value = stream(value, _AUGMENTATION, number + 1)
+            own = torch.Generator().manual_seed(value)
             x, targets = augmented(self.augmentation, x, targets, self.maps, own)
         x = self.place.arranged(x)
         losses = self.step.run(x, targets, preferences, scale)
+        self.world.average_gradients(self.parameters)
         if self.training.clip_gradient_norm is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip_gradient_norm)
@@ -214,7 +224,8 @@ class Loop:
         is_best = self.best.hypervolume is None or value > self.best.hypervolume + least
         if is_best:
             self.best = _Best(hypervolume=value)
-            write_checkpoint(self.folder / BEST, {"step": self.done, "model": self.model.state_dict()})
+            if self.world.first:
+                write_checkpoint(self.folder / BEST, {"step": self.done, "model": self.model.state_dict()})
         else:
             self.best.waited += 1
         self.observer.evaluated(self.progress, front, hypervolume=value, is_best=is_best)
@@ -225,6 +236,10 @@ class Loop:
             raise NonFiniteLossError(
                 f"step {self.done}: a weight is not finite although the losses were. {_NON_FINITE_ADVICE}"
             )
+        self.settle()
+        self.step.settle()
+        if not self.world.first:
+            return
         state = {
             "step": self.done,
             "steps": self.steps,
@@ -241,9 +256,13 @@ class Loop:
         write_checkpoint(self.folder / LAST, state)
         self.observer.saved(self.progress, self.folder / LAST)
 
+    def settle(self) -> None:
+        """Make the model's buffers the same on all processes, to be evaluated or saved."""
+        settle_buffers(self.model, self.world)
+
     def restore(self) -> None:
-        """Continue where the last checkpoint ended."""
-        state = read_checkpoint(self.folder / LAST)
+        """Continue where the last checkpoint ended, which only the first process needs to see."""
+        state = self.world.from_first(lambda: read_checkpoint(self.folder / LAST))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
@@ -275,6 +294,7 @@ def fit(
     observer: Observer,
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    world: World | None = None,
 ) -> Fit:
     """Train `model` in place.
 
@@ -285,44 +305,58 @@ def fit(
         folder: checkpoints go here: `last.pt` (everything needed to resume) and `best.pt` (the model with the best
             validation).
         resume: continue from `folder/last.pt`.
-        stop: asked after every step; True saves and raises `InterruptedRun`.
+        stop: asked after every step; True, of any process, saves and raises `InterruptedRun` in all.
+        world: the processes that train together, each calling this with the same arguments but `place`, `stop` and
+            `observer`; the first one writes. None: this one alone.
 
     Raises:
         NonFiniteLossError: a loss or a weight is not finite; checkpoints written before stay.
         InterruptedRun: `stop` said so.
         DataError: fewer samples than a batch needs.
+        SpecError: fewer preferences than processes to spread them over.
         RunError: nothing to resume, or a damaged checkpoint.
     """
     size = len(data)  # type: ignore[arg-type]
     per_epoch = steps_per_epoch(size, training, method.preferences, len(problem.tasks))
-    loop = Loop(model, problem, method, training, place, per_epoch, folder, observer)
+    world = Alone() if world is None else world
+    division = divide(world, size, training, method.preferences, len(problem.tasks))
+    loop = Loop(model, problem, method, training, place, per_epoch, folder, observer, division)
     if resume:
         loop.restore()
+    else:
+        world.spread([*model.parameters(), *model.buffers()])
+    pieces = method.preferences.count(len(problem.tasks)) if method.preferences.batch == "split" else 1
     data, validation = (
         resident(part, training.resident, place.device, training.workers) for part in (data, validation)
     )
     calibration = calibration_data(evaluation, data)
     observer.started(loop.progress)
     model.train()
-    with torch.random.fork_rng(devices=[place.device] if place.device.type == "cuda" else []):
+    whole_batch = world.size > 1 and training.distributed.batchnorm == "synchronized" and division.parts_batch
+    with (
+        torch.random.fork_rng(devices=[place.device] if place.device.type == "cuda" else []),
+        synchronized(model.skeleton, world) if whole_batch else contextlib.nullcontext(),
+    ):
         while loop.done < loop.steps and not loop.out_of_patience:
             epoch, skip = divmod(loop.done, per_epoch)
             order = torch.randperm(size, generator=torch.Generator().manual_seed(stream(seed, _EPOCH, epoch)))
+            own, own_size = division.samples(order[: per_epoch * training.batch_size], training.batch_size, pieces)
             loop.restart_clock()
             for x, targets in batches(
                 data,
-                training.batch_size,
-                order=order[: per_epoch * training.batch_size],
+                own_size,
+                order=own,
                 device=place.device,
                 workers=training.workers,
                 skip=skip,
-                seed=(seed, epoch),
+                seed=(seed, epoch, *division.item_seed),
             ):
                 loop.take(x, targets, seed)
-                last, stopping, ends_epoch = loop.done == loop.steps, stop(), loop.at_epoch_end
+                last, stopping, ends_epoch = loop.done == loop.steps, world.agreed(stop()), loop.at_epoch_end
                 if loop.done % training.log_every == 0 or ends_epoch or last or stopping:
                     loop.read()
                 if evaluation.every and (last or (ends_epoch and (loop.done // per_epoch) % evaluation.every == 0)):
+                    loop.settle()
                     loop.judge(
                         evaluate(
                             model,
@@ -335,6 +369,7 @@ def fit(
                             workers=training.workers,
                             reference=reference,
                             calibration=calibration,
+                            world=world,
                         )
                     )
                     loop.restart_clock()
@@ -359,6 +394,17 @@ def fit(
 
 def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:
     """Batches of one epoch. Raises `DataError` when a batch is too small to be split."""
+    return _batches_of_epoch(size, training, schedule, m)[0]
+
+
+def divide(world: World, size: int, training: Training, schedule: Schedule, m: int) -> Division:
+    """How the steps on `size` samples are divided among processes. Raises as `divided` does."""
+    smallest = _batches_of_epoch(size, training, schedule, m)[1]
+    return divided(world, training.distributed, schedule, m, smallest)
+
+
+def _batches_of_epoch(size: int, training: Training, schedule: Schedule, m: int) -> tuple[int, int]:
+    """How many batches, and samples in the smallest one."""
     rest = size % training.batch_size
     whole = size // training.batch_size
     keeps_rest = rest > 0 and (whole == 0 or not training.drop_last)
@@ -368,4 +414,4 @@ def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -
             f"a batch of {smallest} samples cannot be split among {schedule.count(m)} preferences: "
             "raise training.batch_size or lower solver.preferences.per_batch"
         )
-    return whole + keeps_rest
+    return whole + keeps_rest, smallest

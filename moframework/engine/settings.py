@@ -8,7 +8,7 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.engine.optim import LRSchedule, Optimizer, default_optimizer
 
-__all__ = ["EarlyStopping", "Evaluation", "Training"]
+__all__ = ["Distributed", "EarlyStopping", "Evaluation", "Training"]
 
 
 @config
@@ -17,6 +17,25 @@ class EarlyStopping:
 
     patience: int = option(5, ge=1, help="validations without improvement before training stops")
     min_delta: float = option(0.0, ge=0, help="growth of the hypervolume that counts as improvement")
+
+
+@config
+class Distributed:
+    """How several processes, as torchrun starts them, share a training; without effect in one.
+
+    Losses and gradients are those of one process: `batch_size` is the whole batch.
+    """
+
+    preferences: Literal["shared", "spread"] = option(
+        "shared",
+        help="shared: each process runs all preferences of a step on its share of the batch; spread: its share of the "
+        "preferences on the whole batch",
+    )
+    batchnorm: Literal["local", "synchronized"] = option(
+        "local",
+        help="statistics that BatchNorm layers normalize by in training: of each process's samples, or of the whole "
+        "batch",
+    )
 
 
 @config
@@ -46,6 +65,9 @@ class Training:
         "auto",
         help="data on the device as tensors; auto: data in memory that takes at most half of what is free there; true: "
         "all data, read into memory once where it is loaded piece by piece (not for random augmentation)",
+    )
+    distributed: Distributed = option(
+        factory=Distributed, help="how several processes share the work, where torchrun starts them"
     )
     log_every: int = option(50, ge=1, help="steps between two readings of the losses")
     checkpoint_every: int | None = option(None, ge=1, help="steps between two checkpoints; none: at each epoch's end")

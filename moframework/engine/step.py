@@ -7,19 +7,24 @@ step goes backward once.
 
 Where a balancing or the objective needs per-task gradients, the forward pass is shared: gradients are taken with
 respect to the materialized θ(λ), combined there, and sent once through the weight space.
+
+Where several processes share a step, a `Division` says what is this one's part; see there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
 from moframework.engine.device import Placement
+from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
+from moframework.engine.world import Alone
 from moframework.model import ParetoModel
 from moframework.objectives import Aggregation, Scalarization, Weighting
 from moframework.tasks import Task
@@ -48,7 +53,15 @@ class Step:
             separable, else one; empty where it has no state.
     """
 
-    def __init__(self, model: ParetoModel, tasks: tuple[Task, ...], method: Method, place: Placement) -> None:
+    def __init__(
+        self,
+        model: ParetoModel,
+        tasks: tuple[Task, ...],
+        method: Method,
+        place: Placement,
+        division: Division | None = None,
+    ) -> None:
+        self.division = BySamples(Alone()) if division is None else division
         self.model = model
         self.tasks = tasks
         self.method = method
@@ -72,7 +85,7 @@ class Step:
         """Accumulate the gradient of the step's objective.
 
         Args:
-            x, targets: the batch, on the device.
+            x, targets: the batch, or this process's samples of it, on the device.
             preferences: Λ (M, m), on the host.
             scale: factor of the objective against underflow in fp16, or None.
 
@@ -83,22 +96,27 @@ class Step:
         on_device = preferences.to(self.place.device, non_blocking=True)
         losses: list[Tensor] = []
         pending: list[_Row] = []
+        count, own = len(preferences), self.division.own(len(preferences))
+        share = self.division.weight(len(own), count) / count
+        rows = preferences[own.start : own.stop]
         # Weights are made for all preferences at once where one backward pass goes through all of them.
         at_once = self._together and not self._per_task
-        thetas = self.model.space.weights_of(preferences) if at_once else map(self.model.weights, preferences)
-        for j, (theta, part) in enumerate(zip(thetas, self._parts(x, targets, len(preferences)), strict=True)):
+        thetas = self.model.space.weights_of(rows) if at_once else map(self.model.weights, rows)
+        for theta, (j, part) in zip(thetas, self._own_parts(x, targets, count), strict=True):
             row = self._forward(theta, *part, scale)
             losses.append(row.losses.detach())
             if self._together:
                 pending.append(row)
             else:
-                self._backward([row], on_device[j : j + 1], 1 / len(preferences), scale, self._state(j))
-        if pending:
-            self._backward(pending, on_device, 1.0, scale, self._state(0))
-        penalty = self.model.space.penalty()
-        if penalty is not None:
-            _times(penalty, 1.0, scale).backward()  # type: ignore[no-untyped-call]
-        result = torch.stack(losses)
+                with self.division.deciding(True):
+                    self._backward([row], on_device[j : j + 1], share, scale, self._state(j))
+        with self.division.deciding(False):
+            if pending:
+                self._backward(pending, on_device, 1.0, scale, self._state(0))
+            penalty = self.model.space.penalty()
+            if penalty is not None:
+                _times(penalty, 1.0, scale).backward()  # type: ignore[no-untyped-call]
+        result = self.division.matrix(torch.stack(losses), count)
         self.state = [
             balancing.updated(state, result) for balancing, state in zip(self.method.balancing, self.state, strict=True)
         ]
@@ -115,18 +133,24 @@ class Step:
         objective = self.method.objective
         if not objective.reviews:
             return
-        parts = self._parts(x, targets, len(preferences))
-        after = torch.stack([self._losses(self.model.weights(preferences[j]), *part) for j, part in enumerate(parts)])
+        count = len(preferences)
+        parts = self._own_parts(x, targets, count)
+        own = torch.stack([self._losses(self.model.weights(preferences[j]), *part) for j, part in parts])
+        after = self.division.matrix(own, count)
         if not objective.separable:
             objective.review(losses, after, self._state(0))
             return
-        for j in range(len(preferences)):
+        for j in self.division.own(count):
             objective.review(losses[j : j + 1], after[j : j + 1], self._state(j))
 
     def epoch_ended(self) -> None:
         """Tell the objective that an epoch has ended."""
         for state in self.objective_states:
             self.method.objective.epoch_ended(state)
+
+    def settle(self) -> None:
+        """Make the state the same on all processes, to be saved."""
+        self.division.settle(self.objective_states)
 
     def _state(self, j: int) -> nn.Module | None:
         return self.objective_states[j] if len(self.objective_states) else None
@@ -141,6 +165,11 @@ class Step:
         for j, piece in enumerate(x.tensor_split(count)):
             yield piece, {key: value[j] for key, value in pieces.items()}
 
+    def _own_parts(self, x: Tensor, targets: Targets, count: int) -> Iterator[tuple[int, tuple[Tensor, Targets]]]:
+        """The preferences that this process runs, each with its samples."""
+        own = self.division.own(count)
+        return islice(enumerate(self._parts(x, targets, count)), own.start, own.stop)
+
     def _forward(self, weights: dict[str, Tensor], x: Tensor, targets: Targets, scale: Tensor | None) -> _Row:
         if not self._per_task:
             losses = self._losses(weights, x, targets)
@@ -152,14 +181,20 @@ class Step:
         inputs = [leaf for leaf in leaves.values() if leaf.requires_grad]
         last = len(self.tasks) - 1
         for t, loss in enumerate(losses.unbind()):
-            gradients.add(torch.autograd.grad(loss * factor, inputs, retain_graph=t < last, allow_unused=True))
+            reached = torch.autograd.grad(loss * factor, inputs, retain_graph=t < last, allow_unused=True)
+            gradients.add(tuple(self.division.whole(reached)))
         losses = losses.detach()
         return _Row(losses, self._scales(losses, gradients), gradients)
 
     def _losses(self, weights: dict[str, Tensor], x: Tensor, targets: Targets) -> Tensor:
         with self.place.autocast():
             outputs = self.model.call(weights, x)
-        return torch.stack([task.loss(outputs[task.output_key], targets[task.target_key]) for task in self.tasks])
+        if self.division.world.size == 1 or not self.division.parts_batch:
+            return torch.stack([task.loss(outputs[task.output_key], targets[task.target_key]) for task in self.tasks])
+        totals = self.division.totals(
+            [task.loss.statistics(outputs[task.output_key], targets[task.target_key]).sum(dim=0) for task in self.tasks]
+        )
+        return torch.stack([task.loss.finish(total) for task, total in zip(self.tasks, totals, strict=True)])
 
     def _scales(self, losses: Tensor, gradients: TaskGradients | None) -> Tensor | None:
         if not self.method.balancing:
@@ -176,39 +211,44 @@ class Step:
     def _backward(
         self, rows: list[_Row], preferences: Tensor, share: float, scale: Tensor | None, state: nn.Module | None
     ) -> None:
-        """Gradients of the mean over `rows` of the objective, times `share`, and `scale` where there is one."""
-        objective = self.method.objective
-        losses = torch.stack([row.losses for row in rows])
+        """Gradients of the mean over `preferences` of the objective, times `share`, and `scale` where there is one;
+        `rows` are those of this process."""
+        objective, count = self.method.objective, len(preferences)
+        losses = self.division.matrix(torch.stack([row.losses for row in rows]), count)
         balanced = [row.scales for row in rows if row.scales is not None]
-        scales = torch.stack(balanced) if balanced else None
+        scales = self.division.matrix(torch.stack(balanced), count) if balanced else None
         gradients = [row.gradients for row in rows if row.gradients is not None]
+        own = self.division.own(count) if len(rows) < count else range(count)
+        alone = self.division.weight(len(rows), count)
         extra = () if state is None else (state,)
         if isinstance(objective, Scalarization):
             if gradients:
-                losses.requires_grad_()
+                losses = losses.detach().requires_grad_()
             value = objective(losses if scales is None else losses * scales, preferences, *extra)
             penalty = objective.penalty(losses, preferences)
             if penalty is not None:
                 value = value + penalty
             _times(value, share, scale).backward()  # type: ignore[no-untyped-call]
             if gradients and losses.grad is not None:
-                for own, weights in zip(gradients, losses.grad, strict=True):
-                    own.backward(weights / own.factor)
+                for j, each in zip(own, gradients, strict=True):
+                    each.backward(losses.grad[j] / (each.factor / alone))
             return
         if scales is None:
             scales = torch.ones_like(losses)
-        scaled, factor = losses * scales, share if scale is None else share * scale
+        scaled, divisor = losses * scales, count / alone
+        factor = share if scale is None else share * scale
         if isinstance(objective, Weighting):
-            products = torch.stack([own.gramian() for own in gradients]) * scales.unsqueeze(2) * scales.unsqueeze(1)
+            products = self.division.matrix(torch.stack([each.gramian() for each in gradients]), count)
+            products = products * scales.unsqueeze(2) * scales.unsqueeze(1)
             matrix = objective.weights(scaled, preferences, products, *extra).detach() * scales
-            for own, weights in zip(gradients, matrix, strict=True):
-                own.backward(weights * (factor / (own.factor * len(rows))))
+            for j, each in zip(own, gradients, strict=True):
+                each.backward(matrix[j] * (factor / (each.factor * divisor)))
         elif isinstance(objective, Aggregation):
-            jacobians = torch.stack([own.jacobian() for own in gradients]) * scales.unsqueeze(2)
-            directions = objective.aggregate(jacobians, scaled, preferences, *extra).detach()
-            for own, direction, weights in zip(gradients, directions, scales, strict=True):
-                part = factor / (own.factor * len(rows))
-                own.backward_mixed(direction * part, weights * part)
+            jacobians = self.division.matrix(torch.stack([each.jacobian() for each in gradients]), count)
+            directions = objective.aggregate(jacobians * scales.unsqueeze(2), scaled, preferences, *extra).detach()
+            for j, each in zip(own, gradients, strict=True):
+                part = factor / (each.factor * divisor)
+                each.backward_mixed(directions[j] * part, scales[j] * part)
         else:
             raise TypeError(f"{type(objective).__name__} is no Scalarization, Weighting or Aggregation")
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from moframework.config import entries, kinds
+from moframework.engine.world import Alone, World
 
 __all__ = ["environment"]
 
@@ -32,15 +33,20 @@ VARIABLES = (
 )
 
 
-def environment() -> dict[str, Any]:
+def environment(world: World | None = None) -> dict[str, Any]:
     """Describe this process and machine as plain data, ready for JSON; needs no network and takes well under a second.
+
+    Args:
+        world: the processes that solve one spec together; None: this one alone.
 
     Returns:
         `time` (UTC, ISO 8601), `command` (the arguments), `python`, `platform`, `packages` {name: version} of
         moframework, its dependencies and every package that brought a plug-in, `torch` (threads, devices, determinism),
-        `variables` (a fixed list of environment variables, those that are set) and `git` (`commit`, `dirty`) of the
+        `distributed` (`world_size`, and the `backend` by which the processes talk, None for a single one), `variables`
+        (a fixed list of environment variables, those that are set) and `git` (`commit`, `dirty`) of the
         current folder, or None where there is none. No user name, host name or other variable is recorded.
     """
+    world = Alone() if world is None else world
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -53,6 +59,7 @@ def environment() -> dict[str, Any]:
         },
         "packages": _packages(),
         "torch": _torch(),
+        "distributed": {"world_size": world.size, "backend": world.backend},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "git": _git(Path.cwd()),
     }

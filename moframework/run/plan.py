@@ -12,8 +12,9 @@ from moframework.backbones.base import Backbone
 from moframework.config.structure import unstructure
 from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.device import Placement, placement
-from moframework.engine.fit import steps_per_epoch, stream
+from moframework.engine.fit import divide, steps_per_epoch, stream
 from moframework.engine.method import Method
+from moframework.engine.world import Alone, World
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
@@ -72,8 +73,11 @@ class Plan:
         return lines
 
 
-def plan(spec: Spec) -> Plan:
+def plan(spec: Spec, world: World | None = None) -> Plan:
     """Resolve `spec`: load the data, build the model, and send two samples through it.
+
+    Args:
+        world: the processes that will solve it together; None: this one alone.
 
     Raises:
         SpecError: parts do not fit together.
@@ -110,7 +114,11 @@ def plan(spec: Spec) -> Plan:
         initial = None if method.initial is None else load_parameters(method.initial, network)
         torch.manual_seed(stream(spec.seed, _INIT, 1))
         model = ParetoModel(recipe, initial)
-    place = placement(spec.training, network, len(problem.input_shape) + 1)
+    world = Alone() if world is None else world
+    local_rank = None if world.size == 1 else world.local_rank
+    place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
+    if world.size > 1:
+        divide(world, len(data["train"]), spec.training, method.preferences, m)  # type: ignore[arg-type]
     anchors = model.space.anchors()
     return Plan(
         spec=spec,

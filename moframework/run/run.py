@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import BEST, LAST, fit
 from moframework.engine.memory import keep_freed_memory, peak_memory
+from moframework.engine.world import World, joined
 from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
 from moframework.files import remove_leftovers, replacing, write_text
 from moframework.model import ParetoModel
@@ -138,6 +139,10 @@ def solve(
 ) -> Run:
     """Solve `spec`: train, evaluate, and leave everything in a run directory.
 
+    Where torchrun has started several processes, each calls this alike, and they solve it together: `training.
+    distributed` says how. The first one writes the run directory and is heard by `observers`; all stop together. A run
+    can be resumed by another number of processes.
+
     Args:
         spec: a spec, a path or bundled name, or a mapping. With `resume` also a run folder.
         out: the run directory; by default `runs/<name>-<date>-<time>`.
@@ -150,7 +155,20 @@ def solve(
         SpecError, DataError: before anything is written; also where the data of a run to resume has changed.
         RunError: `out` holds another run, or there is nothing to resume.
         NonFiniteLossError, InterruptedRun: during training; the last good checkpoint is kept.
+        PeerError: another process failed, and raises one of these or what else went wrong.
     """
+    with joined() as world:
+        return _solve(world, spec, out, resume, device, observers)
+
+
+def _solve(
+    world: World,
+    spec: Spec | Path | str | Mapping[str, Any],
+    out: Path | str | None,
+    resume: bool,
+    device: str | None,
+    observers: Sequence[Observer],
+) -> Run:
     if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
         out = Path(spec) if out is None else Path(out)
         spec = Run(spec).spec
@@ -159,30 +177,47 @@ def solve(
         loaded = _on(loaded, device)
     if resume and out is None:
         raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
-    name = loaded.name or "run"
-    folder = Path(out) if out is not None else Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    _compare(folder, loaded, resume)
-    if resume and (folder / _STATUS).is_file() and Run(folder).status == "done":
+    folder, done = world.from_first(lambda: _chosen(loaded, out, resume))
+    if done:
         return Run(folder)
-    ready = plan(loaded)
-    splits = describe_splits(ready.data)
-    compare_splits(folder / _DATA, splits)
+    with world.together():
+        ready = plan(loaded, world)
+        splits = describe_splits(ready.data)
+        compare_splits(folder / _DATA, splits)
     started = time.time()
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    write_text(folder / _SPEC, loaded.to_yaml())
-    write_splits(folder / _DATA, splits)
-    write_text(folder / _ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
-    _state(folder, "running", started=started)
+    with world.together():
+        if world.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(folder)
+            write_text(folder / _SPEC, loaded.to_yaml())
+            write_splits(folder / _DATA, splits)
+            write_text(folder / _ENVIRONMENT, json.dumps(environment(world), indent=2) + "\n")
+            _state(folder, "running", started=started)
     try:
-        _train(ready, folder, observers, started)
+        _train(ready, folder, observers, started, world)
+        world.agreed(False)  # all is written when the first process comes here
     except InterruptedRun as error:
-        _state(folder, "interrupted", started=started, message=str(error))
+        if world.first:
+            _state(folder, "interrupted", started=started, message=str(error))
         raise InterruptedRun(f"{error}. Continue with: moframework solve {folder} --resume") from None
-    except (MoframeworkError, RuntimeError, OSError, MemoryError) as error:
-        _state(folder, "failed", started=started, message=f"{type(error).__name__}: {error}")
+    except Exception as error:
+        with stop_signals():  # torchrun ends those that another process has left behind
+            blamed = world.blamed(error)
+            if world.first and isinstance(error, MoframeworkError | RuntimeError | OSError | MemoryError):
+                message = f"{type(error).__name__}: {error}" if blamed is None else str(blamed)
+                _state(folder, "failed", started=started, message=message)
+        if blamed is not None:
+            raise blamed from error
         raise
     return Run(folder)
+
+
+def _chosen(spec: Spec, out: Path | str | None, resume: bool) -> tuple[Path, bool]:
+    """The run folder, and whether the run in it is done. Raises `RunError` when it cannot be used."""
+    name = spec.name or "run"
+    folder = Path(out) if out is not None else Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    _compare(folder, spec, resume)
+    return folder, resume and (folder / _STATUS).is_file() and Run(folder).status == "done"
 
 
 def _loaded(spec: Spec | Path | str | Mapping[str, Any]) -> Spec:
@@ -216,7 +251,7 @@ def _compare(folder: Path, spec: Spec, resume: bool) -> None:
         )
 
 
-def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: float) -> None:
+def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: float, world: World) -> None:
     spec, problem, model, place = ready.spec, ready.spec.problem, ready.model, ready.place
     keep_freed_memory()
     place.take(model)
@@ -226,25 +261,25 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
         return evaluate(
             model, problem, ready.data[split], ready.preferences, split=split, batch_size=spec.evaluate.batch_size,
             place=place, workers=spec.training.workers, reference=reference,
-            calibration=calibration_data(spec.evaluate, ready.data["train"]),
+            calibration=calibration_data(spec.evaluate, ready.data["train"]), world=world,
         )  # fmt: skip
 
-    reference = ready.reference or _untrained(ready)
-    tasks = tuple(task.name for task in problem.tasks)
-    with stop_signals() as stop:
-        text, board = TextLog(folder / _LOG), TensorBoardLog(folder / _EVENTS, tasks)
-        with contextlib.closing(text), contextlib.closing(board):
-            result = fit(
-                model, problem, ready.method, spec.training, spec.evaluate,
-                data=ready.data["train"], validation=ready.data["val"], preferences=ready.preferences,
-                reference=reference, seed=spec.seed, place=place, folder=checkpoints, observer=Observers((text,
-                board, *observers)), resume=(checkpoints / LAST).is_file(), stop=stop,
-            )  # fmt: skip
-    if spec.evaluate.checkpoint == "best" and (checkpoints / BEST).is_file():
-        model.load_state_dict(read_checkpoint(checkpoints / BEST)["model"])
-    model.save(folder / _MODEL)
+    reference = ready.reference or _untrained(ready, world)
+    resume = world.from_first((checkpoints / LAST).is_file)
+    with stop_signals() as stop, _watched(ready, folder, observers, world) as observer:
+        result = fit(
+            model, problem, ready.method, spec.training, spec.evaluate,
+            data=ready.data["train"], validation=ready.data["val"], preferences=ready.preferences,
+            reference=reference, seed=spec.seed, place=place, folder=checkpoints, observer=observer, resume=resume,
+            stop=stop, world=world,
+        )  # fmt: skip
+    if spec.evaluate.checkpoint == "best" and world.from_first((checkpoints / BEST).is_file):
+        model.load_state_dict(world.from_first(lambda: read_checkpoint(checkpoints / BEST))["model"])
     evaluated: tuple[Split, ...] = ("val", "test")
     fronts = {split: front(split, reference) for split in evaluated}
+    if not world.first:
+        return
+    model.save(folder / _MODEL)
     for split, value in fronts.items():
         value.save(folder / f"front-{split}.json")
     with replacing(folder / "front.png") as partial:
@@ -257,14 +292,26 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
     )  # fmt: skip
 
 
-def _untrained(ready: Plan) -> tuple[float, ...]:
+@contextlib.contextmanager
+def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: World) -> Iterator[Observer]:
+    """What watches the training: logs and `observers` in the first process, nothing in the others."""
+    if not world.first:
+        yield Observer()
+        return
+    tasks = tuple(task.name for task in ready.spec.problem.tasks)
+    text, board = TextLog(folder / _LOG), TensorBoardLog(folder / _EVENTS, tasks)
+    with contextlib.closing(text), contextlib.closing(board):
+        yield Observers((text, board, *observers))
+
+
+def _untrained(ready: Plan, world: World) -> tuple[float, ...]:
     """The losses of the untrained network at the centre of the simplex, 10 % farther out: a reference point for
     problems that state none. It depends on problem, backbone and seed only, so that it is the same after a resume."""
     m = len(ready.spec.problem.tasks)
     front = evaluate(
         ready.model, ready.spec.problem, ready.data["val"], torch.full((1, m), 1 / m), split="val",
         batch_size=ready.spec.evaluate.batch_size, place=ready.place, workers=ready.spec.training.workers,
-        metrics=False, reference=[float("inf")] * m,
+        metrics=False, reference=[float("inf")] * m, world=world,
     )  # fmt: skip
     return tuple(float(value + 0.1 * abs(value)) for value in front.losses[0])
 

@@ -21,7 +21,9 @@ def git(folder: Path, *arguments: str) -> str:
 def test_is_plain_data() -> None:
     found = environment()
     assert json.loads(json.dumps(found)) == found
-    assert set(found) == {"time", "command", "python", "platform", "packages", "torch", "variables", "git"}
+    parts = {"time", "command", "python", "platform", "packages", "torch", "distributed", "variables", "git"}
+    assert set(found) == parts
+    assert found["distributed"] == {"world_size": 1, "backend": None}
     assert datetime.fromisoformat(found["time"]).tzinfo is not None
 
 

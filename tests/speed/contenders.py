@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import build
+from moframework.engine.division import BySamples
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer
 from moframework.engine.fit import Loop
+from moframework.engine.world import Alone
 from moframework.problem import Problem
 from moframework.run.plan import Plan, plan
 from moframework.spec import Spec
@@ -43,7 +45,17 @@ def our_step(ready: Plan) -> Step:
     """One step of the engine: draw preferences, weights, forward, backward, optimizer."""
     training = ready.spec.training
     folder = Path(tempfile.gettempdir())  # a step writes nothing
-    loop = Loop(ready.model, ready.spec.problem, ready.method, training, ready.place, 10**9, folder, Observer())
+    loop = Loop(
+        ready.model,
+        ready.spec.problem,
+        ready.method,
+        training,
+        ready.place,
+        10**9,
+        folder,
+        Observer(),
+        BySamples(Alone()),
+    )
     ready.model.train()
     x, targets = _batch(ready)
 
