@@ -19,12 +19,13 @@ __all__ = ["ResNet", "resnet_encoder"]
 
 @config
 class ResNet(Backbone):
-    """Residual network shared by all outputs (He et al., CVPR 2016, arXiv 1512.03385), then a linear layer an output.
+    """Residual network of 18 to 152 layers shared by all outputs, then a linear layer an output.
 
-    torchvision's layers under torchvision's names. `stem: small`, a convolution of 3x3 in place of one of 7x7 with
-    stride 2 and pooling, keeps small images from vanishing: 64x64 arrive at the last layer as 8x8 instead of 2x2. With
-    it and `pool: 2`, ResNet-18 is the network of PaMaL's and PaLoRA's UTKFace experiments, 11,185,224 parameters for
-    three outputs of 1, 2 and 5 numbers, after Sener and Koltun (NeurIPS 2018).
+    torchvision's layers under torchvision's names (He et al., CVPR 2016, arXiv 1512.03385). `stem: small`, a
+    convolution of 3x3 in place of one of 7x7 with stride 2 and pooling, keeps small images from vanishing: 64x64
+    arrive at the last layer as 8x8 instead of 2x2. With it and `pool: 2`, ResNet-18 is the network of PaMaL's and
+    PaLoRA's UTKFace experiments, 11,185,224 parameters for three outputs of 1, 2 and 5 numbers, after Sener and
+    Koltun (NeurIPS 2018).
     """
 
     depth: Literal[18, 34, 50, 101, 152] = option(18, help="number of layers with weights")

@@ -74,12 +74,12 @@ def test_images_of_other_channels() -> None:
 
 def test_files_that_do_not_fit(tmp_path: Path) -> None:
     state = network().encoder.state_dict()  # type: ignore[union-attr]
-    state["down.0.0.0.wight"] = state.pop("down.0.0.0.weight")
+    state["down.0.0.0.weights"] = state.pop("down.0.0.0.weight")
     state["up.0.0.0.bias"] = torch.zeros(7)
     path = tmp_path / "weights.safetensors"
     save_file(state, path)
     words = (
-        r"weights\.safetensors does not fit.*down\.0\.0\.0\.weight is missing \(it has encoder\.down\.0\.0\.0\.wight"
+        r"weights\.safetensors does not fit.*down\.0\.0\.0\.weight is missing \(it has encoder\.down\.0\.0\.0\.weights"
     )
     with pytest.raises(DataError, match=words):
         backbone(weights=str(path)).build((3, 8, 8), OUTPUTS)
