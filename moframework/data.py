@@ -223,7 +223,7 @@ def _raw(
 
 def _numbers(x: Tensor) -> Tensor:
     """Images of 8 bits as float32 in [0, 1]; anything else as it is."""
-    return x.float() / 255 if x.dtype == torch.uint8 else x
+    return x.float().div_(255) if x.dtype == torch.uint8 else x
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
