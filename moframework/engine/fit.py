@@ -24,6 +24,7 @@ from moframework.engine.device import Placement
 from moframework.engine.division import Division, divided
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Progress, Reading
+from moframework.engine.holding import check_sharding, holding
 from moframework.engine.method import Method
 from moframework.engine.residence import resident
 from moframework.engine.settings import Evaluation, Training
@@ -136,7 +137,8 @@ class Loop:
         if learned:
             groups.append({"name": "objective", "params": learned, "lr": training.optimizer.lr})
         self.parameters = [p for group in groups for p in group["params"]]
-        self.optimizer = training.optimizer.build(groups, place.device)
+        self.holding = holding(groups, training, self.world)
+        self.optimizer = training.optimizer.build(self.holding.groups, place.device)
         self.scheduler, self.scheduler_by_step = None, False
         if training.scheduler is not None:
             self.scheduler_by_step = training.scheduler.interval == "step"
@@ -170,7 +172,7 @@ class Loop:
         count, progress = self.schedule.count(self.m), (self.done + 1) / self.steps
         preferences = self.schedule.draw(progress, count, self.m, generator)
         self.model.space.progressed(progress)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.holding.zero_grad(self.optimizer)
         scale = self.scaler.scale(torch.ones((), device=self.place.device)) if self.scaler.is_enabled() else None
         if self.augmentation:
             value = stream(seed, _AUGMENTATION, self.done)
@@ -184,7 +186,7 @@ class Loop:
         if self.training.clip_gradient_norm is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip_gradient_norm)
-        self.scaler.step(self.optimizer)
+        self.holding.step(self.optimizer, self.scaler)
         self.scaler.update()
         self.step.review(x, targets, preferences, losses)
         self.done += 1
@@ -238,13 +240,14 @@ class Loop:
             )
         self.settle()
         self.step.settle()
+        optimizer = self.holding.state(self.optimizer)
         if not self.world.first:
             return
         state = {
             "step": self.done,
             "steps": self.steps,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "balancing": self.step.state,
@@ -264,7 +267,7 @@ class Loop:
         """Continue where the last checkpoint ended, which only the first process needs to see."""
         state = self.world.from_first(lambda: read_checkpoint(self.folder / LAST))
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.holding.load(self.optimizer, state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
@@ -398,7 +401,8 @@ def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -
 
 
 def divide(world: World, size: int, training: Training, schedule: Schedule, m: int) -> Division:
-    """How the steps on `size` samples are divided among processes. Raises as `divided` does."""
+    """How the steps on `size` samples are divided among processes. Raises as `divided` and `check_sharding` do."""
+    check_sharding(training)
     smallest = _batches_of_epoch(size, training, schedule, m)[1]
     return divided(world, training.distributed, schedule, m, smallest)
 

@@ -51,7 +51,7 @@ class Group(World):
     @classmethod
     @contextlib.contextmanager
     def joined(cls) -> Iterator[Self]:
-        """The default process group, made from the environment unless it exists. See `moframework.engine.world.joined`.
+        """The default process group, made from the environment unless it exists. See `moframework.engine.joining.joined`.
 
         Raises:
             RunError: the other processes cannot be reached.
@@ -95,6 +95,12 @@ class Group(World):
         at = self.span(count)
         before, after = own.new_zeros(at.start, *own.shape[1:]), own.new_zeros(count - at.stop, *own.shape[1:])
         return self.sums([torch.cat([before, own, after])])[0]
+
+    def gathered(self, own: Tensor) -> Tensor:
+        """See `World.gathered`."""
+        everyone = own.new_empty(self.size * len(own))
+        dist.all_gather_into_tensor(everyone, own.detach().contiguous())
+        return everyone.view(self.size, len(own))
 
     def means(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
         """See `World.means`."""

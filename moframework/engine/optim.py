@@ -17,6 +17,7 @@ from moframework.errors import UnknownNameError, nearest
 
 __all__ = ["LRSchedule", "Optimizer", "default_optimizer"]
 
+_NOT_ELEMENTWISE = {"Adafactor"}  # keeps means of rows and columns
 # LBFGS needs a closure that recomputes the loss; SparseAdam takes sparse gradients only; Muon takes matrices only.
 _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam", "Muon"}
 # These need a function, other schedulers, or a metric at every step, which a spec cannot state.
@@ -37,6 +38,11 @@ class Optimizer(Component, kind="optimizers"):
     """
 
     lr: float
+
+    @property
+    @abstractmethod
+    def elementwise(self) -> bool:
+        """Whether each number of a parameter is treated by itself, so that parts of it can be stepped apart."""
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
@@ -116,6 +122,10 @@ def _schedule_types() -> dict[str, type[LRScheduler]]:
 
 class _TorchOptimizer(Optimizer):
     target: ClassVar[type[torch.optim.Optimizer]]
+
+    @property
+    def elementwise(self) -> bool:
+        return self.target.__name__ not in _NOT_ELEMENTWISE
 
     def build(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
         given = arguments(self)

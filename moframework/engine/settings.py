@@ -36,6 +36,11 @@ class Distributed:
         help="statistics that BatchNorm layers normalize by in training: of each process's samples, or of the whole "
         "batch",
     )
+    optimizer: Literal["replicated", "sharded"] = option(
+        "replicated",
+        help="state of the optimizer: replicated: whole in each process; sharded: each process keeps, and steps, its "
+        "slice of every parameter, which saves memory and costs one more message a step",
+    )
 
 
 @config

@@ -12,15 +12,14 @@ everywhere, bit for bit, as results of `sums` and `rows` are.
 from __future__ import annotations
 
 import contextlib
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["Alone", "World", "joined", "seed_generators"]
+__all__ = ["Alone", "World", "seed_generators"]
 
 T = TypeVar("T")
 
@@ -67,6 +66,10 @@ class World(ABC):
     @abstractmethod
     def rows(self, own: Tensor, count: int) -> Tensor:
         """All `count` rows, of which this process has those of `span(count)`. Backward goes into its own rows."""
+
+    @abstractmethod
+    def gathered(self, own: Tensor) -> Tensor:
+        """The tensors (n,) of all processes, (size, n), without gradient."""
 
     @abstractmethod
     def means(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -126,6 +129,10 @@ class Alone(World):
         """The rows themselves."""
         return own
 
+    def gathered(self, own: Tensor) -> Tensor:
+        """One row."""
+        return own.unsqueeze(0)
+
     def means(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
         """The tensors themselves."""
         return list(tensors)
@@ -172,20 +179,3 @@ def seed_generators(value: int) -> None:
         torch.cuda.manual_seed_all(value)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(value)
-
-
-@contextlib.contextmanager
-def joined() -> Iterator[World]:
-    """The world of this process: a `Group` where torchrun (or whoever sets WORLD_SIZE, RANK, LOCAL_RANK, MASTER_ADDR
-    and MASTER_PORT) started several, else `Alone`.
-
-    A process group that the caller has initialized is used, and left as it is; otherwise one is made, and ended on
-    leaving. It talks by gloo between hosts and by NCCL between CUDA devices.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Alone()
-        return
-    from moframework.engine.group import Group
-
-    with Group.joined() as group:
-        yield group

@@ -20,8 +20,9 @@ from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import BEST, LAST, fit
+from moframework.engine.joining import joined
 from moframework.engine.memory import keep_freed_memory, peak_memory
-from moframework.engine.world import World, joined
+from moframework.engine.world import World
 from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
 from moframework.files import remove_leftovers, replacing, write_text
 from moframework.model import ParetoModel

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from moframework.engine.world import World, joined
+from moframework.engine.joining import joined
+from moframework.engine.world import World
 
 __all__ = ["in_processes"]
 

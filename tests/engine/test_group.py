@@ -20,12 +20,13 @@ from moframework.engine.fit import fit
 from moframework.engine.method import Method
 from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Distributed, Evaluation, Training
-from moframework.engine.world import Alone, World, joined
+from moframework.engine.world import Alone, World
 from moframework.errors import DataError, InterruptedRun, MoframeworkError, NonFiniteLossError, RunError
 from moframework.objectives.linear import Linear
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.pareto.front import Front
 from moframework.weights.convex_hull import ConvexHull
+from moframework.weights.low_rank import LowRank
 from tests.engine.conftest import CPU, Conflict, method, model_for, same_state
 from tests.engine.processes import in_processes
 from tests.engine.test_calibration import Normalized
@@ -115,6 +116,7 @@ def trained(
     parts: Method | None = None,
     batchnorm: str = "local",
     optimizer: str = "adam",
+    holding: str = "replicated",
     **options: Any,
 ) -> dict[str, Tensor]:
     problem = Conflict(size=29) if problem is None else problem
@@ -126,7 +128,7 @@ def trained(
         drop_last=False,
         clip_gradient_norm=1.0,
         optimizer=build(Optimizer, {"name": optimizer, "lr": 1e-2}),
-        distributed=Distributed(preferences=preferences, batchnorm=batchnorm),
+        distributed=Distributed(preferences=preferences, batchnorm=batchnorm, optimizer=holding),
     )
     defaults: dict[str, Any] = {
         "data": problem.data("train"),
@@ -143,6 +145,11 @@ def trained(
     return dict(model.state_dict())
 
 
+def mixed() -> Method:
+    """Parameters of many sizes, one of a single number, some frozen midway, and those of an objective."""
+    return method(objective=Uncertainty(), weights=LowRank(rank=1, freeze_after=0.6))
+
+
 def spoiled() -> TensorData:
     """One target is not a number: one process sees it."""
     data = Conflict(size=29).data("train")
@@ -156,6 +163,14 @@ def trainings(world: World, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"words": words(world)}
     for preferences in ("shared", "spread"):
         found[preferences] = trained(world, folder / preferences, preferences)
+    for optimizer in ("adam", "adagrad", "nadam"):
+        found[f"sharded {optimizer}"] = trained(
+            world, folder / f"sharded {optimizer}", parts=mixed(), optimizer=optimizer, holding="sharded"
+        )
+    found["sharded stopped"] = raised(
+        lambda: trained(world, folder / "sharded stopped", parts=mixed(), holding="sharded", stop=StopAt(3))
+    )
+    found["sharded resumed"] = trained(world, folder / "begun alone", resume=True, parts=mixed(), holding="sharded")
     for kind in ("local", "synchronized"):
         # Adam would blow up the gradients of biases before BatchNorm, which are rounding.
         found[kind] = trained(
@@ -164,7 +179,6 @@ def trainings(world: World, folder: Path) -> dict[str, Any]:
     found["stopped"] = raised(
         lambda: trained(world, folder / "stopped", stop=StopAt(3) if world.rank == 1 else lambda: False)
     )
-    found["resumed"] = trained(world, folder / "begun alone", resume=True)
     found["spoiled"] = raised(lambda: trained(world, folder / "spoiled", data=spoiled()))
     found["fronts"] = {size: front(world, size).to_json() for size in (13, 2, 1)}
     return found
@@ -178,7 +192,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
     with pytest.raises(InterruptedRun):
-        trained(Alone(), folder / "begun alone", stop=StopAt(3))
+        trained(Alone(), folder / "begun alone", parts=mixed(), stop=StopAt(3))
     found: list[dict[str, Any]] = in_processes(trainings, folder, folder)
     return found
 
@@ -187,24 +201,6 @@ def close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
-
-
-def test_a_process_alone_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined() as world:
-        assert isinstance(world, Alone)
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    with joined() as world:
-        assert (world.rank, world.size, world.first, world.backend) == (0, 1, True, None)
-
-
-def test_spans_cover_everything_once() -> None:
-    world = Alone()
-    world.size = 3
-    parts = []
-    for world.rank in range(3):
-        parts.append(list(world.span(8)))
-    assert parts == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
 def test_what_processes_tell_each_other(both: list[dict[str, Any]]) -> None:
@@ -264,8 +260,32 @@ def test_a_stop_in_one_process_stops_all_and_any_number_resumes(
         assert "step 3 of 8" in found["stopped"][1]
     expected = trained(Alone(), tmp_path)
     close(trained(Alone(), folder / "stopped", resume=True), expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "nadam"])
+def test_a_sharded_optimizer_takes_the_same_steps(
+    optimizer: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path
+) -> None:
+    expected = trained(Alone(), tmp_path, parts=mixed(), optimizer=optimizer)
     for found in both:
-        close(found["resumed"], expected)
+        close(found[f"sharded {optimizer}"], expected)
+    whole, alone = (
+        read_checkpoint(place / "last.pt")["optimizer"] for place in (folder / f"sharded {optimizer}", tmp_path)
+    )
+    assert whole["param_groups"] == alone["param_groups"]
+    assert whole["state"].keys() == alone["state"].keys()
+    for index, entries in alone["state"].items():
+        close(whole["state"][index], entries)
+
+
+def test_a_sharded_training_is_resumed_by_one_process_and_the_other_way(
+    both: list[dict[str, Any]], folder: Path, tmp_path: Path
+) -> None:
+    expected = trained(Alone(), tmp_path, parts=mixed())
+    assert both[1]["sharded stopped"][0] == "InterruptedRun"
+    close(trained(Alone(), folder / "sharded stopped", resume=True, parts=mixed()), expected)
+    for found in both:
+        close(found["sharded resumed"], expected)
 
 
 def test_a_loss_that_is_not_finite_stops_all(both: list[dict[str, Any]]) -> None:

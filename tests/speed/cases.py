@@ -99,7 +99,7 @@ NETS = {
         evaluated=1,
     ),
     "vit": Net(
-        backbone={"name": "vit", "patch_size": 8, "width": 192, "depth": 6, "heads": 3}, problem=Classes,
+        backbone={"name": "vit", "patch": 8, "width": 192, "depth": 6, "heads": 3}, problem=Classes,
         shape=(3, 64, 64), batch=32, palora=1.05, pamal=1.10, evaluated=2,
     ),
 }  # fmt: skip

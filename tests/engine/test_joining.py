@@ -1,0 +1,38 @@
+"""A single process joins nothing, and pays for nothing."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import moframework
+from moframework.engine.joining import joined
+from moframework.engine.world import Alone
+
+
+def test_a_process_alone_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined() as world:
+        assert isinstance(world, Alone)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with joined() as world:
+        assert (world.rank, world.size, world.first, world.backend) == (0, 1, True, None)
+
+
+def test_one_module_talks_and_is_imported_only_by_those_who_listen() -> None:
+    """A run of one process pays nothing for others."""
+    home = Path(moframework.__file__).parent
+    talking, listening = set(), set()
+    for path in home.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.startswith("torch.distributed") for name in names):
+                talking.add(path.name)
+            if "moframework.engine.group" in names:
+                assert node.col_offset > 0, f"{path.name} imports it at its top"
+                listening.add(path.name)
+    assert talking == {"group.py"}
+    assert listening == {"joining.py"}
