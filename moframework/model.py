@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -15,11 +16,12 @@ from attrs import frozen
 from numpy.typing import ArrayLike
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from moframework.backbones.base import Backbone, named_outputs
 from moframework.config.structure import build, unstructure
-from moframework.errors import DataError, RunError, nearest
+from moframework.errors import DataError, RunError, SpecError, nearest
 from moframework.files import replacing, write_text
 from moframework.tensorfiles import load_state
 from moframework.weights import WeightSpace, WeightSpaceConfig
@@ -81,6 +83,7 @@ class ParetoModel(nn.Module):
             else:
                 self._trainable[name] = parameter.requires_grad
         self._frozen_norms = [module for module in self.skeleton.modules() if _is_frozen(module)]
+        self._compiled: Callable[[dict[str, Tensor], Tensor], Any] | None = None
         # Where a parameter of θ(λ) goes: the registry of its module, and its place there.
         self._slots: list[tuple[dict[str, Any], str, str]] = []
         for prefix, module in self.skeleton.named_modules():
@@ -132,6 +135,11 @@ class ParetoModel(nn.Module):
     def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `weights` returns them, further buffers allowed), by output
         key."""
+        if self._compiled is not None and self.training:
+            with warnings.catch_warnings():
+                # Tracing looks at `.grad` of everything it is given, and warns of weights that are computed.
+                warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
+                return named_outputs(self._compiled(dict(weights), x), tuple(self.recipe.outputs))
         for prefix, module in self._recurrent:
             names = [f"{prefix}.{name}" if prefix else name for name in module._flat_weights_names]
             module._flat_weights = [weights[self._aliases.get(name, name)] for name in names]
@@ -139,6 +147,25 @@ class ParetoModel(nn.Module):
             result = self.skeleton(x)
         self._forget_recurrent()
         return named_outputs(result, tuple(self.recipe.outputs))
+
+    def compile_network(self, mode: str | None = None) -> None:
+        """From now on let `torch.compile` run the network in training; θ(λ) is made outside of it.
+
+        Compiled at the first call, and again for each new shape of batch.
+
+        Args:
+            mode: of `torch.compile`: None for its default, `reduce-overhead` (CUDA graphs), `max-autotune`.
+
+        Raises:
+            SpecError: the network has recurrent layers, whose weights a compiled network does not take as inputs.
+        """
+        if self._recurrent:
+            raise SpecError("training.compile: networks with recurrent layers cannot be compiled; use false")
+        self._compiled = torch.compile(self._functional, mode=mode)
+
+    def _functional(self, weights: dict[str, Tensor], x: Tensor) -> Any:
+        theta = {**weights, **{alias: weights[first] for alias, first in self._aliases.items()}}
+        return functional_call(self.skeleton, theta, (x,), tie_weights=False)
 
     @contextmanager
     def _filled(self, weights: Mapping[str, Tensor]) -> Iterator[None]:

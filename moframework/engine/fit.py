@@ -55,12 +55,14 @@ class Fit:
     and processor seconds spent in training steps (validation and checkpoints left out, resumed parts included).
 
     Processor seconds are those of all threads of this process: unlike seconds they hardly depend on what else the
-    machine does, but they leave out an accelerator, and other processes of the run."""
+    machine does, but they leave out an accelerator, and other processes of the run. The first step of a compiled
+    network counts in neither: it is what compiling took, None where nothing was compiled."""
 
     steps: int
     best_hypervolume: float | None
     training_seconds: float
     processor_seconds: float
+    compile_seconds: float | None
 
 
 def stream(seed: int, kind: int, index: int) -> int:
@@ -149,6 +151,9 @@ class Loop:
         self.record = _Record([task.name for task in problem.tasks])
         self.best = _Best()
         self.seconds, self.processor_seconds = 0.0, 0.0
+        self.compile_seconds: float | None = None
+        if training.compile:
+            model.compile_network(None if training.compile is True else training.compile)
         self.restart_clock()
 
     @property
@@ -196,6 +201,13 @@ class Loop:
             self.scheduler.step()
         self.record.add(self.done, losses, preferences)
         self.observer.stepped(self.progress)
+
+    def took_first(self, begin: float) -> None:
+        """Note what compiling took, a step after `begin`."""
+        if self.place.device.type == "cuda":
+            torch.cuda.synchronize(self.place.device)
+        self.compile_seconds = time.perf_counter() - begin
+        self.restart_clock()
 
     def restart_clock(self) -> None:
         """Leave out of the training time what happened since the last reading."""
@@ -354,7 +366,10 @@ def fit(
                 skip=skip,
                 seed=(seed, epoch, *division.item_seed),
             ):
+                begin = time.perf_counter()
                 loop.take(x, targets, seed)
+                if training.compile and loop.compile_seconds is None:
+                    loop.took_first(begin)
                 last, stopping, ends_epoch = loop.done == loop.steps, world.agreed(stop()), loop.at_epoch_end
                 if loop.done % training.log_every == 0 or ends_epoch or last or stopping:
                     loop.read()
@@ -392,6 +407,7 @@ def fit(
         best_hypervolume=loop.best.hypervolume,
         training_seconds=loop.seconds,
         processor_seconds=loop.processor_seconds,
+        compile_seconds=loop.compile_seconds,
     )
 
 

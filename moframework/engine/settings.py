@@ -64,6 +64,11 @@ class Training:
     channels_last: bool | Literal["auto"] = option(
         "auto", help="memory order of images and kernels; auto: channels last where the network convolves images"
     )
+    compile: bool | Literal["reduce-overhead", "max-autotune"] = option(
+        False,
+        help="let torch.compile run the network, with that mode: for long trainings on accelerators; the first step "
+        "then takes up to minutes, and on CPUs it seldom pays",
+    )
     device: str = option("auto", help="auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
     workers: int = option(0, ge=0, help="processes that load data, for data that does not fit in memory")
     resident: bool | Literal["auto"] = option(

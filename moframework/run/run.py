@@ -287,7 +287,8 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
         front_figure(fronts["test"]).savefig(partial, dpi=120)
     _state(
         folder, "done", started=started, steps=result.steps, training_seconds=round(result.training_seconds, 3),
-        processor_seconds=round(result.processor_seconds, 3), peak_memory=peak_memory(place.device),
+        processor_seconds=round(result.processor_seconds, 3), compile_seconds=result.compile_seconds,
+        peak_memory=peak_memory(place.device),
         backbone_parameters=ready.backbone_parameters, parameters=sum(p.numel() for p in model.space.parameters()),
         hypervolumes={split: value.hypervolumes() for split, value in fronts.items()},
     )  # fmt: skip

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from moframework.config import config
 from moframework.errors import SpecError
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
-from moframework.weights.joined import Joined
+from moframework.weights.joined import Joined, concatenated
 from moframework.weights.starting import starting_values
 
 __all__ = ["Conditioned", "ConditionedNetwork", "ConditionedSpace"]
@@ -75,16 +75,20 @@ class ConditionedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """What the network returns for inputs (b, *input_shape)."""
-        joined = self.joined(x)
-        # In training the first layer need not see the concatenation; what is exported is plain.
+        # In training the first layer need not see the concatenation; what is compiled or exported is plain.
         lazy = self.training and not torch.compiler.is_compiling()
-        return self.network(joined if lazy else joined.whole())
+        return self.network(Joined(x, self.shared(x)) if lazy else self.joined(x))
 
-    def joined(self, x: Tensor) -> Joined:
+    def joined(self, x: Tensor) -> Tensor:
         """x with λ: vectors (b, n + m), or images (b, channels + m, height, width)."""
+        return concatenated(x, self.shared(x))
+
+    def shared(self, x: Tensor) -> Tensor:
+        """What is joined to every sample of x: (1, m), or (1, m, height, width)."""
         if self.enlarge is None:
-            return Joined(x, self.preference.to(x.dtype).unsqueeze(0))
-        return Joined(x, nn.functional.interpolate(self.enlarge(self.preference.view(1, -1, 1, 1)), size=x.shape[-2:]))
+            return self.preference.to(x.dtype).unsqueeze(0)
+        maps: Tensor = self.enlarge(self.preference.view(1, -1, 1, 1))
+        return nn.functional.interpolate(maps, size=x.shape[-2:])
 
 
 class ConditionedSpace(WeightSpace):
@@ -109,7 +113,7 @@ class ConditionedSpace(WeightSpace):
 
 def _check_reads_input(network: ConditionedNetwork) -> None:
     """Refuse networks that cannot take, or never look at, what the preference is joined to."""
-    x = network.joined(torch.zeros(2, *network.input_shape)).whole().detach().requires_grad_()
+    x = network.joined(torch.zeros(2, *network.input_shape)).detach().requires_grad_()
     modes = {module: module.training for module in network.modules()}
     try:
         result = network.eval().network(x)

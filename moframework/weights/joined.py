@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Joined"]
+__all__ = ["Joined", "concatenated"]
 
 # What may be asked of the whole without making it.
 _FACTS: set[Any] = {
@@ -47,14 +47,8 @@ class Joined(Tensor):
         return made
 
     def whole(self) -> Tensor:
-        """The concatenation, in the memory order of the samples' own part."""
-        own = self.own
-        shared = self.shared.to(own.dtype).expand(len(own), *self.shared.shape[1:])
-        if own.dim() == 4:
-            # The stride tells the order even of one channel, for which both are the same memory.
-            order = torch.channels_last if own.stride(1) == 1 else torch.contiguous_format
-            shared = shared.contiguous(memory_format=order)
-        return torch.cat([own, shared], dim=1)
+        """The concatenation."""
+        return concatenated(self.own, self.shared)
 
     @classmethod
     def __torch_function__(
@@ -99,6 +93,16 @@ class Joined(Tensor):
         count = self.own.shape[1]
         own = func(self.own, weight[:, :count], bias, *args, **kwargs)
         return own.add_(func(self.shared.to(self.own.dtype), weight[:, count:], None, *args, **kwargs))
+
+
+def concatenated(own: Tensor, shared: Tensor) -> Tensor:
+    """`Joined(own, shared)` as a plain tensor, in the memory order of `own`."""
+    shared = shared.to(own.dtype).expand(len(own), *shared.shape[1:])
+    if own.dim() == 4:
+        # The stride tells the order even of one channel, for which both are the same memory.
+        order = torch.channels_last if own.stride(1) == 1 else torch.contiguous_format
+        shared = shared.contiguous(memory_format=order)
+    return torch.cat([own, shared], dim=1)
 
 
 def _plain(value: Any) -> Any:
