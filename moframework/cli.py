@@ -307,8 +307,14 @@ def _first_comment(path: Path) -> str:
 @main.command(epilog=EXIT_CODES)
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True, help="Which data.")
+@click.option(
+    "--against",
+    metavar="STL_RUN",
+    type=click.Path(path_type=Path),
+    help="A run of single-task networks on the same problem: show the mean relative change, Δm %, of each point.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: tasks, preferences, losses, metrics and indicators.")
-def front(run: Path, split: str, as_json: bool) -> None:
+def front(run: Path, split: str, against: Path | None, as_json: bool) -> None:
     """Show the front that a run has found.
 
     RUN is a run folder, as `moframework solve` leaves it.
@@ -316,9 +322,17 @@ def front(run: Path, split: str, as_json: bool) -> None:
     from moframework.run.run import Run
 
     found = Run(run).front(split)
+    change = None if against is None else Run(run).delta_m(Run(against), split)
     if as_json:
-        click.echo(found.to_json())
+        click.echo(found.to_json() if change is None else _with_change(found.to_json(), change.tolist()))
         return
     from moframework.tables import output, print_front
 
-    print_front(output(), found, short=False)
+    print_front(output(), found, short=False, change=change)
+
+
+def _with_change(text: str, change: list[float]) -> str:
+    """The JSON of a front with Δm of each point; null where it is not defined."""
+    import json
+
+    return json.dumps(json.loads(text) | {"delta_m": [value if value == value else None for value in change]})

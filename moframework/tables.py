@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from rich.measure import Measurement
 from rich.table import Table
 
 if TYPE_CHECKING:  # lists are printed without the time that numpy and its kin take to import
+    import numpy as np
+    from numpy.typing import NDArray
+
     from moframework.benchmark.results import Results
     from moframework.pareto.front import Front
 
@@ -67,48 +71,60 @@ def print_results(console: Console, folder: Path, results: Results) -> None:
         console.print(f"{what:<15} {folder / name}", soft_wrap=True)
 
 
-def print_front(console: Console, front: Front, *, short: bool) -> None:
-    """A front as a table, with its indicators below. `short` shows at most eleven points, evenly picked."""
+def print_front(console: Console, front: Front, *, short: bool, change: NDArray[np.float64] | None = None) -> None:
+    """A front as a table, with its indicators below. `short` shows at most eleven points, evenly picked; `change` is
+    Δm % of each point (n,), where it is known."""
     n = len(front.losses)
     rows = range(n)
     picked = [round(i * (n - 1) / (SHORT_TABLE - 1)) for i in range(SHORT_TABLE)] if short and n > SHORT_TABLE else rows
     console.print(f"front on the {front.split} split, {n} points")
-    console.print(front_table(console, front, picked))
+    console.print(front_table(console, front, picked, change))
     kept = int(front.nondominated().sum())
     ranks = ", ".join(f"{task} {rank:.3f}" for task, rank in zip(front.tasks, front.controllability(), strict=True))
     lines = [
         f"{kept} of {n} points are non-dominated" + (f"; {len(picked)} are shown" if len(picked) < n else ""),
         f"rank correlation of preference and loss (-1 is ideal): {ranks}",
     ]
+    if change is not None and not all(math.isnan(value) for value in change):
+        best = min((value, row) for row, value in enumerate(change) if not math.isnan(value))
+        weights = ", ".join(f"{weight:g}" for weight in front.preferences[best[1]])
+        lines.append(f"Δm against single-task networks (below 0 is better): best {best[0]:.2f} % at λ = ({weights})")
     for name, found in front.hypervolumes().items():
         point = ", ".join(f"{value:g}" for value in found["reference"])
         lines.append(f"hypervolume of {name}: {found['value']:.4f} (reference ({point}); {found['convention']})")
     console.print("\n".join(lines), soft_wrap=True)
 
 
-def front_table(console: Console, front: Front, rows: Iterable[int]) -> Table:
-    """Preferences, losses, metrics and a mark for non-dominated points; one row for each point in `rows`.
+def front_table(
+    console: Console, front: Front, rows: Iterable[int], change: NDArray[np.float64] | None = None
+) -> Table:
+    """Preferences, losses, metrics, Δm % where it is given, and a mark for non-dominated points; one row for each
+    point in `rows`.
 
     Where that is wider than the console, the metrics are left out; where it is still too wide, the table has one row
     for each task instead, with its best values over the whole front.
     """
     for metrics in (list(front.metrics), []):
-        made = _point_table(front, rows, metrics)
+        made = _point_table(front, rows, metrics, change)
         measured = Measurement.get(console, console.options.update(max_width=UNLIMITED), made)
         if measured.maximum <= min(console.width, WIDEST_TABLE):
             return made
     return _task_table(front)
 
 
-def _point_table(front: Front, rows: Iterable[int], metrics: Sequence[str]) -> Table:
+def _point_table(
+    front: Front, rows: Iterable[int], metrics: Sequence[str], change: NDArray[np.float64] | None
+) -> Table:
     numbers = [f"λ\n{task}" for task in front.tasks] + [f"loss\n{task}" for task in front.tasks]
     numbers += ["{1}\n{0}".format(*name.split("/", 1)) for name in metrics]
+    numbers += [] if change is None else ["Δm\n%"]
     made = table([*numbers, "non-\ndominated"], right=numbers)
     kept = front.nondominated()
     for row in rows:
         cells = [f"{value:.2f}" for value in front.preferences[row]]
         cells += [f"{value:.4f}" for value in front.losses[row]]
         cells += [f"{front.metrics[name][row]:.4f}" for name in metrics]
+        cells += [] if change is None else [f"{change[row]:.2f}"]
         made.add_row(*cells, "yes" if kept[row] else "no")
     return made
 

@@ -53,7 +53,7 @@ class Chain:
         about_x = angle.new_tensor([[1, 0, 0], [0, c, -s], [0, s, c]])
         along_z = float(self.d[joint])
         origin = angle.new_tensor([float(self.a[joint]), -s * along_z, c * along_z])
-        return about_x @ about_z.unflatten(-1, (3, 3)), origin
+        return about_x @ about_z.reshape(*angle.shape, 3, 3), origin
 
 
 def _panda() -> Chain:
@@ -155,7 +155,8 @@ def inverse_dynamics(
 
 
 def _cross(one: Tensor, other: Tensor) -> Tensor:
-    return torch.linalg.cross(one, other)
+    product: Tensor = torch.linalg.cross(one, other)
+    return product
 
 
 def _turned(rotation: Tensor, vector: Tensor) -> Tensor:
@@ -232,7 +233,8 @@ def _motion(count: int, seed: int, part: int) -> tuple[npt.NDArray[np.float64], 
     """Scaled states (count, 21) along trajectories of their own for each part, and torques (count, 7) in N·m."""
     motion = _trajectories(-(-count // _SAMPLES), np.random.RandomState([seed, part]))
     position, velocity, acceleration = (values.reshape(-1, _JOINTS)[:count] for values in motion)
-    torques = inverse_dynamics(PANDA, *(torch.from_numpy(v) for v in (position, velocity, acceleration)))
+    exact = torch.from_numpy
+    torques = inverse_dynamics(PANDA, exact(position), exact(velocity), exact(acceleration))
     middle, half = (_HIGHEST + _LOWEST) / 2, (_HIGHEST - _LOWEST) / 2
     states = np.concatenate([(position - middle) / half, velocity / _FASTEST, acceleration / _STRONGEST], axis=1)
     return states, torques.numpy()

@@ -432,6 +432,40 @@ def test_front_as_table(call: Call, finished: Path) -> None:
     assert "front on the val split, 11 points" in found.out
 
 
+def test_front_against_single_task_networks(call: Call, finished: Path, spec: Path, tmp_path: Path) -> None:
+    single = tmp_path / "single"
+    assert (
+        call(
+            "solve", spec, "--set", "solver={name: stl}", "--set", "training.steps=30", "--out", single, "--quiet"
+        ).code
+        == 0
+    )
+    found = call("front", finished, "--against", single)
+    assert (found.code, found.err) == (0, "")
+    front = json.loads(call("front", finished, "--against", single, "--json").out)
+    ideal = json.loads(call("front", single, "--json").out)
+    (left,) = (ideal["metrics"]["left/accuracy"][i] for i in range(2) if ideal["preferences"][i] == [1, 0])
+    (right,) = (ideal["metrics"]["right/accuracy"][i] for i in range(2) if ideal["preferences"][i] == [0, 1])
+    mine = zip(front["metrics"]["left/accuracy"], front["metrics"]["right/accuracy"], strict=True)
+    expected = [50 * ((left - a) / left + (right - b) / right) for a, b in mine]
+    assert front["delta_m"] == pytest.approx(expected)
+    assert f"best {min(expected):.2f} %" in found.out
+    rows = [line for line in found.out.splitlines() if line.rstrip().endswith(("yes", "no"))]
+    assert [row.split()[-2] for row in rows] == [f"{value:.2f}" for value in expected]
+
+
+def test_front_against_what_is_no_reference(call: Call, finished: Path, spec: Path, tmp_path: Path) -> None:
+    found = call("front", finished, "--against", finished)
+    assert found.code == 1
+    assert "no run of single-task networks" in found.err
+    assert "solver: stl" in found.err
+    other = tmp_path / "other"
+    call("solve", spec, "--set", "solver={name: stl}", "--set", "problem.train=64", "--out", other, "--quiet")
+    found = call("front", finished, "--against", other)
+    assert found.code == 1
+    assert "solves another problem" in found.err
+
+
 def test_front_that_was_not_evaluated_yet(call: Call, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "front-test.json").unlink()

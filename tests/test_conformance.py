@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from moframework.config import entries
-from moframework.config.fields import options_of
 from moframework.errors import DataError, SpecError
 from moframework.preferences import Schedule
 from moframework.problem import Problem, get_problem
 from moframework.run.plan import plan
 from moframework.solvers.base import Solver
-from moframework.testing import Pair, check_pair, check_problem, check_run, check_schedule, pairs
+from moframework.testing import Pair, check_pair, check_problem, check_run, check_schedule, pairs, without_options
 
-# Beside the registered problems with their defaults: a layer for solvers that adapt layers, more tasks.
+# Beside the registered problems with their defaults: a layer for solvers that adapt layers, more tasks, and a table
+# for the problem that needs one.
 LAYER = {"name": "quadratics", "form": "linear"}
-VARIANTS = (LAYER, {**LAYER, "objectives": 3}, {"name": "dtlz2", "objectives": 5, "k": 2})
+HOUSES = {
+    "name": "csv", "path": str(Path(__file__).parent / "problems" / "houses.csv"), "ignore": ["id"],
+    "targets": {"price": "regression", "sold": "binary", "kind": "classes"}, "fractions": [0.5, 0.25, 0.25],
+}  # fmt: skip
+VARIANTS = (LAYER, {**LAYER, "objectives": 3}, {"name": "dtlz2", "objectives": 5, "k": 2}, HOUSES)
 PAIRS = pairs() + pairs(problems=VARIANTS)
 
 
@@ -41,13 +47,12 @@ def test_every_solver_solves_something(solver: str, tmp_path: Path) -> None:
     pytest.fail(f"{solver} refuses all that was offered")
 
 
-@pytest.mark.parametrize("name", Problem.names())
-def test_problem(name: str) -> None:
-    required = [option.key for option in options_of(Problem.lookup(name)) if option.required]
-    if required:
-        pytest.skip(f"needs the option {', '.join(required)}")
+@pytest.mark.parametrize(
+    "named", [*({"name": name} for name in without_options(Problem)), HOUSES], ids=itemgetter("name")
+)
+def test_problem(named: dict[str, Any]) -> None:
     try:
-        check_problem(get_problem(name))
+        check_problem(get_problem(**named))
     except DataError as error:
         pytest.skip(str(error))
 
@@ -58,7 +63,7 @@ def test_schedule(name: str) -> None:
 
 
 def test_the_matrix_is_that_of_the_registry() -> None:
-    assert len(PAIRS) == len(Solver.names()) * (len(Problem.names()) + len(VARIANTS))
+    assert len(PAIRS) == len(Solver.names()) * (len(without_options(Problem)) + len(VARIANTS))
     assert len(Solver.names()) >= 2
     assert len(Problem.names()) >= 13
     assert len({str(pair) for pair in PAIRS}) == len(PAIRS)

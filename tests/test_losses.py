@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from moframework.config import build
 from moframework.errors import MoframeworkError
-from moframework.losses import L1, MSE, BinaryCrossEntropy, Cosine, CrossEntropy, Huber, Loss, MaskedL1
+from moframework.losses import L1, MSE, BinaryCrossEntropy, Cosine, CrossEntropy, GroupGap, Huber, Loss, MaskedL1
 
 CASES: dict[str, tuple[Loss, Callable[[], tuple[Tensor, Tensor]], Callable[[Tensor, Tensor], Tensor]]] = {}
 
@@ -85,6 +85,19 @@ case(
 )(normals)
 
 
+def groups() -> tuple[Tensor, Tensor]:
+    return torch.randn(17, 2) * 2, torch.tensor([0, 1, -100, 1, 0, 0, 1, 0, -100, 1, 1, 0, 0, 0, 1, -100, 0])
+
+
+def gap_by_hand(output: Tensor, target: Tensor) -> Tensor:
+    chance = output.softmax(dim=1)[:, 1] if output.dim() == 2 and output.shape[1] == 2 else output.sigmoid().squeeze(1)
+    return (chance[target == 1].mean() - chance[target == 0].mean()).abs()
+
+
+case("group_gap", GroupGap(), gap_by_hand)(groups)
+case("group_gap of one logit", GroupGap(), gap_by_hand)(lambda: (groups()[0][:, :1], groups()[1]))
+
+
 @pytest.fixture(params=sorted(CASES), name="each")
 def _each(request: pytest.FixtureRequest) -> tuple[Loss, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]:
     torch.manual_seed(0)
@@ -149,6 +162,9 @@ def test_half_precision_is_summed_in_float32(
         (Cosine(), torch.randn(2, 3, 5, 5), torch.zeros(2, 3, 5, 5)),
         (Cosine(), torch.zeros(2, 3, 5, 5), torch.zeros(2, 3, 5, 5)),
         (MSE(), torch.randn(0, 1), torch.randn(0)),
+        (GroupGap(), torch.randn(3, 2), torch.tensor([1, 1, -100])),  # a group is absent
+        (GroupGap(), torch.randn(3, 2), torch.tensor([0, -100, 0])),
+        (GroupGap(), torch.randn(0, 2), torch.zeros(0, dtype=torch.long)),
     ],
 )
 def test_nothing_valid_costs_nothing(loss: Loss, output: Tensor, target: Tensor) -> None:
@@ -196,6 +212,9 @@ def test_constants_made_in_inference_mode_can_train_later() -> None:
         (CrossEntropy(), torch.zeros(4, 3), torch.zeros(4, 1, dtype=torch.long), r"\(4, 3\) and \(4, 1\)"),
         (CrossEntropy(), torch.zeros(4, 3), torch.zeros(4), "integer classes"),
         (Cosine(), torch.zeros(4, 3), torch.zeros(4, 2), "one shape"),
+        (GroupGap(), torch.zeros(4, 3), torch.zeros(4, dtype=torch.long), r"group_gap .* \(4, 3\) and \(4,\)"),
+        (GroupGap(), torch.zeros(4, 2), torch.zeros(4, 2, dtype=torch.long), r"group_gap needs .* \(4,\) and \(4, 2\)"),
+        (GroupGap(), torch.zeros(4, 1, 5), torch.zeros(4, 5, dtype=torch.long), "a group for each sample"),
     ],
 )
 def test_shapes_that_do_not_match_are_refused(loss: Loss, output: Tensor, target: Tensor, words: str) -> None:
@@ -212,6 +231,10 @@ def test_shapes_that_do_not_match_are_refused(loss: Loss, output: Tensor, target
         (CrossEntropy(), torch.tensor([0]), 1, "at least 2"),
         (CrossEntropy(weight=(1.0, 1.0)), torch.tensor([0]), 3, "2 class weights for 3"),
         (BinaryCrossEntropy(), torch.tensor([0, 1, 2]), 1, "from 0 to 2"),
+        (GroupGap(), torch.tensor([0, 1]), 3, "an output of size 1 or 2, but size is 3"),
+        (GroupGap(), torch.tensor([0, 1, 2]), 2, "both groups, 0 and 1, as targets (and -100"),
+        (GroupGap(), torch.tensor([1, -100]), 2, "but they hold 1"),
+        (GroupGap(), torch.tensor([-100]), 2, "but they hold none"),
     ],
 )
 def test_targets_that_cannot_be_right_are_told(loss: Loss, target: Tensor, size: int, words: str) -> None:
@@ -228,6 +251,7 @@ def test_targets_that_cannot_be_right_are_told(loss: Loss, target: Tensor, size:
         (CrossEntropy(ignore_index=-1), torch.tensor([-1, 0, 9]), 10),
         (BinaryCrossEntropy(), torch.tensor([0, 1, -100]), 1),
         (MSE(), torch.tensor([1e9]), 1),
+        (GroupGap(), torch.tensor([1, -100, 0]), 2),
     ],
 )
 def test_targets_that_are_right_pass(loss: Loss, target: Tensor, size: int) -> None:
@@ -236,6 +260,7 @@ def test_targets_that_are_right_pass(loss: Loss, target: Tensor, size: int) -> N
 
 def test_registered_names() -> None:
     assert set(Loss.names()) >= {"cross_entropy", "binary_cross_entropy", "mse", "l1", "huber", "masked_l1", "cosine"}
+    assert build(Loss, "group_gap") == GroupGap()  # type: ignore[type-abstract]
     assert build(Loss, {"name": "huber", "delta": 2}) == Huber(delta=2.0)  # type: ignore[type-abstract]
     assert build(Loss, "masked_l1") == MaskedL1()  # type: ignore[type-abstract]
 

@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 from torch import Tensor
 
 from moframework.config import build
-from moframework.metrics import F1, MAE, MSE, Accuracy, IoU, Metric
+from moframework.metrics import F1, MAE, MSE, Accuracy, GroupGap, IoU, Metric
 
 
 def value(metric: Metric, output: Tensor, target: Tensor, size: int, chunks: int = 3) -> float:
@@ -123,6 +123,28 @@ def test_every_metric(metric: Metric) -> None:
     assert build(Metric, metric.label) == metric  # type: ignore[type-abstract]
 
 
+def test_the_gap_of_decisions_by_hand() -> None:
+    """Class 1 is decided for 2 of 3 of group 1 and 1 of 4 of group 0; one sample is in neither."""
+    chosen = torch.tensor([1, 1, 0, 1, 0, 0, 0, 1])
+    target = torch.tensor([1, 1, 1, 0, 0, 0, 0, -100])
+    logit = (2.0 * chosen - 1) * torch.rand(8)
+    for output, size in ((logit.unsqueeze(1), 1), (torch.stack([-logit, logit], dim=1), 2)):
+        for given in (target, torch.where(target == -100, target, 1 - target)):  # whichever group is ahead
+            for chunks in (1, 3):
+                assert value(GroupGap(), output, given, size, chunks=chunks) == pytest.approx(2 / 3 - 1 / 4)
+
+
+def test_the_gap_of_decisions_without_a_group_is_nan_and_a_meter_can_be_used_again() -> None:
+    meter = GroupGap().make(2)
+    meter.update(torch.tensor([[0.0, 1.0]]), torch.tensor([1]))
+    assert np.isnan(float(meter.compute()))
+    meter.reset()
+    meter.update(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([1, 0]))
+    assert float(meter.compute()) == 0
+    assert (GroupGap().label, GroupGap.higher_is_better, GroupGap.worst) == ("gap", False, 1.0)
+    assert build(Metric, "group_gap") == GroupGap()  # type: ignore[type-abstract]
+
+
 def test_nothing_counted_is_nan() -> None:
     assert np.isnan(value(Accuracy(), torch.randn(2, 3), torch.tensor([-100, -100]), 3, chunks=1))
 
@@ -137,7 +159,7 @@ def test_importing_the_module_does_not_import_torchmetrics() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("metric", [Accuracy(), MAE(invalid=0.0), MSE()], ids=lambda m: m.label)
+@pytest.mark.parametrize("metric", [Accuracy(), GroupGap(), MAE(invalid=0.0), MSE()], ids=lambda m: m.label)
 def test_updates_read_nothing_back_from_the_device(metric: Metric) -> None:
     """Tensors on the meta device have no values: whatever reads one, or selects by a mask, fails there."""
     meter = metric.make(1).to("meta")

@@ -50,7 +50,11 @@ def volume(front: Front, name: str, reference: Sequence[float] | None) -> float 
 
 
 def measure(
-    test: Front, validation: Front, summary: Mapping[str, Any], reference: Sequence[float] | None
+    test: Front,
+    validation: Front,
+    summary: Mapping[str, Any],
+    reference: Sequence[float] | None,
+    single: tuple[Front, Front] | None = None,
 ) -> dict[str, float | None]:
     """Every measure of a finished run by the key of its column; None where it is not defined.
 
@@ -59,6 +63,7 @@ def measure(
         validation: the front that chooses the single operating point; of the same preferences.
         summary: the run's `status.json`.
         reference: of the loss hypervolume, common to all runs of the problem.
+        single: test and validation front of the single-task networks of the same seed, where there are some.
     """
     found: dict[str, float | None] = {}
     shared = [name for name in test.hypervolumes() if name != LOSSES]
@@ -70,6 +75,8 @@ def measure(
     for metric in test.shared_metrics():
         row = _single(validation, metric)
         found[f"single/{metric}"] = None if row is None else _mean(test, metric)[row]
+    if single is not None:
+        found["delta_m"] = _delta_m(test, validation, *single)
     ranks = test.controllability()
     found["controllability"] = None if np.isnan(ranks).any() else float(ranks.mean())
     found["nondominated"] = float(test.nondominated().mean())
@@ -116,6 +123,11 @@ _FIXED = {
     column.key: column
     for column in (
         Column(
+            key="delta_m", title="Δm, %", digits=2,
+            help="mean relative change of a single model's metrics against single-task networks of the same seed, on "
+            "test, at the one preference where it is best on validation; below 0 is better than they are",
+        ),
+        Column(
             key="controllability", title="controllability", digits=3,
             help="rank correlation of preference and loss, mean over tasks, on test; −1 is ideal",
         ),
@@ -145,6 +157,17 @@ _FIXED = {
         Column(key="preferences", title="points", digits=0, help="preferences evaluated"),
     )
 }  # fmt: skip
+
+
+def _delta_m(test: Front, validation: Front, ideal_test: Front, ideal_validation: Front) -> float | None:
+    """Δm on test at the preference where it is best on validation; None where it is not defined there."""
+    if test is ideal_test:
+        return 0.0  # the reference itself: its m networks together
+    chances = validation.delta_m(ideal_validation)
+    if np.isnan(chances).all():
+        return None
+    value = float(test.delta_m(ideal_test)[int(np.nanargmin(chances))])
+    return None if np.isnan(value) else value
 
 
 def _up(front: Front, name: str) -> bool:

@@ -153,13 +153,14 @@ def _group(
     solvers = range(len(benchmark.solvers))
     fronts = {one.folder: one.run.front("test") for s in solvers for one in cells[problem, s] if one.state == "done"}
     reference = common_reference(list(fronts.values()))
+    singles = _single_task(benchmark, problem, cells, fronts)
     rows = []
     for s in solvers:
         found = tuned.get((problem, s))
         rows.append(Row(
             solver=benchmark.solvers[s].title,
             continuous=type(benchmark.solvers[s].solver).continuous,
-            cells=tuple(_result(one, fronts.get(one.folder), reference) for one in cells[problem, s]),
+            cells=tuple(_result(one, fronts.get(one.folder), reference, singles) for one in cells[problem, s]),
             tuned=found,
             message=None if found is None or found.choice is not None else _unchosen(found),
         ))  # fmt: skip
@@ -172,11 +173,27 @@ def _group(
     )  # fmt: skip
 
 
-def _result(one: Cell, front: Front | None, reference: Sequence[float] | None) -> CellResult:
+def _single_task(
+    benchmark: Benchmark, problem: int, cells: Mapping[tuple[int, int], Sequence[Cell]], fronts: Mapping[Path, Front]
+) -> dict[int, tuple[Front, Front]]:
+    """Test and validation fronts, by seed, of the first contender that is single-task learning; empty without one."""
+    for s, entry in enumerate(benchmark.solvers):
+        if type(entry.solver).single_task:
+            done = [one for one in cells[problem, s] if one.folder in fronts]
+            return {one.seed: (fronts[one.folder], one.run.front("val")) for one in done}
+    return {}
+
+
+def _result(
+    one: Cell,
+    front: Front | None,
+    reference: Sequence[float] | None,
+    singles: Mapping[int, tuple[Front, Front]],
+) -> CellResult:
     measures: dict[str, float | None] = {}
     place: dict[str, Any] = {}
     if front is not None:
-        measures = measure(front, one.run.front("val"), one.run.summary(), reference)
+        measures = measure(front, one.run.front("val"), one.run.summary(), reference, singles.get(one.seed))
         place = _place(one.folder)
     return CellResult(cell=one, state=one.state, message=one.message, front=front, measures=measures, environment=place)
 

@@ -15,10 +15,12 @@ from moframework.pareto.indicators import (
     nondominated,
     nonuniformity,
 )
+from moframework.pareto.relative import delta_m
 
 __all__ = [
     "Front",
     "controllability",
+    "delta_m",
     "hypervolume",
     "hypervolume_is_exact",
     "igd",

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from moframework.errors import MoframeworkError
 from moframework.files import write_text
-from moframework.pareto import indicators
+from moframework.pareto import indicators, relative
 from moframework.pareto.selection import best_row
 
 __all__ = ["Front", "Hypervolume"]
@@ -237,6 +237,40 @@ class Front:
     def igd_plus(self) -> float | None:
         """As `igd`, counting only what is worse than the true front; None when it is not known."""
         return None if self.true_front is None else indicators.igd_plus(self.losses, self.true_front)
+
+    def delta_m(self, single: Front) -> Array:
+        """(n,): the mean relative change of each point against single-task learning, in percent; below 0 is better.
+
+        The mean is over all metrics of all tasks, and the loss of a task that has none. See `relative.delta_m`.
+
+        Args:
+            single: the front of single-task networks on the same problem and split. For each task its point at that
+                task's vertex counts, where the whole weight is on it.
+
+        Raises:
+            ValueError: tasks, metrics or splits differ, or a vertex is missing.
+        """
+        if (single.tasks, single.split) != (self.tasks, self.split):
+            raise ValueError(
+                f"the fronts do not go together: one has the tasks {', '.join(self.tasks)} on {self.split}, "
+                f"the other {', '.join(single.tasks)} on {single.split}"
+            )
+        if single.higher_is_better != self.higher_is_better:
+            raise ValueError(
+                f"the fronts do not go together: one has the metrics {', '.join(self.metrics) or 'none'}, "
+                f"the other {', '.join(single.metrics) or 'none'}"
+            )
+        names, ideal = [], []
+        mine, theirs = self.columns(), single.columns()
+        for t, task in enumerate(self.tasks):
+            vertices = np.flatnonzero(single.preferences[:, t] == 1)
+            if not len(vertices):
+                raise ValueError(f"the single-task front has no point with the whole weight on '{task}'")
+            own = [name for name in self.metrics if name.startswith(f"{task}/")] or [f"{task}/loss"]
+            names += own
+            ideal += [theirs[name][vertices[0]] for name in own]
+        upwards = [self.higher_is_better.get(name, False) for name in names]
+        return relative.delta_m(np.stack([mine[name] for name in names], axis=1), ideal, upwards)
 
     def columns(self) -> dict[str, Array]:
         """All columns by name: `TASK/preference` of every task, `TASK/loss` of every task, then the metrics."""

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from moframework.data import Split
 from moframework.engine.checkpoint import read_checkpoint
@@ -92,6 +94,25 @@ class Run:
                 + (f"It has: {', '.join(have)}." if have else f"Finish it with: moframework solve {self.path} --resume")
             )
         return Front.load(path)
+
+    def delta_m(self, single: Run, split: str = "test") -> NDArray[np.float64]:
+        """Δm % of each point (n,) against a run of single-task networks, such as `stl`; see `Front.delta_m`.
+
+        Raises:
+            RunError: the other run is no single-task learning, solves another problem, or either has no such front.
+        """
+        one, other = self.spec, single.spec
+        if not type(other.solver).single_task:
+            raise RunError(
+                f"{single.path} is no run of single-task networks, which Δm refers to: "
+                f"its solver is {type(other.solver).__name__}. Solve the same problem with solver: stl."
+            )
+        if one.problem != other.problem:
+            raise RunError(f"{single.path} solves another problem than {self.path}, or with other options of it")
+        try:
+            return self.front(split).delta_m(single.front(split))
+        except ValueError as error:
+            raise RunError(f"{self.path} cannot be held against {single.path}: {error}") from error
 
     def model(self, device: torch.device | str = "cpu") -> ParetoModel:
         """The trained model. Raises `RunError` when the run has not finished."""

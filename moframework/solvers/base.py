@@ -19,6 +19,8 @@ class Solver(Component, kind="solvers"):
 
     continuous: ClassVar[bool] = True
     """Whether one model answers every preference, rather than a finite set of them."""
+    single_task: ClassVar[bool] = False
+    """Whether its points at the vertices are networks for one task each: the reference of Δm."""
     min_objectives: ClassVar[int] = 2
     """The smallest number of objectives it makes sense for."""
     max_objectives: ClassVar[int | None] = None

@@ -25,6 +25,7 @@ class SingleTask(Solver):
     """
 
     continuous: ClassVar[bool] = False
+    single_task: ClassVar[bool] = True
     min_objectives: ClassVar[int] = 1
     initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
 

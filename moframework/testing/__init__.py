@@ -19,9 +19,19 @@ that something was solved: `assert any(check_pair(...).state == "solved" ...)`.
 """
 
 from moframework.testing.few import Few
-from moframework.testing.matrix import Pair, pairs
+from moframework.testing.matrix import Pair, pairs, without_options
 from moframework.testing.pair import Outcome, check_pair
 from moframework.testing.parts import check_problem, check_schedule
 from moframework.testing.whole import check_run
 
-__all__ = ["Few", "Outcome", "Pair", "check_pair", "check_problem", "check_run", "check_schedule", "pairs"]
+__all__ = [
+    "Few",
+    "Outcome",
+    "Pair",
+    "check_pair",
+    "check_problem",
+    "check_run",
+    "check_schedule",
+    "pairs",
+    "without_options",
+]

@@ -8,12 +8,13 @@ from typing import Any, cast
 from attrs import frozen
 
 from moframework.config import Component, build, unstructure
+from moframework.config.fields import options_of
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec import Spec, load_spec
 from moframework.testing.few import Few
 
-__all__ = ["Named", "Pair", "pairs"]
+__all__ = ["Named", "Pair", "pairs", "without_options"]
 
 Named = str | Mapping[str, Any] | Component
 """A part as a spec names it: by its name, by a mapping with options, or the object itself."""
@@ -56,15 +57,23 @@ def pairs(solvers: Iterable[Named] | None = None, problems: Iterable[Named] | No
     """Every solver with every problem.
 
     Args:
-        solvers: as a spec names them, or objects; None for all that are registered.
+        solvers: as a spec names them, or objects; None for all that are registered and need no options.
         problems: likewise.
 
     >>> [str(pair) for pair in pairs(["palora"], ["digits", {"name": "dtlz2", "objectives": 4}])]
     ['palora-digits', 'palora-dtlz2(objectives=4)']
     """
-    chosen = Solver.names() if solvers is None else tuple(solvers)
-    given = Problem.names() if problems is None else tuple(problems)
+    chosen = without_options(Solver) if solvers is None else tuple(solvers)
+    given = without_options(Problem) if problems is None else tuple(problems)
     return tuple(Pair(_mapping(solver), _mapping(problem)) for solver in chosen for problem in given)
+
+
+def without_options(interface: type[Component]) -> tuple[str, ...]:
+    """The registered names that mean something by themselves. Others, such as `csv`, which needs a table, can only be
+    tested with options of the tester's."""
+    return tuple(
+        name for name in interface.names() if not any(option.required for option in options_of(interface.lookup(name)))
+    )
 
 
 def load_problem(named: Mapping[str, Any]) -> Problem:

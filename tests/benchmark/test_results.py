@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from moframework.benchmark.loading import load_benchmark
 from moframework.benchmark.results import Results, Statistic
+from moframework.benchmark.running import run_benchmark
+from tests.benchmark.parts import tiny
 
 
 def test_mean_and_spread_over_seeds() -> None:
@@ -34,3 +38,23 @@ def test_rows_know_what_they_are(finished: tuple[Results, Path]) -> None:
         assert one.environment["threads"] >= 1
         assert one.environment["git"] is None or len(one.environment["git"]["commit"]) == 40
     assert results.environment["packages"]["torch"]
+
+
+def test_change_against_single_task_networks_seed_by_seed(tmp_path: Path) -> None:
+    """Where a contender declares itself single-task, whatever it is called, all others are held against it."""
+    entries = [{"solver": {"name": "palora", "rank": 1}, "label": "adapters"}, {"solver": "stl", "label": "one each"}]
+    results = run_benchmark(load_benchmark(tiny(solvers=entries)), tmp_path)
+    (group,) = results.groups
+    adapters, single = group.rows
+    assert "delta_m" in [column.key for column in group.columns]
+    assert single.statistic("delta_m").values == (0.0, 0.0)
+    for mine, ideal in zip(adapters.done, single.done, strict=True):
+        assert mine.front is not None
+        assert ideal.front is not None
+        chosen = int(np.argmin(mine.cell.run.front("val").delta_m(ideal.cell.run.front("val"))))
+        assert mine.measures["delta_m"] == pytest.approx(float(mine.front.delta_m(ideal.front)[chosen]))
+
+
+def test_nothing_is_held_against_networks_that_are_not_there(finished: tuple[Results, Path]) -> None:
+    results, _ = finished
+    assert "delta_m" not in [column.key for column in results.groups[0].columns]

@@ -5,14 +5,19 @@ import pytest
 from moframework.errors import SpecError
 from moframework.problem import Problem, get_problem
 from moframework.solvers.base import Solver
-from moframework.testing import Few, pairs
+from moframework.testing import Few, pairs, without_options
 from tests.testing.faulty import Faulty
 
 
 def test_all_that_is_registered() -> None:
     found = pairs()
-    assert len(found) == len(Solver.names()) * len(Problem.names())
+    assert len(found) == len(Solver.names()) * len(without_options(Problem))
     assert "palora-digits" in {str(pair) for pair in found}
+
+
+def test_what_needs_options_is_left_to_the_tester() -> None:
+    assert set(Problem.names()) - set(without_options(Problem)) == {"csv"}
+    assert without_options(Solver) == Solver.names()
 
 
 def test_names_mappings_and_objects() -> None:

@@ -1,0 +1,340 @@
+"""`csv`: a table of one's own, several of whose columns are to be told from the others. Declared wholly in the spec."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from moframework.backbones.base import Backbone
+from moframework.backbones.mlp import MLP
+from moframework.columns import Column, Standardization, one_hot, read_columns
+from moframework.config import config, option
+from moframework.config.options import OptionError
+from moframework.data import SPLITS, Split, TensorData, check_split
+from moframework.errors import DataError, nearest
+from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
+from moframework.metrics import F1, MAE, Accuracy
+from moframework.problem import Problem
+from moframework.tasks import Task
+
+__all__ = ["CSV"]
+
+Kind = Literal["regression", "binary", "classes"]
+
+
+@config
+class CSV(Problem):
+    """Tell several columns of a table from its other columns.
+
+    ::
+
+        problem:
+          name: csv
+          path: houses.csv
+          targets: {price: regression, sold: binary, kind: classes}
+          ignore: [id]
+
+    **Source, license.** Those of your file. **How to obtain.** `path` names a delimited text file with a header, UTF-8,
+    plain or .gz; it is read anew in each process.
+
+    **Inputs** are all columns but targets, `split` and those to `ignore`. A column whose known cells are all numbers is
+    numeric, any other categorical; `numeric` and `categorical` say otherwise. Numbers are standardized by the training
+    rows; a missing one becomes the mean, and a further 0/1 input tells where it was missing, if that happens in
+    training. Categories are one-hot, those of the training rows; a missing category, or one that training never saw, is
+    all zeros. A cell is missing when it is one of `missing`.
+
+    **Tasks**, one a target, of its column's name (with `_` in place of dots and slashes): `regression` is mean squared
+    error (and mean absolute error) on the column, standardized by the training rows unless `standardize_targets` is
+    off; `binary` is binary cross-entropy (accuracy, F1), where class 1 is the later of the two values in order (yes
+    after no, 1 after 0); `classes` is cross-entropy (accuracy). Classes are those of the training rows, in order.
+    Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`. A row without a target is an
+    error unless `missing_targets: drop` leaves it out.
+
+    **Splits.** `split` names a column with train, val or test in each row; without it rows are dealt out at random by
+    `fractions` and `seed`. **Reference point.** None: the losses of the untrained network serve.
+    """
+
+    path: Path = option(help="the file; relative to the spec's folder")
+    targets: dict[str, Kind] = option(help="what is told: a kind for each target column")
+    numeric: tuple[str, ...] = option((), help="columns that are numbers; anything else in them is an error")
+    categorical: tuple[str, ...] = option((), help="columns that are categories, even where they look like numbers")
+    ignore: tuple[str, ...] = option((), help="columns that are no inputs, such as an id")
+    missing: tuple[str, ...] = option(("", "?", "NA", "N/A", "nan", "NaN", "null"), help="cells that mean unknown")
+    missing_targets: Literal["refuse", "drop"] = option(
+        "refuse", help="what happens to rows without a target: an error, or they are left out"
+    )
+    standardize_targets: bool = option(True, help="regression targets get zero mean and unit variance in training")
+    max_categories: int = option(200, ge=1, help="most categories of an input column; more are taken for a mistake")
+    split: str | None = option(None, help="column with train, val or test in each row; none: rows are dealt out")
+    fractions: tuple[float, float, float] = option(
+        (0.7, 0.1, 0.2), gt=0, help="shares of train, val and test, where no column says"
+    )
+    seed: int = option(0, ge=0, lt=2**32, help="of the random split")
+    delimiter: str = option(",", help="what separates the cells of a row, one character")
+
+    def __attrs_post_init__(self) -> None:
+        if not self.targets:
+            raise OptionError("targets must name at least one column", "targets")
+        if len({_task_name(name) for name in self.targets}) < len(self.targets):
+            raise OptionError("targets give two tasks of one name", "targets")
+        if abs(sum(self.fractions) - 1) > 1e-6:
+            raise OptionError(f"fractions must add up to 1, but add up to {sum(self.fractions):g}", "fractions")
+        if len(self.delimiter) != 1:
+            raise OptionError(f"delimiter must be one character, but it is {self.delimiter!r}", "delimiter")
+        roles: dict[str, str] = {}
+        for role, names in (
+            ("targets", tuple(self.targets)),
+            ("numeric", self.numeric),
+            ("categorical", self.categorical),
+            ("ignore", self.ignore),
+            ("split", () if self.split is None else (self.split,)),
+        ):
+            for name in names:
+                if name in roles:
+                    raise OptionError(f"column '{name}' is in {roles[name]} and in {role}", role)
+                roles[name] = role
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """One for each target, in the order they are written. Raises `DataError` as `data` does."""
+        return tuple(self._task(name, kind) for name, kind in self.targets.items())
+
+    @property
+    def network(self) -> Backbone:
+        """Two hidden layers of 128."""
+        return MLP(hidden=(128, 128))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(width,): numbers, marks of missing numbers, categories."""
+        return (self._encoded().inputs["train"].shape[1],)
+
+    def data(self, split: Split) -> TensorData:
+        """Inputs (n, width), float32; a target a task (n,): float32 for regression, else int64."""
+        encoded = self._encoded()
+        return TensorData(encoded.inputs[check_split(split)], encoded.targets[split])
+
+    def _task(self, column: str, kind: Kind) -> Task:
+        name = _task_name(column)
+        if kind == "regression":
+            return Task(name=name, loss=MSE(), metrics=(MAE(),))
+        if kind == "binary":
+            return Task(name=name, loss=BinaryCrossEntropy(), metrics=(Accuracy(), F1()))
+        size = len(self._encoded().classes[column])
+        return Task(name=name, loss=CrossEntropy(), metrics=(Accuracy(),), size=size)
+
+    def _encoded(self) -> _Encoded:
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise DataError(
+                f"the table {self.path} cannot be read: {error.strerror}. Set problem.path to a CSV file with a "
+                "header; a relative path begins at the folder of the spec."
+            ) from error
+        return _encode(_Key(self), (status.st_mtime_ns, status.st_size))
+
+
+class _Key:
+    """A problem as a key: equal for equal options, which a dict among them keeps from being hashed."""
+
+    def __init__(self, problem: CSV) -> None:
+        self.problem = problem
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.problem == other.problem
+
+    def __hash__(self) -> int:
+        return hash((self.problem.path, self.problem.seed, *self.problem.targets))
+
+
+@frozen(eq=False)
+class _Encoded:
+    """The table as tensors."""
+
+    inputs: Mapping[Split, Tensor]
+    targets: Mapping[Split, dict[str, Tensor]]
+    classes: Mapping[str, tuple[str, ...]]
+    """Of each binary or classes column."""
+
+
+def _task_name(column: str) -> str:
+    return column.replace(".", "_").replace("/", "_")
+
+
+@functools.lru_cache(maxsize=2)
+def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
+    """All splits. Kept until other tables are read, or this one has changed."""
+    problem = key.problem
+    table = read_columns(problem.path, delimiter=problem.delimiter)
+    _check_columns(problem, table)
+    table = _with_targets(problem, table)
+    rows = _split_rows(problem, table)
+    parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
+    inputs = _inputs(problem, table, parts)
+    classes: dict[str, tuple[str, ...]] = {}
+    targets: dict[Split, dict[str, Tensor]] = {split: {} for split in SPLITS}
+    for column, kind in problem.targets.items():
+        own = {split: part[column] for split, part in parts.items()}
+        if kind == "regression":
+            made = _regressed(own, problem)
+        else:
+            classes[column] = _classes(column, kind, own)
+            made = {split: values.positions(classes[column]) for split, values in own.items()}
+        for split, target in made.items():
+            targets[split][_task_name(column)] = target
+    return _Encoded(inputs, targets, classes)
+
+
+def _check_columns(problem: CSV, table: Mapping[str, Column]) -> None:
+    """Every column that the spec names is there, all that are not are told at once."""
+    named = [*problem.targets, *problem.numeric, *problem.categorical, *problem.ignore]
+    named += [] if problem.split is None else [problem.split]
+    faults = []
+    for name in named:
+        if name not in table:
+            guess = nearest(name, table)
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            faults.append(f"{problem.path} has no column '{name}'; it has {', '.join(table)}{hint}")
+    if faults:
+        raise DataError("\n".join(faults))
+    if not _input_names(problem, table):
+        raise DataError(f"{problem.path} has no column left for an input: all are targets, split or ignored")
+
+
+def _input_names(problem: CSV, table: Mapping[str, Column]) -> list[str]:
+    taken = {*problem.targets, *problem.ignore, problem.split}
+    return [name for name in table if name not in taken]
+
+
+def _with_targets(problem: CSV, table: dict[str, Column]) -> dict[str, Column]:
+    """The rows that have every target."""
+    gone = np.zeros(len(next(iter(table.values()))), dtype=bool)
+    for name in problem.targets:
+        lacking = table[name].mapped([float(value in problem.missing) for value in table[name].values]) == 1
+        if lacking.any() and problem.missing_targets == "refuse":
+            raise DataError(
+                f"{problem.path}: target '{name}' is missing in {int(lacking.sum())} rows, first in row "
+                f"{1 + int(np.argmax(lacking))}; fill them in, or leave such rows out with missing_targets: drop"
+            )
+        gone |= lacking
+    if gone.all():
+        raise DataError(f"{problem.path}: no row has every target")
+    return {name: column.take(np.flatnonzero(~gone)) for name, column in table.items()}
+
+
+def _split_rows(problem: CSV, table: Mapping[str, Column]) -> dict[Split, npt.NDArray[np.int64]]:
+    """Which rows are in which split, in the order of the file."""
+    count = len(next(iter(table.values())))
+    if problem.split is None:
+        shuffled = np.random.RandomState(problem.seed).permutation(count)
+        first = round(count * problem.fractions[0])
+        second = round(count * (problem.fractions[0] + problem.fractions[1]))
+        membership = np.full(count, 2)
+        membership[shuffled[:first]], membership[shuffled[first:second]] = 0, 1
+    else:
+        column = table[problem.split]
+        for value in column.present():
+            if value not in SPLITS:
+                raise DataError(
+                    f"{problem.path}: column '{problem.split}' has '{value}', but a split is one of {', '.join(SPLITS)}"
+                )
+        membership = column.mapped([float(SPLITS.index(v)) if v in SPLITS else -1.0 for v in column.values]).astype(int)
+    rows = {split: np.flatnonzero(membership == position) for position, split in enumerate(SPLITS)}
+    for split, chosen in rows.items():
+        if not len(chosen):
+            how = f"the column '{problem.split}'" if problem.split is not None else "the option `fractions`"
+            raise DataError(f"{problem.path} has {count} rows, and none for '{split}': change {how}")
+    return rows
+
+
+def _inputs(
+    problem: CSV, table: Mapping[str, Column], parts: Mapping[Split, Mapping[str, Column]]
+) -> dict[Split, Tensor]:
+    """Numbers, marks of missing numbers, one-hot categories."""
+    names = _input_names(problem, table)
+    numeric = [
+        name
+        for name in names
+        if name in problem.numeric or (name not in problem.categorical and table[name].is_numeric(problem.missing))
+    ]
+    categories = {name: _categories(problem, parts["train"][name]) for name in names if name not in numeric}
+    numbers = {
+        split: _stacked([part[name].numbers(problem.missing) for name in numeric]) for split, part in parts.items()
+    }
+    made: dict[Split, Tensor] = {}
+    if numeric:
+        standardization = Standardization.of(numbers["train"])
+        marked = np.isnan(numbers["train"]).any(axis=0)
+    for split, part in parts.items():
+        blocks = []
+        if numeric:
+            marks = torch.from_numpy(np.isnan(numbers[split][:, marked])).float()
+            blocks += [standardization(numbers[split]), marks]
+        if categories:
+            codes = torch.stack([part[name].positions(known) for name, known in categories.items()], dim=1)
+            blocks.append(one_hot(codes, [len(known) for known in categories.values()]))
+        made[split] = torch.cat(blocks, dim=1)
+    if made["train"].shape[1] == 0:
+        raise DataError(f"{problem.path}: every input is missing in all training rows")
+    return made
+
+
+def _stacked(columns: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.stack(columns, axis=1) if columns else np.empty((0, 0))
+
+
+def _categories(problem: CSV, train: Column) -> tuple[str, ...]:
+    known = _ordered(value for value in train.present() if value not in problem.missing)
+    if len(known) > problem.max_categories:
+        raise DataError(
+            f"{problem.path}: column '{train.name}' has {len(known)} different values in {len(train)} training rows, "
+            f"such as '{known[0]}' and '{known[-1]}', too many for categories; put it into `ignore`, or raise "
+            f"max_categories ({problem.max_categories})"
+        )
+    return known
+
+
+def _ordered(values: Iterable[str]) -> tuple[str, ...]:
+    """In numeric order where all are numbers, else in alphabetical order."""
+    found = list(values)
+    try:
+        return tuple(sorted(found, key=float))
+    except ValueError:
+        return tuple(sorted(found))
+
+
+def _classes(column: str, kind: Kind, parts: Mapping[Split, Column]) -> tuple[str, ...]:
+    """The classes of the training rows, which must be all there are."""
+    known = _ordered(parts["train"].present())
+    if kind == "binary" and len(known) != 2:
+        shown = ", ".join(f"'{value}'" for value in known[:5]) + (", …" if len(known) > 5 else "")
+        raise DataError(
+            f"target '{column}' is binary, but the training rows have {len(known)} values: {shown}; "
+            "a target of more values is of the kind classes, a number regression"
+        )
+    if len(known) < 2:
+        raise DataError(f"target '{column}' has only the value '{known[0]}' in the training rows")
+    for split in SPLITS[1:]:
+        new = [value for value in parts[split].present() if value not in known]
+        if new:
+            raise DataError(
+                f"target '{column}' has the class '{new[0]}' in {split}, but not in the training rows: "
+                "move such rows to train, leave them out of the file, or choose another seed"
+            )
+    return known
+
+
+def _regressed(parts: Mapping[Split, Column], problem: CSV) -> dict[Split, Tensor]:
+    numbers = {split: column.numbers() for split, column in parts.items()}
+    if not problem.standardize_targets:
+        return {split: torch.from_numpy(values.astype(np.float32)) for split, values in numbers.items()}
+    standardization = Standardization.of(numbers["train"][:, None])
+    return {split: standardization(values[:, None]).squeeze(1) for split, values in numbers.items()}

@@ -1,0 +1,191 @@
+"""`csv`: a problem wholly declared in a spec, on a table of twelve houses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from moframework.problems.csv import CSV
+
+from moframework.data import SPLITS
+from moframework.errors import DataError, SpecError
+from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy, Huber
+from moframework.problem import get_problem
+from moframework.spec import load_spec
+
+HOUSES = Path(__file__).with_name("houses.csv")
+TARGETS: dict[str, Any] = {"price": "regression", "sold": "binary", "kind": "classes"}
+
+
+def houses(**options: Any) -> CSV:
+    made = CSV(**{"path": HOUSES, "targets": TARGETS, "ignore": ("id",), "fractions": (0.5, 0.25, 0.25), **options})
+    assert isinstance(made, CSV)
+    return made
+
+
+def table(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+SPLIT = """\
+x,c,when,y
+1,a,train,0
+3,b,train,1
+?,a,train,0
+5,c,val,1
+7,,test,0
+9,b,test,1
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> CSV:
+    return CSV(path=table(tmp_path / "small.csv", SPLIT), targets={"y": "binary"}, split="when")
+
+
+def test_tasks_are_derived_from_the_kinds() -> None:
+    price, sold, kind = houses().tasks
+    assert (price.name, price.loss, price.size) == ("price", MSE(), 1)
+    assert (sold.name, sold.loss, sold.size) == ("sold", BinaryCrossEntropy(), 1)
+    assert (kind.name, kind.loss, kind.size) == ("kind", CrossEntropy(), 3)
+    assert [metric.label for task in (price, sold, kind) for metric in task.metrics] == [
+        "mae", "accuracy", "f1", "accuracy",
+    ]  # fmt: skip
+    houses().check()
+
+
+def test_inputs_by_hand(small: CSV) -> None:
+    """x standardized by 1 and 3, which have mean 2 and deviation 1; then whether x is missing; then c is a, c is b."""
+    expected = {
+        "train": [[-1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0]],
+        "val": [[3, 0, 0, 0]],  # training never saw c
+        "test": [[5, 0, 0, 0], [7, 0, 0, 1]],  # the first lacks a category
+    }
+    for split in SPLITS:
+        data = small.data(split)
+        assert data.inputs.tolist() == expected[split]
+        assert data.inputs.dtype == torch.float32
+    assert small.input_shape == (4,)
+    assert small.data("test").targets["y"].tolist() == [0, 1]
+    small.check()
+
+
+def test_targets_by_hand() -> None:
+    problem = houses(seed=1)
+    rows = [line.split(",") for line in HOUSES.read_text().splitlines()[1:]]
+    order = np.random.RandomState(1).permutation(12)
+    for split, part in zip(SPLITS, (order[:6], order[6:9], order[9:]), strict=True):
+        chosen = [rows[i] for i in sorted(part)]
+        learned = np.array([float(rows[i][5]) for i in order[:6]])
+        data = problem.data(split)
+        assert data.targets["sold"].tolist() == [int(row[6] == "yes") for row in chosen]
+        assert data.targets["kind"].tolist() == [["flat", "house", "loft"].index(row[7]) for row in chosen]
+        prices = (np.array([float(row[5]) for row in chosen]) - learned.mean()) / learned.std()
+        np.testing.assert_allclose(data.targets["price"].numpy(), prices, rtol=1e-5)
+        raw = houses(seed=1, standardize_targets=False).data(split).targets["price"]
+        assert raw.tolist() == [float(row[5]) for row in chosen]
+
+
+def test_columns_may_be_told_what_they_are() -> None:
+    plain, told = houses(), houses(categorical=("rooms",))
+    assert told.input_shape[0] > plain.input_shape[0]
+    assert houses(ignore=("id", "city")).input_shape[0] == plain.input_shape[0] - 3
+    with pytest.raises(DataError, match=r"column 'heating' has 'gas' in row 1, which is no finite number"):
+        houses(numeric=("heating",)).data("train")
+
+
+def test_the_split_is_that_of_the_seed() -> None:
+    one, same, other = houses(), houses(), houses(seed=4)
+    assert torch.equal(one.data("val").inputs, same.data("val").inputs)
+    assert one.data("val").targets["price"].tolist() != other.data("val").targets["price"].tolist()
+    assert [len(one.data(split)) for split in SPLITS] == [6, 3, 3]
+
+
+def test_a_changed_file_is_read_again(small: CSV) -> None:
+    assert len(small.data("val")) == 1
+    table(small.path, SPLIT + "5,a,val,0\n")
+    assert len(small.data("val")) == 2
+
+
+def test_names_with_dots_become_names_of_tasks(tmp_path: Path) -> None:
+    path = table(tmp_path / "dots.csv", "x,v1.0/a\n" + "".join(f"{i},{i % 2}\n" for i in range(20)))
+    problem = CSV(path=path, targets={"v1.0/a": "binary"})
+    assert [task.name for task in problem.tasks] == ["v1_0_a"]
+    assert set(problem.data("train").targets) == {"v1_0_a"}
+
+
+def test_rows_without_a_target(tmp_path: Path) -> None:
+    path = table(tmp_path / "gaps.csv", SPLIT.replace("9,b,test,1", "9,b,test,?\n9,b,test,1"))
+    with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in row 6; .* missing_targets: drop"):
+        CSV(path=path, targets={"y": "binary"}, split="when").data("train")
+    dropped = CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="drop")
+    assert dropped.data("test").targets["y"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z'; it has x, c, when, y"),
+        (SPLIT, {"targets": {"y": "binary"}, "ignore": ("wen",)}, "did you mean 'when'?"),
+        (SPLIT, {"ignore": ("x", "c")}, "no column left for an input"),
+        (SPLIT, {"split": "c"}, "column 'c' has 'a', but a split is one of train, val, test"),
+        (SPLIT.replace("val", "train"), {}, "has 6 rows, and none for 'val': change the column 'when'"),
+        ("x,y\n1,0\n2,1\n", {"split": None}, "change the option `fractions`"),
+        (SPLIT, {"targets": {"x": "binary", "y": "binary"}, "missing": ()}, "is binary, but the training rows have 3"),
+        (
+            SPLIT.replace("5,c,val,1", "5,c,val,2"),
+            {"targets": {"y": "classes"}},
+            "has the class '2' in val, but not in",
+        ),
+        (SPLIT.replace("b,train,1", "b,train,0"), {"targets": {"y": "classes"}}, "has only the value '0'"),
+        (SPLIT, {"targets": {"c": "regression"}, "missing_targets": "drop"}, "column 'c' has 'a' in row 1"),
+        (SPLIT, {"max_categories": 1}, "column 'c' has 2 different values in 3 training rows, such as 'a' and 'b'"),
+        (SPLIT + "1,2,3\n", {}, "line 8: 3 cells where there should be 4"),
+    ],
+)
+def test_tables_that_do_not_fit(tmp_path: Path, text: str, options: dict[str, Any], words: str) -> None:
+    given = {"targets": {"y": "binary"}, "split": "when", **options}
+    problem = CSV(path=table(tmp_path / "table.csv", text), **given)
+    with pytest.raises(DataError, match=re.escape(words)):
+        problem.data("train")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.csv cannot be read: No such file or directory\. Set problem\.path"):
+        CSV(path=tmp_path / "none.csv", targets={"y": "binary"}).data("train")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"targets": {}}, "targets: must name at least one column"),
+        ({"targets": {"y": "binry"}}, "did you mean 'binary'?"),
+        ({"numeric": ["y"]}, "column 'y' is in targets and in numeric"),
+        ({"split": "y"}, "column 'y' is in targets and in split"),
+        ({"fractions": [0.5, 0.5, 0.5]}, "add up to 1"),
+        ({"delimiter": "tab"}, "must be one character, but it is 'tab'"),
+        ({"targets": {"a.b": "binary", "a_b": "binary"}}, "two tasks of one name"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        get_problem("csv", **{"path": str(HOUSES), "targets": {"y": "binary"}, **options})
+
+
+def test_declared_in_a_spec(tmp_path: Path) -> None:
+    """The path is relative to the spec; parts are exchanged as in any problem."""
+    (tmp_path / "houses.csv").write_bytes(HOUSES.read_bytes())
+    (tmp_path / "houses.yaml").write_text(
+        "problem:\n  name: csv\n  path: houses.csv\n  targets: {price: regression, sold: binary}\n"
+        "  ignore: [id, kind]\n  tasks: {price: {loss: huber}}\n  backbone: {name: mlp, hidden: [8]}\n"
+        "solver: palora\n"
+    )
+    problem = load_spec(tmp_path / "houses.yaml").problem
+    assert [task.loss for task in problem.tasks] == [Huber(), BinaryCrossEntropy()]
+    assert len(problem.data("train")) == 8  # type: ignore[arg-type]
+    problem.check()
