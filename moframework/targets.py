@@ -30,7 +30,8 @@ class Target:
     - `binary`: two values, of which the second in order means yes; binary cross-entropy, accuracy, F1.
     - `classes`: any values, numbered in order; cross-entropy, accuracy.
 
-    The task is called as the column, with `_` in place of dots and slashes. Order is that of numbers where all values are numbers, else that of text.
+    The task is called as the column, with `_` in place of dots and slashes. Order is that of numbers where all values
+    are numbers, else that of text.
     """
 
     task: Task
