@@ -13,7 +13,7 @@ from torch import Tensor
 from moframework.columns import Column, Standardization
 from moframework.errors import DataError, nearest
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
-from moframework.metrics import MAE, Accuracy
+from moframework.metrics import F1, MAE, Accuracy
 from moframework.tasks import Task
 
 __all__ = ["Target", "TargetKind", "column_of", "targets_of"]
@@ -27,10 +27,11 @@ class Target:
     """A column as a task's target.
 
     - `regression`: numbers, with mean 0 and variance 1 over the training rows; squared error, absolute error.
-    - `binary`: two values, of which the second in order means yes; binary cross-entropy, accuracy.
+    - `binary`: two values, of which the second in order means yes; binary cross-entropy, accuracy, F1.
     - `classes`: any values, numbered in order; cross-entropy, accuracy.
 
-    Order is that of numbers where all values are numbers, else that of text.
+    The task is called as the column, with `_` in place of dots and slashes. Order is that of numbers where all values
+    are numbers, else that of text.
     """
 
     task: Task
@@ -51,10 +52,11 @@ class Target:
         Raises:
             DataError: a cell is no number, or there are not two values, or fewer.
         """
+        task_name = column.name.replace(".", "_").replace("/", "_")
         if kind == "regression":
             numbers = column.numbers()[:, None]
             values = Standardization.of(numbers[train])(numbers)[:, 0]
-            return cls(Task(name=column.name, loss=MSE(), metrics=(MAE(),)), values.contiguous())
+            return cls(Task(name=task_name, loss=MSE(), metrics=(MAE(),)), values.contiguous())
         categories = _ordered(column)
         found = ", ".join(categories[:5]) + (", …" if len(categories) > 5 else "")
         if kind == "binary" and len(categories) != 2:
@@ -65,9 +67,9 @@ class Target:
         if len(categories) < 2:
             raise DataError(f"column '{column.name}' has one value only, {found}: there is nothing to learn")
         if kind == "binary":
-            task = Task(name=column.name, loss=BinaryCrossEntropy(), metrics=(Accuracy(),))
+            task = Task(name=task_name, loss=BinaryCrossEntropy(), metrics=(Accuracy(), F1()))
         else:
-            task = Task(name=column.name, loss=CrossEntropy(), metrics=(Accuracy(),), size=len(categories))
+            task = Task(name=task_name, loss=CrossEntropy(), metrics=(Accuracy(),), size=len(categories))
         return cls(task, column.positions(categories), categories)
 
 

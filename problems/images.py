@@ -40,7 +40,7 @@ class ImageTable(Problem):
           size: [96, 96]
 
     What a target is gives its loss, metrics and size: see `moframework.targets.Target`. Any of it can be exchanged
-    under `tasks`, and the network under `backbone`. Rows are divided by the column `split_column`, which says train,
+    under `tasks`, and the network under `backbone`. Rows are divided by the column `split`, which says train,
     val or test, else at random by `fractions` and `seed`. Images are resized to `size`, whatever their proportions, and
     reach the network as float32 in [0, 1].
     """
@@ -48,10 +48,10 @@ class ImageTable(Problem):
     folder: Path = option(help="where the images are")
     table: Path = option(help="the table: text with commas, a header, a line for each image")
     targets: dict[str, TargetKind] = option(help="the columns to tell, and what each is: regression, binary or classes")
-    file_column: str = option("file", help="column with the name of the image, relative to the folder")
-    split_column: str | None = option(None, help="column that says train, val or test; none: dealt out at random")
+    file: str = option("file", help="column with the name of the image, relative to the folder")
+    split: str | None = option(None, help="column with train, val or test in each row; none: rows are dealt out")
     fractions: tuple[float, float, float] = option(
-        (0.7, 0.1, 0.2), ge=0, help="shares of train, val and test, where there is no split_column"
+        (0.7, 0.1, 0.2), ge=0, help="shares of train, val and test, where no column says"
     )
     seed: int = option(0, ge=0, lt=2**32, help="of the random split")
     size: tuple[int, int] = option((64, 64), ge=1, help="height and width that images are resized to")
@@ -89,10 +89,10 @@ class ImageTable(Problem):
         columns = self._columns()
         rows = self._rows(columns, check_split(split))
         if not len(rows):
-            where = f"the column '{self.split_column}'" if self.split_column else "the option `fractions`"
+            where = f"the column '{self.split}'" if self.split else "the option `fractions`"
             raise DataError(f"{self.table} has no rows for '{split}': change {where}")
         found = targets_of(columns, self.targets, self._rows(columns, "train"), self.table)
-        files = column_of(columns, self.file_column, self.table)
+        files = column_of(columns, self.file, self.table)
         images = Images(
             problem="images",
             folder=self.folder,
@@ -101,7 +101,9 @@ class ImageTable(Problem):
             gray=self.gray,
             in_memory=self.in_memory,
         )
-        return images.samples(files.codes[rows], {name: target.values[rows] for name, target in found.items()})
+        return images.samples(
+            files.codes[rows], {target.task.target_key: target.values[rows] for target in found.values()}
+        )
 
     def _columns(self) -> dict[str, Column]:
         return read_columns(self.table)
@@ -109,10 +111,10 @@ class ImageTable(Problem):
     def _rows(self, columns: dict[str, Column], split: Split) -> npt.NDArray[np.int64]:
         """Rows of a split, in the order of the table."""
         position = SPLITS.index(split)
-        if self.split_column is None:
-            count = len(column_of(columns, self.file_column, self.table))
+        if self.split is None:
+            count = len(column_of(columns, self.file, self.table))
             return np.flatnonzero(dealt(count, self.fractions, self.seed) == position)
-        column = column_of(columns, self.split_column, self.table)
+        column = column_of(columns, self.split, self.table)
         for value in column.values:
             if value.lower() not in _SPLIT_NAMES:
                 raise DataError(

@@ -42,6 +42,10 @@ def test_binary(cells: tuple[str, ...], values: list[int], categories: tuple[str
     assert (target.task.loss, target.task.size) == (BinaryCrossEntropy(), 1)
 
 
+def test_names_of_columns_become_names_of_tasks() -> None:
+    assert Target.of(Column.of("a.b/c", ("0", "1")), "binary", ALL[:2]).task.name == "a_b_c"
+
+
 def test_classes_are_those_of_the_whole_table() -> None:
     target = Target.of(column("cat", "ant", "bee", "ant"), "classes", np.array([1]))
     assert target.values.tolist() == [2, 0, 1, 0]

@@ -64,7 +64,7 @@ def test_tasks_follow_from_the_targets(folder: Path) -> None:
 
 
 def test_a_split_column(folder: Path) -> None:
-    made = problem(folder, split_column="part")
+    made = problem(folder, split="part")
     rows = {"train": [0, 1, 4, 5, 8, 9], "val": [3, 7, 11], "test": [2, 6, 10]}
     for split in SPLITS:
         data: Any = made.data(split)
@@ -92,8 +92,8 @@ def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
     ("changes", "words"),
     [
         ({"targets": {"pric": "regression"}}, r"labels\.csv has no column 'pric'.*did you mean 'price'"),
-        ({"file_column": "name"}, "has no column 'name'"),
-        ({"split_column": "room"}, "must say train, val or test, but has 'kitchen'"),
+        ({"file": "name"}, "has no column 'name'"),
+        ({"split": "room"}, "must say train, val or test, but has 'kitchen'"),
         ({"fractions": [0.9, 0.0, 0.1]}, "no rows for 'val': change the option `fractions`"),
         ({"targets": {"room": "binary"}}, "'room' is to be binary, but has 3 values"),
         ({"table": "nothing.csv"}, r"nothing\.csv cannot be read"),
@@ -125,7 +125,7 @@ def test_a_spec_is_solved(folder: Path) -> None:
         "training": {"steps": 2, "batch_size": 4},
         "evaluate": {"points": 3},
     }
-    assert any("price (mse, mae), sold (binary_cross_entropy, accuracy)" in line for line in check(spec))
+    assert any("price (mse, mae), sold (binary_cross_entropy, accuracy, f1)" in line for line in check(spec))
     front = solve(spec, folder / "run").front("test")
     assert front.losses.shape == (3, 3)
     assert np.isfinite(front.losses).all()
