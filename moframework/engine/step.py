@@ -2,8 +2,8 @@
 
 With M preferences a step costs M forward passes over the whole batch (`shared`) or one pass in all (`split`: the
 batch is divided among the preferences). Separable objectives run backward preference by preference and hold one
-graph at a time; where the batch is divided, all graphs together are no larger than one of the whole batch, and the
-step goes backward once.
+graph at a time; where the batch is divided, all graphs together are no larger than one of the whole batch, and with
+small networks the step goes backward once.
 
 Where a balancing or the objective needs per-task gradients, the forward pass is shared: gradients are taken with
 respect to the materialized θ(λ), combined there, and sent once through the weight space.
@@ -32,6 +32,10 @@ from moframework.tasks import Task
 __all__ = ["Step"]
 
 Targets = dict[str, Tensor]
+
+# Up to this many bytes the weights of all preferences of a divided batch are made at once; for larger networks it is
+# not worth the memory.
+_WEIGHTS_BYTES = 64 * 2**20
 
 
 @frozen
@@ -79,7 +83,7 @@ class Step:
             objective, Scalarization
         )
         divided = method.preferences.batch == "split" and not self._per_task and not states
-        self._together = divided or not objective.separable
+        self._together = not objective.separable or (divided and r * _size(model, m) <= _WEIGHTS_BYTES)
 
     def run(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
         """Accumulate the gradient of the step's objective.
@@ -101,9 +105,12 @@ class Step:
         rows = preferences[own.start : own.stop]
         # Weights are made for all preferences at once where one backward pass goes through all of them.
         at_once = self._together and not self._per_task
-        thetas = self.model.space.weights_of(rows) if at_once else map(self.model.weights, rows)
-        for theta, (j, part) in zip(thetas, self._own_parts(x, targets, count), strict=True):
-            row = self._forward(theta, *part, scale)
+        thetas = self.model.space.weights_of(rows) if at_once else None
+        for j, part in self._own_parts(x, targets, count):
+            # No name for θ(λ) here: it would live on while the next one is made.
+            row = self._forward(
+                thetas[j - own.start] if thetas is not None else self.model.weights(preferences[j]), *part, scale
+            )
             losses.append(row.losses.detach())
             if self._together:
                 pending.append(row)
@@ -251,6 +258,12 @@ class Step:
                 each.backward_mixed(directions[j] * part, scales[j] * part)
         else:
             raise TypeError(f"{type(objective).__name__} is no Scalarization, Weighting or Aggregation")
+
+
+@torch.no_grad()
+def _size(model: ParetoModel, m: int) -> int:
+    """Bytes of one θ(λ)."""
+    return sum(p.numel() * p.element_size() for p in model.weights(torch.full((m,), 1 / m)).values())
 
 
 def _times(value: Tensor, share: float, scale: Tensor | None) -> Tensor:

@@ -80,10 +80,14 @@ def _remembered(memory: tuple[MemoryCase, ...]) -> list[Line]:
     lines = []
     for case in memory:
         click.echo(f"memory, {case.name} …", err=True)
-        other = f"{case.net}, plain" if case.against == "plain" else case.against
+        other = (
+            f"{case.net}, plain" + (f", batch {case.batch}" if case.batch else "")
+            if case.against == "plain"
+            else case.against
+        )
         if other not in taken:
-            taken[other] = measure(case.net, None)
-        taken[case.name] = measure(case.net, dict(case.solver))
+            taken[other] = measure(case.net, None, case.batch)
+        taken[case.name] = measure(case.net, dict(case.solver), case.batch)
         ratio = taken[case.name] / taken[other]
         lines.append(Line(
             case="memory", contender=case.name, against=other, amount=taken[case.name], unit="bytes", ratio=ratio,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 
 from moframework.engine.memory import keep_freed_memory, peak_memory
 from tests.speed.cases import NETS
@@ -30,6 +30,8 @@ class MemoryCase:
     against: str = "plain"
     """The other contender: `plain`, or the name of a memory case."""
     limit: float | None = None
+    batch: int | None = None
+    """Samples a step, where it is not the net's."""
 
 
 def _palora(count: int, **options: Any) -> dict[str, Any]:
@@ -43,6 +45,8 @@ MEMORY_CASES = (
         name="segnet, palora r = 4, 4 shared", net="segnet", solver=_palora(4, rank=4), against="segnet, palora r = 4",
         limit=1.05,
     ),
+    # The batch of the papers.
+    MemoryCase(name="segnet, batch 8, palora r = 4", net="segnet", solver=_palora(1, rank=4), batch=8, limit=1.10),
     MemoryCase(
         name="segnet, pamal", net="segnet",
         solver={"name": "pamal", "preferences": {"name": "dirichlet", "per_batch": 1}},
@@ -52,9 +56,9 @@ MEMORY_CASES = (
 )  # fmt: skip
 
 
-def measure(net: str, solver: Mapping[str, Any] | None) -> int:
+def measure(net: str, solver: Mapping[str, Any] | None, batch: int | None = None) -> int:
     """Bytes that building and a few steps add to a fresh process at their peak; without a solver of the plain step."""
-    argument = json.dumps({"net": net, "solver": solver})
+    argument = json.dumps({"net": net, "solver": solver, "batch": batch})
     done = subprocess.run(
         [sys.executable, "-m", "tests.speed.memory", argument], check=True, capture_output=True, text=True
     )
@@ -73,6 +77,8 @@ def resident() -> int:
 def _child(argument: str) -> int:
     wanted = json.loads(argument)
     net = NETS[wanted["net"]]
+    if wanted["batch"] is not None:
+        net = evolve(net, batch=wanted["batch"])
     torch.set_num_threads(1)
     keep_freed_memory()
     # What a first step loads (kernels, threads) is no one's training memory.
