@@ -17,6 +17,7 @@ from moframework.benchmark.executor import Job
 from moframework.benchmark.loading import cell_spec
 from moframework.benchmark.spec import Benchmark, part_name
 from moframework.files import write_text
+from moframework.pareto.front import Front
 from moframework.run.run import Run
 from moframework.spec import Spec
 
@@ -55,6 +56,16 @@ class Cell:
     def run(self) -> Run:
         """The run, started or not. Raises `RunError` when it was never prepared."""
         return Run(self.folder)
+
+    def front(self, split: str) -> Front:
+        """The evaluated front, `test` or `val`. Single-task networks count as the one point that they make together:
+        what each of them does with the other tasks means nothing.
+
+        Raises:
+            RunError: not evaluated yet.
+        """
+        found = self.run.front(split)
+        return found.of_vertices() if type(self.spec.solver).single_task else found
 
     @property
     def state(self) -> State:

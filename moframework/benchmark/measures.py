@@ -54,6 +54,7 @@ def measure(
     validation: Front,
     summary: Mapping[str, Any],
     reference: Sequence[float] | None,
+    *,
     exact: float | None = None,
     single: tuple[Front, Front] | None = None,
 ) -> dict[str, float | None]:
@@ -164,8 +165,6 @@ _FIXED = {
 
 def _delta_m(test: Front, validation: Front, ideal_test: Front, ideal_validation: Front) -> float | None:
     """Δm on test at the preference where it is best on validation; None where it is not defined there."""
-    if test is ideal_test:
-        return 0.0  # the reference itself: its m networks together
     chances = validation.delta_m(ideal_validation)
     if np.isnan(chances).all():
         return None

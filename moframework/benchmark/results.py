@@ -151,7 +151,7 @@ def _group(
     tuned: Mapping[tuple[int, int], Tuned],
 ) -> Group:
     solvers = range(len(benchmark.solvers))
-    fronts = {one.folder: one.run.front("test") for s in solvers for one in cells[problem, s] if one.state == "done"}
+    fronts = {one.folder: one.front("test") for s in solvers for one in cells[problem, s] if one.state == "done"}
     reference = common_reference(list(fronts.values()))
     singles = _single_task(benchmark, problem, cells, fronts)
     rows = []
@@ -180,7 +180,7 @@ def _single_task(
     for s, entry in enumerate(benchmark.solvers):
         if type(entry.solver).single_task:
             done = [one for one in cells[problem, s] if one.folder in fronts]
-            return {one.seed: (fronts[one.folder], one.run.front("val")) for one in done}
+            return {one.seed: (one.run.front("test"), one.run.front("val")) for one in done}
     return {}
 
 
@@ -194,7 +194,7 @@ def _result(
     place: dict[str, Any] = {}
     if front is not None:
         exact, single = _exact(one, reference), singles.get(one.seed)
-        measures = measure(front, one.run.front("val"), one.run.summary(), reference, exact, single)
+        measures = measure(front, one.front("val"), one.run.summary(), reference, exact=exact, single=single)
         place = _place(one.folder)
     return CellResult(cell=one, state=one.state, message=one.message, front=front, measures=measures, environment=place)
 

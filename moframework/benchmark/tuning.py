@@ -60,7 +60,7 @@ def choose(tuning: Tuning, cells: Sequence[Cell]) -> Tuned:
     Raises:
         SpecError: the fronts have no hypervolume called `tuning.by`.
     """
-    fronts = {index: one.run.front("val") for index, one in enumerate(cells) if one.state == "done"}
+    fronts = {index: one.front("val") for index, one in enumerate(cells) if one.state == "done"}
     reference = common_reference(list(fronts.values()))
     values: list[float | None] = [None] * len(cells)
     for index, front in fronts.items():

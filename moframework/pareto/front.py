@@ -260,17 +260,34 @@ class Front:
                 f"the fronts do not go together: one has the metrics {', '.join(self.metrics) or 'none'}, "
                 f"the other {', '.join(single.metrics) or 'none'}"
             )
-        names, ideal = [], []
-        mine, theirs = self.columns(), single.columns()
-        for t, task in enumerate(self.tasks):
-            vertices = np.flatnonzero(single.preferences[:, t] == 1)
-            if not len(vertices):
-                raise ValueError(f"the single-task front has no point with the whole weight on '{task}'")
-            own = [name for name in self.metrics if name.startswith(f"{task}/")] or [f"{task}/loss"]
-            names += own
-            ideal += [theirs[name][vertices[0]] for name in own]
+        names: list[str] = []
+        mine, ideal = self.columns(), single.of_vertices().columns()
+        for task in self.tasks:
+            names += [name for name in self.metrics if name.startswith(f"{task}/")] or [f"{task}/loss"]
         upwards = [self.higher_is_better.get(name, False) for name in names]
-        return relative.delta_m(np.stack([mine[name] for name in names], axis=1), ideal, upwards)
+        values = np.stack([mine[name] for name in names], axis=1)
+        return relative.delta_m(values, [ideal[name][0] for name in names], upwards)
+
+    def of_vertices(self) -> Front:
+        """The one point that the ends of this front make together: of each task its loss and metrics where the whole
+        weight is on it. For single-task networks it is the ideal that one network for all tasks is measured against.
+
+        Raises:
+            ValueError: a vertex is missing.
+        """
+        rows = {}
+        for t, task in enumerate(self.tasks):
+            vertices = np.flatnonzero(self.preferences[:, t] == 1)
+            if not len(vertices):
+                raise ValueError(f"the front has no point with the whole weight on '{task}'")
+            rows[task] = vertices[0]
+        m = len(self.tasks)
+        return attrs.evolve(
+            self,
+            preferences=np.full((1, m), 1 / m),
+            losses=[[self.losses[rows[task], t] for t, task in enumerate(self.tasks)]],
+            metrics={name: [values[rows[name.partition("/")[0]]]] for name, values in self.metrics.items()},
+        )
 
     def columns(self) -> dict[str, Array]:
         """All columns by name: `TASK/preference` of every task, `TASK/loss` of every task, then the metrics."""

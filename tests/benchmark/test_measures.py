@@ -87,10 +87,10 @@ def test_change_against_single_task_networks() -> None:
     validation = front([[0.8, 0.2], [0.5, 0.5], [0.2, 0.9]], [[0.5, 0.9], [0.9, 0.9], [0.9, 0.5]])
     ideal = front([[0.1, 9.0], [9.0, 0.1]], [[0.1, 0.8], [1.0, 0.1]])
     # .7 instead of 1 is 30 % worse, .8 instead of .8 equal
-    found = measure(TEST, validation, SUMMARY, (1.0, 1.0), (ideal, ideal))
+    found = measure(TEST, validation, SUMMARY, (1.0, 1.0), single=(ideal, ideal))
     assert found["delta_m"] == pytest.approx(15)
-    assert measure(ideal, ideal, SUMMARY, (1.0, 1.0), (ideal, ideal))["delta_m"] == 0
+    assert measure(ideal.of_vertices(), ideal.of_vertices(), SUMMARY, (1.0, 1.0), single=(ideal, ideal))["delta_m"] == 0
     assert [column.title for column in columns_for(["delta_m"])] == ["Δm, %"]
     unknown = front([[0.1, 9.0], [9.0, 0.1]], [[np.nan, np.nan], [np.nan, np.nan]])
-    assert measure(TEST, validation, SUMMARY, (1.0, 1.0), (unknown, unknown))["delta_m"] is None
+    assert measure(TEST, validation, SUMMARY, (1.0, 1.0), single=(unknown, unknown))["delta_m"] is None
     assert "delta_m" not in measure(TEST, validation, SUMMARY, (1.0, 1.0))

@@ -291,3 +291,24 @@ def test_to_frame_without_pandas_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_controllability_of_one_preference_is_undefined() -> None:
     assert all(math.isnan(value) for value in example(n=1).controllability())
+
+
+def test_the_point_of_the_vertices() -> None:
+    ends = Front(
+        tasks=("a", "b"),
+        preferences=[[0, 1], [0.5, 0.5], [1, 0]],
+        losses=[[9, 1], [5, 5], [2, 8]],
+        metrics={"a/accuracy": [0.1, 0.5, 0.9], "b/accuracy": [0.8, 0.5, 0.2]},
+        higher_is_better={"a/accuracy": True, "b/accuracy": True},
+        split="test",
+        reference=(10, 10),
+    )
+    point = ends.of_vertices()
+    assert point.losses.tolist() == [[2, 1]]
+    assert {name: values.tolist() for name, values in point.metrics.items()} == {
+        "a/accuracy": [0.9],
+        "b/accuracy": [0.8],
+    }
+    assert point.hypervolume() == 8 * 9
+    with pytest.raises(ValueError, match="no point with the whole weight on 'b'"):
+        attrs.evolve(ends, preferences=[[0.1, 0.9], [0.5, 0.5], [1, 0]]).of_vertices()
