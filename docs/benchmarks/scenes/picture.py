@@ -16,8 +16,10 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from moframework import Run, TensorData
+from moframework.engine.evaluate import calibration_data
 
 _NAMES = {"segmentation": "segmentation", "depth": "depth", "normal": "normals"}
 
@@ -45,8 +47,17 @@ def picture(run: Run, images: int) -> Figure:
     tasks = [task.name for task in problem.tasks]
     points = {f"λ {name} = 1": torch.eye(len(tasks))[t] for t, name in enumerate(tasks)}
     points["equal λ"] = torch.full((len(tasks),), 1 / len(tasks))
+    preferences = torch.stack(list(points.values()))
+    model.eval()
     with torch.no_grad():
-        outputs = {label: model.at(point.tolist())(data.inputs) for label, point in points.items()}
+        statistics: list[dict[str, Tensor]] = [{} for _ in points]
+        calibration = calibration_data(run.spec.evaluate, problem.data("train"))
+        if calibration is not None:  # as the fronts of the run were evaluated
+            statistics = model.batch_statistics(preferences, DataLoader(calibration, 50))
+        outputs = {
+            label: model.call({**model.weights(point), **own}, data.inputs)
+            for (label, point), own in zip(points.items(), statistics, strict=True)
+        }
     known = data.targets["depth"][data.targets["depth"] > 0] if "depth" in data.targets else torch.ones(1)
     depths = (float(known.min()), float(known.max()))
     columns = 1 + len(tasks) * (1 + len(points))
