@@ -51,7 +51,7 @@ class Group(World):
     @classmethod
     @contextlib.contextmanager
     def joined(cls) -> Iterator[Self]:
-        """The default process group, made from the environment unless it exists. See `moframework.engine.joining.joined`.
+        """The default process group, made from the environment unless it exists. See `engine.joining.joined`.
 
         Raises:
             RunError: the other processes cannot be reached.
