@@ -25,6 +25,19 @@ def test_auto_is_channels_last_for_convolutions_on_images_only() -> None:
     assert placement(Training(device="cpu", channels_last=False), IMAGES, 4).memory_format is torch.contiguous_format
 
 
+def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert placement(Training(device="cpu"), TABLE, 2, local_rank=3).device == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("auto", "cuda"):
+        assert placement(Training(device=name), TABLE, 2, local_rank=1).device == torch.device("cuda:1")
+    assert placement(Training(device="cuda"), TABLE, 2).device == torch.device("cuda")
+    with pytest.raises(SpecError, match="process 2 of this machine has no CUDA device, for there are 2"):
+        placement(Training(device="cuda"), TABLE, 2, local_rank=2)
+    with pytest.raises(SpecError, match="a device of its own; use cuda in place of cuda:1"):
+        placement(Training(device="cuda:1"), TABLE, 2, local_rank=0)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_batches_are_arranged_so_that_convolutions_follow(channels: int) -> None:
     x = torch.randn(2, channels, 8, 8)

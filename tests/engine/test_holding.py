@@ -87,9 +87,7 @@ def test_a_parameter_without_gradient_stays() -> None:
 def test_what_cannot_be_sharded_is_refused() -> None:
     wanted = Distributed(optimizer="sharded")
     adafactor = build(Optimizer, {"name": "adafactor", "lr": 0.1})
-    with pytest.raises(
-        SpecError, match=r"training.distributed.optimizer: .* cannot be sharded; use replicated, or adam"
-    ):
+    with pytest.raises(SpecError, match="cannot be sharded; use replicated, or adam"):
         check_sharding(Training(distributed=wanted, optimizer=adafactor))
     with pytest.raises(SpecError, match=r"training.distributed.optimizer: with precision fp16 .* use bf16"):
         check_sharding(Training(distributed=wanted, precision="fp16"))
