@@ -15,7 +15,7 @@ from attrs import frozen
 from moframework.config import Component, Entry, entries, kinds
 from moframework.errors import MoframeworkError, UnknownNameError, nearest
 
-__all__ = ["KINDS", "TORCH_KINDS", "Part", "all_kinds", "parts", "summary"]
+__all__ = ["KINDS", "SHARED", "TORCH_KINDS", "Part", "all_kinds", "parts", "shared_keys", "summary"]
 
 KINDS = {
     "augmentations": "random changes of training batches",
@@ -38,6 +38,12 @@ KINDS = {
 TORCH_KINDS = {
     "lr_schedules": "moframework.engine.optim:LRSchedule",
     "optimizers": "moframework.engine.optim:Optimizer",
+}
+
+# Classes whose options a spec may set beside those of any part of a kind.
+SHARED = {
+    "backbones": "moframework.backbones.base:BackboneOverrides",
+    "problems": "moframework.problem:ProblemOverrides",
 }
 
 
@@ -77,6 +83,25 @@ def parts(kind: str) -> tuple[Part, ...]:
         interface = cast(type[Component], getattr(importlib.import_module(module), name))
         found += [Part(name, _first_sentence(interface.lookup(name).__doc__), "torch") for name in interface.names()]
     return tuple(sorted(found, key=lambda part: part.name))
+
+
+def shared_keys(kind: str) -> dict[str, str]:
+    """What every part of a kind takes beside its own options: key and help, in order. Imports nothing.
+
+    >>> list(shared_keys("backbones")), shared_keys("losses")
+    (['weights', 'freeze'], {})
+    """
+    if kind not in SHARED:
+        return {}
+    module, _, name = SHARED[kind].partition(":")
+    path = _source(module)
+    assert path is not None, f"{module} is ours"
+    body = next(n.body for n in ast.parse(path.read_bytes()).body if isinstance(n, ast.ClassDef) and n.name == name)
+    return {
+        field.target.id: next(ast.literal_eval(given.value) for given in field.value.keywords if given.arg == "help")
+        for field in body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(field.value, ast.Call)
+    }
 
 
 def summary(target: str) -> str | None:

@@ -296,9 +296,10 @@ def new_problem(name: str, out: Path) -> None:
 def list_(kind: str | None) -> None:
     """List what a spec can name.
 
-    Without KIND the kinds of parts; with it all parts of that kind, and the package that brought each.
+    Without KIND the kinds of parts; with it all parts of that kind, the package that brought each, and the keys that
+    all of them take.
     """
-    from moframework.catalog import KINDS, TORCH_KINDS, all_kinds, parts
+    from moframework.catalog import KINDS, TORCH_KINDS, all_kinds, parts, shared_keys
     from moframework.config import entries
     from moframework.tables import output, table
 
@@ -307,6 +308,12 @@ def list_(kind: str | None) -> None:
         for part in parts(kind):
             rows.add_row(part.name, part.summary, part.package)
         output().print(rows)
+        shared = shared_keys(kind)
+        if shared:
+            rows = table((f"key of all {kind}", "what it is"))
+            for key, text in shared.items():
+                rows.add_row(key, text)
+            output().print(rows)
         return
     rows = table(("kind", "what it is", "names"))
     for each in all_kinds():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from moframework.errors import DataError
 
-__all__ = ["Column", "Standardization", "one_hot", "read_columns"]
+__all__ = ["Column", "Standardization", "in_order", "one_hot", "read_columns"]
 
 _ROWS = 10_000  # rows read at once: enough for speed, little memory
 
@@ -33,7 +33,7 @@ class Column:
 
     name: str
     values: tuple[str, ...]
-    """The distinct values, in the order they first occur."""
+    """The distinct values that occur, in the order they first do so in the whole table."""
     codes: npt.NDArray[np.int32]
     """For each of the n rows, which of `values` it has: (n,)."""
 
@@ -78,12 +78,22 @@ class Column:
         return torch.from_numpy(table[self.codes])
 
     def take(self, rows: npt.NDArray[np.int64]) -> Column:
-        """The rows at these indices, in that order."""
-        return Column(self.name, self.values, self.codes[rows])
+        """The rows at these indices, in that order, with the values that occur in them."""
+        codes = self.codes[rows]
+        occurs = np.bincount(codes, minlength=len(self.values)) > 0
+        moved = np.cumsum(occurs, dtype=np.int32) - 1
+        return Column(self.name, tuple(itertools.compress(self.values, occurs.tolist())), moved[codes])
 
-    def present(self) -> tuple[str, ...]:
-        """The values that occur in the rows, in the order of `values`."""
-        return tuple(self.values[code] for code in np.unique(self.codes).tolist())
+
+def in_order(values: Iterable[str]) -> tuple[str, ...]:
+    """Values as categories: in the order of numbers where all are finite numbers, else in that of text.
+
+    >>> in_order(["10", "9"]), in_order(["10", "9", "b"])
+    (('9', '10'), ('10', '9', 'b'))
+    """
+    found = sorted(values)
+    numbers = [_number(value) for value in found]
+    return tuple(sorted(found, key=float) if all(n is not None and np.isfinite(n) for n in numbers) else found)
 
 
 def _number(text: str) -> float | None:

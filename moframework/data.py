@@ -29,6 +29,7 @@ __all__ = [
     "Split",
     "TensorData",
     "batches",
+    "check_fractions",
     "check_split",
     "dealt",
     "gathered",
@@ -54,6 +55,12 @@ def check_split(name: str) -> Split:
         hint = f"; did you mean '{guess}'?" if guess else ""
         raise ValueError(f"there is no split '{name}'; allowed: {', '.join(SPLITS)}{hint}")
     return name
+
+
+def check_fractions(fractions: tuple[float, float, float]) -> None:
+    """Raises `OptionError`, for the option `fractions`, when the shares of train, val and test do not add up to 1."""
+    if abs(sum(fractions) - 1) > 1e-6:
+        raise OptionError(f"fractions must add up to 1, but add up to {sum(fractions):g}", "fractions")
 
 
 def dealt(count: int, fractions: tuple[float, float, float], seed: int) -> npt.NDArray[np.int64]:
@@ -326,8 +333,7 @@ class NPZ(DataSource):
     seed: int = option(0, ge=0, lt=2**32, help="of the random split, where the file has no array `split`")
 
     def __attrs_post_init__(self) -> None:
-        if abs(sum(self.fractions) - 1) > 1e-6:
-            raise OptionError(f"fractions must add up to 1, but add up to {sum(self.fractions):g}", "fractions")
+        check_fractions(self.fractions)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

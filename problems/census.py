@@ -221,7 +221,7 @@ def _construct(files: tuple[Path, ...], seed: int) -> dict[str, Tensor]:
         test,
     )
     # From training and validation rows, so that the width does not depend on which rows those are.
-    categories = {name: sorted(learned[name].present()) for name in _CATEGORICAL}
+    categories = {name: sorted(learned[name].values) for name in _CATEGORICAL}
     standardization = Standardization.of(_numbers(tables[0]))
     made: dict[str, Tensor] = {}
     for split, table in zip(SPLITS, tables, strict=True):

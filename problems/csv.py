@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,19 +15,16 @@ from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.backbones.mlp import MLP
-from moframework.columns import Column, Standardization, one_hot, read_columns
+from moframework.columns import Column, Standardization, in_order, one_hot, read_columns
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.data import SPLITS, Split, TensorData, check_split
-from moframework.errors import DataError, nearest
-from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
-from moframework.metrics import F1, MAE, Accuracy
+from moframework.data import SPLITS, Split, TensorData, check_fractions, check_split
+from moframework.errors import DataError
 from moframework.problem import Problem
+from moframework.targets import TargetKind, check_columns, check_targets, split_rows, targets_of
 from moframework.tasks import Task
 
 __all__ = ["CSV"]
-
-Kind = Literal["regression", "binary", "classes"]
 
 
 @config
@@ -63,7 +60,7 @@ class CSV(Problem):
     """
 
     path: Path = option(help="the file; relative to the spec's folder")
-    targets: dict[str, Kind] = option(help="what is told: a kind for each target column")
+    targets: dict[str, TargetKind] = option(help="what is told: a kind for each target column")
     numeric: tuple[str, ...] = option((), help="columns that are numbers; anything else in them is an error")
     categorical: tuple[str, ...] = option((), help="columns that are categories, even where they look like numbers")
     ignore: tuple[str, ...] = option((), help="columns that are no inputs, such as an id")
@@ -81,12 +78,8 @@ class CSV(Problem):
     delimiter: str = option(",", help="what separates the cells of a row, one character")
 
     def __attrs_post_init__(self) -> None:
-        if not self.targets:
-            raise OptionError("targets must name at least one column", "targets")
-        if len({_task_name(name) for name in self.targets}) < len(self.targets):
-            raise OptionError("targets give two tasks of one name", "targets")
-        if abs(sum(self.fractions) - 1) > 1e-6:
-            raise OptionError(f"fractions must add up to 1, but add up to {sum(self.fractions):g}", "fractions")
+        check_targets(self.targets)
+        check_fractions(self.fractions)
         if len(self.delimiter) != 1:
             raise OptionError(f"delimiter must be one character, but it is {self.delimiter!r}", "delimiter")
         roles: dict[str, str] = {}
@@ -105,7 +98,7 @@ class CSV(Problem):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """One for each target, in the order they are written. Raises `DataError` as `data` does."""
-        return tuple(self._task(name, kind) for name, kind in self.targets.items())
+        return self._encoded().tasks
 
     @property
     def network(self) -> Backbone:
@@ -121,15 +114,6 @@ class CSV(Problem):
         """Inputs (n, width), float32; a target a task (n,): float32 for regression, else int64."""
         encoded = self._encoded()
         return TensorData(encoded.inputs[check_split(split)], encoded.targets[split])
-
-    def _task(self, column: str, kind: Kind) -> Task:
-        name = _task_name(column)
-        if kind == "regression":
-            return Task(name=name, loss=MSE(), metrics=(MAE(),))
-        if kind == "binary":
-            return Task(name=name, loss=BinaryCrossEntropy(), metrics=(Accuracy(), F1()))
-        size = len(self._encoded().classes[column])
-        return Task(name=name, loss=CrossEntropy(), metrics=(Accuracy(),), size=size)
 
     def _encoded(self) -> _Encoded:
         try:
@@ -161,12 +145,7 @@ class _Encoded:
 
     inputs: Mapping[Split, Tensor]
     targets: Mapping[Split, dict[str, Tensor]]
-    classes: Mapping[str, tuple[str, ...]]
-    """Of each binary or classes column."""
-
-
-def _task_name(column: str) -> str:
-    return column.replace(".", "_").replace("/", "_")
+    tasks: tuple[Task, ...]
 
 
 @functools.lru_cache(maxsize=2)
@@ -176,35 +155,22 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     table = read_columns(problem.path, delimiter=problem.delimiter)
     _check_columns(problem, table)
     table = _with_targets(problem, table)
-    rows = _split_rows(problem, table)
+    rows = split_rows(table, problem.split, problem.fractions, problem.seed, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
     inputs = _inputs(problem, table, parts)
-    classes: dict[str, tuple[str, ...]] = {}
-    targets: dict[Split, dict[str, Tensor]] = {split: {} for split in SPLITS}
-    for column, kind in problem.targets.items():
-        own = {split: part[column] for split, part in parts.items()}
-        if kind == "regression":
-            made = _regressed(own, problem)
-        else:
-            classes[column] = _classes(column, kind, own)
-            made = {split: values.positions(classes[column]) for split, values in own.items()}
-        for split, target in made.items():
-            targets[split][_task_name(column)] = target
-    return _Encoded(inputs, targets, classes)
+    made = targets_of(table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets)
+    for name, target in made.items():
+        if target.categories:
+            _check_learned(name, {split: part[name] for split, part in parts.items()})
+    targets = {split: {t.task.target_key: t.values[chosen] for t in made.values()} for split, chosen in rows.items()}
+    return _Encoded(inputs, targets, tuple(target.task for target in made.values()))
 
 
 def _check_columns(problem: CSV, table: Mapping[str, Column]) -> None:
     """Every column that the spec names is there, all that are not are told at once."""
     named = [*problem.targets, *problem.numeric, *problem.categorical, *problem.ignore]
     named += [] if problem.split is None else [problem.split]
-    faults = []
-    for name in named:
-        if name not in table:
-            guess = nearest(name, table)
-            hint = f"; did you mean '{guess}'?" if guess else ""
-            faults.append(f"{problem.path} has no column '{name}'; it has {', '.join(table)}{hint}")
-    if faults:
-        raise DataError("\n".join(faults))
+    check_columns(table, named, problem.path)
     if not _input_names(problem, table):
         raise DataError(f"{problem.path} has no column left for an input: all are targets, split or ignored")
 
@@ -228,31 +194,6 @@ def _with_targets(problem: CSV, table: dict[str, Column]) -> dict[str, Column]:
     if gone.all():
         raise DataError(f"{problem.path}: no row has every target")
     return {name: column.take(np.flatnonzero(~gone)) for name, column in table.items()}
-
-
-def _split_rows(problem: CSV, table: Mapping[str, Column]) -> dict[Split, npt.NDArray[np.int64]]:
-    """Which rows are in which split, in the order of the file."""
-    count = len(next(iter(table.values())))
-    if problem.split is None:
-        shuffled = np.random.RandomState(problem.seed).permutation(count)
-        first = round(count * problem.fractions[0])
-        second = round(count * (problem.fractions[0] + problem.fractions[1]))
-        membership = np.full(count, 2)
-        membership[shuffled[:first]], membership[shuffled[first:second]] = 0, 1
-    else:
-        column = table[problem.split]
-        for value in column.present():
-            if value not in SPLITS:
-                raise DataError(
-                    f"{problem.path}: column '{problem.split}' has '{value}', but a split is one of {', '.join(SPLITS)}"
-                )
-        membership = column.mapped([float(SPLITS.index(v)) if v in SPLITS else -1.0 for v in column.values]).astype(int)
-    rows = {split: np.flatnonzero(membership == position) for position, split in enumerate(SPLITS)}
-    for split, chosen in rows.items():
-        if not len(chosen):
-            how = f"the column '{problem.split}'" if problem.split is not None else "the option `fractions`"
-            raise DataError(f"{problem.path} has {count} rows, and none for '{split}': change {how}")
-    return rows
 
 
 def _inputs(
@@ -292,7 +233,7 @@ def _stacked(columns: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float
 
 
 def _categories(problem: CSV, train: Column) -> tuple[str, ...]:
-    known = _ordered(value for value in train.present() if value not in problem.missing)
+    known = in_order(value for value in train.values if value not in problem.missing)
     if len(known) > problem.max_categories:
         raise DataError(
             f"{problem.path}: column '{train.name}' has {len(known)} different values in {len(train)} training rows, "
@@ -302,39 +243,12 @@ def _categories(problem: CSV, train: Column) -> tuple[str, ...]:
     return known
 
 
-def _ordered(values: Iterable[str]) -> tuple[str, ...]:
-    """In numeric order where all are numbers, else in alphabetical order."""
-    found = list(values)
-    try:
-        return tuple(sorted(found, key=float))
-    except ValueError:
-        return tuple(sorted(found))
-
-
-def _classes(column: str, kind: Kind, parts: Mapping[Split, Column]) -> tuple[str, ...]:
-    """The classes of the training rows, which must be all there are."""
-    known = _ordered(parts["train"].present())
-    if kind == "binary" and len(known) != 2:
-        shown = ", ".join(f"'{value}'" for value in known[:5]) + (", …" if len(known) > 5 else "")
-        raise DataError(
-            f"target '{column}' is binary, but the training rows have {len(known)} values: {shown}; "
-            "a target of more values is of the kind classes, a number regression"
-        )
-    if len(known) < 2:
-        raise DataError(f"target '{column}' has only the value '{known[0]}' in the training rows")
+def _check_learned(name: str, parts: Mapping[Split, Column]) -> None:
+    """The classes of the training rows must be all there are."""
     for split in SPLITS[1:]:
-        new = [value for value in parts[split].present() if value not in known]
+        new = [value for value in parts[split].values if value not in parts["train"].values]
         if new:
             raise DataError(
-                f"target '{column}' has the class '{new[0]}' in {split}, but not in the training rows: "
+                f"target '{name}' has the class '{new[0]}' in {split}, but not in the training rows: "
                 "move such rows to train, leave them out of the file, or choose another seed"
             )
-    return known
-
-
-def _regressed(parts: Mapping[Split, Column], problem: CSV) -> dict[Split, Tensor]:
-    numbers = {split: column.numbers() for split, column in parts.items()}
-    if not problem.standardize_targets:
-        return {split: torch.from_numpy(values.astype(np.float32)) for split, values in numbers.items()}
-    standardization = Standardization.of(numbers["train"][:, None])
-    return {split: standardization(values[:, None]).squeeze(1) for split, values in numbers.items()}

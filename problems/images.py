@@ -12,17 +12,14 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.resnet import ResNet
 from moframework.columns import Column, read_columns
 from moframework.config import config, option
-from moframework.config.options import OptionError
-from moframework.data import SPLITS, Dataset, Split, check_split, dealt
-from moframework.errors import DataError
+from moframework.data import Dataset, Split, check_fractions, check_split
 from moframework.imagefiles import Images
 from moframework.problem import Problem
-from moframework.targets import TargetKind, column_of, targets_of
+from moframework.targets import Target, TargetKind, check_targets, column_of, split_rows, targets_of
 from moframework.tasks import Task
 
 __all__ = ["ImageTable"]
 
-_SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 _SMALL = 128
 
 
@@ -61,17 +58,14 @@ class ImageTable(Problem):
     )
 
     def __attrs_post_init__(self) -> None:
-        if not self.targets:
-            raise OptionError("targets must name at least one column", "targets")
-        if abs(sum(self.fractions) - 1) > 1e-6:
-            raise OptionError(f"fractions must add up to 1, but add up to {sum(self.fractions):g}", "fractions")
+        check_targets(self.targets)
+        check_fractions(self.fractions)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """One for each target, in the order of the spec. Raises `DataError` where the table does not fit."""
         columns = self._columns()
-        found = targets_of(columns, self.targets, self._rows(columns, "train"), self.table)
-        return tuple(target.task for target in found.values())
+        return tuple(target.task for target in self._targets(columns, self._rows(columns)["train"]).values())
 
     @property
     def network(self) -> Backbone:
@@ -87,11 +81,9 @@ class ImageTable(Problem):
     def data(self, split: Split) -> Dataset:
         """Images, uint8, and each target (n,): float32 for regression, else int64."""
         columns = self._columns()
-        rows = self._rows(columns, check_split(split))
-        if not len(rows):
-            where = f"the column '{self.split}'" if self.split else "the option `fractions`"
-            raise DataError(f"{self.table} has no rows for '{split}': change {where}")
-        found = targets_of(columns, self.targets, self._rows(columns, "train"), self.table)
+        rows = self._rows(columns)
+        found = self._targets(columns, rows["train"])
+        chosen = rows[check_split(split)]
         files = column_of(columns, self.file, self.table)
         images = Images(
             problem="images",
@@ -102,23 +94,14 @@ class ImageTable(Problem):
             in_memory=self.in_memory,
         )
         return images.samples(
-            files.codes[rows], {target.task.target_key: target.values[rows] for target in found.values()}
+            files.codes[chosen], {target.task.target_key: target.values[chosen] for target in found.values()}
         )
 
     def _columns(self) -> dict[str, Column]:
         return read_columns(self.table)
 
-    def _rows(self, columns: dict[str, Column], split: Split) -> npt.NDArray[np.int64]:
-        """Rows of a split, in the order of the table."""
-        position = SPLITS.index(split)
-        if self.split is None:
-            count = len(column_of(columns, self.file, self.table))
-            return np.flatnonzero(dealt(count, self.fractions, self.seed) == position)
-        column = column_of(columns, self.split, self.table)
-        for value in column.values:
-            if value.lower() not in _SPLIT_NAMES:
-                raise DataError(
-                    f"{self.table}: column '{column.name}' must say train, val or test, but has '{value}' in a row"
-                )
-        wanted = [_SPLIT_NAMES[value.lower()] == position for value in column.values]
-        return np.flatnonzero(np.array(wanted)[column.codes])
+    def _rows(self, columns: dict[str, Column]) -> dict[Split, npt.NDArray[np.int64]]:
+        return split_rows(columns, self.split, self.fractions, self.seed, self.table)
+
+    def _targets(self, columns: dict[str, Column], train: npt.NDArray[np.int64]) -> dict[str, Target]:
+        return targets_of(columns, self.targets, train, self.table)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from moframework.catalog import KINDS, TORCH_KINDS, all_kinds, parts, summary
-from moframework.config import Entry, entries, kinds
+from moframework.catalog import KINDS, TORCH_KINDS, all_kinds, parts, shared_keys, summary
+from moframework.config import Component, Entry, entries, kinds
+from moframework.config.fields import options_of
 from moframework.errors import UnknownNameError
 
 
@@ -41,10 +42,22 @@ def test_unknown_kind_names_the_nearest_and_all() -> None:
         parts("optimiser")
 
 
+@pytest.mark.parametrize("kind", kinds())
+def test_keys_of_all_parts_are_those_of_the_interface(kind: str) -> None:
+    found = (entry.load() for entry in entries(kind))
+    overrides = next(part for part in found if isinstance(part, type) and issubclass(part, Component)).overrides
+    options = options_of(overrides) if overrides is not None else ()
+    assert shared_keys(kind) == {option.key: option.help for option in options}
+
+
+def test_torch_parts_share_no_keys() -> None:
+    assert not any(shared_keys(kind) for kind in TORCH_KINDS)
+
+
 def test_lines_are_read_without_importing() -> None:
     script = (
-        "import sys; from moframework.catalog import all_kinds, parts, TORCH_KINDS\n"
-        "for kind in set(all_kinds()) - set(TORCH_KINDS): parts(kind)\n"
+        "import sys; from moframework.catalog import all_kinds, parts, shared_keys, TORCH_KINDS\n"
+        "for kind in set(all_kinds()) - set(TORCH_KINDS): parts(kind), shared_keys(kind)\n"
         "print([name for name in ('torch', 'numpy', 'matplotlib', 'yaml') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

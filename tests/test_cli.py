@@ -223,6 +223,22 @@ def test_wrong_benchmark_is_told_with_positions(call: Call, tmp_path: Path) -> N
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "given", "said"),
+    [
+        ("solve", "benchmarks/digits", "this is a benchmark, not the spec of one run; run: moframework benchmark"),
+        ("check", "benchmarks/digits", "this is a benchmark, not the spec of one run; run: moframework benchmark"),
+        ("benchmark", "quickstart", "this is the spec of one run, not a benchmark; run: moframework solve"),
+    ],
+)
+def test_a_spec_of_the_other_kind(call: Call, command: str, given: str, said: str) -> None:
+    found = call(command, given)
+    assert found.code == 2
+    assert found.out == ""
+    (line,) = found.err.splitlines()
+    assert line.endswith(f"{said} {given}")
+
+
 def test_folder_in_place_of_a_spec(call: Call, tmp_path: Path) -> None:
     found = call("solve", tmp_path)
     assert found.code == 2
@@ -526,6 +542,20 @@ def test_list_of_one_kind(call: Call) -> None:
     assert found.code == 0
     for entry in entries("solvers"):
         assert re.search(rf"^ ?{entry.name} .*{entry.package} *$", found.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("backbones", ["weights", "freeze"]),
+        ("problems", ["backbone", "tasks", "augmentation", "reference"]),
+        ("losses", []),
+    ],
+)
+def test_list_tells_the_keys_of_all_parts(call: Call, kind: str, keys: list[str]) -> None:
+    _, heading, rest = call("list", kind).out.partition(f"key of all {kind}")
+    assert bool(heading) == bool(keys)
+    assert re.findall(r"^ ?(\w+) ", rest, re.MULTILINE) == keys
 
 
 def test_list_of_an_unknown_kind(call: Call) -> None:

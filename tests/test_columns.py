@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from moframework.columns import Column, Standardization, one_hot, read_columns
+from moframework.columns import Column, Standardization, in_order, one_hot, read_columns
 from moframework.errors import DataError
 
 TEXT = 'city, size ,"price, net"\nBern,3.5,10\n"St. Gallen, SG", 4 ,20\n\nBern ,,30\n'
@@ -89,11 +89,25 @@ def test_numbers_and_what_is_none() -> None:
 def test_rows_and_values() -> None:
     column = Column.of("color", ["red", "blue", "red", "green"])
     part = column.take(np.array([3, 0]))
-    assert part.present() == ("red", "green")
+    assert part.values == ("red", "green")
+    assert part.codes.tolist() == [1, 0]
     assert part.positions(["green", "red"]).tolist() == [0, 1]
     assert part.positions(["red"]).tolist() == [-1, 0]
     assert column.mapped({"red": 1.0, "blue": 2.0, "green": 4.0}).tolist() == [1, 2, 1, 4]
     assert (len(column), len(part)) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "ordered"),
+    [
+        (["10", "9", "-1e1"], ("-1e1", "9", "10")),
+        (["b", "10", "9"], ("10", "9", "b")),
+        (["2", "nan", "10"], ("10", "2", "nan")),
+        ([], ()),
+    ],
+)
+def test_order_of_categories(values: list[str], ordered: tuple[str, ...]) -> None:
+    assert in_order(values) == ordered
 
 
 def test_one_hot_is_that_of_scikit_learn() -> None:

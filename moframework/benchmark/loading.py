@@ -17,12 +17,19 @@ from moframework.config.structure import KeyPath, structure
 from moframework.engine.settings import Evaluation, Training
 from moframework.solvers.base import Solver
 from moframework.spec import Spec
-from moframework.spec.loading import load, schema_of
+from moframework.spec.loading import Other, load, schema_of
 from moframework.spec.marks import Item, Located, Mark, Source, from_plain, locate, plain
 
 __all__ = ["benchmark_schema", "cell_spec", "load_benchmark"]
 
 _TYPES: dict[str, type] = {"training": Training, "evaluate": Evaluation, "solver": Solver}
+_RUN = Other(
+    keys=("problem", "solver"),
+    wanted=("problems", "solvers"),
+    message="this is the spec of one run, not a benchmark",
+    command="moframework solve",
+    function="load_spec",
+)
 
 
 def load_benchmark(source: str | Path | Mapping[str, object], overrides: Sequence[str] = ()) -> Benchmark:
@@ -36,7 +43,7 @@ def load_benchmark(source: str | Path | Mapping[str, object], overrides: Sequenc
         SpecError: with every fault found, each with its position. What entries override and what the grid tries is
             checked for every pair of problem and solver.
     """
-    benchmark = load(source, Benchmark, overrides, expand=expand, further=_faults)
+    benchmark = load(source, Benchmark, overrides, expand=expand, further=_faults, other=_RUN)
     if benchmark.name is None and not isinstance(source, Mapping):
         named: Benchmark = attrs.evolve(cast(Any, benchmark), name=Path(source).stem)
         return named

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
+from attrs import frozen
+
 from moframework.config.fields import options_of
 from moframework.config.schema import Schema, json_schema
 from moframework.config.structure import Fault, KeyPath, structure
@@ -17,9 +19,24 @@ from moframework.spec.extending import SpecReader
 from moframework.spec.marks import Item, Located, locate, plain
 from moframework.spec.overriding import override
 
-__all__ = ["load", "schema_of"]
+__all__ = ["Other", "load", "schema_of"]
 
 T = TypeVar("T")
+
+
+@frozen
+class Other:
+    """Another kind of spec that is easily given in place of the one wanted."""
+
+    keys: tuple[str, ...]
+    """Of its root; one of them, and none of `wanted`, tells it."""
+    wanted: tuple[str, ...]
+    message: str
+    """What it is."""
+    command: str
+    """The command that takes it, without its argument."""
+    function: str
+    """The same in Python."""
 
 
 def load(
@@ -29,6 +46,7 @@ def load(
     *,
     expand: Callable[[Item], Item] = lambda root: root,
     further: Callable[[Item, T | None], list[Located]] = lambda root, made: [],
+    other: Other | None = None,
 ) -> T:
     """Load a spec into an object of `type_`.
 
@@ -40,6 +58,7 @@ def load(
             It must leave what is already written out, or is not of the expected shape, as it is.
         further: finds faults that the types of options cannot show, in the expanded tree; it is also given the object,
             or None when that has faults. What is wrong at the same place with the same words is told once.
+        other: what the file may be in place of a spec for `type_`; then that alone is told.
 
     Raises:
         SpecError: with every fault found, a line each, `file:line:column: key.path: what is wrong; what is allowed`,
@@ -50,6 +69,8 @@ def load(
     faults: list[Fault] = []
     made: object = None
     if root is not None:
+        if other is not None:
+            _refuse(root, other, source)
         root = expand(root)
         for text in overrides:
             root = override(root, text, reader)
@@ -89,6 +110,13 @@ def schema_of(type_: type) -> Schema:
         "else": {"$ref": whole["$ref"]},
         "definitions": definitions,
     }
+
+
+def _refuse(root: Item, other: Other, source: str | Path | Mapping[str, object]) -> None:
+    found = next((key for key in other.keys if key in root.value), None)
+    if found is not None and not any(key in root.value for key in other.wanted):
+        step = f"{other.function} takes it" if isinstance(source, Mapping) else f"run: {other.command} {source}"
+        raise SpecError(str(Located(locate(root, (found,), on_key=True), (found,), f"{other.message}; {step}")))
 
 
 def _structured(root: Item, type_: type) -> tuple[object, list[Fault]]:

@@ -13,7 +13,7 @@ from moframework.config.schema import Schema
 from moframework.engine.settings import Evaluation, Training
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
-from moframework.spec.loading import load, schema_of
+from moframework.spec.loading import Other, load, schema_of
 from moframework.spec.writing import write_yaml
 
 __all__ = ["Spec", "load_spec", "spec_schema"]
@@ -40,6 +40,15 @@ class Spec:
         return write_yaml(unstructure(self))
 
 
+_BENCHMARK = Other(
+    keys=("problems", "solvers"),
+    wanted=("problem", "solver"),
+    message="this is a benchmark, not the spec of one run",
+    command="moframework benchmark",
+    function="load_benchmark",
+)
+
+
 def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str] = ()) -> Spec:
     """Load a spec from a file, by the name of a bundled one, or from a mapping.
 
@@ -53,7 +62,7 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
     >>> load_spec({"problem": "digits", "solver": "palora"}, ["solver.rank=2"]).solver.rank
     2
     """
-    spec = load(source, Spec, overrides)
+    spec = load(source, Spec, overrides, other=_BENCHMARK)
     if spec.name is None and not isinstance(source, Mapping):
         named: Spec = attrs.evolve(cast(Any, spec), name=Path(source).stem)
         return named

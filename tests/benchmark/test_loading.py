@@ -41,6 +41,16 @@ def test_name_is_that_of_the_file(tmp_path: Path) -> None:
     assert load_benchmark(path).name == "mine"
 
 
+def test_the_spec_of_a_run_is_told_with_its_command(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text("problem: digits\nsolver: palora\n")
+    assert faults(path, "solvers.0.solver.rank=2") == [
+        f"1:1: problem: this is the spec of one run, not a benchmark; run: moframework solve {path}"
+    ]
+    with pytest.raises(SpecError, match=r"^solver: this is the spec of one run, .*; load_spec takes it$"):
+        load_benchmark({"solver": "palora"})
+
+
 def test_layers_of_a_cell() -> None:
     benchmark = load_benchmark(tiny(
         problems=[{"problem": "digits", "training": {"optimizer": {"lr": 0.5}, "batch_size": 8}}],

@@ -125,6 +125,8 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
         CSV(path=path, targets={"y": "binary"}, split="when").data("train")
     dropped = CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="drop")
     assert dropped.data("test").targets["y"].tolist() == [0, 1]
+    number = CSV(path=path, targets={"y": "regression"}, split="when", missing_targets="drop")
+    assert len(number.data("test")) == 2, "a cell of a row that is left out need be no number"
 
 
 @pytest.mark.parametrize(
@@ -133,16 +135,21 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
         (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z'; it has x, c, when, y"),
         (SPLIT, {"targets": {"y": "binary"}, "ignore": ("wen",)}, "did you mean 'when'?"),
         (SPLIT, {"ignore": ("x", "c")}, "no column left for an input"),
-        (SPLIT, {"split": "c"}, "column 'c' has 'a', but a split is one of train, val, test"),
+        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a', but a split is one of train, val, test"),
         (SPLIT.replace("val", "train"), {}, "has 6 rows, and none for 'val': change the column 'when'"),
         ("x,y\n1,0\n2,1\n", {"split": None}, "change the option `fractions`"),
-        (SPLIT, {"targets": {"x": "binary", "y": "binary"}, "missing": ()}, "is binary, but the training rows have 3"),
+        (SPLIT, {"targets": {"x": "binary", "y": "binary"}, "missing": ()}, "'x' is to be binary, but has 6 values"),
         (
             SPLIT.replace("5,c,val,1", "5,c,val,2"),
             {"targets": {"y": "classes"}},
             "has the class '2' in val, but not in",
         ),
-        (SPLIT.replace("b,train,1", "b,train,0"), {"targets": {"y": "classes"}}, "has only the value '0'"),
+        (
+            SPLIT.replace("b,train,1", "b,train,0"),
+            {"targets": {"y": "classes"}},
+            "has the class '1' in val, but not in",
+        ),
+        (SPLIT.replace(",1\n", ",0\n"), {"targets": {"y": "classes"}}, "'y' has one value only, 0"),
         (SPLIT, {"targets": {"c": "regression"}, "missing_targets": "drop"}, "column 'c' has 'a' in row 1"),
         (SPLIT, {"max_categories": 1}, "column 'c' has 2 different values in 3 training rows, such as 'a' and 'b'"),
         (SPLIT + "1,2,3\n", {}, "line 8: 3 cells where there should be 4"),

@@ -93,8 +93,8 @@ def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
     [
         ({"targets": {"pric": "regression"}}, r"labels\.csv has no column 'pric'.*did you mean 'price'"),
         ({"file": "name"}, "has no column 'name'"),
-        ({"split": "room"}, "must say train, val or test, but has 'kitchen'"),
-        ({"fractions": [0.9, 0.0, 0.1]}, "no rows for 'val': change the option `fractions`"),
+        ({"split": "room"}, "column 'room' has 'kitchen', but a split is one of train, val, test"),
+        ({"fractions": [0.9, 0.0, 0.1]}, "has 12 rows, and none for 'val': change the option `fractions`"),
         ({"targets": {"room": "binary"}}, "'room' is to be binary, but has 3 values"),
         ({"table": "nothing.csv"}, r"nothing\.csv cannot be read"),
         ({"folder": "elsewhere"}, r"0\.jpg cannot be read: No such file"),
@@ -109,6 +109,7 @@ def test_what_does_not_fit(folder: Path, changes: dict[str, Any], words: str) ->
     ("changes", "words"),
     [
         ({"targets": {}}, "targets: .*at least one column"),
+        ({"targets": {"a.b": "binary", "a_b": "binary"}}, "targets: .*two tasks of one name"),
         ({"targets": {"price": "number"}}, "targets.price: .*regression"),
         ({"fractions": [0.5, 0.1, 0.1]}, "fractions: .*add up to 1, but add up to 0.7"),
     ],

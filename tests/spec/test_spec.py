@@ -37,6 +37,20 @@ def test_short_spec(tmp_path: Path, validator: Draft7Validator) -> None:
     assert [e.message for e in validator.iter_errors(unstructure(spec))] == []
 
 
+def test_a_benchmark_is_told_with_its_command(tmp_path: Path) -> None:
+    path = tmp_path / "several.yaml"
+    path.write_text("seeds: [0]\nproblems: [digits]\nsolvers: [palora]\n")
+    with pytest.raises(SpecError) as error:
+        load_spec(path, ["solver.rank=2"])
+    assert str(error.value) == (
+        f"{path}:2:1: problems: this is a benchmark, not the spec of one run; run: moframework benchmark {path}"
+    )
+    with pytest.raises(SpecError, match=r"^solvers: this is a benchmark, .*; load_benchmark takes it$"):
+        load_spec({"solvers": ["palora"]})
+    with pytest.raises(SpecError, match=r"solvers: unknown key; .*did you mean 'solver'"):
+        load_spec({"problem": "digits", "solvers": "palora"})
+
+
 def test_name(tmp_path: Path) -> None:
     assert load_spec({"problem": "digits", "solver": "palora"}).name is None
     path = tmp_path / "f.yaml"
