@@ -90,6 +90,7 @@ def test_pages_with_code_are_found() -> None:
     assert DOCS / "plugins.md" in PAGES
 
 
+@pytest.mark.timeout(1200)  # about a minute on a free core; one that is shared takes many times that
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_of_a_page(page: Path, tmp_path: Path) -> None:
     session = Session(tmp_path)
