@@ -2,8 +2,9 @@
 
     python docs/benchmarks/scenes/picture.py runs/scenes docs/benchmarks/scenes/predictions.png
 
-Rows are test images; columns the image, then for each task what is right and what the model says at the preference for
-that task alone and at equal preferences. The problem's targets must be `segmentation` and any of `depth` and `normal`.
+Rows are test images, a row for each task; columns the image, what is right, and what the one model says at the
+preference for each task alone and at equal preferences. The problem's targets must be `segmentation` and any of
+`depth` and `normal`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from torch.utils.data import DataLoader
 
 from moframework import Run, TensorData
 from moframework.engine.evaluate import calibration_data
-
-_NAMES = {"segmentation": "segmentation", "depth": "depth", "normal": "normals"}
 
 
 def shown(kind: str, values: Tensor, depths: tuple[float, float]) -> Tensor:
@@ -60,21 +59,23 @@ def picture(run: Run, images: int) -> Figure:
         }
     known = data.targets["depth"][data.targets["depth"] > 0] if "depth" in data.targets else torch.ones(1)
     depths = (float(known.min()), float(known.max()))
-    columns = 1 + len(tasks) * (1 + len(points))
     height, width = data.inputs.shape[-2:]
-    figure = Figure(figsize=(1.25 * columns, 1.25 * height / width * images + 0.75), layout="constrained")
+    rows, columns = images * len(tasks), 2 + len(points)
+    figure = Figure(figsize=(1.6 * columns, 1.6 * height / width * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(images, columns, squeeze=False)
-    for row in range(images):
-        pictures = [("image", data.inputs[row].movedim(0, -1))]
-        for name in tasks:
-            pictures.append((f"{_NAMES[name]}\ntrue", shown(name, data.targets[name][row], depths)))
-            pictures += [(label, shown(name, outputs[label][name][row], depths)) for label in points]
-        for axes, (title, colors) in zip(panels[row], pictures, strict=True):
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for row, line in enumerate(panels):
+        image, name = row // len(tasks), tasks[row % len(tasks)]
+        pictures = {"image": data.inputs[image].movedim(0, -1), "true": shown(name, data.targets[name][image], depths)}
+        pictures |= {label: shown(name, outputs[label][name][image], depths) for label in points}
+        for axes, (title, colors) in zip(line, pictures.items(), strict=True):
             axes.imshow(colors.numpy(), interpolation="nearest")
-            axes.set_axis_off()
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
             if row == 0:
-                axes.set_title(title, fontsize=8)
+                axes.set_title(title, fontsize=9)
+        line[0].set_ylabel(name, fontsize=9)
     return figure
 
 
@@ -83,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("picture", type=Path, help="the PNG file to write")
-    parser.add_argument("--images", type=int, default=4, help="number of test images")
+    parser.add_argument("--images", type=int, default=2, help="number of test images")
     arguments = parser.parse_args()
     picture(Run(arguments.run), arguments.images).savefig(arguments.picture, dpi=130)
 
