@@ -143,6 +143,15 @@ class CrossEntropy(MeanLoss):
 
     def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weighted cross-entropies and weights; see the class."""
+        return self._reduced(output, target, "none")
+
+    def mean(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `MeanLoss.mean`."""
+        total, weights = self._reduced(output, target, "sum")
+        return _ratio(total, weights.sum().to(total.dtype))
+
+    def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
+        """Weighted cross-entropies, each or their sum, and how much each target counts."""
         target, weight = self._checked(output, target)
         values = functional.cross_entropy(
             output,
@@ -150,22 +159,9 @@ class CrossEntropy(MeanLoss):
             weight=weight,
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
-            reduction="none",
+            reduction=reduction,
         )
         return values, self._weights(target, weight)
-
-    def mean(self, output: Tensor, target: Tensor) -> Tensor:
-        """See `MeanLoss.mean`."""
-        target, weight = self._checked(output, target)
-        total = functional.cross_entropy(
-            output,
-            target,
-            weight=weight,
-            ignore_index=self.ignore_index,
-            label_smoothing=self.label_smoothing,
-            reduction="sum",
-        )
-        return _ratio(total, self._weights(target, weight).sum().to(total.dtype))
 
     def _checked(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Targets as torch wants them, and the weights of the classes."""
