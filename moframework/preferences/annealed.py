@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
@@ -60,11 +61,18 @@ class Annealed(Schedule):
 
     def _log_base(self, count: int, m: int, generator: Generator) -> Tensor:
         """Logarithms of the base points (count, m); −inf where margin 0 leaves a zero, never in a whole row."""
-        partitions = lattice_partitions(m, count) if m in (2, 3) and count > 1 else None
-        if partitions is not None:
-            return inset(lattice(m, partitions), self.margin).log()
+        fixed = _fixed_log_base(count, m, self.margin)
+        if fixed is not None:
+            return fixed
         drawn = share_emphasis(log_dirichlet(2 / m, count, m, generator), generator)
         least = inner_margin(self.margin, m)
         if least == 0:
             return drawn
         return torch.logaddexp(drawn + math.log1p(-m * least), torch.tensor(math.log(least), dtype=torch.float64))
+
+
+@lru_cache(maxsize=16)
+def _fixed_log_base(count: int, m: int, margin: float) -> Tensor | None:
+    """Logarithms of the base points where nothing about them is random, or None. Kept: a step asks for them anew."""
+    partitions = lattice_partitions(m, count) if m in (2, 3) and count > 1 else None
+    return None if partitions is None else inset(lattice(m, partitions), margin).log()

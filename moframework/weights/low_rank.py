@@ -11,7 +11,7 @@ with a = √5, B is zero, so at the start every λ gives the same network.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -22,6 +22,7 @@ from moframework.config import config, option
 from moframework.errors import SpecError
 from moframework.objectives.orthogonality import orthogonality
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.merging import merged
 from moframework.weights.starting import merged_values
 
 __all__ = ["LowRank", "LowRankSpace"]
@@ -124,47 +125,24 @@ class LowRankSpace(WeightSpace):
             self.b.append(nn.Parameter(like.new_zeros(adapted.rows, m * adapted.inner)))
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """See `WeightSpace.weights`: one scaled copy of B and one `addmm` per adapted weight."""
-        theta: dict[str, Tensor] = dict(zip(self._names, self.shared, strict=True))
-        for adapted, a, weighted_b in self._weighted(preference):
-            base = theta[adapted.name]
-            if base.dim() == 2:
-                theta[adapted.name] = torch.addmm(base, weighted_b, a, alpha=self.scale)
-            else:
-                theta[adapted.name] = self._sum(base, weighted_b @ a, adapted)
-        return theta
+        """See `WeightSpace.weights`: one scaled copy of B and one product per adapted weight."""
+        return self.weights_of(preference.unsqueeze(0))[0]
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_of`: one product per adapted weight, whatever the number of preferences."""
-        if len(preferences) == 1:
-            return [self.weights(preferences[0])]
-        plain: dict[str, Tensor] = dict(zip(self._names, self.shared, strict=True))
+        # Registries: a ParameterList looks up the name of each of its elements, which takes as long as a small product.
+        plain: dict[str, Tensor] = dict(zip(self._names, self.shared._parameters.values(), strict=True))
         thetas = [dict(plain) for _ in preferences]
-        for adapted, a, weighted_b in self._weighted(preferences):
-            base, products = plain[adapted.name], weighted_b @ a
-            merged = (
-                torch.add(base, products, alpha=self.scale).unbind()
-                if base.dim() == 2
-                else [self._sum(base, product, adapted) for product in products.unbind()]
-            )
-            for theta, value in zip(thetas, merged, strict=True):
+        factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
+        for adapted, a, b in zip(self._adapted, self.a._parameters.values(), self.b._parameters.values(), strict=True):
+            key = (adapted.inner, b.device, b.dtype)
+            if key not in factors:
+                scaled = preferences.to(b.device, b.dtype, non_blocking=True) * self.scale
+                factors[key] = scaled.repeat_interleave(adapted.inner, dim=1, output_size=b.shape[1])
+            values = merged(plain[adapted.name], b, a, factors[key])
+            for theta, value in zip(thetas, values, strict=True):
                 theta[adapted.name] = value
         return thetas
-
-    def _weighted(self, preferences: Tensor) -> Iterator[tuple[_Adapted, Tensor, Tensor]]:
-        """Of every adapted weight A (m·q, c) and B ⊙ [λ ⊗ 1_q] (o, m·q), or (r, o, m·q) for preferences (r, m)."""
-        spread: dict[tuple[int, torch.dtype], Tensor] = {}
-        for adapted, a, b in zip(self._adapted, self.a, self.b, strict=True):
-            key = (adapted.inner, b.dtype)
-            if key not in spread:
-                on_device = preferences.to(b.device, b.dtype, non_blocking=True)
-                wide = on_device.repeat_interleave(adapted.inner, dim=-1, output_size=self.m * adapted.inner)
-                spread[key] = wide if wide.dim() == 1 else wide.unsqueeze(1)
-            yield adapted, a, b * spread[key]
-
-    def _sum(self, base: Tensor, product: Tensor, adapted: _Adapted) -> Tensor:
-        # The base comes first: its memory order is that of the sum.
-        return torch.add(base, product.view(adapted.shape), alpha=self.scale)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The shared network at `lr`, the adapters at `lr_factor · lr`."""

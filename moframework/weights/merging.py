@@ -1,0 +1,88 @@
+"""A low-rank adapter merged into a weight, for one preference or several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["merged"]
+
+# From so many elements on, passes over a weight cost more than what a node of autograd's graph in Python does.
+_LARGE = 2**17
+
+
+def merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
+    """`W0 + (B ⊙ f_j) A` for each row f_j of the factors, shaped and laid out in memory as the base.
+
+    Args:
+        base: W0, of any shape with o·c elements.
+        b: (o, q).
+        a: (q, c). The product's memory, read in order, is the weight.
+        factors: f (r, q), what the columns of B are multiplied with; constants to the gradient.
+
+    Returns:
+        r tensors, differentiable (once, where the weight is large) in base, b and a.
+
+    >>> one = merged(torch.zeros(2, 2), torch.ones(2, 1), torch.ones(1, 2), torch.tensor([[3.0]]))
+    >>> one[0].tolist()
+    [[3.0, 3.0], [3.0, 3.0]]
+    """
+    if base.numel() < _LARGE:
+        return _merged(base, b, a, factors)
+    result: tuple[Tensor, ...] = _Merged.apply(base, b, a, factors)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
+    if len(factors) == 1 and base.dim() == 2 and base.shape == (len(b), a.shape[1]):
+        return (torch.addmm(base, b * factors, a),)
+    products = torch.mm(_scaled(b, factors), a).view(len(factors), *base.shape)
+    if base.dim() == 2:
+        return torch.add(base, products).unbind()
+    # The base comes first: its memory order is that of the sum.
+    return tuple(torch.add(base, product) for product in products.unbind())
+
+
+class _Merged(torch.autograd.Function):
+    """`_merged` with a backward of its own. Autograd's would copy the gradient of θ, as large as the weight, for the
+    base; here it is given away. And A Gᵀ gives the same numbers as G Aᵀ, in three quarters of the time."""
+
+    @staticmethod
+    def forward(ctx: Any, base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(b, a, factors)
+        return _merged(base, b, a, factors)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        b, a, factors = ctx.saved_tensors
+        rows = [j for j, gradient in enumerate(gradients) if gradient is not None]
+        present = [gradient for gradient in gradients if gradient is not None]
+        if not present:
+            return None, None, None, None
+        if len(rows) < len(factors):
+            factors = factors[rows]
+        of_base, of_b, of_a, _ = ctx.needs_input_grad
+        grad_base = grad_b = grad_a = None
+        if of_b or of_a:
+            matrices = [gradient.reshape(len(b), a.shape[1]) for gradient in present]
+            matrix = matrices[0] if len(matrices) == 1 else torch.cat(matrices)
+            if of_b:
+                of_scaled = torch.mm(a, matrix.t()).t().reshape(len(factors), *b.shape)
+                grad_b = (of_scaled * factors.unsqueeze(1)).sum(dim=0)
+            if of_a:
+                grad_a = torch.mm(_scaled(b, factors).t(), matrix)
+        if of_base:
+            grad_base = present[0]
+            for other in present[1:]:
+                grad_base = grad_base + other
+        return grad_base, grad_b, grad_a, None
+
+
+def _scaled(b: Tensor, factors: Tensor) -> Tensor:
+    """B ⊙ f_j for each row of f, one below the other: (r·o, q)."""
+    return b * factors if len(factors) == 1 else (b * factors.unsqueeze(1)).flatten(0, 1)
