@@ -18,6 +18,7 @@ from torch import Tensor
 
 from moframework.augmentations import augmented
 from moframework.data import Dataset, batches
+from moframework.engine.averaging import WeightAverage
 from moframework.engine.batchnorm import settle_buffers, synchronized
 from moframework.engine.checkpoint import read_checkpoint, write_checkpoint
 from moframework.engine.device import Placement
@@ -139,6 +140,9 @@ class Loop:
         if learned:
             groups.append({"name": "objective", "params": learned, "lr": training.optimizer.lr})
         self.parameters = [p for group in groups for p in group["params"]]
+        self.average = None
+        if training.averaging is not None:
+            self.average = WeightAverage(list(model.space.parameters()), training.averaging)
         self.holding = holding(groups, training, self.world)
         self.optimizer = training.optimizer.build(self.holding.groups, place.device)
         self.scheduler, self.scheduler_by_step = None, False
@@ -193,6 +197,8 @@ class Loop:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip_gradient_norm)
         self.holding.step(self.optimizer, self.scaler)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update(progress)
         self.step.review(x, targets, preferences, losses)
         self.done += 1
         if self.at_epoch_end:
@@ -264,12 +270,17 @@ class Loop:
             "scaler": self.scaler.state_dict(),
             "balancing": self.step.state,
             "objective": self.step.objective_states.state_dict(),
+            "average": None if self.average is None else self.average.state(),
             "best": {"hypervolume": self.best.hypervolume, "waited": self.best.waited},
             "seconds": self.seconds,
             "processor_seconds": self.processor_seconds,
         }
         write_checkpoint(self.folder / LAST, state)
         self.observer.saved(self.progress, self.folder / LAST)
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """The model has its average weights inside, where weights are averaged."""
+        return contextlib.nullcontext() if self.average is None else self.average.applied()
 
     def settle(self) -> None:
         """Make the model's buffers the same on all processes, to be evaluated or saved."""
@@ -287,6 +298,8 @@ class Loop:
             {key: value.to(self.place.device) for key, value in part.items()} for part in state["balancing"]
         ]
         self.step.objective_states.load_state_dict(state["objective"])
+        if self.average is not None:
+            self.average.load(state["average"])
         self.best = _Best(**state["best"])
         self.seconds, self.processor_seconds = state["seconds"], state["processor_seconds"]
         self.done = state["step"]
@@ -375,8 +388,8 @@ def fit(
                     loop.read()
                 if evaluation.every and (last or (ends_epoch and (loop.done // per_epoch) % evaluation.every == 0)):
                     loop.settle()
-                    loop.judge(
-                        evaluate(
+                    with loop.averaged():
+                        front = evaluate(
                             model,
                             problem,
                             validation,
@@ -389,7 +402,7 @@ def fit(
                             calibration=calibration,
                             world=world,
                         )
-                    )
+                        loop.judge(front)
                     loop.restart_clock()
                 every = training.checkpoint_every
                 due = loop.done % every == 0 if every else ends_epoch
@@ -401,6 +414,8 @@ def fit(
                     raise InterruptedRun(f"stopped at step {loop.done} of {loop.steps}, as asked; everything is saved")
                 if last or loop.out_of_patience:
                     break
+    if loop.average is not None:
+        loop.average.apply()
     observer.finished(loop.progress)
     return Fit(
         steps=loop.done,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from moframework.config import config, option
 from moframework.config.options import OptionError
+from moframework.engine.averaging import Averaging
 from moframework.engine.optim import LRSchedule, Optimizer, default_optimizer
 
 __all__ = ["Distributed", "EarlyStopping", "Evaluation", "Training"]
@@ -58,6 +59,9 @@ class Training:
     optimizer: Optimizer = option(factory=default_optimizer, help="a torch optimizer by name, with its own options")
     scheduler: LRSchedule | None = option(None, help="a torch learning-rate scheduler by name, with its own options")
     clip_gradient_norm: float | None = option(None, gt=0, help="largest Euclidean norm of the whole gradient")
+    averaging: Averaging | None = option(
+        None, help="keep an average of the weights instead of the last ones, for example {start: 0.5}; none: the last"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = option(
         "fp32", help="arithmetic of the forward pass; weights stay fp32"
     )
