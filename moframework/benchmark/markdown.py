@@ -87,7 +87,8 @@ def _reading(results: Results, group: Group) -> list[str]:
         spread = f"Mean ± sample standard deviation over seeds ({listed}), each seed measured by itself."
     else:
         spread = f"One seed ({listed}), so nothing is known of the spread."
-    lines = [f"{spread} All numbers are of the test split."]
+    split = {"test": "test", "val": "validation"}[results.benchmark.report]
+    lines = [f"{spread} All numbers are of the {split} split."]
     if group.reference is not None:
         point = ", ".join(f"{value:.4g}" for value in group.reference)
         origin = "" if group.stated else ", the componentwise worst of those of the runs, as the problem states none"
@@ -114,8 +115,9 @@ def _making(results: Results) -> Iterator[str]:
             f"Tuned for every contender over the same grid, by validation hypervolume of {benchmark.tune.by} with seed "
             f"{benchmark.tune.seed}: {tried}. The choice serves all seeds."
         )
+    of_test = "The test split chose nothing." if benchmark.report == "test" else "The test split plays no part."
     yield (
-        "The test split chose nothing. “one model's …” is the preference that is best on validation; every other "
+        f"{of_test} “one model's …” is the preference that is best on validation; every other "
         "column is of the whole front."
     )
     for title, sections in (

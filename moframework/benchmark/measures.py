@@ -66,7 +66,7 @@ def measure(
         summary: the run's `status.json`.
         reference: of the loss hypervolume, common to all runs of the problem.
         exact: hypervolume of the whole true front below it; None for that of the points that stand for the front.
-        single: test and validation front of the single-task networks of the same seed, where there are some.
+        single: reported and validation front of the single-task networks of the same seed, where there are some.
     """
     found: dict[str, float | None] = {}
     shared = [name for name in test.hypervolumes() if name != LOSSES]
@@ -105,17 +105,17 @@ def columns_for(keys: Sequence[str]) -> tuple[Column, ...]:
     for key in keys:
         what, _, name = key.partition("/")
         if what == "hypervolume":
-            found.append(Column(key=key, title=f"hypervolume, {name}", help=f"hypervolume of {name} on test"))
+            found.append(Column(key=key, title=f"hypervolume, {name}", help=f"hypervolume of {name}"))
         elif what == "best":
             task, _, metric = name.partition("/")
             found.append(Column(
                 key=key, title=f"best {metric}, {task}",
-                help=f"the best {metric} of {task} along the front, on test; other columns may be best elsewhere on it",
+                help=f"the best {metric} of {task} along the front; other columns may be best elsewhere on it",
             ))  # fmt: skip
         elif what == "single":
             found.append(Column(
                 key=key, title=f"one model's {name}",
-                help=f"{name} on test, mean over tasks, at the one preference where that mean is best on validation",
+                help=f"{name}, mean over tasks, at the one preference where that mean is best on validation",
             ))  # fmt: skip
         else:
             found.append(_FIXED[key])
@@ -127,16 +127,16 @@ _FIXED = {
     for column in (
         Column(
             key="delta_m", title="Δm, %", digits=2,
-            help="mean relative change of a single model's metrics against single-task networks of the same seed, on "
-            "test, at the one preference where it is best on validation; below 0 is better than they are",
+            help="mean relative change of a single model's metrics against single-task networks of the same seed, "
+            "at the one preference where it is best on validation; below 0 is better than they are",
         ),
         Column(
             key="controllability", title="controllability", digits=3,
-            help="rank correlation of preference and loss, mean over tasks, on test; −1 is ideal",
+            help="rank correlation of preference and loss, mean over tasks; −1 is ideal",
         ),
         Column(
             key="nondominated", title="non-dominated", digits=0, percent=True,
-            help="share of the evaluated points that no other dominates in the losses, on test",
+            help="share of the evaluated points that no other dominates in the losses",
         ),
         Column(key="igd_plus", title="IGD+", help="mean shortfall from the true front; 0 is ideal"),
         Column(
@@ -164,7 +164,7 @@ _FIXED = {
 
 
 def _delta_m(test: Front, validation: Front, ideal_test: Front, ideal_validation: Front) -> float | None:
-    """Δm on test at the preference where it is best on validation; None where it is not defined there."""
+    """Δm at the preference where it is best on validation; None where it is not defined there."""
     chances = validation.delta_m(ideal_validation)
     if np.isnan(chances).all():
         return None

@@ -151,7 +151,9 @@ def _group(
     tuned: Mapping[tuple[int, int], Tuned],
 ) -> Group:
     solvers = range(len(benchmark.solvers))
-    fronts = {one.folder: one.front("test") for s in solvers for one in cells[problem, s] if one.state == "done"}
+    fronts = {
+        one.folder: one.front(benchmark.report) for s in solvers for one in cells[problem, s] if one.state == "done"
+    }
     reference = common_reference(list(fronts.values()))
     singles = _single_task(benchmark, problem, cells, fronts)
     rows = []
@@ -176,11 +178,11 @@ def _group(
 def _single_task(
     benchmark: Benchmark, problem: int, cells: Mapping[tuple[int, int], Sequence[Cell]], fronts: Mapping[Path, Front]
 ) -> dict[int, tuple[Front, Front]]:
-    """Test and validation fronts, by seed, of the first contender that is single-task learning; empty without one."""
+    """Reported and validation fronts, by seed, of the first contender that is single-task learning; empty without one."""
     for s, entry in enumerate(benchmark.solvers):
         if type(entry.solver).single_task:
             done = [one for one in cells[problem, s] if one.folder in fronts]
-            return {one.seed: (one.run.front("test"), one.run.front("val")) for one in done}
+            return {one.seed: (one.run.front(benchmark.report), one.run.front("val")) for one in done}
     return {}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from moframework.benchmark.executor import Executor
 from moframework.benchmark.local import Local
@@ -103,6 +103,11 @@ class Benchmark:
     seeds: tuple[int, ...] = option((0, 1, 2), ge=0, help="every contender solves every problem once with each")
     training: Training = option(factory=Training, help="budget, batches, optimizer, … of every cell")
     evaluate: Evaluation = option(factory=Evaluation, help="how the fronts of every cell are evaluated")
+    report: Literal["test", "val"] = option(
+        "test",
+        help="split whose fronts the table and the pictures show; val for a study that chooses settings, so that the "
+        "test split chooses nothing",
+    )
     tune: Tuning | None = option(None, help="a small grid over which every contender is tuned; none: nothing is")
     executor: Executor = option(factory=Local, help="what runs the cells")
     name: str | None = option(None, help="name of the benchmark; none: the name of the spec file")

@@ -39,6 +39,7 @@ class Annealed(Schedule):
     temperature: float = option(
         5.0, gt=0, help="Q: the base is reached at progress 1/Q, the vertices are neared after it"
     )
+    end: float = option(1.0, gt=0, le=1, help="progress at which annealing ends: preferences stay as they are then")
     margin: float = option(
         0.01, ge=0, lt=0.3, help="how far the base stays inside the border (beyond three tasks 3/m times that)"
     )
@@ -56,7 +57,7 @@ class Annealed(Schedule):
                 [0.9900, 0.0100]])
         """
         check_draw(progress, count, m)
-        exponent = self.temperature * progress
+        exponent = self.temperature * min(progress, self.end)
         return torch.softmax(exponent * self._log_base(count, m, generator), dim=1).float()
 
     def _log_base(self, count: int, m: int, generator: Generator) -> Tensor:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
 from moframework.benchmark.loading import load_benchmark
+from moframework.benchmark.markdown import to_markdown
 from moframework.benchmark.results import Results, Statistic
 from moframework.benchmark.running import run_benchmark
 from tests.benchmark.parts import tiny
@@ -61,3 +64,18 @@ def test_change_against_single_task_networks_seed_by_seed(tmp_path: Path) -> Non
 def test_nothing_is_held_against_networks_that_are_not_there(finished: tuple[Results, Path]) -> None:
     results, _ = finished
     assert "delta_m" not in [column.key for column in results.groups[0].columns]
+
+
+def test_a_study_reports_validation(finished: tuple[Results, Path], tmp_path: Path) -> None:
+    """The same cells, told from the other split; the page says so."""
+    results, folder = finished
+    study = attrs.evolve(results.benchmark, report="val")
+    told = run_benchmark(study, shutil.copytree(folder, tmp_path / "study"), report_only=True)
+    for one in told.cells:
+        assert one.front is not None
+        assert one.front.split == "val"
+        front = one.cell.run.front("val")
+        assert one.measures["hypervolume/losses"] == front.hypervolume(front.reference)
+    page = to_markdown(told, {})
+    assert "All numbers are of the validation split." in page
+    assert "The test split plays no part." in page

@@ -29,6 +29,14 @@ def test_two_tasks_are_as_published(progress: float) -> None:
     assert drawn[:, 0].tolist() == pytest.approx(PUBLISHED[progress], abs=5.1e-5)
 
 
+@pytest.mark.parametrize("m", [2, 3, 5])
+def test_after_its_end_preferences_stay_as_they_are_then(m: int) -> None:
+    ended, whole = Annealed(end=0.4), Annealed()
+    assert torch.equal(ended.draw(0.3, 6, m, seeded()), whole.draw(0.3, 6, m, seeded()))
+    for progress in (0.4, 0.7, 1.0):
+        assert torch.equal(ended.draw(progress, 6, m, seeded()), whole.draw(0.4, 6, m, seeded()))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     progress=st.floats(1e-3, 1.0),
