@@ -134,7 +134,7 @@ class Loop:
         self.folder, self.observer = folder, observer
         self.per_epoch, self.steps, self.done = per_epoch, training.budget(per_epoch), 0
         self.augmentation, self.maps, self.item_seed = problem.augmentation, problem.maps, division.item_seed
-        self.step = Step(model, problem.tasks, method, place, division)
+        self.step = Step(model, problem.tasks, method, place, division, training.recompute)
         groups = model.space.parameter_groups(training.optimizer.lr)
         learned = list(self.step.objective_states.parameters())
         if learned:

@@ -73,6 +73,11 @@ class Training:
         help="let torch.compile run the network, with that mode: for long trainings on accelerators; the first step "
         "then takes up to minutes, and on CPUs it seldom pays",
     )
+    recompute: bool = option(
+        False,
+        help="activation checkpointing: hold no graph of a preference but make it again when going backward; one more "
+        "forward pass a preference for the memory of one graph, where the objective joins the preferences of a step",
+    )
     device: str = option("auto", help="auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
     workers: int = option(0, ge=0, help="processes that load data, for data that does not fit in memory")
     resident: bool | Literal["auto"] = option(

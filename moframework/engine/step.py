@@ -5,6 +5,8 @@ batch is divided among the preferences). Separable objectives run backward prefe
 graph at a time; where the batch is divided, all graphs together are no larger than one of the whole batch, and with
 small networks the step goes backward once.
 
+An objective that joins the preferences needs all their graphs, unless each is to be made again (`recompute`).
+
 Where a balancing or the objective needs per-task gradients, the forward pass is shared: gradients are taken with
 respect to the materialized θ(λ), combined there, and sent once through the weight space.
 
@@ -24,7 +26,9 @@ from moframework.engine.device import Placement
 from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
+from moframework.engine.recompute import recomputed
 from moframework.engine.world import Alone
+from moframework.errors import SpecError
 from moframework.model import ParetoModel
 from moframework.objectives import Aggregation, Scalarization, Weighting
 from moframework.tasks import Task
@@ -51,6 +55,10 @@ class _Row:
 class Step:
     """Computes losses and leaves gradients in the parameters of a model; takes no optimizer step.
 
+    Args:
+        recompute: make the graph of each preference again when going backward, where otherwise those of all preferences
+            would be held.
+
     Attributes:
         state: state of the balancings, by position, kept between steps and in checkpoints.
         objective_states: state of the objective: a module for each preference of a step where the objective is
@@ -64,6 +72,7 @@ class Step:
         method: Method,
         place: Placement,
         division: Division | None = None,
+        recompute: bool = False,
     ) -> None:
         self.division = BySamples(Alone()) if division is None else division
         self.model = model
@@ -84,6 +93,13 @@ class Step:
         )
         divided = method.preferences.batch == "split" and not self._per_task and not states
         self._together = not objective.separable or (divided and r * _size(model, m) <= _WEIGHTS_BYTES)
+        # Where each preference goes backward on its own, one graph is all that is held.
+        self._recompute = recompute and self._together and not self._per_task
+        if self._recompute and self.division.parts_batch and self.division.world.size > 1:
+            raise SpecError(
+                "training.recompute works with several processes only where each runs its preferences on the whole "
+                "batch: set training.distributed.preferences to spread, or recompute to false"
+            )
 
     def run(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
         """Accumulate the gradient of the step's objective.
@@ -104,13 +120,16 @@ class Step:
         share = self.division.weight(len(own), count) / count
         rows = preferences[own.start : own.stop]
         # Weights are made for all preferences at once where one backward pass goes through all of them.
-        at_once = self._together and not self._per_task
+        at_once = self._together and not self._per_task and not self._recompute
         thetas = self.model.space.weights_of(rows) if at_once else None
         for j, part in self._own_parts(x, targets, count):
-            # No name for θ(λ) here: it would live on while the next one is made.
-            row = self._forward(
-                thetas[j - own.start] if thetas is not None else self.model.weights(preferences[j]), *part, scale
-            )
+            if self._recompute:
+                row = self._forward_again(preferences[j], *part)
+            else:
+                # No name for θ(λ) here: it would live on while the next one is made.
+                row = self._forward(
+                    thetas[j - own.start] if thetas is not None else self.model.weights(preferences[j]), *part, scale
+                )
             losses.append(row.losses.detach())
             if self._together:
                 pending.append(row)
@@ -192,6 +211,11 @@ class Step:
             gradients.add(tuple(self.division.whole(reached)))
         losses = losses.detach()
         return _Row(losses, self._scales(losses, gradients), gradients)
+
+    def _forward_again(self, preference: Tensor, x: Tensor, targets: Targets) -> _Row:
+        """As `_forward`, but the graph, θ(λ) included, is made again when going backward."""
+        losses = recomputed(lambda: self._losses(self.model.weights(preference), x, targets), self.model.skeleton)
+        return _Row(losses, self._scales(losses, None), None)
 
     def _losses(self, weights: dict[str, Tensor], x: Tensor, targets: Targets) -> Tensor:
         with self.place.autocast():

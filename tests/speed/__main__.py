@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from pathlib import Path
 
@@ -76,22 +77,23 @@ def _timed(case: Case, rounds: int, seconds: float, clock: Clock) -> list[Line]:
 
 
 def _remembered(memory: tuple[MemoryCase, ...]) -> list[Line]:
-    taken: dict[str, int] = {}
+    taken: dict[str, list[int]] = {}
     lines = []
     for case in memory:
         click.echo(f"memory, {case.name} …", err=True)
-        other = (
-            f"{case.net}, plain" + (f", batch {case.batch}" if case.batch else "")
-            if case.against == "plain"
-            else case.against
-        )
+        options = {"batch": case.batch, "training": dict(case.training)}
+        other = case.against
+        if other == "plain":
+            words = [case.net, "plain", f"batch {case.batch}" if case.batch else "", f"{case.passes} passes"]
+            other = ", ".join(word for word in words[: 4 if case.passes > 1 else 3] if word)
         if other not in taken:
-            taken[other] = measure(case.net, None, case.batch)
-        taken[case.name] = measure(case.net, dict(case.solver), case.batch)
-        ratio = taken[case.name] / taken[other]
+            taken[other] = measure(case.net, None, passes=case.passes, **options)
+        taken[case.name] = measure(case.net, dict(case.solver), **options)
+        middle = statistics.median(taken[other])
+        low, median, high = statistics.quantiles(taken[case.name], n=4, method="inclusive")
         lines.append(Line(
-            case="memory", contender=case.name, against=other, amount=taken[case.name], unit="bytes", ratio=ratio,
-            low=ratio, high=ratio, limit=case.limit,
+            case="memory", contender=case.name, against=other, amount=median, unit="bytes", ratio=median / middle,
+            low=low / middle, high=high / middle, limit=case.limit,
         ))  # fmt: skip
     return lines
 

@@ -21,6 +21,7 @@ from moframework.engine.checkpoint import write_checkpoint
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.run.plan import Plan
+from moframework.weights.low_rank import LowRankSpace
 from tests.speed.contenders import (
     Step,
     divided_step,
@@ -112,6 +113,7 @@ def cases() -> Iterator[Case]:
         yield Case(f"split/{name}", lambda net=net: _split(net))  # type: ignore[misc]
         yield Case(f"gradients/{name}", lambda net=net: _gradients(net))  # type: ignore[misc]
         yield Case(f"evaluate/{name}", lambda net=net: _evaluation(net))  # type: ignore[misc]
+        yield Case(f"profile/{name}", lambda net=net: _profile(net))  # type: ignore[misc]
         yield Case(f"weights/{name}", lambda net=net: _weights(net))  # type: ignore[misc]
         yield Case(f"checkpoint/{name}", lambda net=net: _checkpoint(net))  # type: ignore[misc]
     yield Case("tasks/lenet", _tasks)
@@ -131,6 +133,7 @@ def _steps(net: Net) -> dict[str, Contender]:
     found = {
         "plain": Contender(plain_step(first)),
         "palora": Contender(our_step(first), net.palora),
+        "palora, r = 1": Contender(our_step(net.planned(_palora(1, rank=1))), net.palora),
         "pamal": Contender(our_step(net.planned({"name": "pamal", "preferences": dirichlet})), net.pamal),
         "cosmos": Contender(our_step(net.planned("cosmos")), 1.10),  # type: ignore[arg-type]
         "single": Contender(our_step(net.planned("single"))),  # type: ignore[arg-type]
@@ -140,6 +143,55 @@ def _steps(net: Net) -> dict[str, Contender]:
             our_step(net.planned(_palora(count))), 1.05, per=count
         )
     return found
+
+
+def _profile(net: Net) -> dict[str, Contender]:
+    """What PaLoRA adds to a plain step, part by part, and the matrix products in it that nothing can save."""
+    ready = net.planned(_palora(1))
+    model, m = ready.model, len(ready.spec.problem.tasks)
+    preference = torch.full((m,), 1 / m)
+    theta = model.weights(preference)
+    given = {name: torch.randn_like(value) for name, value in theta.items() if value.requires_grad}
+    assert isinstance(model.space, LowRankSpace)
+    shared, a, b = list(model.space.shared), list(model.space.a), list(model.space.b)
+    named = dict(zip(theta, shared, strict=True))
+    kernels = [torch.randn(len(left), right.shape[1], device=left.device) for left, right in zip(b, a, strict=True)]
+
+    def back(values: Mapping[str, Tensor]) -> None:
+        torch.autograd.backward([values[name] for name in given], list(given.values()))
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def products() -> None:
+        for left, right, kernel in zip(b, a, kernels, strict=True):
+            torch.mm(left, right)
+            torch.mm(right, kernel.t())
+            torch.mm(left.t(), kernel)
+
+    def adam(groups: Any) -> Step:
+        optimizer = ready.spec.training.optimizer.build(groups, ready.place.device)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients = [torch.zeros_like(p) for p in parameters]
+
+        def step() -> None:
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return step
+
+    return {
+        "plain step": Contender(plain_step(ready)),
+        "θ(λ) and its gradient back": Contender(lambda: back(model.weights(preference))),
+        "  the same for the network's own weights": Contender(
+            lambda: back({name: named[name].view_as(named[name]) for name in given})
+        ),
+        "  the three matrix products alone": Contender(products),
+        "Adam, network and adapters": Contender(adam(model.space.parameter_groups(1e-4))),
+        "  network alone": Contender(adam([{"params": shared, "lr": 1e-4}])),
+    }
 
 
 def _split(net: Net) -> dict[str, Contender]:

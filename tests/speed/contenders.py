@@ -66,8 +66,9 @@ def our_step(ready: Plan) -> Step:
     return step
 
 
-def plain_step(ready: Plan) -> Step:
-    """One step as anyone would write it: same network, batch, memory order and optimizer; mean of the losses."""
+def plain_step(ready: Plan, passes: int = 1) -> Step:
+    """One step as anyone would write it: same network, batch, memory order and optimizer; mean of the losses. With
+    several passes over the batch their gradients add up, as those of batches do that are too large for one pass."""
     network = ready.spec.problem.backbone().train()
     ready.place.take(network)
     kind = ready.place.device.type
@@ -78,10 +79,11 @@ def plain_step(ready: Plan) -> Step:
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with ready.place.autocast():
-            outputs = network(x)
-        losses = [plain_loss(task, outputs[task.output_key], targets[task.target_key]) for task in tasks]
-        (torch.stack(losses).sum() / len(losses)).backward()
+        for _ in range(passes):
+            with ready.place.autocast():
+                outputs = network(x)
+            losses = [plain_loss(task, outputs[task.output_key], targets[task.target_key]) for task in tasks]
+            (torch.stack(losses).sum() / len(losses)).backward()
         optimizer.step()
 
     return step

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from moframework.engine.memory import keep_freed_memory, peak_memory
 from tests.speed.cases import NETS
@@ -18,6 +18,8 @@ from tests.speed.contenders import our_step, plain_step
 __all__ = ["MEMORY_CASES", "MemoryCase", "measure", "resident"]
 
 _STEPS = 3
+# Peaks of the whole process differ by some hundredths from one to the next, as memory falls into pieces.
+_PROCESSES = 3
 
 
 @frozen(kw_only=True)
@@ -32,6 +34,9 @@ class MemoryCase:
     limit: float | None = None
     batch: int | None = None
     """Samples a step, where it is not the net's."""
+    passes: int = 1
+    """Passes over the batch of the plain contender."""
+    training: Mapping[str, Any] = field(factory=dict)
 
 
 def _palora(count: int, **options: Any) -> dict[str, Any]:
@@ -39,11 +44,17 @@ def _palora(count: int, **options: Any) -> dict[str, Any]:
 
 
 _CHUNKED = {"name": "phn", "weights": "chunked_hypernetwork", "preferences": {"name": "dirichlet", "per_batch": 1}}
+_JOINED = _palora(8, rank=4, objective="hypervolume_gradient")
 MEMORY_CASES = (
     MemoryCase(name="segnet, palora r = 4", net="segnet", solver=_palora(1, rank=4), limit=1.10),
     MemoryCase(
         name="segnet, palora r = 4, 4 shared", net="segnet", solver=_palora(4, rank=4), against="segnet, palora r = 4",
         limit=1.05,
+    ),
+    # What adding up gradients costs a network by itself.
+    MemoryCase(
+        name="segnet, palora r = 4, 4 shared, against 4 passes", net="segnet", solver=_palora(4, rank=4), passes=4,
+        limit=1.10,
     ),
     # The batch of the papers.
     MemoryCase(name="segnet, batch 8, palora r = 4", net="segnet", solver=_palora(1, rank=4), batch=8, limit=1.10),
@@ -53,16 +64,27 @@ MEMORY_CASES = (
     ),
     MemoryCase(name="resnet18, palora r = 4", net="resnet18", solver=_palora(1, rank=4)),
     MemoryCase(name="resnet18, phn chunked", net="resnet18", solver=_CHUNKED),
+    MemoryCase(name="resnet18, palora r = 4, 8 joined", net="resnet18", solver=_JOINED, against="resnet18, palora r = 4"),
+    MemoryCase(
+        name="resnet18, palora r = 4, 8 joined, recomputed", net="resnet18", solver=_JOINED,
+        against="resnet18, palora r = 4", training={"recompute": True},
+    ),
 )  # fmt: skip
 
 
-def measure(net: str, solver: Mapping[str, Any] | None, batch: int | None = None) -> int:
-    """Bytes that building and a few steps add to a fresh process at their peak; without a solver of the plain step."""
-    argument = json.dumps({"net": net, "solver": solver, "batch": batch})
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.speed.memory", argument], check=True, capture_output=True, text=True
-    )
-    return int(done.stdout.splitlines()[-1])
+def measure(net: str, solver: Mapping[str, Any] | None, **options: Any) -> list[int]:
+    """Bytes that building and a few steps add to a fresh process at their peak, in several processes; without a solver
+    of the plain step.
+
+    Args:
+        net: its name in `NETS`.
+        solver: as in a spec.
+        options: `batch`, `passes` and `training` of a `MemoryCase`.
+    """
+    argument = json.dumps({"net": net, "solver": solver, **options})
+    command = [sys.executable, "-m", "tests.speed.memory", argument]
+    done = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(_PROCESSES)]
+    return [int(one.stdout.splitlines()[-1]) for one in done]
 
 
 def resident() -> int:
@@ -77,16 +99,17 @@ def resident() -> int:
 def _child(argument: str) -> int:
     wanted = json.loads(argument)
     net = NETS[wanted["net"]]
-    if wanted["batch"] is not None:
+    if wanted.get("batch") is not None:
         net = evolve(net, batch=wanted["batch"])
     torch.set_num_threads(1)
     keep_freed_memory()
     # What a first step loads (kernels, threads) is no one's training memory.
     torch.nn.functional.conv2d(torch.rand(1, 3, 8, 8, requires_grad=True), torch.rand(4, 3, 3, 3)).sum().backward()
+    net = evolve(net, training={**net.training, **wanted.get("training", {})})
     ready = net.planned(wanted["solver"] or "single")
     device = ready.place.device
     if wanted["solver"] is None:
-        step = plain_step(ready)
+        step = plain_step(ready, wanted.get("passes", 1))
         del ready.model.space, ready.model.skeleton
     else:
         step = our_step(ready)
