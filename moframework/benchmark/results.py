@@ -178,7 +178,7 @@ def _group(
 def _single_task(
     benchmark: Benchmark, problem: int, cells: Mapping[tuple[int, int], Sequence[Cell]], fronts: Mapping[Path, Front]
 ) -> dict[int, tuple[Front, Front]]:
-    """Reported and validation fronts, by seed, of the first contender that is single-task learning; empty without one."""
+    """Reported and validation fronts, by seed, of the first contender that is single-task learning, if any."""
     for s, entry in enumerate(benchmark.solvers):
         if type(entry.solver).single_task:
             done = [one for one in cells[problem, s] if one.folder in fronts]

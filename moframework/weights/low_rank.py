@@ -11,8 +11,8 @@ with a = √5, B is zero, so at the start every λ gives the same network.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, cast
 
 import torch
 from attrs import frozen
@@ -130,11 +130,10 @@ class LowRankSpace(WeightSpace):
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_of`: one product per adapted weight, whatever the number of preferences."""
-        # Registries: a ParameterList looks up the name of each of its elements, which takes as long as a small product.
-        plain: dict[str, Tensor] = dict(zip(self._names, self.shared._parameters.values(), strict=True))
+        plain: dict[str, Tensor] = dict(zip(self._names, _values(self.shared), strict=True))
         thetas = [dict(plain) for _ in preferences]
         factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
-        for adapted, a, b in zip(self._adapted, self.a._parameters.values(), self.b._parameters.values(), strict=True):
+        for adapted, a, b in zip(self._adapted, _values(self.a), _values(self.b), strict=True):
             key = (adapted.inner, b.device, b.dtype)
             if key not in factors:
                 scaled = preferences.to(b.device, b.dtype, non_blocking=True) * self.scale
@@ -169,6 +168,12 @@ class LowRankSpace(WeightSpace):
         open_ = progress <= self.freeze_after
         for parameter, trained in zip(self.shared, self._trained, strict=True):
             parameter.requires_grad_(trained and open_)
+
+
+def _values(parameters: nn.ParameterList) -> Collection[nn.Parameter]:
+    """The elements from the registry: the list itself looks up the name of each, which takes as long as a small
+    product."""
+    return cast(dict[str, nn.Parameter], parameters._parameters).values()
 
 
 def _adapted_weights(network: nn.Module, options: LowRank) -> list[_Adapted]:

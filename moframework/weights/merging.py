@@ -32,7 +32,7 @@ def merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor,
     """
     if base.numel() < _LARGE:
         return _merged(base, b, a, factors)
-    result: tuple[Tensor, ...] = _Merged.apply(base, b, a, factors)  # type: ignore[no-untyped-call]
+    result: tuple[Tensor, ...] = _Merged.apply(base, b, a, factors)
     return result
 
 

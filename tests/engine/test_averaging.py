@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,8 @@ def test_the_result_is_the_average_of_the_trained_weights(train: Train, tmp_path
             return count == steps and steps < 8
 
         folder = tmp_path / str(steps)
-        try:
+        with contextlib.suppress(InterruptedRun):
             train(training=Training(steps=8, batch_size=16), folder=folder, stop=stop)
-        except InterruptedRun:
-            pass
         along.append(read_checkpoint(folder / LAST)["model"])
     model, _ = train(training=Training(steps=8, batch_size=16, averaging=options), folder=tmp_path / "averaged")
     assert same_state(read_checkpoint(tmp_path / "averaged" / LAST)["model"], along[-1])

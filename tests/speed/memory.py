@@ -64,7 +64,9 @@ MEMORY_CASES = (
     ),
     MemoryCase(name="resnet18, palora r = 4", net="resnet18", solver=_palora(1, rank=4)),
     MemoryCase(name="resnet18, phn chunked", net="resnet18", solver=_CHUNKED),
-    MemoryCase(name="resnet18, palora r = 4, 8 joined", net="resnet18", solver=_JOINED, against="resnet18, palora r = 4"),
+    MemoryCase(
+        name="resnet18, palora r = 4, 8 joined", net="resnet18", solver=_JOINED, against="resnet18, palora r = 4",
+    ),
     MemoryCase(
         name="resnet18, palora r = 4, 8 joined, recomputed", net="resnet18", solver=_JOINED,
         against="resnet18, palora r = 4", training={"recompute": True},

@@ -41,7 +41,8 @@ def test_backward_is_autograds(
     assert [type(value.grad_fn).__name__ for value in values] == ["_MergedBackward"] * r
     for value, wanted in zip(values, expected, strict=True):
         assert torch.equal(value, wanted)
-        assert value.shape == base.shape and value.stride() == base.stride()
+        assert value.shape == base.shape
+        assert value.stride() == base.stride()
     used = [0] if r == 1 else [0, 2]  # of three one is not used: its gradient is missing
     wanted = gradients(expected, used, parameters)
     for found, want in zip(gradients(values, used, parameters), wanted, strict=True):
@@ -64,4 +65,5 @@ def test_the_gradient_of_a_large_weight_becomes_that_of_the_base_without_a_copy(
     doubled = value * 2
     value.register_hook(lambda gradient: places.append(gradient.data_ptr()))
     doubled.sin().sum().backward()  # type: ignore[no-untyped-call]
-    assert base.grad is not None and base.grad.data_ptr() == places[0]
+    assert base.grad is not None
+    assert base.grad.data_ptr() == places[0]
