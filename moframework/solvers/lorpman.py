@@ -36,7 +36,7 @@ class LORPMAN(Solver):
 
     rank: int = option(4, ge=1, help="rank r of each adapter")
     scale: float = option(1.0, gt=0, help="scale s of the adapters; the paper has values from 0.1 to 1")
-    conv: Literal["loralib", "peft"] = option("loralib", help="form of the adapters of convolutions")
+    conv: Literal["loralib", "peft", "separable"] = option("loralib", help="form of the adapters of convolutions")
     orthogonal: float = option(
         0.1, ge=0, help="weight of the penalty on adapters of one layer that are not orthogonal to each other"
     )

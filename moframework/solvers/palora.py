@@ -34,7 +34,7 @@ class PaLoRA(Solver):
     alpha: float = option(
         1.0, gt=0, help="scale α of the adapters (they are multiplied by α/r); sets the width of the front"
     )
-    conv: Literal["loralib", "peft"] = option("loralib", help="form of the adapters of convolutions")
+    conv: Literal["loralib", "peft", "separable"] = option("loralib", help="form of the adapters of convolutions")
     adapter_lr_factor: float | None = option(
         None, gt=0, help="learning rate of the adapters over that of the shared network; none means m, as published"
     )

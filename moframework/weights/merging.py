@@ -14,7 +14,9 @@ __all__ = ["merged"]
 _LARGE = 2**17
 
 
-def merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
+def merged(
+    base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: tuple[int, ...] | None = None
+) -> tuple[Tensor, ...]:
     """`W0 + (B ⊙ f_j) A` for each row f_j of the factors, shaped and laid out in memory as the base.
 
     Args:
@@ -22,6 +24,7 @@ def merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor,
         b: (o, q).
         a: (q, c). The product's memory, read in order, is the weight.
         factors: f (r, q), what the columns of B are multiplied with; constants to the gradient.
+        order: the axes of the weight, from the one that the product's memory runs through slowest; None: as they are.
 
     Returns:
         r tensors, differentiable (once, where the weight is large) in base, b and a.
@@ -31,14 +34,20 @@ def merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor,
     [[3.0, 3.0], [3.0, 3.0]]
     """
     if base.numel() < _LARGE:
-        return _merged(base, b, a, factors)
-    result: tuple[Tensor, ...] = _Merged.apply(base, b, a, factors)
+        return _merged(base, b, a, factors, order)
+    result: tuple[Tensor, ...] = _Merged.apply(base, b, a, factors, order)
     return result
 
 
-def _merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
-    if len(factors) == 1 and base.dim() == 2 and base.shape == (len(b), a.shape[1]):
-        return (torch.addmm(base, b * factors, a),)
+def _merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: tuple[int, ...] | None) -> tuple[Tensor, ...]:
+    if order is not None:
+        back = tuple(order.index(axis) for axis in range(len(order)))
+        return tuple(value.permute(back) for value in _merged(base.permute(order), b, a, factors, None))
+    if len(factors) == 1 and base.is_contiguous():
+        # One pass over the weight: the product is added where the sum is made.
+        if base.dim() == 2 and len(base) == len(b):
+            return (torch.addmm(base, b * factors, a),)
+        return (torch.addmm(base.view(len(b), a.shape[1]), b * factors, a).view(base.shape),)
     products = torch.mm(_scaled(b, factors), a).view(len(factors), *base.shape)
     if base.dim() == 2:
         return torch.add(base, products).unbind()
@@ -51,10 +60,13 @@ class _Merged(torch.autograd.Function):
     base; here it is given away. And A Gᵀ gives the same numbers as G Aᵀ, in three quarters of the time."""
 
     @staticmethod
-    def forward(ctx: Any, base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: tuple[int, ...] | None
+    ) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(b, a, factors)
-        return _merged(base, b, a, factors)
+        ctx.order = order
+        return _merged(base, b, a, factors, order)
 
     @staticmethod
     @once_differentiable
@@ -63,13 +75,14 @@ class _Merged(torch.autograd.Function):
         rows = [j for j, gradient in enumerate(gradients) if gradient is not None]
         present = [gradient for gradient in gradients if gradient is not None]
         if not present:
-            return None, None, None, None
+            return None, None, None, None, None
         if len(rows) < len(factors):
             factors = factors[rows]
-        of_base, of_b, of_a, _ = ctx.needs_input_grad
+        of_base, of_b, of_a = ctx.needs_input_grad[:3]
         grad_base = grad_b = grad_a = None
         if of_b or of_a:
-            matrices = [gradient.reshape(len(b), a.shape[1]) for gradient in present]
+            ordered = present if ctx.order is None else [gradient.permute(ctx.order) for gradient in present]
+            matrices = [gradient.reshape(len(b), a.shape[1]) for gradient in ordered]
             matrix = matrices[0] if len(matrices) == 1 else torch.cat(matrices)
             if of_b:
                 of_scaled = torch.mm(a, matrix.t()).t().reshape(len(factors), *b.shape)
@@ -80,7 +93,7 @@ class _Merged(torch.autograd.Function):
             grad_base = present[0]
             for other in present[1:]:
                 grad_base = grad_base + other
-        return grad_base, grad_b, grad_a, None
+        return grad_base, grad_b, grad_a, None, None
 
 
 def _scaled(b: Tensor, factors: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class Net:
     pamal: float
     evaluated: int = 4
     """Batches of an evaluation."""
+    convolves: bool = True
     training: dict[str, Any] = field(factory=dict)
 
     def build(self, samples: int | None = None, **options: Any) -> Problem:
@@ -89,7 +90,7 @@ NETS = {
     ),
     "mlp": Net(
         backbone={"name": "mlp", "hidden": [256, 256, 256]}, problem=_two(Torques), shape=(21,), batch=512,
-        palora=1.10, pamal=1.15,
+        palora=1.10, pamal=1.15, convolves=False,
     ),
     "resnet18": Net(
         backbone={"name": "resnet", "depth": 18}, problem=Classes, shape=(3, 64, 64), batch=32, palora=1.05,
@@ -101,7 +102,7 @@ NETS = {
     ),
     "vit": Net(
         backbone={"name": "vit", "patch": 8, "width": 192, "depth": 6, "heads": 3}, problem=Classes,
-        shape=(3, 64, 64), batch=32, palora=1.05, pamal=1.10, evaluated=2,
+        shape=(3, 64, 64), batch=32, palora=1.05, pamal=1.10, evaluated=2, convolves=False,
     ),
 }  # fmt: skip
 
@@ -134,6 +135,12 @@ def _steps(net: Net) -> dict[str, Contender]:
         "plain": Contender(plain_step(first)),
         "palora": Contender(our_step(first), net.palora),
         "palora, r = 1": Contender(our_step(net.planned(_palora(1, rank=1))), net.palora),
+        **{
+            f"palora, separable, r = {rank}": Contender(
+                our_step(net.planned(_palora(1, rank=rank, conv="separable"))), net.palora
+            )
+            for rank in ((1, 4) if net.convolves else ())
+        },
         "pamal": Contender(our_step(net.planned({"name": "pamal", "preferences": dirichlet})), net.pamal),
         "cosmos": Contender(our_step(net.planned("cosmos")), 1.10),  # type: ignore[arg-type]
         "single": Contender(our_step(net.planned("single"))),  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ def randomized(made: LowRankSpace) -> LowRankSpace:
     return made
 
 
-@pytest.mark.parametrize("conv", ["loralib", "peft"])
+@pytest.mark.parametrize("conv", ["loralib", "peft", "separable"])
 def test_starts_at_the_network_for_every_preference(conv: str) -> None:
     net = Net()
     made = space(net, conv=conv)
@@ -76,6 +76,26 @@ def test_peft_convolution_is_two_convolutions_in_a_row() -> None:
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_separable_convolution_is_a_row_of_filters_and_then_a_column() -> None:
+    made = randomized(space(nn.Sequential(nn.Conv2d(3, 4, (5, 7), bias=False)), rank=2, conv="separable"))
+    assert (made.a[0].shape, made.b[0].shape) == ((2 * 10, 7 * 3), (4 * 5, 2 * 10))
+    x = torch.randn(2, 3, 9, 9)
+    got = nn.functional.conv2d(x, made.weights(torch.tensor([1.0, 0.0]))["0.weight"])
+    row = made.a[0][:10].view(10, 7, 3).permute(0, 2, 1).unsqueeze(2)
+    column = made.b[0][:, :10].view(4, 5, 10).permute(0, 2, 1).unsqueeze(3)
+    expected = nn.functional.conv2d(x, made.shared[0])
+    expected = expected + 0.5 * nn.functional.conv2d(nn.functional.conv2d(x, row), column)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_separable_has_as_many_parameters_as_published() -> None:
+    counts = {}
+    for conv in ("loralib", "separable"):
+        made = space(nn.Sequential(nn.Conv2d(6, 8, 3), nn.ConvTranspose2d(8, 4, 3)), rank=2, m=3, conv=conv)
+        counts[conv] = sum(p.numel() for p in itertools.chain(made.a, made.b))
+    assert counts["loralib"] == counts["separable"]
+
+
 def test_is_linear_in_the_preference() -> None:
     made = randomized(space(Net(), m=3))
     corners = [made.weights(row) for row in torch.eye(3)]
@@ -85,7 +105,7 @@ def test_is_linear_in_the_preference() -> None:
         torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("conv", ["loralib", "peft"])
+@pytest.mark.parametrize("conv", ["loralib", "peft", "separable"])
 def test_adapters_and_shared_weights_get_gradients(conv: str) -> None:
     made = randomized(space(Net(), conv=conv))
     sum((value + 1).square().sum() for value in made.weights(torch.tensor([0.4, 0.6])).values()).backward()

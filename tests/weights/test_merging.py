@@ -26,18 +26,26 @@ def gradients(values: tuple[Tensor, ...], used: list[int], parameters: list[Tens
 
 
 @pytest.mark.parametrize("r", [1, 3])
+@pytest.mark.parametrize("order", [None, "channels last"])
 @pytest.mark.parametrize(("shape", "rows", "columns"), [((6, 5), 6, 5), ((4, 3, 2, 2), 8, 6), ((7,), 7, 1)])
 @pytest.mark.parametrize("frozen", [None, 0, 1, 2])
 def test_backward_is_autograds(
-    shape: tuple[int, ...], rows: int, columns: int, r: int, frozen: int | None, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...],
+    rows: int,
+    columns: int,
+    order: str | None,
+    r: int,
+    frozen: int | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    axes = None if order is None else (0, *range(2, len(shape)), *range(1, len(shape))[:1])
     base, b, a, factors = tensors(shape, rows, columns, r)
     parameters = [base, b, a]
     if frozen is not None:
         parameters[frozen].requires_grad_(False)
-    expected = merging.merged(base, b, a, factors)  # small: autograd's own
+    expected = merging.merged(base, b, a, factors, axes)  # small: autograd's own
     monkeypatch.setattr(merging, "_LARGE", 0)
-    values = merging.merged(base, b, a, factors)
+    values = merging.merged(base, b, a, factors, axes)
     assert [type(value.grad_fn).__name__ for value in values] == ["_MergedBackward"] * r
     for value, wanted in zip(values, expected, strict=True):
         assert torch.equal(value, wanted)
@@ -49,10 +57,16 @@ def test_backward_is_autograds(
         torch.testing.assert_close(found, want, rtol=1e-12, atol=1e-12)
 
 
-def test_each_row_is_the_equation() -> None:
-    base, b, a, factors = tensors((4, 3, 2, 2), 8, 6, 2)
+@pytest.mark.parametrize("r", [1, 2])
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_each_row_is_the_equation(r: int, contiguous: bool) -> None:
+    base, b, a, factors = tensors((4, 3, 2, 2), 8, 6, r)
+    if contiguous:
+        base = base.contiguous()
     for value, f in zip(merging.merged(base, b, a, factors), factors, strict=True):
         torch.testing.assert_close(value, base + ((b * f) @ a).view(4, 3, 2, 2))
+    for value, f in zip(merging.merged(base, b, a, factors, (0, 2, 3, 1)), factors, strict=True):
+        torch.testing.assert_close(value, base + ((b * f) @ a).view(4, 2, 2, 3).permute(0, 3, 1, 2))
 
 
 def test_the_gradient_of_a_large_weight_becomes_that_of_the_base_without_a_copy(

@@ -29,6 +29,7 @@ ANCHORS = torch.tensor([[1.0, 0.0], [0.3, 0.7]])
 SPACES: dict[str, WeightSpaceConfig] = {
     "low rank": LowRank(rank=2),
     "low rank peft": LowRank(rank=2, conv="peft", orthogonal=1.0),
+    "low rank separable": LowRank(rank=2, conv="separable", orthogonal=1.0),
     "convex hull": ConvexHull(),
     "hypernetwork": Hypernetwork(hidden=(16, 16)),
     "chunked hypernetwork": ChunkedHypernetwork(hidden=(8,), chunk=16, embedding=3),
