@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
+from pathlib import Path
 
 import torch
 
@@ -57,10 +59,8 @@ def _peak_of_this_program() -> int | None:
     """Bytes, as Linux tells them; None elsewhere. `getrusage` would tell those of the parent process where that held
     more when it started this one."""
     try:
-        with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 (no ordinary file)
-            for line in file:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
+        # The name of the program stands in it too, in any bytes.
+        found = re.search(rb"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_bytes(), re.MULTILINE)
     except OSError:
-        pass
-    return None
+        return None
+    return None if found is None else int(found[1]) * 1024

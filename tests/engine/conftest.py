@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,12 @@ class Conflict(Problem):
         generator = torch.Generator().manual_seed(["train", "val", "test"].index(split))
         x = torch.rand(self.size, 1, generator=generator) * 6
         return TensorData(x, {"sine": x.sin(), "cosine": x.cos()})
+
+
+def stop_at(step: int) -> Callable[[], bool]:
+    """Asks a training to stop after this step."""
+    asked = itertools.count(1)
+    return lambda: next(asked) == step
 
 
 def method(**changes: Any) -> Method:

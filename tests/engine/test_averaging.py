@@ -15,7 +15,7 @@ from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.fit import BEST, LAST
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import InterruptedRun
-from tests.engine.conftest import Train, same_state
+from tests.engine.conftest import Train, same_state, stop_at
 
 
 def followed(options: Averaging, values: list[float]) -> tuple[nn.Parameter, WeightAverage]:
@@ -42,10 +42,13 @@ def test_a_decay_is_an_exponential_moving_average() -> None:
 
 
 def test_before_the_start_the_weights_are_those_of_the_training() -> None:
-    parameter, average = followed(Averaging(start=0.5), [1.0])
-    average.count, average.values = 0, []
+    parameter = nn.Parameter(torch.ones(1))
+    average = WeightAverage([parameter], Averaging(start=0.5))
+    average.update(0.5)
+    with torch.no_grad():
+        parameter.fill_(2.0)
     with average.applied():
-        assert parameter.item() == 1.0
+        assert parameter.item() == 2.0
 
 
 @pytest.mark.parametrize("options", [Averaging(start=0.25), Averaging(start=0.0, decay=0.9)])
@@ -53,16 +56,9 @@ def test_the_result_is_the_average_of_the_trained_weights(train: Train, tmp_path
     """The training itself is not touched: the weights after each step are those of a run without averaging."""
     along = []
     for steps in range(1, 9):
-        count = 0
-
-        def stop(steps: int = steps) -> bool:
-            nonlocal count
-            count += 1
-            return count == steps and steps < 8
-
         folder = tmp_path / str(steps)
         with contextlib.suppress(InterruptedRun):
-            train(training=Training(steps=8, batch_size=16), folder=folder, stop=stop)
+            train(training=Training(steps=8, batch_size=16), folder=folder, stop=stop_at(steps))
         along.append(read_checkpoint(folder / LAST)["model"])
     model, _ = train(training=Training(steps=8, batch_size=16, averaging=options), folder=tmp_path / "averaged")
     assert same_state(read_checkpoint(tmp_path / "averaged" / LAST)["model"], along[-1])
@@ -82,15 +78,8 @@ def test_the_result_is_the_average_of_the_trained_weights(train: Train, tmp_path
 def test_stopped_and_resumed_is_bitwise_the_same(train: Train, tmp_path: Path, at: int) -> None:
     options: dict[str, Any] = {"training": Training(epochs=3, batch_size=16, averaging=Averaging(start=0.5))}
     whole, _ = train(folder=tmp_path / "whole", **options)
-    count = 0
-
-    def stop() -> bool:
-        nonlocal count
-        count += 1
-        return count == at
-
     with pytest.raises(InterruptedRun):
-        train(folder=tmp_path / "parts", stop=stop, **options)
+        train(folder=tmp_path / "parts", stop=stop_at(at), **options)
     resumed, _ = train(folder=tmp_path / "parts", resume=True, **options)
     assert same_state(resumed.state_dict(), whole.state_dict())
     again, _ = train(folder=tmp_path / "parts", resume=True, **options)  # finished: nothing is left to train

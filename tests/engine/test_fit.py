@@ -23,7 +23,7 @@ from moframework.objectives.balancing import LossBalancing
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.preferences.annealed import Annealed
 from moframework.problem import ProblemOverrides
-from tests.engine.conftest import Conflict, Train, method, same_state
+from tests.engine.conftest import Conflict, Train, method, same_state, stop_at
 
 
 class Watch(Observer):
@@ -97,15 +97,8 @@ def test_stopped_and_resumed_is_bitwise_the_same(train: Train, tmp_path: Path, a
     )
     parts = method(balancing=(LossBalancing(window=3),), preferences=Annealed(per_batch=2, batch="split"))
     whole, _ = train(parts, training, folder=tmp_path / "whole")
-    count = 0
-
-    def stop() -> bool:
-        nonlocal count
-        count += 1
-        return count == at
-
     with pytest.raises(InterruptedRun, match=f"step {at} of 12"):
-        train(parts, training, folder=tmp_path / "parts", stop=stop)
+        train(parts, training, folder=tmp_path / "parts", stop=stop_at(at))
     watch = Watch()
     resumed, _ = train(parts, training, folder=tmp_path / "parts", resume=True, observer=watch)
     assert watch.calls[0] == ("started", at)
@@ -125,15 +118,8 @@ def test_every_objective_resumes_bitwise(train: Train, tmp_path: Path, name: str
     training = Training(epochs=4, batch_size=16)
     evaluation = Evaluation(every=0)
     whole, _ = train(parts, training, evaluation, folder=tmp_path / "whole")
-    count = 0
-
-    def stop() -> bool:
-        nonlocal count
-        count += 1
-        return count == at
-
     with pytest.raises(InterruptedRun):
-        train(parts, training, evaluation, folder=tmp_path / "parts", stop=stop)
+        train(parts, training, evaluation, folder=tmp_path / "parts", stop=stop_at(at))
     resumed, _ = train(parts, training, evaluation, folder=tmp_path / "parts", resume=True)
     assert same_state(resumed.state_dict(), whole.state_dict())
     one, other = (read_checkpoint(tmp_path / folder / LAST) for folder in ("parts", "whole"))
