@@ -52,7 +52,7 @@ class LowRank(WeightSpaceConfig):
 
     The `separable` form has as many parameters (where there are no groups) and the same rank budget r·k, but its
     factors are filters, 1×k and then k×1 (Jaderberg, Vedaldi, Zisserman, BMVC 2014, arXiv 1405.3866). Its product lies
-    in memory as a channels-last kernel does, so that merging it into one costs half.
+    in memory as a channels-last kernel does, so that merging it into one costs less.
     """
 
     rank: int = option(4, ge=1, help="rank r of each adapter")
