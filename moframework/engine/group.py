@@ -10,6 +10,10 @@ from typing import Any, Self, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+
+# The functions of this module have the default group at the time of its import as their default argument. Imported
+# later, by whatever needs it, they would keep the group's threads to the end of the process, which they then may abort.
+import torch.distributed.nn
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 

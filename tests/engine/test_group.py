@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +44,17 @@ def raised(call: Any, *arguments: Any) -> tuple[str, str]:
     except MoframeworkError as error:
         return type(error).__name__, str(error)
     return "", ""
+
+
+LEFT = """
+from pathlib import Path
+from moframework.engine.group import Group
+
+with Group.joined() as group:
+    assert not group.agreed(False)
+    import torch.distributed.nn
+print([(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()])
+"""
 
 
 def fail_in(world: World, rank: int) -> None:
@@ -216,6 +231,18 @@ def test_what_processes_tell_each_other(both: list[dict[str, Any]]) -> None:
         assert found["made"] == Path("of-0")
     assert first["rows"][1].tolist() == [[2, 2], [4, 4]], "twice its own: gradients are averaged"
     assert second["rows"][1].tolist() == [[6, 6]]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are read from /proc")
+def test_no_thread_of_a_group_outlives_it() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ended = subprocess.run(
+        [sys.executable, "-c", LEFT], env={**os.environ, **alone}, capture_output=True, text=True, check=True
+    )
+    assert "gloo" not in ended.stdout
 
 
 def test_processes_fail_together_and_one_tells(both: list[dict[str, Any]]) -> None:
