@@ -135,6 +135,8 @@ class ParetoModel(nn.Module):
     def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `weights` returns them, further buffers allowed), by output
         key."""
+        if torch.compiler.is_compiling():  # a larger function is compiled
+            return named_outputs(self._functional(dict(weights), x), tuple(self.recipe.outputs))
         if self._compiled is not None and self.training:
             with warnings.catch_warnings():
                 # Tracing looks at `.grad` of everything it is given, and warns of weights that are computed.

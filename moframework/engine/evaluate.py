@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
 import torch
 import torch.utils.data
 from torch import Tensor
 
 from moframework.data import Dataset, TensorData, batches
 from moframework.engine.device import Placement
+from moframework.engine.passes import Passes
 from moframework.engine.settings import Evaluation
+from moframework.engine.tally import Tally
 from moframework.engine.world import Alone, World
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
-
-if TYPE_CHECKING:
-    import torchmetrics
 
 __all__ = ["calibration_data", "evaluate"]
 
@@ -43,6 +41,7 @@ def evaluate(
     metrics: bool = True,
     calibration: Dataset | None = None,
     world: World | None = None,
+    vectorized: bool | None = None,
 ) -> Front:
     """The front of `model` on `data`.
 
@@ -56,71 +55,46 @@ def evaluate(
         world: the processes, each of which reads its part of `data` (all of it, where there are fewer samples than
             processes); they hold the same model, and all get the whole front. torchmetrics brings the states of metrics
             together.
+        vectorized: whether all preferences go through the network in one pass; None: on an accelerator, where that is
+            faster. See `Passes`.
 
     Returns:
         losses exact over the whole data: per-sample statistics are added up over batches, then finished once.
     """
     was_training = model.training
     model.eval()
-    tasks = problem.tasks
     n = len(preferences)
-    exact = torch.float32 if place.device.type == "mps" else torch.float64  # MPS has no float64
-    totals: list[list[Tensor | None]] = [[None] * len(tasks) for _ in range(n)]
-    meters = (
-        [[[metric.make(task.size).to(place.device) for metric in task.metrics] for task in tasks] for _ in range(n)]
-        if metrics
-        else []
-    )
+    tally = Tally(problem.tasks, n, place, metrics=metrics)
     statistics: list[dict[str, Tensor]] = [{} for _ in range(n)]
     if calibration is not None:
         whole = len(calibration) > batch_size  # type: ignore[arg-type]  # then no batch is left with a single sample
         inputs = batches(calibration, batch_size, order=None, device=place.device, workers=workers, drop_last=whole)
         statistics = model.batch_statistics(preferences, (place.arranged(x) for x, _ in inputs), place.autocast)
-    kept: list[dict[str, Tensor]] | None = None
-    each = sum(p.numel() * p.element_size() for p in model.weights(preferences[0]).values())
-    if n * each <= _KEPT_WEIGHTS_BYTES:
-        kept = [model.weights(preference) for preference in preferences]
+    thetas: Sequence[dict[str, Tensor]] = _Thetas(model, preferences, statistics)
+    keeps = n * sum(value.numel() * value.element_size() for value in thetas[0].values()) <= _KEPT_WEIGHTS_BYTES
+    passes = Passes(model, list(thetas) if keeps else thetas, place, vectorized if keeps else False)
     size = len(data)  # type: ignore[arg-type]
     world = Alone() if world is None or size < world.size else world
     order = None if world.size == 1 else torch.tensor(world.span(size))
     for x, targets in batches(data, batch_size, order=order, device=place.device, workers=workers):
         x = place.arranged(x)
-        for j in range(n):
-            weights = kept[j] if kept is not None else model.weights(preferences[j])
-            with place.autocast():
-                outputs = model.call({**weights, **statistics[j]}, x)
-            for t, task in enumerate(tasks):
-                output, target = outputs[task.output_key], targets[task.target_key]
-                value = task.loss.statistics(output, target).sum(dim=0, dtype=exact)
-                before = totals[j][t]
-                totals[j][t] = value if before is None else before + value
-                if metrics:
-                    for meter in meters[j][t]:
-                        meter.update(output, target)
-    sums = iter(world.sums([_present(total) for row in totals for total in row]))
-    losses = torch.stack([torch.stack([task.loss.finish(next(sums)) for task in tasks]) for _ in totals])
-    columns: dict[str, np.ndarray] = {}
-    higher: dict[str, bool] = {}
-    worst: dict[str, float] = {}
-    if metrics:
-        for t, task in enumerate(tasks):
-            for k, metric in enumerate(task.metrics):
-                name = f"{task.name}/{metric.label}"
-                columns[name] = np.array([_computed(meters[j][t][k], world) for j in range(n)])
-                higher[name] = metric.higher_is_better
-                if metric.worst is not None:
-                    worst[name] = metric.worst
+        tally.begin(targets)
+        for j, outputs in enumerate(passes(x)):
+            tally.add(j, outputs)
+    losses = tally.losses(world)
+    columns = tally.metrics(world)
+    told = {f"{task.name}/{metric.label}": metric for task in problem.tasks for metric in task.metrics if metrics}
     model.train(was_training)
     chosen = problem.reference if reference is None else reference
     return Front(
-        tasks=tuple(task.name for task in tasks),
+        tasks=tuple(task.name for task in problem.tasks),
         preferences=preferences.double().cpu().numpy(),
         losses=losses.double().cpu().numpy(),
         metrics=columns,
-        higher_is_better=higher,
+        higher_is_better={name: metric.higher_is_better for name, metric in told.items()},
         split=split,
         reference=None if chosen is None else tuple(float(v) for v in chosen),
-        metric_reference=worst,
+        metric_reference={name: metric.worst for name, metric in told.items() if metric.worst is not None},
         true_front=problem.true_front,
     )
 
@@ -138,14 +112,16 @@ def calibration_data(evaluation: Evaluation, data: Dataset) -> Dataset | None:
     return torch.utils.data.Subset(data, chosen.tolist())
 
 
-def _computed(meter: torchmetrics.Metric, world: World) -> float:
-    """The value over all processes of the world, and no others: torchmetrics asks all that it finds."""
-    for part in meter.modules():
-        setattr(part, "sync_on_compute", world.size > 1)  # noqa: B010 (torch types attributes of modules as tensors)
-    return float(meter.compute())
+class _Thetas(Sequence[dict[str, Tensor]]):
+    """The weights of each preference with its statistics, made when asked for."""
 
+    def __init__(self, model: ParetoModel, preferences: Tensor, statistics: Sequence[dict[str, Tensor]]) -> None:
+        self.model, self.preferences, self.statistics = model, preferences, statistics
 
-def _present(total: Tensor | None) -> Tensor:
-    if total is None:
-        raise ValueError("the data has no samples")
-    return total
+    def __len__(self) -> int:
+        return len(self.preferences)
+
+    def __getitem__(self, j: Any) -> Any:
+        if not 0 <= j < len(self):  # the end of an iteration
+            raise IndexError(j)
+        return {**self.model.weights(self.preferences[j]), **self.statistics[j]}

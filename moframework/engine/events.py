@@ -47,6 +47,9 @@ class Observer:
     def started(self, progress: Progress) -> None:
         """Training begins, or continues at `progress.step`."""
 
+    def noted(self, words: str) -> None:
+        """The engine decided something by itself that is worth knowing, in a sentence. Called between steps."""
+
     def stepped(self, progress: Progress) -> None:
         """A step was taken. Called every step: must be cheap and must not read tensors from a device."""
 
@@ -73,6 +76,11 @@ class Observers(Observer):
         """See `Observer.started`."""
         for observer in self.observers:
             observer.started(progress)
+
+    def noted(self, words: str) -> None:
+        """See `Observer.noted`."""
+        for observer in self.observers:
+            observer.noted(words)
 
     def stepped(self, progress: Progress) -> None:
         """See `Observer.stepped`."""

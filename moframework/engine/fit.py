@@ -27,11 +27,12 @@ from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Progress, Reading
 from moframework.engine.holding import check_sharding, holding
 from moframework.engine.method import Method
+from moframework.engine.recording import Recorder
 from moframework.engine.residence import resident
 from moframework.engine.settings import Evaluation, Training
 from moframework.engine.step import Step
 from moframework.engine.world import Alone, World
-from moframework.errors import DataError, InterruptedRun, NonFiniteLossError
+from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, SpecError
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.preferences import Schedule
@@ -157,7 +158,8 @@ class Loop:
         self.seconds, self.processor_seconds = 0.0, 0.0
         self.compile_seconds: float | None = None
         if training.compile:
-            model.compile_network(None if training.compile is True else training.compile)
+            self.step.compile(None if training.compile is True else training.compile)
+        self.recorder = self._recorder()
         self.restart_clock()
 
     @property
@@ -190,7 +192,8 @@ class Loop:
             own = torch.Generator().manual_seed(value)
             x, targets = augmented(self.augmentation, x, targets, self.maps, own)
         x = self.place.arranged(x)
-        losses = self.step.run(x, targets, preferences, scale)
+        run = self.step.run if self.recorder is None else self.recorder.run
+        losses = run(x, targets, preferences, scale)
         self.world.average_gradients(self.parameters)
         if self.training.clip_gradient_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -207,6 +210,25 @@ class Loop:
             self.scheduler.step()
         self.record.add(self.done, losses, preferences)
         self.observer.stepped(self.progress)
+
+    def _recorder(self) -> Recorder | None:
+        """What records steps, where that is possible; see `Training.cuda_graph`."""
+        reason = None
+        if self.place.device.type != "cuda":
+            reason = f"the device is {self.place.device}"
+        elif self.world.size > 1:
+            reason = "several processes share a step"
+        elif self.training.compile:
+            reason = "compiled functions are recorded by training.compile: reduce-overhead"
+        elif self.training.recompute:
+            reason = "activations are made again"
+        elif len(self.step.objective_states):
+            reason = "the objective has a state of its own"
+        if reason is None and self.training.cuda_graph:
+            return Recorder(self.step, self.parameters, self.training.cuda_graph, self.observer.noted)
+        if self.training.cuda_graph is True:
+            raise SpecError(f"training.cuda_graph: steps cannot be recorded, for {reason}; use auto or false")
+        return None
 
     def took_first(self, begin: float) -> None:
         """Note what compiling took, a step after `begin`."""

@@ -70,8 +70,13 @@ class Training:
     )
     compile: bool | Literal["reduce-overhead", "max-autotune"] = option(
         False,
-        help="let torch.compile run the network, with that mode: for long trainings on accelerators; the first step "
-        "then takes up to minutes, and on CPUs it seldom pays",
+        help="let torch.compile run a step from θ(λ) to the losses, with that mode: for long trainings on "
+        "accelerators; the first step then takes up to minutes, and on CPUs it seldom pays",
+    )
+    cuda_graph: bool | Literal["auto"] = option(
+        "auto",
+        help="record a step on a CUDA device once and replay it, which saves small networks most of a step's time; "
+        "auto: where all of a step runs on the device, in one process, and nothing is compiled or made again",
     )
     recompute: bool = option(
         False,

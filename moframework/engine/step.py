@@ -15,8 +15,7 @@ Where several processes share a step, a `Division` says what is this one's part;
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Sequence
 
 import torch
 from attrs import frozen
@@ -36,6 +35,7 @@ from moframework.tasks import Task
 __all__ = ["Step"]
 
 Targets = dict[str, Tensor]
+Part = tuple[Tensor, Targets]
 
 # Up to this many bytes the weights of all preferences of a divided batch are made at once; for larger networks it is
 # not worth the memory.
@@ -95,50 +95,54 @@ class Step:
         self._together = not objective.separable or (divided and r * _size(model, m) <= _WEIGHTS_BYTES)
         # Where each preference goes backward on its own, one graph is all that is held.
         self._recompute = recompute and self._together and not self._per_task
+        # What leads from preferences to losses is one function, whose graph is kept.
+        self._whole = not self._per_task and not self._recompute
+        self._rows: Callable[[Tensor, Sequence[Part]], list[Tensor]] = self._rows_of
         if self._recompute and self.division.parts_batch and self.division.world.size > 1:
             raise SpecError(
                 "training.recompute works with several processes only where each runs its preferences on the whole "
                 "batch: set training.distributed.preferences to spread, or recompute to false"
             )
 
-    def run(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
+    def run(
+        self,
+        x: Tensor,
+        targets: Targets,
+        preferences: Tensor,
+        scale: Tensor | None = None,
+        on_device: Tensor | None = None,
+    ) -> Tensor:
         """Accumulate the gradient of the step's objective.
 
         Args:
             x, targets: the batch, or this process's samples of it, on the device.
             preferences: Λ (M, m), on the host.
             scale: factor of the objective against underflow in fp16, or None.
+            on_device: the preferences on the device, where they are there already.
 
         Returns:
             the unscaled losses (M, m), detached, on the device; nothing is read back to the host, unless the objective
             solves its problem there.
         """
-        on_device = preferences.to(self.place.device, non_blocking=True)
-        losses: list[Tensor] = []
-        pending: list[_Row] = []
+        if on_device is None:
+            on_device = preferences.to(self.place.device, non_blocking=True)
+        # A finite space looks up which network is meant; all others compute with the numbers.
+        given = on_device if self.model.space.anchors() is None else preferences
         count, own = len(preferences), self.division.own(len(preferences))
         share = self.division.weight(len(own), count) / count
-        rows = preferences[own.start : own.stop]
-        # Weights are made for all preferences at once where one backward pass goes through all of them.
-        at_once = self._together and not self._per_task and not self._recompute
-        thetas = self.model.space.weights_of(rows) if at_once else None
-        for j, part in self._own_parts(x, targets, count):
-            if self._recompute:
-                row = self._forward_again(preferences[j], *part)
-            else:
-                # No name for θ(λ) here: it would live on while the next one is made.
-                row = self._forward(
-                    thetas[j - own.start] if thetas is not None else self.model.weights(preferences[j]), *part, scale
-                )
-            losses.append(row.losses.detach())
-            if self._together:
-                pending.append(row)
-            else:
+        parts = self._parts(x, targets, count)
+        losses: list[Tensor] = []
+        rows: list[_Row] = []
+        # All graphs that one backward pass goes through are made at once, so that their weights are; no others.
+        for group in [own] if self._together else [range(j, j + 1) for j in own]:
+            rows = self._forward(given[group.start : group.stop], parts[group.start : group.stop], scale)
+            losses += [row.losses.detach() for row in rows]
+            if not self._together:
                 with self.division.deciding(True):
-                    self._backward([row], on_device[j : j + 1], share, scale, self._state(j))
+                    self._backward(rows, on_device[group.start : group.stop], share, scale, self._state(group.start))
         with self.division.deciding(False):
-            if pending:
-                self._backward(pending, on_device, 1.0, scale, self._state(0))
+            if self._together and rows:
+                self._backward(rows, on_device, 1.0, scale, self._state(0))
             penalty = self.model.space.penalty()
             if penalty is not None:
                 _times(penalty, 1.0, scale).backward()  # type: ignore[no-untyped-call]
@@ -159,14 +163,14 @@ class Step:
         objective = self.method.objective
         if not objective.reviews:
             return
-        count = len(preferences)
-        parts = self._own_parts(x, targets, count)
-        own = torch.stack([self._losses(self.model.weights(preferences[j]), *part) for j, part in parts])
-        after = self.division.matrix(own, count)
+        count, own = len(preferences), self.division.own(len(preferences))
+        parts = self._parts(x, targets, count)
+        rows = torch.stack([self._losses(self.model.weights(preferences[j]), *parts[j]) for j in own])
+        after = self.division.matrix(rows, count)
         if not objective.separable:
             objective.review(losses, after, self._state(0))
             return
-        for j in self.division.own(count):
+        for j in own:
             objective.review(losses[j : j + 1], after[j : j + 1], self._state(j))
 
     def epoch_ended(self) -> None:
@@ -181,25 +185,46 @@ class Step:
     def _state(self, j: int) -> nn.Module | None:
         return self.objective_states[j] if len(self.objective_states) else None
 
-    def _parts(self, x: Tensor, targets: Targets, count: int) -> Iterator[tuple[Tensor, Targets]]:
+    def _parts(self, x: Tensor, targets: Targets, count: int) -> list[Part]:
         """The samples that each preference sees."""
         if self.method.preferences.batch == "shared" or count == 1:
-            for _ in range(count):
-                yield x, targets
-            return
+            return [(x, targets)] * count
         pieces = {key: value.tensor_split(count) for key, value in targets.items()}
-        for j, piece in enumerate(x.tensor_split(count)):
-            yield piece, {key: value[j] for key, value in pieces.items()}
+        return [
+            (piece, {key: value[j] for key, value in pieces.items()}) for j, piece in enumerate(x.tensor_split(count))
+        ]
 
-    def _own_parts(self, x: Tensor, targets: Targets, count: int) -> Iterator[tuple[int, tuple[Tensor, Targets]]]:
-        """The preferences that this process runs, each with its samples."""
-        own = self.division.own(count)
-        return islice(enumerate(self._parts(x, targets, count)), own.start, own.stop)
+    def compile(self, mode: str | None = None) -> None:
+        """From now on let `torch.compile` run what leads from preferences to losses, θ(λ) included; where gradients of
+        single tasks are needed, or a graph is made again, only the network.
 
-    def _forward(self, weights: dict[str, Tensor], x: Tensor, targets: Targets, scale: Tensor | None) -> _Row:
-        if not self._per_task:
-            losses = self._losses(weights, x, targets)
-            return _Row(losses, self._scales(losses, None), None)
+        Args:
+            mode: as `ParetoModel.compile_network` takes it.
+
+        Raises:
+            SpecError: the network cannot be compiled.
+        """
+        self.model.compile_network(mode)
+        if self._whole and self.division.world.size == 1:
+            self._rows = torch.compile(self._rows_of, mode=mode)
+
+    def _rows_of(self, preferences: Tensor, parts: Sequence[Part]) -> list[Tensor]:
+        """Losses (m,) of each preference on its part of the batch."""
+        thetas = self.model.space.weights_of(preferences)
+        return [self._losses(theta, *part) for theta, part in zip(thetas, parts, strict=True)]
+
+    def _forward(self, preferences: Tensor, parts: Sequence[Part], scale: Tensor | None) -> list[_Row]:
+        """What some preferences contribute, each on its part of the batch."""
+        if self._per_task:
+            return [self._with_gradients(p, *part, scale) for p, part in zip(preferences, parts, strict=True)]
+        if self._recompute:
+            found = [self._made_again(p, *part) for p, part in zip(preferences, parts, strict=True)]
+        else:
+            found = self._rows(preferences, parts)
+        return [_Row(losses, self._scales(losses, None), None) for losses in found]
+
+    def _with_gradients(self, preference: Tensor, x: Tensor, targets: Targets, scale: Tensor | None) -> _Row:
+        weights = self.model.weights(preference)
         leaves = {name: value.detach().requires_grad_(value.requires_grad) for name, value in weights.items()}
         losses = self._losses(leaves, x, targets)
         factor = torch.ones((), device=self.place.device) if scale is None else scale
@@ -212,10 +237,9 @@ class Step:
         losses = losses.detach()
         return _Row(losses, self._scales(losses, gradients), gradients)
 
-    def _forward_again(self, preference: Tensor, x: Tensor, targets: Targets) -> _Row:
-        """As `_forward`, but the graph, θ(λ) included, is made again when going backward."""
-        losses = recomputed(lambda: self._losses(self.model.weights(preference), x, targets), self.model.skeleton)
-        return _Row(losses, self._scales(losses, None), None)
+    def _made_again(self, preference: Tensor, x: Tensor, targets: Targets) -> Tensor:
+        """The losses of one preference, whose graph, θ(λ) included, is made again when going backward."""
+        return recomputed(lambda: self._losses(self.model.weights(preference), x, targets), self.model.skeleton)
 
     def _losses(self, weights: dict[str, Tensor], x: Tensor, targets: Targets) -> Tensor:
         with self.place.autocast():

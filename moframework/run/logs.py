@@ -47,6 +47,10 @@ class Lines(Observer):
         what = f"continuing at {_position(progress)}" if progress.step else "training"
         self.write(f"{what}: {progress.steps} steps, {_epochs(progress)} epochs")
 
+    def noted(self, words: str) -> None:
+        """Say what was decided."""
+        self.write(words)
+
     def logged(self, progress: Progress, reading: Reading) -> None:
         """Say the losses, the learning rates and the speed."""
         now, epoch = time.monotonic(), math.floor(progress.epoch)

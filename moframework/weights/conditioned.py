@@ -111,6 +111,7 @@ class ConditionedSpace(WeightSpace):
         return [{"name": "network", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
 
 
+@torch.enable_grad()
 def _check_reads_input(network: ConditionedNetwork) -> None:
     """Refuse networks that cannot take, or never look at, what the preference is joined to."""
     x = network.joined(torch.zeros(2, *network.input_shape)).detach().requires_grad_()

@@ -46,10 +46,14 @@ class FiniteSpace(WeightSpace):
         self.frozen = nn.ParameterList(members[0][name] for name in self._frozen)
         # On the host: choosing a member must not wait for a device.
         self._anchors = anchors
+        self._places: list[list[float]] = anchors.tolist()
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """The parameters of the nearest anchor's network. The preference is read on the host."""
-        nearest = int((self._anchors - preference.to("cpu", torch.float32)).square().sum(dim=1).argmin())
+        # In Python, which for so few numbers is as fast, and no operation that a recording of a step would hold.
+        at = preference.tolist()
+        distances = [sum((a - p) ** 2 for a, p in zip(anchor, at, strict=True)) for anchor in self._places]
+        nearest = distances.index(min(distances))
         theta: dict[str, Tensor] = dict(zip(self._frozen, self.frozen, strict=True))
         theta.update(zip(self._names, self.members[nearest].parameters(), strict=True))
         return theta

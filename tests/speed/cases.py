@@ -76,8 +76,9 @@ class Net:
         backbone = build(Backbone, self.backbone)  # type: ignore[type-abstract]
         return self.problem(backbone_=backbone, shape=self.shape, samples=samples or self.batch, **options)
 
-    def planned(self, solver: Mapping[str, Any], **options: Any) -> Plan:
-        return planned(self.build(**options), solver, {"batch_size": self.batch, **self.training})
+    def planned(self, solver: Mapping[str, Any], training: Mapping[str, Any] | None = None, **options: Any) -> Plan:
+        chosen = {"batch_size": self.batch, **self.training, **(training or {})}
+        return planned(self.build(**options), solver, chosen)
 
 
 def _two(kind: Callable[..., Problem]) -> Callable[..., Problem]:
@@ -115,6 +116,7 @@ def cases() -> Iterator[Case]:
         yield Case(f"gradients/{name}", lambda net=net: _gradients(net))  # type: ignore[misc]
         yield Case(f"evaluate/{name}", lambda net=net: _evaluation(net))  # type: ignore[misc]
         yield Case(f"profile/{name}", lambda net=net: _profile(net))  # type: ignore[misc]
+        yield Case(f"compile/{name}", lambda net=net: _compiled(net))  # type: ignore[misc]
         yield Case(f"weights/{name}", lambda net=net: _weights(net))  # type: ignore[misc]
         yield Case(f"checkpoint/{name}", lambda net=net: _checkpoint(net))  # type: ignore[misc]
     yield Case("tasks/lenet", _tasks)
@@ -145,6 +147,11 @@ def _steps(net: Net) -> dict[str, Contender]:
         "cosmos": Contender(our_step(net.planned("cosmos")), 1.10),  # type: ignore[arg-type]
         "single": Contender(our_step(net.planned("single"))),  # type: ignore[arg-type]
     }
+    if first.place.device.type == "cuda":
+        # What recording saves, the plain step and ours.
+        unrecorded = net.planned(_palora(1), {"cuda_graph": False})
+        found["plain, recorded"] = Contender(plain_step(first, recorded=True))
+        found["palora, not recorded"] = Contender(our_step(unrecorded))
     for count in (2, 4):
         found[f"palora, {count} shared (a preference)"] = Contender(
             our_step(net.planned(_palora(count))), 1.05, per=count
@@ -201,6 +208,25 @@ def _profile(net: Net) -> dict[str, Contender]:
     }
 
 
+def _compiled(net: Net) -> dict[str, Contender]:
+    """What torch.compile makes of a step: of the network alone, and of all that leads to the losses."""
+    plain, eager = net.planned(_palora(1)), net.planned(_palora(1))
+    whole = net.planned(_palora(1), {"compile": True})
+    network = net.planned(_palora(1))
+    network.model.compile_network()
+    found = {
+        "plain": Contender(plain_step(plain)),
+        "plain, compiled": Contender(plain_step(plain, compiled=True)),
+        "palora": Contender(our_step(eager)),
+        "palora, network compiled": Contender(our_step(network)),
+        "palora, compiled": Contender(our_step(whole)),
+    }
+    if plain.place.device.type == "cuda":
+        recorded = net.planned(_palora(1), {"compile": "reduce-overhead"})
+        found["palora, compiled, reduce-overhead"] = Contender(our_step(recorded))
+    return found
+
+
 def _split(net: Net) -> dict[str, Contender]:
     """Several preferences that share the batch, against one; and what dividing a batch costs a plain step."""
     first = net.planned(_palora(1))
@@ -231,10 +257,17 @@ def _evaluation(net: Net) -> dict[str, Contender]:
     ready = net.planned(_palora(1), samples=net.batch * net.evaluated)
     count = 11
     preferences = evaluation_set(len(ready.spec.problem.tasks), count)
-    return {
+    name = f"front of {count} (a preference)"
+    found = {
         "plain pass": Contender(plain_evaluation(ready, net.batch)),
-        f"front of {count} (a preference)": Contender(our_evaluation(ready, preferences, net.batch), 1.10, per=count),
+        name: Contender(our_evaluation(ready, preferences, net.batch), 1.10, per=count),
+        f"{name}, losses alone": Contender(our_evaluation(ready, preferences, net.batch, metrics=False), per=count),
     }
+    if ready.place.device.type != "cpu":
+        for vectorized, how in ((True, "in one pass"), (False, "in turn")):
+            call = our_evaluation(ready, preferences, net.batch, vectorized)
+            found[f"{name}, {how}"] = Contender(call, per=count)
+    return found
 
 
 def _weights(net: Net) -> dict[str, Contender]:

@@ -15,6 +15,7 @@ from moframework.engine.division import BySamples
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer
 from moframework.engine.fit import Loop
+from moframework.engine.residence import resident
 from moframework.engine.world import Alone
 from moframework.problem import Problem
 from moframework.run.plan import Plan, plan
@@ -42,7 +43,7 @@ def planned(problem: Problem, solver: Mapping[str, Any], training: Mapping[str, 
 
 
 def our_step(ready: Plan) -> Step:
-    """One step of the engine: draw preferences, weights, forward, backward, optimizer."""
+    """One step of the engine: draw preferences, weights, forward, backward, optimizer; replayed where it can be."""
     training = ready.spec.training
     folder = Path(tempfile.gettempdir())  # a step writes nothing
     loop = Loop(
@@ -66,9 +67,10 @@ def our_step(ready: Plan) -> Step:
     return step
 
 
-def plain_step(ready: Plan, passes: int = 1) -> Step:
+def plain_step(ready: Plan, passes: int = 1, *, recorded: bool = False, compiled: bool = False) -> Step:
     """One step as anyone would write it: same network, batch, memory order and optimizer; mean of the losses. With
-    several passes over the batch their gradients add up, as those of batches do that are too large for one pass."""
+    several passes over the batch their gradients add up, as those of batches do that are too large for one pass.
+    Recorded: forward and backward pass are a CUDA graph, as in ours; compiled: by torch.compile."""
     network = ready.spec.problem.backbone().train()
     ready.place.take(network)
     kind = ready.place.device.type
@@ -77,16 +79,37 @@ def plain_step(ready: Plan, passes: int = 1) -> Step:
     x = ready.place.arranged(x)
     tasks = ready.spec.problem.tasks
 
+    def mean() -> Tensor:
+        with ready.place.autocast():
+            outputs = network(x)
+        losses = [plain_loss(task, outputs[task.output_key], targets[task.target_key]) for task in tasks]
+        return torch.stack(losses).sum() / len(losses)
+
+    objective = torch.compile(mean) if compiled else mean
+
+    def backward() -> None:
+        for _ in range(passes):
+            objective().backward()
+
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        for _ in range(passes):
-            with ready.place.autocast():
-                outputs = network(x)
-            losses = [plain_loss(task, outputs[task.output_key], targets[task.target_key]) for task in tasks]
-            (torch.stack(losses).sum() / len(losses)).backward()
+        backward()
         optimizer.step()
 
-    return step
+    if not recorded:
+        return step
+    for _ in range(3):
+        step()
+    optimizer.zero_grad(set_to_none=True)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        backward()
+
+    def replay() -> None:
+        graph.replay()
+        optimizer.step()
+
+    return replay
 
 
 def divided_step(ready: Plan, count: int) -> Step:
@@ -113,14 +136,18 @@ def divided_step(ready: Plan, count: int) -> Step:
     return step
 
 
-def our_evaluation(ready: Plan, preferences: Tensor, batch_size: int) -> Step:
-    """A front over the training split."""
-    data = ready.data["train"]
+def our_evaluation(
+    ready: Plan, preferences: Tensor, batch_size: int, vectorized: bool | None = None, metrics: bool = True
+) -> Step:
+    """A front over the training split, which lies on the device; on an accelerator in one pass or in turn, or
+    whichever is faster."""
+    data = resident(ready.data["train"], True, ready.place.device)
 
     def run() -> None:
         evaluate(
-            ready.model, ready.spec.problem, data, preferences, split="train", batch_size=batch_size, place=ready.place
-        )
+            ready.model, ready.spec.problem, data, preferences, split="train", batch_size=batch_size, place=ready.place,
+            vectorized=vectorized, metrics=metrics,
+        )  # fmt: skip
 
     return run
 
@@ -129,13 +156,13 @@ def plain_evaluation(ready: Plan, batch_size: int) -> Step:
     """One network over the training split, with its losses: what each preference costs at least."""
     network: nn.Module = ready.spec.problem.backbone().eval()
     ready.place.take(network)
-    whole = ready.data["train"]
+    whole = resident(ready.data["train"], True, ready.place.device)
     tasks = ready.spec.problem.tasks
     size = len(whole)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def run() -> None:
-        totals = torch.zeros(len(tasks), dtype=torch.float64)
+        totals = torch.zeros(len(tasks), dtype=torch.float64, device=ready.place.device)
         for start in range(0, size, batch_size):
             x = ready.place.arranged(whole.inputs[start : start + batch_size])  # type: ignore[attr-defined]
             outputs = network(x)
