@@ -1,16 +1,30 @@
-"""Training on a CUDA device: no waiting inside a step, mixed precision, compiled networks. Not run without one."""
+"""Training on a CUDA device: no waiting inside a step, recorded steps, mixed precision, compiled networks, preferences
+in one pass. Not run without one."""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from moframework import solve
-from moframework.config import build
+from moframework.backbones.base import Backbone
+from moframework.config import build, config
+from moframework.engine.division import BySamples
+from moframework.engine.evaluate import evaluate
+from moframework.engine.events import Observer
+from moframework.engine.fit import Loop
 from moframework.engine.step import Step
+from moframework.engine.world import Alone
 from moframework.preferences.annealed import Annealed
 from moframework.run.plan import plan
 from moframework.spec import Spec
@@ -60,7 +74,143 @@ def test_mixed_precision_ends_near_full_precision(precision: str, tmp_path: Path
     assert abs(fronts[precision] - fronts["fp32"]).max() < 0.1
 
 
-def test_compiled_networks_train(tmp_path: Path) -> None:
-    run = solve({**SPEC, "solver": "palora", "training": {**SPEC["training"], "compile": True}}, tmp_path / "run")
-    assert run.status == "done"
+@pytest.mark.parametrize("mode", [True, "reduce-overhead"])
+@pytest.mark.parametrize("solver", ["palora", SOLVERS[0], SOLVERS[1]], ids=str)
+def test_compiled_steps_train(mode: Any, solver: Any, tmp_path: Path) -> None:
+    fronts = {}
+    for compiled in (False, mode):
+        training = {**SPEC["training"], "compile": compiled, "cuda_graph": False}
+        run = solve({**SPEC, "solver": solver, "training": training}, tmp_path / str(compiled))
+        fronts[compiled] = run.front("test").losses
     assert run.summary()["compile_seconds"] > 0
+    assert abs(fronts[mode] - fronts[False]).max() < 0.02
+
+
+class Notes(Observer):
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def noted(self, words: str) -> None:
+        self.words.append(words)
+
+
+def taken(solver: Any, steps: int, recorded: bool | str, **training: Any) -> tuple[Loop, list[str]]:
+    """A loop after some steps on batches of its own, and what it noted."""
+    options = {**SPEC["training"], "cuda_graph": recorded, **training}
+    ready = plan(
+        build(Spec, {**SPEC, "problem": {**SPEC["problem"], **BACKBONE}, "solver": solver, "training": options})
+    )
+    ready.place.take(ready.model)
+    notes = Notes()
+    parts = (ready.model, ready.spec.problem, ready.method, ready.spec.training, ready.place)
+    loop = Loop(*parts, 8, Path(), notes, BySamples(Alone()))
+    ready.model.train()
+    data = ready.data["train"].to("cuda")  # type: ignore[attr-defined]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        chosen = torch.randint(len(data), (64,), generator=generator).cuda()
+        loop.take(data.inputs[chosen], {key: target[chosen] for key, target in data.targets.items()}, 0)
+    return loop, notes.words
+
+
+# With dropout, whose masks must be those of the step, and BatchNorm, whose statistics must move.
+BACKBONE: dict[str, Any] = {"backbone": {"python": f"{__name__}:Mixed"}}
+
+
+@config
+class Mixed(Backbone):
+    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
+        trunk = nn.Sequential(
+            nn.Conv2d(input_shape[0], 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+            nn.Dropout(0.5),
+        )  # fmt: skip
+        return WithHeads(trunk, 128, outputs)
+
+
+class WithHeads(nn.Module):
+    def __init__(self, trunk: nn.Module, width: int, outputs: Mapping[str, int]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in outputs.items()})
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.trunk(x)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+@pytest.mark.parametrize(
+    ("solver", "training"),
+    [
+        ("palora", {}),
+        ("palora", {"precision": "bf16"}),
+        ("palora", {"precision": "fp16", "clip_gradient_norm": 1.0}),
+        (SOLVERS[0], {}),
+        (SOLVERS[1], {}),
+        ({"name": "palora", "balancing": ["loss", "gradient"]}, {}),
+        ({"name": "pamal", "objective": "multi_forward", "preferences": {"name": "dirichlet", "per_batch": 3}}, {}),
+        ("lorpman", {}),
+        ("phn", {}),
+        ("cosmos", {}),
+        ({"name": "multipoint", "points": 3}, {}),
+        ("single", {"scheduler": {"name": "cosine_annealing"}}),
+    ],
+    ids=str,
+)
+def test_recorded_steps_are_the_same_steps(solver: Any, training: dict[str, Any]) -> None:
+    plain, _ = taken(solver, 12, False, **training)
+    recorded, words = taken(solver, 12, True, **training)
+    assert words
+    assert set(words) == {"steps are recorded as a CUDA graph and replayed"}
+    for (name, one), other in zip(plain.model.state_dict().items(), recorded.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-3, atol=2e-4, msg=name)
+    losses = [torch.stack([entry[1] for entry in loop.record.entries]) for loop in (plain, recorded)]
+    torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-3)
+
+
+def test_steps_with_a_part_on_the_host_are_not_recorded() -> None:
+    loop, words = taken({"name": "single", "objective": "nash_mtl"}, 6, "auto")
+    assert len(words) == 1
+    assert "the host computes a part" in words[0]
+    assert len(loop.record.entries) == 6
+
+
+def test_data_that_is_loaded_goes_with_recorded_steps(tmp_path: Path) -> None:
+    training = {**SPEC["training"], "resident": False, "cuda_graph": True, "drop_last": False, "batch_size": 60}
+    run = solve({**SPEC, "solver": "palora", "training": training}, tmp_path / "run")
+    assert "recorded as a CUDA graph" in (run.folder / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("solver", ["palora", "pamal", "cosmos"])
+def test_fronts_in_one_pass_are_those_in_turn(solver: str) -> None:
+    ready = plan(build(Spec, {**SPEC, "solver": solver}))
+    ready.place.take(ready.model)
+    points = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    found = {}
+    for vectorized in (False, None, True)[: 2 if solver == "cosmos" else 3]:  # it concatenates in a memory order
+        found[vectorized] = evaluate(
+            ready.model, ready.spec.problem, ready.data["test"], points, split="test", batch_size=20, place=ready.place,
+            vectorized=vectorized,
+        )  # fmt: skip
+        np.testing.assert_allclose(found[vectorized].losses, found[False].losses, rtol=1e-4)
+
+
+def test_a_group_over_nccl() -> None:
+    code = (
+        "import torch\n"
+        "from moframework.engine.group import Group\n"
+        "with Group.joined() as group:\n"
+        "    p = torch.nn.Parameter(torch.ones(3, device='cuda'))\n"
+        "    p.grad = torch.full_like(p, 2.0)\n"
+        "    group.average_gradients([p])\n"
+        "    group.spread([p.data])\n"
+        "    (total,) = group.sums([p])\n"
+        "    total.sum().backward()\n"
+        "    assert not group.agreed(False) and group.backend\n"
+        "    print(p.grad.tolist(), group.from_first(lambda: 7))\n"
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ended = subprocess.run([sys.executable, "-c", code], env={**os.environ, **alone}, capture_output=True, text=True)
+    assert ended.stdout == "[3.0, 3.0, 3.0] 7\n", ended.stderr
