@@ -156,7 +156,7 @@ class ParetoModel(nn.Module):
         Compiled at the first call, and again for each new shape of batch.
 
         Args:
-            mode: of `torch.compile`: None for its default, `reduce-overhead` (CUDA graphs), `max-autotune`.
+            mode: of `torch.compile`; None for its default.
 
         Raises:
             SpecError: the network has recurrent layers, whose weights a compiled network does not take as inputs.
@@ -164,6 +164,15 @@ class ParetoModel(nn.Module):
         if self._recurrent:
             raise SpecError("training.compile: networks with recurrent layers cannot be compiled; use false")
         self._compiled = torch.compile(self._functional, mode=mode)
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """While inside, the network runs as if it were not compiled."""
+        compiled, self._compiled = self._compiled, None
+        try:
+            yield
+        finally:
+            self._compiled = compiled
 
     def _functional(self, weights: dict[str, Tensor], x: Tensor) -> Any:
         theta = {**weights, **{alias: weights[first] for alias, first in self._aliases.items()}}

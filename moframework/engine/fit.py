@@ -158,7 +158,8 @@ class Loop:
         self.seconds, self.processor_seconds = 0.0, 0.0
         self.compile_seconds: float | None = None
         if training.compile:
-            self.step.compile(None if training.compile is True else training.compile)
+            # Recording is ours, of more than what is compiled.
+            self.step.compile(None if training.compile is True else f"{training.compile}-no-cudagraphs")
         self.recorder = self._recorder()
         self.restart_clock()
 
@@ -218,8 +219,6 @@ class Loop:
             reason = f"the device is {self.place.device}"
         elif self.world.size > 1:
             reason = "several processes share a step"
-        elif self.training.compile:
-            reason = "compiled functions are recorded by training.compile: reduce-overhead"
         elif self.training.recompute:
             reason = "activations are made again"
         elif len(self.step.objective_states):

@@ -133,7 +133,8 @@ class Recorder:
 
     def _watched(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None) -> Tensor:
         on_device = preferences.to(self.step.place.device, non_blocking=True)
-        with HostWatch(preferences) as watch:
+        # What is compiled hides its operations.
+        with self.step.uncompiled(), HostWatch(preferences) as watch:
             losses = self.step.run(x, targets, preferences, scale, on_device)
         if watch.found is not None:
             if self.wanted is True:

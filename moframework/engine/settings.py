@@ -68,15 +68,15 @@ class Training:
     channels_last: bool | Literal["auto"] = option(
         "auto", help="memory order of images and kernels; auto: channels last where the network convolves images"
     )
-    compile: bool | Literal["reduce-overhead", "max-autotune"] = option(
+    compile: bool | Literal["max-autotune"] = option(
         False,
-        help="let torch.compile run a step from θ(λ) to the losses, with that mode: for long trainings on "
-        "accelerators; the first step then takes up to minutes, and on CPUs it seldom pays",
+        help="let torch.compile run a step from θ(λ) to the losses, max-autotune: with kernels chosen by measurement; "
+        "for long trainings on accelerators: the first step then takes up to minutes, and on CPUs it seldom pays",
     )
     cuda_graph: bool | Literal["auto"] = option(
         "auto",
         help="record a step on a CUDA device once and replay it, which saves small networks most of a step's time; "
-        "auto: where all of a step runs on the device, in one process, and nothing is compiled or made again",
+        "auto: where all of a step runs on the device, in one process, and nothing is made again",
     )
     recompute: bool = option(
         False,

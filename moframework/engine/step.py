@@ -15,7 +15,8 @@ Where several processes share a step, a `Division` says what is this one's part;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from attrs import frozen
@@ -207,6 +208,16 @@ class Step:
         self.model.compile_network(mode)
         if self._whole and self.division.world.size == 1:
             self._rows = torch.compile(self._rows_of, mode=mode)
+
+    @contextlib.contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """While inside, nothing of the step is compiled."""
+        compiled, self._rows = self._rows, self._rows_of
+        try:
+            with self.model.uncompiled():
+                yield
+        finally:
+            self._rows = compiled
 
     def _rows_of(self, preferences: Tensor, parts: Sequence[Part]) -> list[Tensor]:
         """Losses (m,) of each preference on its part of the batch."""

@@ -105,7 +105,7 @@ def plain_step(ready: Plan, passes: int = 1, *, recorded: bool = False, compiled
     with torch.cuda.graph(graph):
         backward()
 
-    def replay() -> None:
+    def replay(kept: object = backward) -> None:  # the graph reads the memory of what `backward` holds
         graph.replay()
         optimizer.step()
 
