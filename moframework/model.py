@@ -26,7 +26,12 @@ from moframework.files import replacing, write_text
 from moframework.tensorfiles import load_state
 from moframework.weights import WeightSpace, WeightSpaceConfig
 
-__all__ = ["ParetoModel", "Recipe", "load_parameters"]
+__all__ = ["PREFERENCE", "ParetoModel", "Recipe", "Runner", "load_parameters"]
+
+PREFERENCE = "λ"
+"""What stands for θ(λ) holds the preference under this key, where a weight space runs the network itself."""
+
+Runner = Callable[[nn.Module, Tensor, Tensor], Any]
 
 _FORMAT = 1
 _WEIGHTS, _RECIPE = "model.safetensors", "model.json"
@@ -84,6 +89,7 @@ class ParetoModel(nn.Module):
                 self._trainable[name] = parameter.requires_grad
         self._frozen_norms = [module for module in self.skeleton.modules() if _is_frozen(module)]
         self._compiled: Callable[[dict[str, Tensor], Tensor], Any] | None = None
+        self._runner: Runner | None = None
         # Where a parameter of θ(λ) goes: the registry of its module, and its place there.
         self._slots: list[tuple[dict[str, Any], str, str]] = []
         for prefix, module in self.skeleton.named_modules():
@@ -135,6 +141,11 @@ class ParetoModel(nn.Module):
     def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `weights` returns them, further buffers allowed), by output
         key."""
+        if self._runner is not None:
+            buffers = {name: value for name, value in weights.items() if name != PREFERENCE}
+            with self._with_buffers(buffers):
+                result = self._runner(self.skeleton, weights[PREFERENCE], x)
+            return named_outputs(result, tuple(self.recipe.outputs))
         if torch.compiler.is_compiling():  # a larger function is compiled
             return named_outputs(self._functional(dict(weights), x), tuple(self.recipe.outputs))
         if self._compiled is not None and self.training:
@@ -182,19 +193,38 @@ class ParetoModel(nn.Module):
     def _filled(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
         """The skeleton with `weights` in place, as `torch.func.functional_call` has it, without what that spends on
         looking up and checking each name anew: a fifth of a millisecond a call for LeNet."""
+        with self._with_buffers(weights):
+            try:
+                for registry, key, name in self._slots:
+                    registry[key] = weights[name]
+                yield
+            finally:
+                for registry, key, _ in self._slots:
+                    registry[key] = None
+
+    @contextmanager
+    def _with_buffers(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """The skeleton with those of `weights` in place that stand for buffers."""
         buffers = [(name, *self._buffer(name)) for name in weights if name not in self._trainable]
         before = [registry[key] for _, registry, key in buffers]
         try:
-            for registry, key, name in self._slots:
-                registry[key] = weights[name]
             for name, registry, key in buffers:
                 registry[key] = weights[name]
             yield
         finally:
-            for registry, key, _ in self._slots:
-                registry[key] = None
             for (_, registry, key), value in zip(buffers, before, strict=True):
                 registry[key] = value
+
+    def run_by(self, space: WeightSpace, runner: Runner | None) -> None:
+        """Use another weight space. Where `runner` is given, the space's `weights` are the preference alone, under
+        `PREFERENCE`, and the runner makes the network's outputs of the skeleton, whose parameters are not in place, the
+        preference, and a batch."""
+        self.space, self._runner = space, runner
+
+    @property
+    def runs_whole(self) -> bool:
+        """Whether `weights` gives all weights of the network, to be used in whatever way."""
+        return self._runner is None
 
     def _buffer(self, name: str) -> tuple[dict[str, Any], str]:
         """The registry that holds a buffer of the skeleton, and its place there."""

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from attrs import define, frozen
@@ -25,7 +26,7 @@ from moframework.engine.device import Placement
 from moframework.engine.division import Division, divided
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Progress, Reading
-from moframework.engine.holding import check_sharding, holding
+from moframework.engine.holding import Holding, check_sharding, holding
 from moframework.engine.method import Method
 from moframework.engine.recording import Recorder
 from moframework.engine.residence import resident
@@ -34,9 +35,13 @@ from moframework.engine.step import Step
 from moframework.engine.world import Alone, World
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, SpecError
 from moframework.model import ParetoModel
+from moframework.objectives import Scalarization
 from moframework.pareto.front import Front
 from moframework.preferences import Schedule
 from moframework.problem import Problem
+
+if TYPE_CHECKING:
+    from moframework.engine.streaming import Streamed
 
 __all__ = ["Fit", "divide", "fit", "steps_per_epoch", "stream"]
 
@@ -135,6 +140,8 @@ class Loop:
         self.folder, self.observer = folder, observer
         self.per_epoch, self.steps, self.done = per_epoch, training.budget(per_epoch), 0
         self.augmentation, self.maps, self.item_seed = problem.augmentation, problem.maps, division.item_seed
+        shards = self.world.size > 1 and training.distributed.parameters == "sharded"
+        self.streamed = _streamed(model, method, place) if shards else None
         self.step = Step(model, problem.tasks, method, place, division, training.recompute)
         groups = model.space.parameter_groups(training.optimizer.lr)
         learned = list(self.step.objective_states.parameters())
@@ -144,7 +151,13 @@ class Loop:
         self.average = None
         if training.averaging is not None:
             self.average = WeightAverage(list(model.space.parameters()), training.averaging)
-        self.holding = holding(groups, training, self.world)
+        self.holding: Holding
+        if self.streamed is None:
+            self.holding = holding(groups, training, self.world)
+        else:
+            from moframework.engine.fully_sharded import FullySharded
+
+            self.holding = FullySharded(groups, self.streamed, training.optimizer.lr)
         self.optimizer = training.optimizer.build(self.holding.groups, place.device)
         self.scheduler, self.scheduler_by_step = None, False
         if training.scheduler is not None:
@@ -195,10 +208,10 @@ class Loop:
         x = self.place.arranged(x)
         run = self.step.run if self.recorder is None else self.recorder.run
         losses = run(x, targets, preferences, scale)
-        self.world.average_gradients(self.parameters)
+        self.holding.average(self.world, self.parameters)
         if self.training.clip_gradient_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip_gradient_norm)
+            self.holding.clip(self.parameters, self.training.clip_gradient_norm)
         self.holding.step(self.optimizer, self.scaler)
         self.scaler.update()
         if self.average is not None:
@@ -265,27 +278,28 @@ class Loop:
         is_best = self.best.hypervolume is None or value > self.best.hypervolume + least
         if is_best:
             self.best = _Best(hypervolume=value)
+            state = self.holding.model_state(self.model)
             if self.world.first:
-                write_checkpoint(self.folder / BEST, {"step": self.done, "model": self.model.state_dict()})
+                write_checkpoint(self.folder / BEST, {"step": self.done, "model": state})
         else:
             self.best.waited += 1
         self.observer.evaluated(self.progress, front, hypervolume=value, is_best=is_best)
 
     def save(self) -> None:
         """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
-        if not all(bool(torch.isfinite(p).all()) for p in self.parameters):
+        if not self.holding.finite(self.parameters):
             raise NonFiniteLossError(
                 f"step {self.done}: a weight is not finite although the losses were. {_NON_FINITE_ADVICE}"
             )
         self.settle()
         self.step.settle()
-        optimizer = self.holding.state(self.optimizer)
+        optimizer, model = self.holding.state(self.optimizer), self.holding.model_state(self.model)
         if not self.world.first:
             return
         state = {
             "step": self.done,
             "steps": self.steps,
-            "model": self.model.state_dict(),
+            "model": model,
             "optimizer": optimizer,
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -310,7 +324,7 @@ class Loop:
     def restore(self) -> None:
         """Continue where the last checkpoint ended, which only the first process needs to see."""
         state = self.world.from_first(lambda: read_checkpoint(self.folder / LAST))
-        self.model.load_state_dict(state["model"])
+        self.holding.load_model(self.model, state["model"])
         self.holding.load(self.optimizer, state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
@@ -369,11 +383,11 @@ def fit(
     per_epoch = steps_per_epoch(size, training, method.preferences, len(problem.tasks))
     world = Alone() if world is None else world
     division = divide(world, size, training, method.preferences, len(problem.tasks))
+    if not resume:
+        world.spread([*model.parameters(), *model.buffers()])
     loop = Loop(model, problem, method, training, place, per_epoch, folder, observer, division)
     if resume:
         loop.restore()
-    else:
-        world.spread([*model.parameters(), *model.buffers()])
     pieces = method.preferences.count(len(problem.tasks)) if method.preferences.batch == "split" else 1
     data, validation = (
         resident(part, training.resident, place.device, training.workers) for part in (data, validation)
@@ -437,6 +451,7 @@ def fit(
                     break
     if loop.average is not None:
         loop.average.apply()
+    loop.holding.finish(model)
     observer.finished(loop.progress)
     return Fit(
         steps=loop.done,
@@ -445,6 +460,20 @@ def fit(
         processor_seconds=loop.processor_seconds,
         compile_seconds=loop.compile_seconds,
     )
+
+
+def _streamed(model: ParetoModel, method: Method, place: Placement) -> Streamed:
+    """The model's weight space, sharded. Raises `SpecError` where something needs it whole."""
+    from moframework.engine.streaming import streamed
+
+    if any(balancing.needs_gradients for balancing in method.balancing) or not isinstance(
+        method.objective, Scalarization
+    ):
+        raise SpecError(
+            "training.distributed.parameters: sharded does not go with objectives and balancings that need the "
+            "gradient of every task, which is as large as the network; use replicated"
+        )
+    return streamed(model, place.device)
 
 
 def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:

@@ -4,10 +4,9 @@ Sharded, each process steps its slice of each parameter, as `Training.distribute
 together after the step. For Adam that leaves two numbers a parameter (itself and its gradient) on every device and
 spreads the other two: ZeRO, stage 1 (Rajbhandari et al., SC 2020, arXiv 1910.02054).
 
-Why not `torch.distributed.fsdp.fully_shard`: a weight space makes θ(λ) from all its parameters at once, so that they
-are whole while a step computes, whoever holds them in between; and it would gather them and scatter their gradients
-for each of the M preferences of a step, not once. Why not `ZeroRedundancyOptimizer`: it gives whole parameters to
-processes, and weight spaces keep most numbers in one or two large tensors.
+Why not `ZeroRedundancyOptimizer`: it gives whole parameters to processes, and weight spaces keep most numbers in one
+or two large tensors. Where that is not enough, `fully_sharded` has the parameters themselves in shards, for one more
+gathering of each for each of the M preferences of a step.
 
 A checkpoint holds the state as a single process has it, so any number of processes can go on with it, sharded or not.
 """
@@ -15,6 +14,7 @@ A checkpoint holds the state as a single process has it, so any number of proces
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -23,14 +23,15 @@ from torch import Tensor, nn
 from moframework.engine.settings import Training
 from moframework.engine.world import World
 from moframework.errors import SpecError
+from moframework.model import ParetoModel
 
-__all__ = ["Holding", "Replicated", "Sharded", "check_sharding", "holding"]
+__all__ = ["ONCE", "Groups", "Holding", "Replicated", "Sharded", "State", "check_sharding", "holding"]
 
 Groups = list[dict[str, Any]]
 State = dict[str, Any]
 
-# What torch's optimizers keep once a parameter; all else they keep for each of its numbers.
-_ONCE = {"step", "mu_product", "eta", "mu"}
+ONCE = {"step", "mu_product", "eta", "mu"}
+"""What torch's optimizers keep once a parameter; all else they keep for each of its numbers."""
 
 
 class Holding(ABC):
@@ -50,6 +51,29 @@ class Holding(ABC):
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """Take a step with the parameters' gradients, which are the same on all processes."""
+
+    def average(self, world: World, parameters: Sequence[Tensor]) -> None:
+        """Make the gradients of all processes' parameters their mean."""
+        world.average_gradients(parameters)
+
+    def clip(self, parameters: Sequence[Tensor], norm: float) -> None:
+        """Scale the gradients, as averaged, so that their Euclidean norm is at most `norm`."""
+        torch.nn.utils.clip_grad_norm_(parameters, norm)
+
+    def finite(self, parameters: Sequence[Tensor]) -> bool:
+        """Whether no parameter, of any process, holds a number that is not finite."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in parameters)
+
+    def model_state(self, model: ParetoModel) -> State:
+        """The model's state as a single process has it; called by all processes, for the first one to use."""
+        return model.state_dict()
+
+    def load_model(self, model: ParetoModel, state: Mapping[str, Any]) -> None:
+        """Set the model's state to a whole one."""
+        model.load_state_dict(state)
+
+    def finish(self, model: ParetoModel) -> None:  # noqa: B027 (most have nothing to do)
+        """Training is over: every process has the whole model from here on."""
 
     @abstractmethod
     def state(self, optimizer: torch.optim.Optimizer) -> State:
@@ -121,7 +145,7 @@ class Sharded(Holding):
                 continue
             whole[index] = {}
             for key, value in partial["state"][index].items():
-                if isinstance(value, Tensor) and key not in _ONCE:
+                if isinstance(value, Tensor) and key not in ONCE:
                     value = self._gathered([(value, parameter.numel())])[0]
                     value = _shaped(value, parameter).cpu() if self.world.first else None
                 whole[index][key] = value
@@ -132,7 +156,7 @@ class Sharded(Holding):
         own = {
             index: {
                 key: self._own(_flat(value, like=self.parameters[index]))
-                if isinstance(value, Tensor) and key not in _ONCE
+                if isinstance(value, Tensor) and key not in ONCE
                 else value
                 for key, value in entries.items()
             }
@@ -171,7 +195,9 @@ def check_sharding(training: Training) -> None:
     Raises:
         SpecError: which option, and what to use.
     """
-    if training.distributed.optimizer == "replicated":
+    if training.distributed.parameters == "sharded":
+        _check_parameters(training)
+    elif training.distributed.optimizer == "replicated":
         return
     if not training.optimizer.elementwise:
         raise SpecError(
@@ -197,3 +223,14 @@ def _flat(tensor: Tensor, like: Tensor | None = None) -> Tensor:
 def _shaped(flat: Tensor, like: Tensor) -> Tensor:
     """Numbers in the memory order of `like`, in its shape."""
     return flat.as_strided(like.shape, like.stride(), flat.storage_offset())
+
+
+def _check_parameters(training: Training) -> None:
+    for wanted, words in (
+        (training.distributed.preferences == "spread", "preferences spread over processes: use shared"),
+        (training.averaging is not None, "training.averaging: use none"),
+        (training.recompute, "training.recompute: use false (θ(λ) is made again in any case)"),
+        (bool(training.compile), "training.compile: use false"),
+    ):
+        if wanted:
+            raise SpecError(f"training.distributed.parameters: sharded does not go with {words}; or use replicated")

@@ -55,7 +55,7 @@ class Passes:
         self.model, self.place = model, place
         self.thetas = thetas
         self._vectorized = False if len(self.thetas) < 2 else vectorized
-        if self._vectorized is None and place.device.type == "cpu":
+        if not model.runs_whole or (self._vectorized is None and place.device.type == "cpu"):
             self._vectorized = False
         self._stacked: Theta = {}
         self._shared: Theta = {}

@@ -42,6 +42,12 @@ class Distributed:
         help="state of the optimizer: replicated: whole in each process; sharded: each process keeps, and steps, its "
         "slice of every parameter, which saves memory and costs one more message a step",
     )
+    parameters: Literal["replicated", "sharded"] = option(
+        "replicated",
+        help="sharded: parameters, gradients and optimizer state lie in shards (FSDP2), and θ(λ) is made layer by "
+        "layer when it is needed: for networks that do not fit, with low_rank and convex_hull; every preference of a "
+        "step gathers each layer twice",
+    )
 
 
 @config

@@ -8,8 +8,8 @@ network and shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -54,6 +54,15 @@ class ConvexHullSpace(WeightSpace):
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_of`: as many products as for one preference."""
         return self.members.combine(preferences)
+
+    def pieces(self, groups: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
+        """See `WeightSpace.pieces`."""
+        return [ConvexHullSpace(self.members.sets(group), self.lr_factor) for group in groups]
+
+    def absorb(self, pieces: Sequence[WeightSpace]) -> None:
+        """See `WeightSpace.absorb`."""
+        for piece in cast("Sequence[ConvexHullSpace]", pieces):
+            self.members.load(piece.members.sets(piece.members.names))
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """All members at `lr_factor · lr`: each of them gets λ_t, on average 1/m, of the gradient."""

@@ -10,8 +10,9 @@ with a = √5, B is zero, so at the start every λ gives the same network.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -156,6 +157,38 @@ class LowRankSpace(WeightSpace):
             {"name": "adapters", "params": [*self.a, *self.b], "lr": lr * self.lr_factor},
         ]
 
+    def pieces(self, groups: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
+        """See `WeightSpace.pieces`; none with a penalty or where parameters freeze."""
+        if self.orthogonal or self.freeze_after is not None:
+            return None
+        return [self._piece(set(group)) for group in groups]
+
+    def absorb(self, pieces: Sequence[WeightSpace]) -> None:
+        """See `WeightSpace.absorb`."""
+        at = {name: i for i, name in enumerate(self._names)}
+        adapted = {each.name: k for k, each in enumerate(self._adapted)}
+        with torch.no_grad():
+            for piece in cast("Sequence[LowRankSpace]", pieces):
+                for name, value in zip(piece._names, piece.shared, strict=True):
+                    self.shared[at[name]].copy_(value)
+                for each, a, b in zip(piece._adapted, piece.a, piece.b, strict=True):
+                    self.a[adapted[each.name]].copy_(a)
+                    self.b[adapted[each.name]].copy_(b)
+
+    def _piece(self, names: Collection[str]) -> LowRankSpace:
+        kept = [i for i, name in enumerate(self._names) if name in names]
+        adapted = [k for k, each in enumerate(self._adapted) if each.name in names]
+        # Everything else is small, and the same.
+        piece = copy.copy(self)
+        piece.__dict__.update(_parameters={}, _buffers={}, _modules={})
+        piece._names = [self._names[i] for i in kept]
+        piece._trained = [self._trained[i] for i in kept]
+        piece._adapted = [self._adapted[k] for k in adapted]
+        piece.shared = nn.ParameterList(_copied(self.shared[i]) for i in kept)
+        piece.a = nn.ParameterList(_copied(self.a[k]) for k in adapted)
+        piece.b = nn.ParameterList(_copied(self.b[k]) for k in adapted)
+        return piece
+
     def penalty(self) -> Tensor | None:
         """`orthogonal` times the sum over adapted weights of `orthogonality`."""
         if self.orthogonal == 0 or self.m == 1:
@@ -173,6 +206,10 @@ class LowRankSpace(WeightSpace):
         open_ = progress <= self.freeze_after
         for parameter, trained in zip(self.shared, self._trained, strict=True):
             parameter.requires_grad_(trained and open_)
+
+
+def _copied(parameter: nn.Parameter) -> nn.Parameter:
+    return nn.Parameter(parameter.detach().clone(memory_format=torch.preserve_format), parameter.requires_grad)
 
 
 def _values(parameters: nn.ParameterList) -> Collection[nn.Parameter]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-
-from moframework.errors import SpecError
 
 __all__ = ["Stacked"]
 
@@ -24,9 +22,6 @@ class Stacked(nn.Module):
 
     Args:
         sets: n mappings with the same names and shapes, n at least 1.
-
-    Raises:
-        SpecError: no parameter requires a gradient.
     """
 
     def __init__(self, sets: Sequence[Mapping[str, nn.Parameter]]) -> None:
@@ -34,8 +29,6 @@ class Stacked(nn.Module):
         first = sets[0]
         self.count = len(sets)
         trained = [name for name, value in first.items() if value.requires_grad]
-        if not trained:
-            raise SpecError("the network has no parameter to train: all are frozen, or there are none")
         self._shapes = {name: first[name].shape for name in trained}
         self._kernels = [name for name in trained if first[name].dim() == 4]
         self._fixed = [name for name in first if name not in self._shapes]
@@ -54,6 +47,42 @@ class Stacked(nn.Module):
                 for names in self._flat
             )
         self.fixed = nn.ParameterList(first[name] for name in self._fixed)
+
+    @property
+    def names(self) -> list[str]:
+        """All names, those of fixed parameters too."""
+        return [*self._fixed, *self._shapes]
+
+    def sets(self, names: Collection[str]) -> list[dict[str, nn.Parameter]]:
+        """The n parameter sets, of some names only; copies."""
+        result: list[dict[str, nn.Parameter]] = [{} for _ in range(self.count)]
+        with torch.no_grad():
+            for k, theta in enumerate(self._members()):
+                for name, value in theta.items():
+                    if name in names:
+                        trained = name in self._shapes
+                        kept = value.clone(memory_format=torch.preserve_format)
+                        result[k][name] = nn.Parameter(kept, requires_grad=trained)
+        return result
+
+    def load(self, sets: Sequence[Mapping[str, Tensor]]) -> None:
+        """Take over the values of parameter sets, of some names or all, in place."""
+        with torch.no_grad():
+            for theta, given in zip(self._members(), sets, strict=True):
+                for name, value in given.items():
+                    theta[name].copy_(value)
+
+    def _members(self) -> list[dict[str, Tensor]]:
+        """Each set as views of what is stored."""
+        members: list[dict[str, Tensor]] = [dict(zip(self._fixed, self.fixed, strict=True)) for _ in range(self.count)]
+        for name, kernel in zip(self._kernels, self.kernels, strict=True):
+            for theta, value in zip(members, kernel.chunk(self.count), strict=True):
+                theta[name] = value
+        for names, sizes, matrix in zip(self._flat, self._sizes, self.flat, strict=True):
+            for theta, row in zip(members, matrix, strict=True):
+                pieces = torch.split(row, sizes)
+                theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(names, pieces, strict=True)})
+        return members
 
     def combine(self, coefficients: Tensor) -> list[dict[str, Tensor]]:
         """The complete parameter dicts Σ_k c_jk θ_k for coefficients c (r, n), on any device; differentiable in both.

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from moframework.errors import SpecError
 from moframework.weights.stacked import Stacked
 from moframework.weights.starting import starting_values
 
@@ -76,8 +75,3 @@ def test_large_tensors_begin_on_whole_blocks() -> None:
     result = Stacked([starting_values(odd, None)]).combine(torch.ones(1, 1))[0]
     assert result["1.weight"].storage_offset() * 4 % 16 == 0
     assert result["1.bias"].storage_offset() * 4 % 16 == 0
-
-
-def test_nothing_to_train_is_refused() -> None:
-    with pytest.raises(SpecError, match="no parameter to train"):
-        Stacked([{"x": nn.Parameter(torch.ones(2), requires_grad=False)}])
