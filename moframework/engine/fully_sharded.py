@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from moframework.engine.holding import ONCE, Groups, Holding, State
@@ -24,17 +24,23 @@ class FullySharded(Holding):
     """
 
     def __init__(self, groups: Groups, space: Streamed, lr: float) -> None:
-        super().__init__(groups)
+        # To the optimizer shards are plain tensors: not every one knows distributed ones.
+        self.parameters = [cast(nn.Parameter, p) for group in groups for p in group["params"]]
+        self.local = [nn.Parameter(_local(p.detach()), p.requires_grad) for p in self.parameters]
+        of = {id(p): own for p, own in zip(self.parameters, self.local, strict=True)}
+        super().__init__([{**group, "params": [of[id(p)] for p in group["params"]]} for group in groups])
         self.space = space
         self._whole_names, self._own_names = space.order(lr)
-        self._shards = {name: p for name, p in space.root.named_parameters() if name in set(self._own_names)}
 
     def zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
         """See `Holding.zero_grad`."""
-        optimizer.zero_grad(set_to_none=True)
+        for tensor in (*self.parameters, *self.local):
+            tensor.grad = None
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """See `Holding.step`."""
+        for parameter, own in zip(self.parameters, self.local, strict=True):
+            own.grad = None if parameter.grad is None else _local(parameter.grad)
         scaler.step(optimizer)
 
     def average(self, world: World, parameters: Sequence[Tensor]) -> None:
@@ -44,7 +50,7 @@ class FullySharded(Holding):
     def clip(self, parameters: Sequence[Tensor], norm: float) -> None:
         """See `Holding.clip`."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        local = [g.to_local() for g in gradients if isinstance(g, DTensor)]
+        local = [_local(g) for g in gradients if isinstance(g, DTensor)]
         alike = [g for g in gradients if not isinstance(g, DTensor)]
         squares = torch.stack([g.square().sum() for g in local] or [torch.zeros((), device=gradients[0].device)]).sum()
         torch.distributed.all_reduce(squares)
@@ -56,8 +62,7 @@ class FullySharded(Holding):
 
     def finite(self, parameters: Sequence[Tensor]) -> bool:
         """See `Holding.finite`."""
-        own = [p.to_local() if isinstance(p, DTensor) else p for p in parameters]
-        faults = torch.stack([(~torch.isfinite(p)).any() for p in own]).any().float()
+        faults = torch.stack([(~torch.isfinite(_local(p.detach()))).any() for p in parameters]).any().float()
         torch.distributed.all_reduce(faults)
         return not bool(faults)
 
@@ -92,7 +97,7 @@ class FullySharded(Holding):
             else:
                 values = self.space.whole(
                     {
-                        name: entries[name][key] if name in entries else torch.zeros_like(shard)
+                        name: _like(entries[name][key], shard) if name in entries else torch.zeros_like(shard)
                         for name, shard in self._every().items()
                     }
                 )
@@ -126,7 +131,7 @@ class FullySharded(Holding):
                 {name: entries[name][key] if name in entries else torch.zeros(shape) for name, shape in shapes.items()}
             )
             for i in own:
-                own[i][key] = values[self._own_names[i]]
+                own[i][key] = _local(values[self._own_names[i]])
         offset = len(self._whole_names) - len(self._own_names)
         for i, entry in known.items():
             if i >= len(self._whole_names):
@@ -158,3 +163,17 @@ class FullySharded(Holding):
             result.append({**group, "params": list(range(start, start + size))})
             start += size
         return result
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """What this process has of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _like(local: Tensor, shard: Tensor) -> Tensor:
+    """This process's part as a tensor distributed as `shard` is."""
+    if not isinstance(shard, DTensor):
+        return local
+    return DTensor.from_local(
+        local, shard.device_mesh, shard.placements, run_check=False, shape=shard.shape, stride=shard.stride()
+    )

@@ -101,6 +101,12 @@ class Streamed(WeightSpace):
                 f"training.distributed.parameters: {type(model.space).__name__} with these options does not make θ(λ) "
                 "layer by layer, so its parameters cannot be sharded; use replicated, and optimizer sharded"
             )
+        scalars = [name for name, value in model.space.named_parameters() if value.dim() == 0]
+        if scalars:
+            raise SpecError(
+                "training.distributed.parameters: the network has weights that are single numbers, which cannot be "
+                f"sharded ({', '.join(scalars)}); use replicated, and optimizer sharded"
+            )
         self._twins = [pieces]
         mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
         self._device = device
@@ -135,7 +141,10 @@ class Streamed(WeightSpace):
         """What the network makes of x at a preference."""
         self._preference = preference.detach().to(self._device, non_blocking=True)
         try:
-            return self.root(x, network)
+            with warnings.catch_warnings():
+                # FSDP warns of views, which must not be changed in place; neither weights nor outputs are.
+                warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
+                return self.root(x, network)
         finally:
             while self._contexts:  # a layer failed
                 self._contexts.pop().__exit__(None, None, None)
@@ -219,10 +228,7 @@ class Streamed(WeightSpace):
         def enter(module: nn.Module, arguments: Any) -> None:
             # Asking for the gradient of λ tells FSDP when those of the unit are complete: then they are reduced.
             preference = self._preference.clone().requires_grad_(torch.is_grad_enabled())
-            with warnings.catch_warnings():
-                # FSDP warns of views that are changed in place; weights are not.
-                warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
-                theta = unit(preference)
+            theta = unit(preference)
             for registry, key, name in layer.slots:
                 registry[key] = theta[name]
             context = saved_tensors_hooks(*_packing(unit, theta, preference.detach()))

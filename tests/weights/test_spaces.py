@@ -235,3 +235,35 @@ def test_doubles_stay_doubles(space: str) -> None:
     made = model("conv2d", SPACES[space]).double()
     x = ZOO["conv2d"].inputs().double()
     assert made(x, LAMBDA)["y"].dtype == torch.float64
+
+
+@pytest.mark.parametrize(("network", "space"), PAIRS)
+def test_pieces_together_are_the_space(network: str, space: str) -> None:
+    made = model(network, SPACES[space])
+    expected = {name: value.detach().clone() for name, value in made.weights(LAMBDA).items()}
+    names = list(expected)
+    pieces = made.space.pieces([group for group in (names[::3], names[1::3], names[2::3]) if group])
+    if pieces is None:
+        assert space not in ("low rank", "convex hull")
+        return
+
+    def together() -> dict[str, Tensor]:
+        return {name: value.detach() for piece in pieces for name, value in piece.weights(LAMBDA).items()}
+
+    torch.testing.assert_close(together(), expected)
+    with torch.no_grad():
+        for parameter in (p for piece in pieces for p in piece.parameters()):
+            parameter.mul_(1.5).add_(0.25)
+    changed = together()
+    torch.testing.assert_close(dict(made.weights(LAMBDA)), expected, msg="pieces have parameters of their own")
+    made.space.absorb(pieces)
+    torch.testing.assert_close({name: value.detach() for name, value in made.weights(LAMBDA).items()}, changed)
+    rates = {group["name"]: group["lr"] for piece in pieces for group in piece.parameter_groups(0.1)}
+    assert rates == {group["name"]: group["lr"] for group in made.space.parameter_groups(0.1)}
+
+
+def test_spaces_with_a_penalty_or_that_freeze_have_no_pieces() -> None:
+    for options in (LowRank(orthogonal=0.1), LowRank(freeze_after=0.5)):
+        assert model("linear", options).space.pieces([["0.weight"], ["0.bias", "2.weight", "2.bias"]]) is None
+    with pytest.raises(NotImplementedError, match="FiniteSpace has no pieces"):
+        model("linear", SPACES["finite"]).space.absorb([])
