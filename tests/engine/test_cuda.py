@@ -195,6 +195,18 @@ def test_fronts_in_one_pass_are_those_in_turn(solver: str) -> None:
         np.testing.assert_allclose(found[vectorized].losses, found[False].losses, rtol=1e-4)
 
 
+def in_a_group_of_one(code: str) -> str:
+    """What a program prints that joins a group over NCCL as its only process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env={**os.environ, **alone}, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
 def test_a_group_over_nccl() -> None:
     code = (
         "import torch\n"
@@ -209,9 +221,31 @@ def test_a_group_over_nccl() -> None:
         "    assert not group.agreed(False) and group.backend\n"
         "    print(p.grad.tolist(), group.from_first(lambda: 7))\n"
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ended = subprocess.run([sys.executable, "-c", code], env={**os.environ, **alone}, capture_output=True, text=True)
-    assert ended.stdout == "[3.0, 3.0, 3.0] 7\n", ended.stderr
+    assert in_a_group_of_one(code) == "[3.0, 3.0, 3.0] 7\n"
+
+
+def test_sharded_parameters_over_nccl() -> None:
+    code = (
+        "import torch\n"
+        "from moframework.engine.group import Group\n"
+        "from moframework.engine.streaming import streamed\n"
+        "from moframework.weights.low_rank import LowRank\n"
+        "from tests.weights.test_spaces import model\n"
+        "from tests.weights.zoo import ZOO\n"
+        "at = torch.tensor([0.3, 0.7])\n"
+        "with Group.joined():\n"
+        "    for network in ('conv2d', 'transformer'):\n"
+        "        x, found = ZOO[network].inputs().cuda(), []\n"
+        "        for shards in (False, True):\n"
+        "            torch.manual_seed(0)\n"
+        "            made = model(network, LowRank()).cuda()\n"
+        "            space = streamed(made, torch.device('cuda')) if shards else None\n"
+        "            made(x, at)['y'].square().mean().backward()\n"
+        "            if space is None:\n"
+        "                found.append({n: p.grad.cpu() for n, p in made.space.named_parameters()})\n"
+        "            else:\n"
+        "                found.append(space.whole({n: p.grad for n, p in space.root.named_parameters()}))\n"
+        "        torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5)\n"
+        "print('alike')\n"
+    )
+    assert in_a_group_of_one(code) == "alike\n"
