@@ -241,7 +241,11 @@ def test_reduced_precision_trains_on_the_cpu(train: Train, precision: str) -> No
     from moframework.engine.device import placement
 
     training = Training(
-        epochs=30, batch_size=16, precision=precision, optimizer=build(Optimizer, {"name": "adam", "lr": 1e-2})
+        epochs=30,
+        batch_size=16,
+        precision=precision,
+        optimizer=build(Optimizer, {"name": "adam", "lr": 1e-2}),
+        device="cpu",
     )
     problem = Conflict()
     place = placement(training, problem.backbone(), 2)

@@ -100,7 +100,7 @@ def test_expanding_a_front_around_a_trained_network(done: Run, tmp_path: Path) -
 
 def test_best_checkpoint_can_be_chosen(tmp_path: Path) -> None:
     run = solve(tiny(evaluate={"points": 3, "checkpoint": "best"}), tmp_path / "run")
-    best = torch.load(run.path / "checkpoints" / "best.pt", weights_only=True)["model"]
+    best = torch.load(run.path / "checkpoints" / "best.pt", weights_only=True, map_location="cpu")["model"]
     assert all(
         torch.equal(value, best[name]) for name, value in load_file(run.path / "model" / "model.safetensors").items()
     )
