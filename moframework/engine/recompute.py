@@ -1,14 +1,23 @@
-"""Activation checkpointing: a graph is forgotten after the forward pass and made again when going backward."""
+"""What is forgotten after the forward pass and made again when going backward: a whole graph (activation checkpointing)
+or only the weights θ(λ)."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["recomputed"]
+from moframework.weights import WeightSpace
+
+__all__ = ["recomputed", "weights_again"]
+
+# Smaller weights stay: making them again costs more than they take.
+_LEAST_BYTES = 2**18
 
 
 def recomputed(run: Callable[[], Tensor], network: nn.Module) -> Tensor:
@@ -23,6 +32,41 @@ def recomputed(run: Callable[[], Tensor], network: nn.Module) -> Tensor:
         run, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _untouched(network))
     )
     return result
+
+
+@contextlib.contextmanager
+def weights_again(space: WeightSpace, preference: Tensor, theta: Mapping[str, Tensor]) -> Iterator[None]:
+    """While inside, operations that need a weight to go backward do not keep it, but make it again there, from the
+    parameters of the space.
+
+    Args:
+        space: one that can make a `part` of θ(λ).
+        preference: λ (m,).
+        theta: θ(λ), as the space made it; nothing else should hold on to it for longer than the forward pass.
+    """
+    made = {
+        value.untyped_storage().data_ptr(): name
+        for name, value in theta.items()
+        if value.grad_fn is not None and value.numel() * value.element_size() >= _LEAST_BYTES
+    }
+
+    def pack(tensor: Tensor) -> Any:
+        name = made.get(tensor.untyped_storage().data_ptr())
+        if name is None:
+            return tensor
+        return name, tensor.size(), tensor.stride(), tensor.storage_offset()
+
+    def unpack(kept: Any) -> Tensor:
+        if isinstance(kept, Tensor):
+            return kept
+        name, size, stride, offset = kept
+        with torch.no_grad():
+            part = space.part(preference, (name,))
+        assert part is not None
+        return part[name].as_strided(size, stride, offset)
+
+    with saved_tensors_hooks(pack, unpack):
+        yield
 
 
 @contextlib.contextmanager

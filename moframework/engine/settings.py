@@ -84,10 +84,11 @@ class Training:
         help="record a step on a CUDA device once and replay it, which saves small networks most of a step's time; "
         "auto: where all of a step runs on the device, in one process, and nothing is made again",
     )
-    recompute: bool = option(
+    recompute: bool | Literal["weights"] = option(
         False,
-        help="activation checkpointing: hold no graph of a preference but make it again when going backward; one more "
-        "forward pass a preference for the memory of one graph, where the objective joins the preferences of a step",
+        help="true: activation checkpointing: hold no graph of a preference but make it again when going backward; one "
+        "more forward pass a preference for the memory of one graph, where the objective joins the preferences of a "
+        "step. weights: hold no large weight of θ(λ) but merge it again when going backward (low_rank, convex_hull)",
     )
     device: str = option("auto", help="auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
     workers: int = option(0, ge=0, help="processes that load data, for data that does not fit in memory")

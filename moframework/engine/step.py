@@ -26,7 +26,7 @@ from moframework.engine.device import Placement
 from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
-from moframework.engine.recompute import recomputed
+from moframework.engine.recompute import recomputed, weights_again
 from moframework.engine.world import Alone
 from moframework.errors import SpecError
 from moframework.model import ParetoModel
@@ -58,7 +58,7 @@ class Step:
 
     Args:
         recompute: make the graph of each preference again when going backward, where otherwise those of all preferences
-            would be held.
+            would be held; or, "weights", the weights alone, in any case.
 
     Attributes:
         state: state of the balancings, by position, kept between steps and in checkpoints.
@@ -73,7 +73,7 @@ class Step:
         method: Method,
         place: Placement,
         division: Division | None = None,
-        recompute: bool = False,
+        recompute: bool | str = False,
     ) -> None:
         self.division = BySamples(Alone()) if division is None else division
         self.model = model
@@ -95,7 +95,12 @@ class Step:
         divided = method.preferences.batch == "split" and not self._per_task and not states
         self._together = not objective.separable or (divided and r * _size(model, m) <= _WEIGHTS_BYTES)
         # Where each preference goes backward on its own, one graph is all that is held.
-        self._recompute = recompute and self._together and not self._per_task
+        self._recompute = recompute is True and self._together and not self._per_task
+        self._weights_again = recompute == "weights" and not self._per_task
+        if self._weights_again and model.space.part(torch.full((m,), 1 / m), ()) is None:
+            raise SpecError(
+                f"training.recompute: {type(model.space).__name__} cannot make single weights again; use true or false"
+            )
         # What leads from preferences to losses is one function, whose graph is kept.
         self._whole = not self._per_task and not self._recompute
         self._rows: Callable[[Tensor, Sequence[Part]], list[Tensor]] = self._rows_of
@@ -203,8 +208,10 @@ class Step:
             mode: as `ParetoModel.compile_network` takes it.
 
         Raises:
-            SpecError: the network cannot be compiled.
+            SpecError: the network cannot be compiled, or its weights are to be made again.
         """
+        if self._weights_again:
+            raise SpecError("training.compile: what is compiled keeps its weights; use false, or recompute: false")
         self.model.compile_network(mode)
         if self._whole and self.division.world.size == 1:
             self._rows = torch.compile(self._rows_of, mode=mode)
@@ -222,7 +229,13 @@ class Step:
     def _rows_of(self, preferences: Tensor, parts: Sequence[Part]) -> list[Tensor]:
         """Losses (m,) of each preference on its part of the batch."""
         thetas = self.model.space.weights_of(preferences)
-        return [self._losses(theta, *part) for theta, part in zip(thetas, parts, strict=True)]
+        if not self._weights_again:
+            return [self._losses(theta, *part) for theta, part in zip(thetas, parts, strict=True)]
+        found = []
+        for preference, theta, part in zip(preferences, thetas, parts, strict=True):
+            with weights_again(self.model.space, preference, theta):
+                found.append(self._losses(theta, *part))
+        return found
 
     def _forward(self, preferences: Tensor, parts: Sequence[Part], scale: Tensor | None) -> list[_Row]:
         """What some preferences contribute, each on its part of the batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -37,6 +37,11 @@ class WeightSpace(nn.Module, ABC):
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Groups for a torch optimizer with base learning rate `lr`; each names itself in `name` and covers `params`
         with its own `lr`. Together the groups hold every parameter to train exactly once."""
+
+    def part(self, preference: Tensor, names: Collection[str]) -> dict[str, Tensor] | None:
+        """Those weights of θ(λ) that are named, for not much more than their share of what θ(λ) takes to make; the same
+        numbers in the same memory order. None (the default) where that cannot be had."""
+        return None
 
     def pieces(self, groups: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
         """This space taken apart: one space for each group of parameter names, which gives θ(λ) of these names and has

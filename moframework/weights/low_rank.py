@@ -136,10 +136,21 @@ class LowRankSpace(WeightSpace):
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_of`: one product per adapted weight, whatever the number of preferences."""
+        return self._made(preferences, None)
+
+    def part(self, preference: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """See `WeightSpace.part`."""
+        theta = self._made(preference.unsqueeze(0), names)[0]
+        return {name: theta[name] for name in names}
+
+    def _made(self, preferences: Tensor, names: Collection[str] | None) -> list[dict[str, Tensor]]:
+        """θ of each preference; merged are only the weights that are named, where there are names."""
         plain: dict[str, Tensor] = dict(zip(self._names, _values(self.shared), strict=True))
         thetas = [dict(plain) for _ in preferences]
         factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
         for adapted, a, b in zip(self._adapted, _values(self.a), _values(self.b), strict=True):
+            if names is not None and adapted.name not in names:
+                continue
             key = (adapted.inner, b.device, b.dtype)
             if key not in factors:
                 scaled = preferences.to(b.device, b.dtype, non_blocking=True) * self.scale

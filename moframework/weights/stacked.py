@@ -84,8 +84,9 @@ class Stacked(nn.Module):
                 theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(names, pieces, strict=True)})
         return members
 
-    def combine(self, coefficients: Tensor) -> list[dict[str, Tensor]]:
+    def combine(self, coefficients: Tensor, names: Collection[str] | None = None) -> list[dict[str, Tensor]]:
         """The complete parameter dicts Σ_k c_jk θ_k for coefficients c (r, n), on any device; differentiable in both.
+        Where there are names, what is not named may be left out.
 
         As many operations as for one of them, but for views.
         """
@@ -96,14 +97,18 @@ class Stacked(nn.Module):
             if tensor.dtype not in at:
                 at[tensor.dtype] = coefficients.to(tensor.device, tensor.dtype, non_blocking=True)
         for name, kernel in zip(self._kernels, self.kernels, strict=True):
+            if names is not None and name not in names:
+                continue
             for theta, value in zip(
                 thetas, _combined_kernels(at[kernel.dtype], kernel, self._shapes[name]), strict=True
             ):
                 theta[name] = value
-        for names, sizes, matrix in zip(self._flat, self._sizes, self.flat, strict=True):
+        for flat, sizes, matrix in zip(self._flat, self._sizes, self.flat, strict=True):
+            if names is not None and not any(name in names for name in flat):
+                continue
             for theta, row in zip(thetas, _product(at[matrix.dtype], matrix), strict=True):
                 pieces = torch.split(row, sizes)
-                theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(names, pieces, strict=True)})
+                theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(flat, pieces, strict=True)})
         return thetas
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 from typing import ClassVar
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
+from moframework.engine import recompute as module
 from moframework.engine.division import Division, divided
-from moframework.engine.recompute import recomputed
+from moframework.engine.recompute import recomputed, weights_again
 from moframework.engine.settings import Distributed
 from moframework.engine.step import Step
 from moframework.errors import SpecError
@@ -21,7 +23,12 @@ from moframework.objectives import Objective, Scalarization
 from moframework.objectives.hypervolume_gradient import HypervolumeGradient
 from moframework.objectives.linear import Linear
 from moframework.preferences.annealed import Annealed
+from moframework.weights.convex_hull import ConvexHull
+from moframework.weights.hypernetwork import Hypernetwork
+from moframework.weights.low_rank import LowRank
 from tests.engine.conftest import CPU, Conflict, method, model_for
+from tests.weights.test_spaces import model as of_zoo
+from tests.weights.zoo import ZOO
 
 PREFERENCES = torch.tensor([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
 
@@ -132,3 +139,58 @@ def two() -> Division:
         size = 2
 
     return divided(Two(), build(Distributed, {}), Annealed(per_batch=3), 2, 8)
+
+
+SPACES = {"low rank": LowRank(rank=2), "separable": LowRank(rank=2, conv="separable"), "hull": ConvexHull()}
+MIXED = [name for name in ZOO if name != "recurrent"]
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("network", MIXED)
+def test_weights_made_again_give_the_same_gradients(network: str, space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LEAST_BYTES", 0)
+    made, at, x = of_zoo(network, SPACES[space]), torch.tensor([0.3, 0.7]), ZOO[network].inputs()
+    found = []
+    for again in (False, True):
+        made.zero_grad()
+        theta = made.weights(at)
+        with weights_again(made.space, at, theta) if again else contextlib.nullcontext():
+            output = made.call(theta, x)["y"]
+        output.square().sum().backward()
+        found.append({name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_no_large_weight_is_held(again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LEAST_BYTES", 0)
+    made, at, x = of_zoo("conv2d", LowRank()), torch.tensor([0.3, 0.7]), ZOO["conv2d"].inputs()
+    theta = made.weights(at)
+    left = [weakref.ref(value) for value in theta.values() if value.grad_fn is not None]
+    with weights_again(made.space, at, theta) if again else contextlib.nullcontext():
+        output = made.call(theta, x)["y"]
+    del theta
+    gc.collect()
+    assert any(reference() is not None for reference in left) is not again
+    output.sum().backward()
+
+
+def test_a_step_that_makes_weights_again() -> None:
+    problem, parts = Conflict(), method()
+    x, targets = (data := problem.data("train")).inputs, data.targets
+    found = []
+    for recompute in (False, "weights"):
+        model = model_for(problem, parts)
+        Step(model.train(), problem.tasks, parts, CPU, recompute=recompute).run(x, targets, PREFERENCES)
+        found.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_spaces_that_make_all_weights_at_once_are_refused() -> None:
+    parts = method(weights=Hypernetwork(hidden=(4,)))
+    with pytest.raises(SpecError, match=r"training\.recompute: HypernetworkSpace cannot make single weights again"):
+        Step(model_for(Conflict(), parts), Conflict().tasks, parts, CPU, recompute="weights")
+    parts = method()
+    step = Step(model_for(Conflict(), parts), Conflict().tasks, parts, CPU, recompute="weights")
+    with pytest.raises(SpecError, match=r"training\.compile: what is compiled keeps its weights"):
+        step.compile()

@@ -145,6 +145,7 @@ def _steps(net: Net) -> dict[str, Contender]:
             for rank in ((1, 4) if net.convolves else ())
         },
         "pamal": Contender(our_step(net.planned({"name": "pamal", "preferences": dirichlet})), net.pamal),
+        "palora, weights made again": Contender(our_step(net.planned(_palora(1), {"recompute": "weights"}))),
         "cosmos": Contender(our_step(net.planned("cosmos")), 1.10),  # type: ignore[arg-type]
         "single": Contender(our_step(net.planned("single"))),  # type: ignore[arg-type]
     }

@@ -56,6 +56,14 @@ MEMORY_CASES = (
         name="segnet, palora r = 4, 4 shared, against 4 passes", net="segnet", solver=_palora(4, rank=4), passes=4,
         limit=1.10,
     ),
+    MemoryCase(
+        name="segnet, palora r = 4, weights made again", net="segnet", solver=_palora(1, rank=4), limit=1.10,
+        training={"recompute": "weights"},
+    ),
+    MemoryCase(
+        name="segnet, palora r = 4, 4 shared, weights made again", net="segnet", solver=_palora(4, rank=4),
+        against="segnet, palora r = 4", limit=1.05, training={"recompute": "weights"},
+    ),
     # The batch of the papers.
     MemoryCase(name="segnet, batch 8, palora r = 4", net="segnet", solver=_palora(1, rank=4), batch=8, limit=1.10),
     MemoryCase(
