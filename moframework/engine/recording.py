@@ -30,6 +30,8 @@ Targets = dict[str, Tensor]
 
 # Steps before recording: kernels are chosen and loaded at first use, and the last one is watched.
 _FIRST = 3
+# Recordings of one training: parameters that freeze need another one, but none must be made every other step.
+_MOST = 8
 
 
 class HostWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -74,6 +76,8 @@ class HostWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class _Recording:
     """A graph, and the memory it reads and writes."""
 
+    state: Hashable
+    shape: Hashable
     graph: torch.cuda.CUDAGraph
     x: Tensor
     targets: Targets
@@ -87,8 +91,8 @@ class _Recording:
 class Recorder:
     """Runs the steps of one training, from a recording where there is one.
 
-    Batches of the usual shape are recorded after a few steps, and again whenever other parameters are trained; batches
-    of another shape run as they always do.
+    Steps on batches of the first shape to come up a few times are recorded, and again when other parameters are
+    trained; steps on batches of another shape run as they always do.
 
     Args:
         step: what is recorded.
@@ -103,7 +107,8 @@ class Recorder:
         self.wanted, self.told = wanted, told
         self._active = True
         self._taken: dict[Hashable, int] = {}
-        self._recording: tuple[Hashable, _Recording] | None = None
+        self._recording: _Recording | None = None
+        self._left = _MOST
 
     def run(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
         """As `Step.run`; gradients must have been forgotten before, and are complete after it.
@@ -113,23 +118,30 @@ class Recorder:
         """
         if not self._active:
             return self.step.run(x, targets, preferences, scale)
-        key = self._key(x, targets, preferences)
-        if self._recording is not None and self._recording[0] == key:
-            return self._replayed(self._recording[1], x, targets, preferences, scale)
-        taken = self._taken[key] = self._taken.get(key, 0) + 1
-        if taken < _FIRST or (self._recording is not None and self._taken[self._recording[0]] >= taken):
+        state, shape = self._state(preferences), _shape(x, targets)
+        if self._recording is not None and self._recording.state == state:
+            if self._recording.shape != shape:
+                return self.step.run(x, targets, preferences, scale)
+            return self._replayed(self._recording, x, targets, preferences, scale)
+        taken = self._taken[state, shape] = self._taken.get((state, shape), 0) + 1
+        if taken < _FIRST:
             return self.step.run(x, targets, preferences, scale)
         if taken == _FIRST:
             return self._watched(x, targets, preferences, scale)
-        self._recording = (key, self._recorded(x, targets, preferences, scale))
-        return self._replayed(self._recording[1], x, targets, preferences, scale)
+        if self._left == 0:
+            self._active, self._recording = False, None
+            self.told("steps are no longer recorded: they differ too often")
+            return self.step.run(x, targets, preferences, scale)
+        self._left -= 1
+        self._recording = None  # its memory is free for the next one
+        self._recording = self._recorded(state, shape, x, targets, preferences, scale)
+        return self._replayed(self._recording, x, targets, preferences, scale)
 
-    def _key(self, x: Tensor, targets: Targets, preferences: Tensor) -> Hashable:
-        """What a recording is good for. Which networks of a finite space a step trains is part of it."""
+    def _state(self, preferences: Tensor) -> Hashable:
+        """What a recording is good for, besides the shape of batches: the parameters that are trained, and in a finite
+        space the networks."""
         chosen = None if self.step.model.space.anchors() is None else tuple(preferences.flatten().tolist())
-        shapes = tuple((name, tuple(target.shape), target.dtype) for name, target in targets.items())
-        trained = tuple(parameter.requires_grad for parameter in self.parameters)
-        return tuple(x.shape), x.stride(), x.dtype, shapes, tuple(preferences.shape), chosen, trained
+        return tuple(preferences.shape), chosen, tuple(parameter.requires_grad for parameter in self.parameters)
 
     def _watched(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None) -> Tensor:
         on_device = preferences.to(self.step.place.device, non_blocking=True)
@@ -146,7 +158,15 @@ class Recorder:
             self.told(f"steps are not recorded: the host computes a part of them ({watch.found})")
         return losses
 
-    def _recorded(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None) -> _Recording:
+    def _recorded(
+        self,
+        state: Hashable,
+        shape: Hashable,
+        x: Tensor,
+        targets: Targets,
+        preferences: Tensor,
+        scale: Tensor | None,
+    ) -> _Recording:
         on_device = preferences.to(self.step.place.device, copy=True)
         batch = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device)
         wanted = {name: torch.empty_like(target) for name, target in targets.items()}
@@ -164,6 +184,8 @@ class Recorder:
         self.step.state = before
         self.told("steps are recorded as a CUDA graph and replayed")
         return _Recording(
+            state=state,
+            shape=shape,
             graph=graph,
             x=batch,
             targets=wanted,
@@ -186,3 +208,8 @@ class Recorder:
         for parameter, gradient in recording.gradients:
             parameter.grad = gradient
         return recording.losses.clone()
+
+
+def _shape(x: Tensor, targets: Targets) -> Hashable:
+    shapes = tuple((name, tuple(target.shape), target.dtype) for name, target in targets.items())
+    return tuple(x.shape), x.stride(), x.dtype, shapes

@@ -4,6 +4,7 @@ CUDA device; see `test_cuda.py`."""
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from moframework import solve
 from moframework.engine.recording import HostWatch, Recorder
+from moframework.engine.step import Step
 from moframework.errors import SpecError
 from tests.engine.test_reading import SOLVERS, step_on_meta
 
@@ -51,13 +53,6 @@ def test_a_step_in_which_the_host_computes_is_not_recorded() -> None:
         recorder.run(x, targets, preferences)
 
 
-def test_batches_of_other_shapes_are_not_recorded() -> None:
-    step, x, targets, preferences = step_on_meta("palora")
-    recorder = Recorder(step, list(step.model.parameters()), "auto", lambda words: None)
-    for size in (12, 11, 10, 12, 11, 10):
-        recorder.run(x[:size], {key: target[:size] for key, target in targets.items()}, preferences)
-
-
 def test_recording_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
     spec = {
         "problem": {"name": "digits", "train": 64, "val": 16, "test": 16},
@@ -66,3 +61,52 @@ def test_recording_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
     }
     with pytest.raises(SpecError, match=r"training\.cuda_graph: steps cannot be recorded, for the device is cpu"):
         solve(spec, tmp_path / "run")
+
+
+class Fake(Recorder):
+    """Records and replays on any device: it takes the step, and remembers for what."""
+
+    def __init__(self, step: Step, tell: Any) -> None:
+        super().__init__(step, list(step.model.parameters()), "auto", tell)
+        self.happened: list[str] = []
+
+    def _recorded(self, state: Any, shape: Any, *given: Any) -> Any:
+        self.happened.append("recorded")
+        return SimpleNamespace(state=state, shape=shape)
+
+    def _replayed(self, recording: Any, *given: Any) -> Tensor:
+        self.happened.append("replayed")
+        return self.step.run(*given)
+
+
+def cut(x: Tensor, targets: dict[str, Tensor], size: int) -> tuple[Tensor, dict[str, Tensor]]:
+    return x[:size], {key: target[:size] for key, target in targets.items()}
+
+
+def test_what_is_recorded_when() -> None:
+    step, x, targets, preferences = step_on_meta("palora")
+    recorder = Fake(step, lambda words: None)
+    for size in (12, 12, 7, 12, 7, 12, 7, 7, 7, 12):  # whole batches, and the rests of epochs
+        recorder.run(*cut(x, targets, size), preferences)
+    assert recorder.happened == ["recorded", "replayed", "replayed"]
+    for parameter in list(step.model.parameters())[:2]:
+        parameter.requires_grad_(False)
+    for _ in range(5):
+        recorder.run(x, targets, preferences)
+    assert recorder.happened[3:] == ["recorded", "replayed", "replayed"]
+
+
+def test_a_finite_space_is_recorded_for_the_networks_that_a_step_trains() -> None:
+    step, x, targets, preferences = step_on_meta({"name": "multipoint", "points": 3})
+    words, tell = told()
+    recorder = Fake(step, tell)
+    for rows in (preferences, preferences.flip(0)):
+        for _ in range(5):
+            recorder.run(x, targets, rows)
+    assert recorder.happened == 2 * ["recorded", "replayed", "replayed"]
+    for k in range(12):  # as often as it changes, it is given up
+        rows = preferences.roll(k % 3, 0)
+        for _ in range(4):
+            recorder.run(x, targets, rows)
+    assert words == ["steps are no longer recorded: they differ too often"]
+    assert recorder.happened.count("recorded") == 8
