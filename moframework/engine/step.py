@@ -3,7 +3,9 @@
 With M preferences a step costs M forward passes over the whole batch (`shared`) or one pass in all (`split`: the
 batch is divided among the preferences). Separable objectives run backward preference by preference and hold one
 graph at a time; where the batch is divided, all graphs together are no larger than one of the whole batch, and with
-small networks the step goes backward once.
+small networks the step goes backward once. Where the weight space can give every sample its own weights and the network
+mixes no samples (`undivided`), the batch is not divided at all: one pass does for all preferences, and only its outputs
+are told apart.
 
 An objective that joins the preferences needs all their graphs, unless each is to be made again (`recompute`).
 
@@ -27,6 +29,7 @@ from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
 from moframework.engine.recompute import recomputed
+from moframework.engine.undivided import goes_undivided
 from moframework.engine.world import Alone
 from moframework.errors import SpecError
 from moframework.model import ParetoModel
@@ -92,10 +95,14 @@ class Step:
         self._per_task = any(balancing.needs_gradients for balancing in method.balancing) or not isinstance(
             objective, Scalarization
         )
-        divided = method.preferences.batch == "split" and not self._per_task and not states
+        splits = method.preferences.batch == "split" and not self._per_task
+        divided = splits and not states
         self._together = not objective.separable or (divided and r * _size(model, m) <= _WEIGHTS_BYTES)
         # Where each preference goes backward on its own, one graph is all that is held.
         self._recompute = recompute and self._together and not self._per_task
+        self._undivided = (
+            splits and r > 1 and (divided or not objective.separable) and not recompute and goes_undivided(model, m)
+        )
         # What leads from preferences to losses is one function, whose graph is kept.
         self._whole = not self._per_task and not self._recompute
         self._rows: Callable[[Tensor, Sequence[Part]], list[Tensor]] = self._rows_of
@@ -131,18 +138,24 @@ class Step:
         given = on_device if self.model.space.anchors() is None else preferences
         count, own = len(preferences), self.division.own(len(preferences))
         share = self.division.weight(len(own), count) / count
-        parts = self._parts(x, targets, count)
+        undivided = self._undivided and count > 1
+        together = self._together or undivided
+        parts = [] if undivided else self._parts(x, targets, count)
         losses: list[Tensor] = []
         rows: list[_Row] = []
         # All graphs that one backward pass goes through are made at once, so that their weights are; no others.
-        for group in [own] if self._together else [range(j, j + 1) for j in own]:
-            rows = self._forward(given[group.start : group.stop], parts[group.start : group.stop], scale)
+        for group in [own] if together else [range(j, j + 1) for j in own]:
+            chosen = given[group.start : group.stop]
+            if undivided:
+                rows = self._balanced(self._undivided_rows(chosen, x, targets, count))
+            else:
+                rows = self._forward(chosen, parts[group.start : group.stop], scale)
             losses += [row.losses.detach() for row in rows]
-            if not self._together:
+            if not together:
                 with self.division.deciding(True):
                     self._backward(rows, on_device[group.start : group.stop], share, scale, self._state(group.start))
         with self.division.deciding(False):
-            if self._together and rows:
+            if together and rows:
                 self._backward(rows, on_device, 1.0, scale, self._state(0))
             penalty = self.model.space.penalty()
             if penalty is not None:
@@ -206,6 +219,7 @@ class Step:
             SpecError: the network cannot be compiled.
         """
         self.model.compile_network(mode)
+        self._undivided = False
         if self._whole and self.division.world.size == 1:
             self._rows = torch.compile(self._rows_of, mode=mode)
 
@@ -232,7 +246,32 @@ class Step:
             found = [self._made_again(p, *part) for p, part in zip(preferences, parts, strict=True)]
         else:
             found = self._rows(preferences, parts)
+        return self._balanced(found)
+
+    def _balanced(self, found: Sequence[Tensor]) -> list[_Row]:
+        """Losses (m,) of some preferences, with their scales."""
         return [_Row(losses, self._scales(losses, None), None) for losses in found]
+
+    def _undivided_rows(self, preferences: Tensor, x: Tensor, targets: Targets, count: int) -> Sequence[Tensor]:
+        """What `_rows_of` gives, in one pass over the samples of this process's preferences, which are of `count`."""
+        own = self.division.own(count)
+        sizes = [len(piece) for piece in x.tensor_split(count)]
+        if len(own) < count:
+            start, stop = sum(sizes[: own.start]), sum(sizes[: own.stop])
+            x, targets = x[start:stop], {key: value[start:stop] for key, value in targets.items()}
+            sizes = sizes[own.start : own.stop]
+        weights = self.model.space.weights_per_sample(preferences, sizes)
+        assert weights is not None, "known from the start"
+        with self.place.autocast():
+            outputs = self.model.call(weights, x)
+        totals = [
+            _sums(task.loss.statistics(outputs[task.output_key], targets[task.target_key]), sizes)
+            for task in self.tasks
+        ]
+        if self.division.parts_batch:
+            totals = self.division.totals(totals)
+        losses = [task.loss.finish(total) for task, total in zip(self.tasks, totals, strict=True)]
+        return torch.stack(losses, dim=1).unbind()
 
     def _with_gradients(self, preference: Tensor, x: Tensor, targets: Targets, scale: Tensor | None) -> _Row:
         weights = self.model.weights(preference)
@@ -323,6 +362,13 @@ class Step:
 def _size(model: ParetoModel, m: int) -> int:
     """Bytes of one θ(λ)."""
     return sum(p.numel() * p.element_size() for p in model.weights(torch.full((m,), 1 / m)).values())
+
+
+def _sums(values: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Sums (M, ...) of consecutive pieces of values (b, ...)."""
+    if len(set(sizes)) == 1:
+        return values.reshape(len(sizes), sizes[0], *values.shape[1:]).sum(dim=1)
+    return torch.stack([piece.sum(dim=0) for piece in torch.split(values, list(sizes))])
 
 
 def _times(value: Tensor, share: float, scale: Tensor | None) -> Tensor:

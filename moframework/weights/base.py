@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -32,6 +32,20 @@ class WeightSpace(nn.Module, ABC):
         """θ of several preferences (r, m) at once, in their order: by default one after the other. A space overrides it
         where fewer, larger operations do the same."""
         return [self.weights(preference) for preference in preferences]
+
+    def weights_per_sample(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
+        """θ for one batch whose consecutive pieces see different preferences; None, the default, where a space has no
+        such form.
+
+        What differs between samples is in a tensor that stands for the weights of all samples (`per_sample`), and
+        linear layers alone can use it. The caller sees to it that the network has no other use for it and mixes no
+        samples.
+
+        Args:
+            preferences: Λ (M, m).
+            sizes: numbers of samples of the M pieces.
+        """
+        return None
 
     @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
