@@ -32,6 +32,7 @@ from moframework.engine.recompute import recomputed
 from moframework.engine.undivided import goes_undivided
 from moframework.engine.world import Alone
 from moframework.errors import SpecError
+from moframework.losses import piece_sums
 from moframework.model import ParetoModel
 from moframework.objectives import Aggregation, Scalarization, Weighting
 from moframework.tasks import Task
@@ -264,13 +265,13 @@ class Step:
         assert weights is not None, "known from the start"
         with self.place.autocast():
             outputs = self.model.call(weights, x)
-        totals = [
-            _sums(task.loss.statistics(outputs[task.output_key], targets[task.target_key]), sizes)
-            for task in self.tasks
-        ]
-        if self.division.parts_batch:
-            totals = self.division.totals(totals)
-        losses = [task.loss.finish(total) for task, total in zip(self.tasks, totals, strict=True)]
+        given = [(task.loss, outputs[task.output_key], targets[task.target_key]) for task in self.tasks]
+        if self.division.world.size == 1 or not self.division.parts_batch:
+            losses = [loss.by_piece(output, target, sizes) for loss, output, target in given]
+        else:
+            sums = [piece_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
+            totals = self.division.totals(sums)
+            losses = [task.loss.finish(total) for task, total in zip(self.tasks, totals, strict=True)]
         return torch.stack(losses, dim=1).unbind()
 
     def _with_gradients(self, preference: Tensor, x: Tensor, targets: Targets, scale: Tensor | None) -> _Row:
@@ -362,13 +363,6 @@ class Step:
 def _size(model: ParetoModel, m: int) -> int:
     """Bytes of one θ(λ)."""
     return sum(p.numel() * p.element_size() for p in model.weights(torch.full((m,), 1 / m)).values())
-
-
-def _sums(values: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Sums (M, ...) of consecutive pieces of values (b, ...)."""
-    if len(set(sizes)) == 1:
-        return values.reshape(len(sizes), sizes[0], *values.shape[1:]).sum(dim=1)
-    return torch.stack([piece.sum(dim=0) for piece in torch.split(values, list(sizes))])
 
 
 def _times(value: Tensor, share: float, scale: Tensor | None) -> Tensor:
