@@ -21,7 +21,7 @@ class PerSample(Tensor):
     A linear layer never needs them: `x_i (W0 + (B ⊙ f_i) A)ᵀ = x_i W0ᵀ + ((x_i Aᵀ) ⊙ f_i) Bᵀ`, so that one pass over
     the batch does for all samples. `functional.linear` computes this, in the precision that autocast asks for;
     differentiable (once) in x, W0, bias, A and B. Inputs are (b, ..., columns of W0), sample by sample along their
-    first dimension. Every other operation raises TypeError, since there is no one weight that it could be done with.
+    first dimension. Every other operation raises NotImplementedError: there is no one weight to do it with.
 
     Args:
         base: W0 (o, c).
@@ -75,9 +75,12 @@ class PerSample(Tensor):
         raise _refusal(func)
 
 
-def _refusal(func: Callable[..., Any]) -> TypeError:
+def _refusal(func: Callable[..., Any]) -> NotImplementedError:
     name = getattr(func, "__name__", str(func))
-    return TypeError(f"{name}: a weight that differs from sample to sample can only be used by a linear layer")
+    # Not a TypeError, which would make Python try `==` and `+` in other ways.
+    return NotImplementedError(
+        f"{name}: a weight that differs from sample to sample can only be used by a linear layer"
+    )
 
 
 def _applied(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -107,14 +110,15 @@ class _Linear(torch.autograd.Function):
     """`x W0ᵀ + bias + ((x Aᵀ) ⊙ fᵀ) Bᵀ` for x (b, c).
 
     The thin products are made as A xᵀ, Bᵀ gᵀ and h g, (q, b) or (q, o): with the long side as rows BLAS takes up to
-    five times as long. What autograd would add up afterwards is added by the products themselves.
+    five times as long. What autograd would add up afterwards is added by the products themselves. Products with f are
+    computed in the wider of the two precisions.
     """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor, factors: Tensor
     ) -> Tensor:
-        hidden = _times(torch.mm(a, x.t()), factors)
+        hidden = functional.linear(a, x).mul_(factors)
         ctx.save_for_backward(x, base, b, a, factors, hidden)
         return functional.linear(x, base, bias).addmm_(hidden.t(), b.t())
 
@@ -125,7 +129,7 @@ class _Linear(torch.autograd.Function):
         of_x, of_base, of_bias, of_b, of_a, _ = ctx.needs_input_grad
         grad_x = grad_base = grad_bias = grad_b = grad_a = None
         if of_x or of_a:
-            back = _times(torch.mm(b.t(), gradient.t()), factors)
+            back = torch.mm(b.t(), gradient.t()).mul_(factors)
             if of_x:
                 grad_x = torch.mm(gradient, base).addmm_(back.t(), a)
             if of_a:
@@ -137,8 +141,3 @@ class _Linear(torch.autograd.Function):
         if of_b:
             grad_b = torch.mm(hidden, gradient).t()
         return grad_x, grad_base, grad_bias, grad_b, grad_a, None
-
-
-def _times(values: Tensor, factors: Tensor) -> Tensor:
-    """`values ⊙ factors` in the precision of the factors, then in that of the values."""
-    return (values * factors).to(values.dtype)
