@@ -4,8 +4,8 @@ With M preferences a step costs M forward passes over the whole batch (`shared`)
 batch is divided among the preferences). Separable objectives run backward preference by preference and hold one
 graph at a time; where the batch is divided, all graphs together are no larger than one of the whole batch, and with
 small networks the step goes backward once. Where the weight space can give every sample its own weights and the network
-mixes no samples (`undivided`), the batch is not divided at all: one pass does for all preferences, and only its outputs
-are told apart.
+mixes no samples, the batch is not divided at all unless that is slower (`undivided`): one pass does for all
+preferences, and only its outputs are told apart.
 
 An objective that joins the preferences needs all their graphs, unless each is to be made again (`recompute`).
 
@@ -29,7 +29,7 @@ from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
 from moframework.engine.recompute import recomputed
-from moframework.engine.undivided import goes_undivided
+from moframework.engine.undivided import undivided
 from moframework.engine.world import Alone
 from moframework.errors import SpecError
 from moframework.losses import piece_sums
@@ -101,9 +101,8 @@ class Step:
         self._together = not objective.separable or (divided and r * _size(model, m) <= _WEIGHTS_BYTES)
         # Where each preference goes backward on its own, one graph is all that is held.
         self._recompute = recompute and self._together and not self._per_task
-        self._undivided = (
-            splits and r > 1 and (divided or not objective.separable) and not recompute and goes_undivided(model, m)
-        )
+        whole = splits and (divided or not objective.separable) and not recompute
+        self._undivided = undivided(model, m) if whole else None
         # What leads from preferences to losses is one function, whose graph is kept.
         self._whole = not self._per_task and not self._recompute
         self._rows: Callable[[Tensor, Sequence[Part]], list[Tensor]] = self._rows_of
@@ -139,15 +138,15 @@ class Step:
         given = on_device if self.model.space.anchors() is None else preferences
         count, own = len(preferences), self.division.own(len(preferences))
         share = self.division.weight(len(own), count) / count
-        undivided = self._undivided and count > 1
-        together = self._together or undivided
-        parts = [] if undivided else self._parts(x, targets, count)
+        whole = self._goes_undivided(len(x), count)
+        together = self._together or whole
+        parts = [] if whole else self._parts(x, targets, count)
         losses: list[Tensor] = []
         rows: list[_Row] = []
         # All graphs that one backward pass goes through are made at once, so that their weights are; no others.
         for group in [own] if together else [range(j, j + 1) for j in own]:
             chosen = given[group.start : group.stop]
-            if undivided:
+            if whole:
                 rows = self._balanced(self._undivided_rows(chosen, x, targets, count))
             else:
                 rows = self._forward(chosen, parts[group.start : group.stop], scale)
@@ -220,7 +219,7 @@ class Step:
             SpecError: the network cannot be compiled.
         """
         self.model.compile_network(mode)
-        self._undivided = False
+        self._undivided = None
         if self._whole and self.division.world.size == 1:
             self._rows = torch.compile(self._rows_of, mode=mode)
 
@@ -252,6 +251,14 @@ class Step:
     def _balanced(self, found: Sequence[Tensor]) -> list[_Row]:
         """Losses (m,) of some preferences, with their scales."""
         return [_Row(losses, self._scales(losses, None), None) for losses in found]
+
+    def _goes_undivided(self, samples: int, count: int) -> bool:
+        """Whether a batch divided among `count` preferences goes through the network in one pass; alike in all
+        processes, whose shares of a batch may differ by a sample."""
+        if self._undivided is None or count == 1:
+            return False
+        alone_on_cpu = self.place.device.type == "cpu" and self.division.world.size == 1
+        return not alone_on_cpu or self._undivided.pays(samples, count)
 
     def _undivided_rows(self, preferences: Tensor, x: Tensor, targets: Targets, count: int) -> Sequence[Tensor]:
         """What `_rows_of` gives, in one pass over the samples of this process's preferences, which are of `count`."""

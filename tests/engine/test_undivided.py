@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from moframework.engine import step as stepping
 from moframework.engine.device import Placement
 from moframework.engine.division import ByPreferences
 from moframework.engine.step import Step
-from moframework.engine.undivided import goes_undivided
+from moframework.engine.undivided import Undivided, undivided
 from moframework.engine.world import Alone
 from moframework.losses import MSE, CrossEntropy, GroupGap, Loss, MaskedL1
 from moframework.metrics import MAE
@@ -130,7 +131,7 @@ def both(
     model, parts = model_of(make), split(**changes)
     one = Taken(model, Step(model, tasks, parts, place, division), size)
     with monkeypatch.context() as patched:
-        patched.setattr(stepping, "goes_undivided", lambda *_: False)
+        patched.setattr(stepping, "undivided", lambda *_: None)
         other = Taken(model, Step(model, tasks, parts, place, division), size)
     assert (one.passes, other.passes) == (1, 3)
     return one, other
@@ -257,13 +258,56 @@ UNFIT: dict[str, Make] = {
 
 @pytest.mark.parametrize("name", UNFIT)
 def test_other_networks_are_told(name: str) -> None:
-    assert goes_undivided(model_of(deep), 2)
-    assert not goes_undivided(model_of(UNFIT[name]), 2)
+    assert undivided(model_of(deep), 2) is not None
+    assert undivided(model_of(UNFIT[name]), 2) is None
+
+
+def test_a_bias_of_each_sample_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(deep)
+    weights = model.space.weights_per_sample(PREFERENCES[:1], [1])
+    assert weights is not None
+    weights["encoder.1.bias"] = weights["encoder.1.weight"]
+    monkeypatch.setattr(model.space, "weights_per_sample", lambda *_: weights)
+    assert undivided(model, 2) is None
+
+
+# Ratios to the step at one preference, in pieces and in one pass: two processor cores, layers of 256 units three times
+# (of 64 twice), float32.
+MEASURED = [
+    # units, layers, batch, rank, preferences, pieces, one pass
+    (256, 3, 512, 4, 2, 1.15, 1.09),
+    (256, 3, 512, 4, 8, 2.22, 1.12),
+    (256, 3, 512, 16, 2, 1.21, 1.25),
+    (256, 3, 512, 16, 4, 1.55, 1.23),
+    (256, 3, 512, 64, 2, 1.27, 1.70),
+    (256, 3, 512, 64, 8, 3.04, 1.70),
+    (256, 3, 2048, 4, 2, 0.93, 1.17),
+    (256, 3, 2048, 32, 4, 1.10, 1.75),
+    (64, 2, 128, 4, 2, 1.17, 1.07),
+    (64, 2, 512, 16, 2, 1.18, 1.33),
+    (64, 2, 512, 16, 4, 1.61, 1.35),
+    (1024, 2, 128, 64, 2, 1.70, 0.86),
+]
+
+
+@pytest.mark.parametrize("case", MEASURED, ids=str)
+def test_the_faster_way_is_chosen(case: tuple[float, ...]) -> None:
+    units, layers, size, rank, count, pieces, one_pass = case
+    widths = [21, *[int(units)] * int(layers)]
+    inner = int(rank) * 2
+    shapes = [(inner, i, o) for i, o in itertools.pairwise(widths)] + [(inner, int(units), 1)] * 2
+    assert Undivided(tuple(shapes)).pays(int(size), int(count)) == (one_pass < pieces)
+
+
+def test_large_batches_of_small_networks_are_divided() -> None:
+    model = model_of(deep)
+    size = 200_000
+    assert Taken(model, Step(model, TASKS, split(), CPU), size).passes == 3
 
 
 def test_lenet_takes_a_pass_for_each_piece() -> None:
     model = model_of(lambda: LeNet().build((1, 28, 28), OUTPUTS), shape=(1, 28, 28))
-    assert not goes_undivided(model, 2)
+    assert undivided(model, 2) is None
 
 
 @pytest.mark.parametrize("make", [UNFIT["batch norm"], UNFIT["own module"]], ids=["batch norm", "own module"])
