@@ -271,9 +271,9 @@ def test_a_bias_of_each_sample_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert undivided(model, 2) is None
 
 
-# Ratios to the step at one preference, in pieces and in one pass: PaLoRA, two tasks, 21 inputs, one thread of a CPU; the
-# constants of `Undivided` were set by them. Not among them: measured ties, and one case that is chosen wrongly (256 × 3,
-# batch 2048, rank 4, 4 preferences: 0.97 in pieces, 1.14 in one pass).
+# Ratios to the step at one preference, in pieces and in one pass: PaLoRA, two tasks, 21 inputs, one thread of a CPU.
+# The constants of `Undivided` were set by them. Not among them: measured ties, and one case that is chosen wrongly
+# (256 × 3, batch 2048, rank 4, 4 preferences: 0.97 in pieces, 1.14 in one pass).
 MEASURED = [
     # units, layers, batch, rank, preferences, pieces, one pass
     (256, 3, 512, 4, 2, 1.15, 1.09),
