@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -26,6 +26,7 @@ __all__ = [
     "Loss",
     "MaskedL1",
     "MeanLoss",
+    "piece_sums",
 ]
 
 
@@ -80,6 +81,15 @@ class Loss(Component, kind="losses"):
         """
         return self.finish(self.statistics(output, target).sum(dim=0))
 
+    def by_piece(self, output: Tensor, target: Tensor, sizes: Sequence[int]) -> Tensor:
+        """The losses (M,) of M consecutive pieces of a batch.
+
+        Args:
+            output, target: as `statistics` takes them.
+            sizes: numbers of samples of the pieces; together the batch.
+        """
+        return self.finish(piece_sums(self.statistics(output, target), sizes))
+
     @classmethod
     def from_function(cls, function: Callable[..., Any]) -> type[Component]:
         """A loss around a function of output and target that returns values (b, ...), whose mean is the loss.
@@ -121,6 +131,18 @@ class MeanLoss(Loss):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """See `Loss.__call__`: sum over count of the whole batch, a few operations instead of a dozen."""
         return self.mean(_wide(output), target)
+
+    def by_piece(self, output: Tensor, target: Tensor, sizes: Sequence[int]) -> Tensor:
+        """See `Loss.by_piece`: all means at once where the pieces are alike."""
+        if len(set(sizes)) > 1 or sizes[0] == 0:
+            pieces = zip(torch.split(output, list(sizes)), torch.split(target, list(sizes)), strict=True)
+            return torch.stack([self(*piece) for piece in pieces])
+        values, weights = self.values(_wide(output), target)
+        values = values.reshape(len(sizes), sizes[0], *values.shape[1:]).flatten(1)
+        if weights is None:
+            return values.mean(dim=1)
+        weights = weights.reshape(len(sizes), sizes[0], *weights.shape[1:]).flatten(1)
+        return _ratio(values.sum(dim=1), weights.sum(dim=1).to(values.dtype))
 
     def mean(self, output: Tensor, target: Tensor) -> Tensor:
         """The weighted mean of `values` over a batch, a scalar; 0 where nothing counts."""
@@ -357,6 +379,17 @@ class _FunctionLoss(MeanLoss):
                 f"({len(output)}, ...), but returned {tuple(values.shape)}; leave the mean to the framework"
             )
         return values, None
+
+
+def piece_sums(values: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Sums (M, ...) over M consecutive pieces of values (b, ...), of the given sizes.
+
+    >>> piece_sums(torch.tensor([1.0, 2.0, 3.0]), [1, 2]).tolist()
+    [1.0, 5.0]
+    """
+    if len(set(sizes)) == 1:
+        return values.reshape(len(sizes), sizes[0], *values.shape[1:]).sum(dim=1)
+    return torch.stack([piece.sum(dim=0) for piece in torch.split(values, list(sizes))])
 
 
 def _ratio(sums: Tensor, counts: Tensor) -> Tensor:

@@ -138,6 +138,17 @@ class ParetoModel(nn.Module):
         differentiable in the space's parameters."""
         return self.space.weights(preference)
 
+    def owners(self, name: str) -> list[tuple[nn.Module, str]]:
+        """The modules of the network that have the parameter `name` of θ(λ), several where it is tied, each with what
+        it calls it."""
+        return [
+            (module, key)
+            for prefix, module in self.skeleton.named_modules()
+            for key in module._parameters
+            for full in [f"{prefix}.{key}" if prefix else key]
+            if self._aliases.get(full, full) == name
+        ]
+
     def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `weights` returns them, further buffers allowed), by output
         key."""

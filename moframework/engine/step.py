@@ -3,7 +3,9 @@
 With M preferences a step costs M forward passes over the whole batch (`shared`) or one pass in all (`split`: the
 batch is divided among the preferences). Separable objectives run backward preference by preference and hold one
 graph at a time; where the batch is divided, all graphs together are no larger than one of the whole batch, and with
-small networks the step goes backward once.
+small networks the step goes backward once. Where the weight space can give every sample its own weights and the network
+mixes no samples, the batch is not divided at all unless that is slower (`undivided`): one pass does for all
+preferences, and only its outputs are told apart.
 
 An objective that joins the preferences needs all their graphs, unless each is to be made again (`recompute`).
 
@@ -27,8 +29,10 @@ from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
 from moframework.engine.recompute import recomputed, weights_again
+from moframework.engine.undivided import undivided
 from moframework.engine.world import Alone
 from moframework.errors import SpecError
+from moframework.losses import piece_sums
 from moframework.model import ParetoModel
 from moframework.objectives import Aggregation, Scalarization, Weighting
 from moframework.tasks import Task
@@ -92,7 +96,8 @@ class Step:
         self._per_task = any(balancing.needs_gradients for balancing in method.balancing) or not isinstance(
             objective, Scalarization
         )
-        divided = method.preferences.batch == "split" and not self._per_task and not states
+        splits = method.preferences.batch == "split" and not self._per_task
+        divided = splits and not states
         self._together = not objective.separable or (divided and r * _size(model, m) <= _WEIGHTS_BYTES)
         # Where each preference goes backward on its own, one graph is all that is held.
         self._recompute = recompute is True and self._together and not self._per_task
@@ -101,6 +106,8 @@ class Step:
             raise SpecError(
                 f"training.recompute: {type(model.space).__name__} cannot make single weights again; use true or false"
             )
+        one_pass = splits and (divided or not objective.separable) and not recompute
+        self._undivided = undivided(model, m) if one_pass else None
         # What leads from preferences to losses is one function, whose graph is kept.
         self._whole = not self._per_task and not self._recompute
         self._rows: Callable[[Tensor, Sequence[Part]], list[Tensor]] = self._rows_of
@@ -136,18 +143,24 @@ class Step:
         given = on_device if self.model.space.anchors() is None else preferences
         count, own = len(preferences), self.division.own(len(preferences))
         share = self.division.weight(len(own), count) / count
-        parts = self._parts(x, targets, count)
+        in_one = self._goes_undivided(len(x), count)
+        together = self._together or in_one
+        parts = [] if in_one else self._parts(x, targets, count)
         losses: list[Tensor] = []
         rows: list[_Row] = []
         # All graphs that one backward pass goes through are made at once, so that their weights are; no others.
-        for group in [own] if self._together else [range(j, j + 1) for j in own]:
-            rows = self._forward(given[group.start : group.stop], parts[group.start : group.stop], scale)
+        for group in [own] if together else [range(j, j + 1) for j in own]:
+            chosen = given[group.start : group.stop]
+            if in_one:
+                rows = self._balanced(self._undivided_rows(chosen, x, targets, count))
+            else:
+                rows = self._forward(chosen, parts[group.start : group.stop], scale)
             losses += [row.losses.detach() for row in rows]
-            if not self._together:
+            if not together:
                 with self.division.deciding(True):
                     self._backward(rows, on_device[group.start : group.stop], share, scale, self._state(group.start))
         with self.division.deciding(False):
-            if self._together and rows:
+            if together and rows:
                 self._backward(rows, on_device, 1.0, scale, self._state(0))
             penalty = self.model.space.penalty()
             if penalty is not None:
@@ -213,6 +226,7 @@ class Step:
         if self._weights_again:
             raise SpecError("training.compile: what is compiled keeps its weights; use false, or recompute: false")
         self.model.compile_network(mode)
+        self._undivided = None
         if self._whole and self.division.world.size == 1:
             self._rows = torch.compile(self._rows_of, mode=mode)
 
@@ -245,7 +259,40 @@ class Step:
             found = [self._made_again(p, *part) for p, part in zip(preferences, parts, strict=True)]
         else:
             found = self._rows(preferences, parts)
+        return self._balanced(found)
+
+    def _balanced(self, found: Sequence[Tensor]) -> list[_Row]:
+        """Losses (m,) of some preferences, with their scales."""
         return [_Row(losses, self._scales(losses, None), None) for losses in found]
+
+    def _goes_undivided(self, samples: int, count: int) -> bool:
+        """Whether a batch divided among `count` preferences goes through the network in one pass; alike in all
+        processes, whose shares of a batch may differ by a sample."""
+        if self._undivided is None or count == 1:
+            return False
+        alone_on_cpu = self.place.device.type == "cpu" and self.division.world.size == 1
+        return not alone_on_cpu or self._undivided.pays(samples, count)
+
+    def _undivided_rows(self, preferences: Tensor, x: Tensor, targets: Targets, count: int) -> Sequence[Tensor]:
+        """What `_rows_of` gives, in one pass over the samples of this process's preferences, which are of `count`."""
+        own = self.division.own(count)
+        sizes = [len(piece) for piece in x.tensor_split(count)]
+        if len(own) < count:
+            start, stop = sum(sizes[: own.start]), sum(sizes[: own.stop])
+            x, targets = x[start:stop], {key: value[start:stop] for key, value in targets.items()}
+            sizes = sizes[own.start : own.stop]
+        weights = self.model.space.weights_per_sample(preferences, sizes)
+        assert weights is not None, "known from the start"
+        with self.place.autocast():
+            outputs = self.model.call(weights, x)
+        given = [(task.loss, outputs[task.output_key], targets[task.target_key]) for task in self.tasks]
+        if self.division.world.size == 1 or not self.division.parts_batch:
+            losses = [loss.by_piece(output, target, sizes) for loss, output, target in given]
+        else:
+            sums = [piece_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
+            totals = self.division.totals(sums)
+            losses = [task.loss.finish(total) for task, total in zip(self.tasks, totals, strict=True)]
+        return torch.stack(losses, dim=1).unbind()
 
     def _with_gradients(self, preference: Tensor, x: Tensor, targets: Targets, scale: Tensor | None) -> _Row:
         weights = self.model.weights(preference)

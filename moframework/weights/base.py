@@ -33,6 +33,20 @@ class WeightSpace(nn.Module, ABC):
         where fewer, larger operations do the same."""
         return [self.weights(preference) for preference in preferences]
 
+    def weights_per_sample(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
+        """θ for one batch whose consecutive pieces see different preferences; None, the default, where a space has no
+        such form.
+
+        What differs between samples is in a tensor that stands for the weights of all samples (`per_sample`), and
+        linear layers alone can use it. The caller sees to it that the network has no other use for it and mixes no
+        samples.
+
+        Args:
+            preferences: Λ (M, m).
+            sizes: numbers of samples of the M pieces.
+        """
+        return None
+
     @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Groups for a torch optimizer with base learning rate `lr`; each names itself in `name` and covers `params`

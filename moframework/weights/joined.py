@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Joined", "concatenated"]
+__all__ = ["FACTS", "Joined", "concatenated"]
 
-# What may be asked of the whole without making it.
-_FACTS: set[Any] = {
+# What may be asked of a tensor that is not made without making it.
+FACTS: set[Any] = {
     *(vars(torch._C.TensorBase)[name].__get__ for name in ("shape", "dtype", "device", "ndim")),
     Tensor.dim,
     Tensor.size,
@@ -60,7 +60,7 @@ class Joined(Tensor):
     ) -> Any:
         given = dict(kwargs or {})
         with torch._C.DisableTorchFunctionSubclass():
-            if func in _FACTS:
+            if func in FACTS:
                 return func(*args, **given)
             first = args[0] if args else None
             if isinstance(first, Joined):

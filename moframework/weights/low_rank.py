@@ -24,6 +24,7 @@ from moframework.errors import SpecError
 from moframework.objectives.orthogonality import orthogonality
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.merging import merged
+from moframework.weights.per_sample import PerSample
 from moframework.weights.starting import merged_values
 
 __all__ = ["LowRank", "LowRankSpace"]
@@ -153,12 +154,30 @@ class LowRankSpace(WeightSpace):
                 continue
             key = (adapted.inner, b.device, b.dtype)
             if key not in factors:
-                scaled = preferences.to(b.device, b.dtype, non_blocking=True) * self.scale
-                factors[key] = scaled.repeat_interleave(adapted.inner, dim=1, output_size=b.shape[1])
+                factors[key] = self._factors(preferences, adapted.inner, b)
             values = merged(plain[adapted.name], b, a, factors[key], adapted.order)
             for theta, value in zip(thetas, values, strict=True):
                 theta[adapted.name] = value
         return thetas
+
+    def weights_per_sample(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
+        """See `WeightSpace.weights_per_sample`: where all adapted weights are matrices."""
+        if any(len(adapted.shape) != 2 for adapted in self._adapted):
+            return None
+        theta: dict[str, Tensor] = dict(zip(self._names, _values(self.shared), strict=True))
+        factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
+        for adapted, a, b in zip(self._adapted, _values(self.a), _values(self.b), strict=True):
+            key = (adapted.inner, b.device, b.dtype)
+            if key not in factors:
+                columns = torch.split(self._factors(preferences, adapted.inner, b).t(), 1, dim=1)
+                factors[key] = torch.cat([c.expand(-1, n) for c, n in zip(columns, sizes, strict=True)], dim=1)
+            theta[adapted.name] = PerSample(theta[adapted.name], b, a, factors[key])
+        return theta
+
+    def _factors(self, preferences: Tensor, inner: int, b: Tensor) -> Tensor:
+        """What the columns of B are multiplied with at each of some preferences (r, m): (r, m·q)."""
+        scaled = preferences.to(b.device, b.dtype, non_blocking=True) * self.scale
+        return scaled.repeat_interleave(inner, dim=1, output_size=b.shape[1])
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The shared network at `lr`, the adapters at `lr_factor · lr`."""
