@@ -108,7 +108,7 @@ class FullySharded(Holding):
         for i in range(len(self._own_names), len(self._own_names) + len(known)):  # parameters of the objective
             if i in known:
                 whole[i + offset] = known[i]
-        return {"state": whole, "param_groups": self._numbered(partial["param_groups"], self._whole_names)}
+        return {"state": whole, "param_groups": _numbered(partial["param_groups"], self.space.group_sizes())}
 
     def load(self, optimizer: torch.optim.Optimizer, state: State) -> None:
         """See `Holding.load`."""
@@ -136,7 +136,8 @@ class FullySharded(Holding):
         for i, entry in known.items():
             if i >= len(self._whole_names):
                 own[i - offset] = entry
-        groups = self._numbered(state["param_groups"], self._own_names, optimizer.state_dict()["param_groups"])
+        sizes = [len(group["params"]) for group in optimizer.param_groups]
+        groups = _numbered(state["param_groups"], sizes)
         optimizer.load_state_dict({"state": own, "param_groups": groups})
 
     def _every(self) -> dict[str, Tensor]:
@@ -152,17 +153,15 @@ class FullySharded(Holding):
         # A process may have no part of a small parameter.
         return {name: float(cast(DTensor, value).full_tensor().flatten()[0]) for name, value in found.items()}
 
-    def _numbered(
-        self, groups: list[dict[str, Any]], names: Sequence[str], like: list[dict[str, Any]] | None = None
-    ) -> list[dict[str, Any]]:
-        """Groups with the numbers of their parameters as `like` has them, or as the whole space has."""
-        sizes = self.space.group_sizes() if like is None else [len(group["params"]) for group in like]
-        result, start = [], 0
-        for k, group in enumerate(groups):
-            size = sizes[k] if k < len(sizes) else len(group["params"])
-            result.append({**group, "params": list(range(start, start + size))})
-            start += size
-        return result
+
+def _numbered(groups: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Groups with their parameters numbered anew, so many in each; those beyond keep their number of parameters."""
+    result, start = [], 0
+    for k, group in enumerate(groups):
+        size = sizes[k] if k < len(sizes) else len(group["params"])
+        result.append({**group, "params": list(range(start, start + size))})
+        start += size
+    return result
 
 
 def _local(tensor: Tensor) -> Tensor:

@@ -113,6 +113,8 @@ class Streamed(WeightSpace):
         units = []
         for piece in pieces:
             unit = _Unit(copy.deepcopy(piece).to(device))
+            for parameter in unit.parameters():  # FSDP knows no other memory order
+                parameter.data = parameter.data.contiguous()
             fully_shard(unit, mesh=mesh)
             units.append(unit)
         self.root = _Root(units)
@@ -220,8 +222,9 @@ class Streamed(WeightSpace):
             handle.remove()
         for parameter in self._whole[0].parameters():
             value = parameter.detach().to(self._device)
-            torch.distributed.broadcast(value, 0)
-            parameter.data = value
+            sent = value.contiguous()
+            torch.distributed.broadcast(sent, 0)
+            parameter.data = value.copy_(sent)
         return self._whole[0].to(self._device)
 
     def _entering(self, layer: _Layer, unit: _Unit) -> Callable[..., None]:

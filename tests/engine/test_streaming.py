@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -41,6 +42,7 @@ from tests.weights.test_spaces import model as of_zoo
 from tests.weights.zoo import ZOO
 
 CPU_DEVICE = torch.device("cpu")
+CHANNELS_LAST = evolve(CPU, memory_format=torch.channels_last)
 AT = torch.tensor([0.3, 0.7])
 # Those whose weights are not one layer's, or not separately called, are refused.
 REFUSED = {"tied", "recurrent", "odd"}
@@ -57,6 +59,7 @@ def made(network: str, space: str) -> tuple[ParetoModel, Tensor]:
     """A model, the same in all processes, and four inputs."""
     torch.manual_seed(0)
     model = of_zoo(network, SPACES[space])
+    CHANNELS_LAST.take(model)  # as training has it, where there are kernels of images
     return model, torch.cat([ZOO[network].inputs() for _ in range(4)])[:4]
 
 
@@ -91,8 +94,19 @@ def held(world: World) -> dict[str, Any]:
     inside = len(shards._contexts) + sum(
         value is not None for registry, key, _ in model._slots for value in (registry[key],)
     )
+    restored = shards.restored()
+    before = made("conv2d", "low rank")[0].space
+    alike = all(torch.equal(a, b) for a, b in zip(restored.parameters(), before.parameters(), strict=True))
+    orders = [p.is_contiguous(memory_format=torch.channels_last) for p in restored.parameters() if p.dim() == 4]
     local = sum(p.to_local().numel() for p in model.parameters() if isinstance(p, DTensor))
-    return {"whole": whole, "local": local, "made": len(left), "alive": alive, "inside": inside}
+    return {
+        "whole": whole,
+        "local": local,
+        "made": len(left),
+        "alive": alive,
+        "inside": inside,
+        "restored": alike and all(orders) and len(orders) > 0,
+    }
 
 
 def trained(
@@ -184,6 +198,7 @@ def test_a_process_holds_its_share_and_no_weights_between_the_passes(both: list[
     assert abs(first["local"] - second["local"]) < 0.2 * first["whole"]
     assert first["made"] > 0
     assert first["alive"] == second["alive"] == 0
+    assert [first["restored"], second["restored"]] == [True, True], "the same values in the same memory order"
     assert first["inside"] == 0, "where a layer failed, no weight stays in place"
 
 
