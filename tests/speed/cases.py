@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import subprocess
 import sys
@@ -109,6 +110,10 @@ NETS = {
 }  # fmt: skip
 
 
+# Of the data that the pipeline is measured on, at most.
+_DATA_NUMBERS = 2**24
+
+
 def cases() -> Iterator[Case]:
     """Every case, in the order of the table."""
     for name, net in NETS.items():
@@ -120,8 +125,8 @@ def cases() -> Iterator[Case]:
         yield Case(f"compile/{name}", lambda net=net: _compiled(net))  # type: ignore[misc]
         yield Case(f"weights/{name}", lambda net=net: _weights(net))  # type: ignore[misc]
         yield Case(f"checkpoint/{name}", lambda net=net: _checkpoint(net))  # type: ignore[misc]
+        yield Case(f"data/{name}", lambda net=net: _data(net))  # type: ignore[misc]
     yield Case("tasks/lenet", _tasks)
-    yield Case("data/lenet", _data)
     yield Case("start/command line", _start)
 
 
@@ -318,17 +323,19 @@ def _tasks() -> dict[str, Contender]:
     return made
 
 
-def _data() -> dict[str, Contender]:
+def _data(net: Net) -> dict[str, Contender]:
     """An epoch of batches in random order, against copying the same tensors once."""
-    shape = (20_000, 1, 28, 28)
-    data = TensorData(torch.rand(shape), {"left": torch.zeros(shape[0], dtype=torch.long)})
-    order = torch.randperm(shape[0], generator=torch.Generator().manual_seed(0))
+    count = max(2 * net.batch, min(20_000, _DATA_NUMBERS // math.prod(net.shape)))
+    device = net.planned("single").place.device  # type: ignore[arg-type]
+    data = TensorData(torch.rand(count, *net.shape), {"left": torch.zeros(count, dtype=torch.long)}).to(device)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    chosen = order.to(device)
 
     def copy() -> Tensor:
-        return data.inputs[order]
+        return data.inputs[chosen]
 
     def epoch() -> None:
-        for _ in batches(data, 256, order=order, device="cpu"):
+        for _ in batches(data, net.batch, order=order, device=device):
             pass
 
     return {"one selection": Contender(copy), "epoch of batches": Contender(epoch)}

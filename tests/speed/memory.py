@@ -70,7 +70,7 @@ MEMORY_CASES = (
         name="segnet, pamal", net="segnet",
         solver={"name": "pamal", "preferences": {"name": "dirichlet", "per_batch": 1}},
     ),
-    MemoryCase(name="resnet18, palora r = 4", net="resnet18", solver=_palora(1, rank=4)),
+    *(MemoryCase(name=f"{net}, palora r = 4", net=net, solver=_palora(1, rank=4)) for net in NETS if net != "segnet"),
     MemoryCase(name="resnet18, phn chunked", net="resnet18", solver=_CHUNKED),
     MemoryCase(
         name="resnet18, palora r = 4, 8 joined", net="resnet18", solver=_JOINED, against="resnet18, palora r = 4",
