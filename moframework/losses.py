@@ -38,8 +38,9 @@ class Loss(Component, kind="losses"):
     gives the same loss as all samples at once.
 
     Implementations are differentiable in `output` and read nothing back from the device: no `.item()`, no selection by
-    a boolean mask. Statistics are float32 at least, whatever the precision of the outputs. Where no sample counts, the
-    loss is 0 with gradient 0.
+    a boolean mask. Nor do they change from call to call: on CUDA devices steps are recorded and replayed
+    (`training.cuda_graph`). Statistics are float32 at least, whatever the precision of the outputs. Where no sample
+    counts, the loss is 0 with gradient 0.
 
     A loss that is a mean can also be given as a plain function of output and target that returns one value a sample,
     (b,), or one a sample and position, (b, ...). Its further parameters become options::

@@ -83,7 +83,9 @@ class WeightSpace(nn.Module, ABC):
     def progressed(self, progress: float) -> None:
         """Called before each step with the share of the training that is done after it, in (0, 1]; nothing by default.
 
-        What it sets must be a function of `progress` alone, so that a resumed training goes on as an uninterrupted one.
+        What it sets must be a function of `progress` alone, so that a resumed training goes on as an uninterrupted one,
+        and be `requires_grad` of parameters or numbers in tensors: steps may be replayed from a recording, in which
+        numbers of Python stay what they were.
         """
 
 
