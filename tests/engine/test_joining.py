@@ -21,8 +21,9 @@ def test_a_process_alone_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None
         assert (world.rank, world.size, world.first, world.backend) == (0, 1, True, None)
 
 
-def test_one_module_talks_and_is_imported_only_by_those_who_listen() -> None:
+def test_what_talks_to_processes_is_imported_only_where_there_are_several() -> None:
     """A run of one process pays nothing for others."""
+    talkers = {"group", "streaming", "fully_sharded"}
     home = Path(moframework.__file__).parent
     talking, listening = set(), set()
     for path in home.rglob("*.py"):
@@ -30,9 +31,10 @@ def test_one_module_talks_and_is_imported_only_by_those_who_listen() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(name.startswith("torch.distributed") for name in names):
-                talking.add(path.name)
-            if "moframework.engine.group" in names:
+                talking.add(path.stem)
+            if path.stem not in talkers and talkers & {name.removeprefix("moframework.engine.") for name in names}:
+                assert isinstance(node, ast.ImportFrom)
                 assert node.col_offset > 0, f"{path.name} imports it at its top"
-                listening.add(path.name)
-    assert talking == {"group.py"}
-    assert listening == {"joining.py"}
+                listening.add(path.stem)
+    assert talking == talkers
+    assert listening == {"joining", "fit"}
