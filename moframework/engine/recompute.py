@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from moframework.weights import WeightSpace
 
-__all__ = ["recomputed", "weights_again"]
+__all__ = ["recomputed", "remade", "weights_again"]
 
 # Smaller weights stay: making them again costs more than they take.
 _LEAST_BYTES = 2**18
@@ -44,29 +44,43 @@ def weights_again(space: WeightSpace, preference: Tensor, theta: Mapping[str, Te
         preference: λ (m,).
         theta: θ(λ), as the space made it; nothing else should hold on to it for longer than the forward pass.
     """
-    made = {
-        value.untyped_storage().data_ptr(): name
+    large = {
+        name: value
         for name, value in theta.items()
         if value.grad_fn is not None and value.numel() * value.element_size() >= _LEAST_BYTES
     }
 
+    def make(name: str) -> Tensor:
+        part = space.part(preference, (name,))
+        assert part is not None
+        return part[name]
+
+    with remade(large, make):
+        yield
+
+
+def remade(weights: Mapping[str, Tensor], make: Callable[[str], Tensor]) -> saved_tensors_hooks:
+    """Hooks under which autograd keeps none of some weights, nor views of them, but makes them again when it goes
+    backward.
+
+    Args:
+        weights: by name; alive as long as the hooks are in force.
+        make: the weight of a name once more, with the same numbers in the same memory order; called without gradients.
+    """
+    names = {value.untyped_storage().data_ptr(): name for name, value in weights.items()}
+
     def pack(tensor: Tensor) -> Any:
-        name = made.get(tensor.untyped_storage().data_ptr())
-        if name is None:
-            return tensor
-        return name, tensor.size(), tensor.stride(), tensor.storage_offset()
+        name = names.get(tensor.untyped_storage().data_ptr())
+        return tensor if name is None else (name, tensor.size(), tensor.stride(), tensor.storage_offset())
 
     def unpack(kept: Any) -> Tensor:
         if isinstance(kept, Tensor):
             return kept
         name, size, stride, offset = kept
         with torch.no_grad():
-            part = space.part(preference, (name,))
-        assert part is not None
-        return part[name].as_strided(size, stride, offset)
+            return make(name).as_strided(size, stride, offset)
 
-    with saved_tensors_hooks(pack, unpack):
-        yield
+    return saved_tensors_hooks(pack, unpack)
 
 
 @contextlib.contextmanager

@@ -25,11 +25,11 @@ from typing import Any, cast
 import torch
 from attrs import frozen
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from moframework.engine.recompute import remade
 from moframework.errors import SpecError
 from moframework.model import PREFERENCE, ParetoModel
 from moframework.weights import WeightSpace
@@ -50,26 +50,9 @@ class _Unit(nn.Module):
         return {k: v.clone() if id(v) in own else v for k, v in self.space.weights(preference).items()}
 
     def again(self, preference: Tensor) -> dict[str, Tensor]:
-        """θ(λ) once more, without a graph, in the backward pass."""
+        """θ(λ) once more, in the backward pass."""
         cast(FSDPModule, self).unshard()
-        with torch.no_grad():
-            return self(preference)  # type: ignore[no-any-return]
-
-
-@frozen
-class _Saved:
-    """Stands for a tensor that autograd keeps, a view of a weight of a layer."""
-
-    unit: _Unit
-    preference: Tensor
-    name: str
-    size: torch.Size
-    stride: tuple[int, ...]
-    offset: int
-
-    def made(self) -> Tensor:
-        """The tensor."""
-        return self.unit.again(self.preference)[self.name].as_strided(self.size, self.stride, self.offset)
+        return cast("dict[str, Tensor]", self(preference))
 
 
 class _Root(nn.Module):
@@ -86,7 +69,7 @@ class _Root(nn.Module):
 
 class Streamed(WeightSpace):
     """A weight space in pieces, sharded over the processes of the default group, that a model uses in place of its own
-    until `restore`.
+    until `restored`.
 
     What it gives for θ(λ) is the preference alone; `ParetoModel.call` then lets it run the network.
     """
@@ -234,7 +217,8 @@ class Streamed(WeightSpace):
             theta = unit(preference)
             for registry, key, name in layer.slots:
                 registry[key] = theta[name]
-            context = saved_tensors_hooks(*_packing(unit, theta, preference.detach()))
+            at = preference.detach()
+            context = remade(theta, lambda name: unit.again(at)[name])
             context.__enter__()
             self._contexts.append(cast("contextlib.AbstractContextManager[Any]", context))
 
@@ -294,24 +278,6 @@ def _layers(model: ParetoModel) -> list[_Layer]:
         _Layer(model.skeleton.get_submodule(prefix), list(dict.fromkeys(name for _, _, name in slots)), slots)
         for prefix, slots in by_module.items()
     ]
-
-
-def _packing(
-    unit: _Unit, theta: Mapping[str, Tensor], preference: Tensor
-) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-    """Hooks that keep no weight of the layer, but what it is made of."""
-    names = {value.untyped_storage().data_ptr(): name for name, value in theta.items()}
-
-    def pack(tensor: Tensor) -> Any:
-        name = names.get(tensor.untyped_storage().data_ptr())
-        if name is None:
-            return tensor
-        return _Saved(unit, preference, name, tensor.size(), tensor.stride(), int(tensor.storage_offset()))
-
-    def unpack(kept: Any) -> Tensor:
-        return kept.made() if isinstance(kept, _Saved) else cast(Tensor, kept)
-
-    return pack, unpack
 
 
 def _joined_groups(spaces: Iterable[WeightSpace], lr: float) -> list[dict[str, Any]]:

@@ -132,6 +132,7 @@ def trained(
     batchnorm: str = "local",
     optimizer: str = "adam",
     holding: str = "replicated",
+    parameters: str = "replicated",
     **options: Any,
 ) -> dict[str, Tensor]:
     problem = Conflict(size=29) if problem is None else problem
@@ -143,7 +144,7 @@ def trained(
         drop_last=False,
         clip_gradient_norm=1.0,
         optimizer=build(Optimizer, {"name": optimizer, "lr": 1e-2}),
-        distributed=Distributed(preferences=preferences, batchnorm=batchnorm, optimizer=holding),
+        distributed=Distributed(preferences=preferences, batchnorm=batchnorm, optimizer=holding, parameters=parameters),
     )
     defaults: dict[str, Any] = {
         "data": problem.data("train"),

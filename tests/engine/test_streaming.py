@@ -16,13 +16,9 @@ from torch.distributed.tensor import DTensor
 
 from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
-from moframework.engine.evaluate import evaluate
-from moframework.engine.events import Observer
-from moframework.engine.fit import fit
 from moframework.engine.holding import check_sharding
 from moframework.engine.method import Method
-from moframework.engine.optim import Optimizer
-from moframework.engine.settings import Distributed, Evaluation, Training
+from moframework.engine.settings import Training
 from moframework.engine.streaming import streamed
 from moframework.engine.world import Alone, World
 from moframework.errors import InterruptedRun, SpecError
@@ -35,9 +31,10 @@ from moframework.weights import WeightSpaceConfig
 from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.low_rank import LowRank
-from tests.engine.conftest import CPU, Conflict, method, model_for
+from tests.engine.conftest import CPU, method
 from tests.engine.processes import in_processes
-from tests.engine.test_group import POINTS, StopAt, close, raised
+from tests.engine.test_group import StopAt, close, raised
+from tests.engine.test_group import trained as in_group
 from tests.weights.test_spaces import model as of_zoo
 from tests.weights.zoo import ZOO
 
@@ -113,36 +110,13 @@ def trained(
     world: World,
     folder: Path,
     weights: WeightSpaceConfig,
-    optimizer: str = "adam",
-    sharded: bool = True,
     parts: Method | None = None,
     **options: Any,
 ) -> dict[str, Tensor]:
-    problem = Conflict(size=29)
+    """As in `test_group`, with sharded parameters where there are several processes."""
     parts = method(weights=weights, objective=Uncertainty()) if parts is None else parts
-    model = model_for(problem, parts)
-    training = Training(
-        epochs=2,
-        batch_size=8,
-        drop_last=False,
-        clip_gradient_norm=0.5,
-        optimizer=build(Optimizer, {"name": optimizer, "lr": 1e-2}),
-        distributed=Distributed(parameters="sharded" if sharded else "replicated"),
-    )
-    defaults: dict[str, Any] = {
-        "data": problem.data("train"),
-        "validation": problem.data("val"),
-        "preferences": POINTS,
-        "reference": (2.0, 2.0),
-        "seed": 3,
-        "place": CPU,
-        "folder": folder,
-        "observer": Observer(),
-        "world": world,
-    }
-    fit(model, problem, parts, training, Evaluation(), **{**defaults, **options})
-    evaluated = evaluate(model, problem, problem.data("test"), POINTS, split="test", batch_size=4, place=CPU)
-    return {**model.state_dict(), "front": torch.from_numpy(evaluated.losses.copy())}
+    parameters = "sharded" if world.size > 1 else "replicated"
+    return in_group(world, folder, parts=parts, parameters=parameters, **options)
 
 
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -177,7 +151,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
     with pytest.raises(InterruptedRun):
-        trained(Alone(), folder / "begun alone", LowRank(rank=1), sharded=False, stop=StopAt(3))
+        trained(Alone(), folder / "begun alone", LowRank(rank=1), stop=StopAt(3))
     found: list[dict[str, Any]] = in_processes(everything, folder, folder)
     return found
 
@@ -204,7 +178,7 @@ def test_a_process_holds_its_share_and_no_weights_between_the_passes(both: list[
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_is_that_of_one_process(name: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-    expected = trained(Alone(), tmp_path, sharded=False, **TRAININGS[name])
+    expected = trained(Alone(), tmp_path, **TRAININGS[name])
     for found in both:
         close(found[name], expected)
     checkpoint, alone = read_checkpoint(folder / name / "last.pt"), read_checkpoint(tmp_path / "last.pt")
@@ -218,9 +192,9 @@ def test_a_training_is_that_of_one_process(name: str, both: list[dict[str, Any]]
 
 
 def test_any_number_of_processes_goes_on(both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-    expected = trained(Alone(), tmp_path, LowRank(rank=1), sharded=False)
+    expected = trained(Alone(), tmp_path, LowRank(rank=1))
     assert both[1]["stopped"][0] == "InterruptedRun"
-    close(trained(Alone(), folder / "stopped", LowRank(rank=1), sharded=False, resume=True), expected)
+    close(trained(Alone(), folder / "stopped", LowRank(rank=1), resume=True), expected)
     for found in both:
         close(found["resumed"], expected)
 

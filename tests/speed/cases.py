@@ -110,6 +110,8 @@ NETS = {
 }  # fmt: skip
 
 
+# Parameters of a network that is vectorized on a CPU too, at most: larger ones take too long.
+_SMALL = 10**6
 # Of the data that the pipeline is measured on, at most.
 _DATA_NUMBERS = 2**24
 
@@ -270,7 +272,8 @@ def _evaluation(net: Net) -> dict[str, Contender]:
         name: Contender(our_evaluation(ready, preferences, net.batch), 1.10, per=count),
         f"{name}, losses alone": Contender(our_evaluation(ready, preferences, net.batch, metrics=False), per=count),
     }
-    if ready.place.device.type != "cpu":
+    small = sum(parameter.numel() for parameter in ready.model.parameters()) < _SMALL
+    if small or ready.place.device.type != "cpu":
         for vectorized, how in ((True, "in one pass"), (False, "in turn")):
             call = our_evaluation(ready, preferences, net.batch, vectorized)
             with contextlib.suppress(RuntimeError):  # not every network can be vectorized
