@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
+from moframework.errors import SpecError
 from moframework.weights import WeightSpace
 
-__all__ = ["recomputed", "remade", "weights_again"]
+__all__ = ["check_weights_again", "recomputed", "remade", "weights_again"]
 
 # Smaller weights stay: making them again costs more than they take.
 _LEAST_BYTES = 2**18
@@ -57,6 +58,18 @@ def weights_again(space: WeightSpace, preference: Tensor, theta: Mapping[str, Te
 
     with remade(large, make):
         yield
+
+
+def check_weights_again(space: WeightSpace, m: int) -> None:
+    """Refuse to make weights again where the space cannot make a `part` of θ(λ), for m objectives.
+
+    Raises:
+        SpecError: which space, and what to use.
+    """
+    if space.part(torch.full((m,), 1 / m), ()) is None:
+        raise SpecError(
+            f"training.recompute: {type(space).__name__} cannot make single weights again; use true or false"
+        )
 
 
 def remade(weights: Mapping[str, Tensor], make: Callable[[str], Tensor]) -> saved_tensors_hooks:

@@ -28,7 +28,7 @@ from moframework.engine.device import Placement
 from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
-from moframework.engine.recompute import recomputed, weights_again
+from moframework.engine.recompute import check_weights_again, recomputed, weights_again
 from moframework.engine.undivided import undivided
 from moframework.engine.world import Alone
 from moframework.errors import SpecError
@@ -102,10 +102,8 @@ class Step:
         # Where each preference goes backward on its own, one graph is all that is held.
         self._recompute = recompute is True and self._together and not self._per_task
         self._weights_again = recompute == "weights" and not self._per_task
-        if self._weights_again and model.space.part(torch.full((m,), 1 / m), ()) is None:
-            raise SpecError(
-                f"training.recompute: {type(model.space).__name__} cannot make single weights again; use true or false"
-            )
+        if self._weights_again:
+            check_weights_again(model.space, m)
         one_pass = splits and (divided or not objective.separable) and not recompute
         self._undivided = undivided(model, m) if one_pass else None
         # What leads from preferences to losses is one function, whose graph is kept.

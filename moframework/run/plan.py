@@ -14,6 +14,7 @@ from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.device import Placement, placement
 from moframework.engine.fit import divide, steps_per_epoch, stream
 from moframework.engine.method import Method
+from moframework.engine.recompute import check_weights_again
 from moframework.engine.world import Alone, World
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
@@ -119,6 +120,8 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
     place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
     if world.size > 1:
         divide(world, len(data["train"]), spec.training, method.preferences, m)  # type: ignore[arg-type]
+    if spec.training.recompute == "weights":
+        check_weights_again(model.space, m)
     anchors = model.space.anchors()
     return Plan(
         spec=spec,

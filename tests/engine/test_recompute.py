@@ -23,6 +23,8 @@ from moframework.objectives import Objective, Scalarization
 from moframework.objectives.hypervolume_gradient import HypervolumeGradient
 from moframework.objectives.linear import Linear
 from moframework.preferences.annealed import Annealed
+from moframework.run.plan import plan
+from moframework.spec import Spec
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.hypernetwork import Hypernetwork
 from moframework.weights.low_rank import LowRank
@@ -190,6 +192,9 @@ def test_spaces_that_make_all_weights_at_once_are_refused() -> None:
     parts = method(weights=Hypernetwork(hidden=(4,)))
     with pytest.raises(SpecError, match=r"training\.recompute: HypernetworkSpace cannot make single weights again"):
         Step(model_for(Conflict(), parts), Conflict().tasks, parts, CPU, recompute="weights")
+    spec = {"problem": {"name": "digits", "train": 64, "val": 16, "test": 16}, "solver": "phn"}
+    with pytest.raises(SpecError, match="cannot make single weights again"):  # before anything is trained
+        plan(build(Spec, {**spec, "training": {"recompute": "weights"}}))
     parts = method()
     step = Step(model_for(Conflict(), parts), Conflict().tasks, parts, CPU, recompute="weights")
     with pytest.raises(SpecError, match=r"training\.compile: what is compiled keeps its weights"):
