@@ -187,6 +187,11 @@ class ParetoModel(nn.Module):
             raise SpecError("training.compile: networks with recurrent layers cannot be compiled; use false")
         self._compiled = torch.compile(self._functional, mode=mode)
 
+    @property
+    def compiles(self) -> bool:
+        """Whether `torch.compile` runs the network in training."""
+        return self._compiled is not None
+
     @contextmanager
     def uncompiled(self) -> Iterator[None]:
         """While inside, the network runs as if it were not compiled."""

@@ -4,18 +4,18 @@ or only the weights θ(λ)."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 from moframework.errors import SpecError
 from moframework.weights import WeightSpace
+from moframework.weights.unmade import Unmade
 
-__all__ = ["check_weights_again", "recomputed", "remade", "weights_again"]
+__all__ = ["WeightsAgain", "check_weights_again", "recomputed"]
 
 # Smaller weights stay: making them again costs more than they take.
 _LEAST_BYTES = 2**18
@@ -35,29 +35,46 @@ def recomputed(run: Callable[[], Tensor], network: nn.Module) -> Tensor:
     return result
 
 
-@contextlib.contextmanager
-def weights_again(space: WeightSpace, preference: Tensor, theta: Mapping[str, Tensor]) -> Iterator[None]:
-    """While inside, operations that need a weight to go backward do not keep it, but make it again there, from the
-    parameters of the space.
+class WeightsAgain:
+    """θ(λ) of which no large weight outlives its use: each is made for the layer that needs it, and again in the
+    backward pass.
 
     Args:
         space: one that can make a `part` of θ(λ).
-        preference: λ (m,).
-        theta: θ(λ), as the space made it; nothing else should hold on to it for longer than the forward pass.
+        m: objectives.
+
+    Raises:
+        SpecError: the space cannot; the text says what to use.
     """
-    large = {
-        name: value
-        for name, value in theta.items()
-        if value.grad_fn is not None and value.numel() * value.element_size() >= _LEAST_BYTES
-    }
 
-    def make(name: str) -> Tensor:
-        part = space.part(preference, (name,))
-        assert part is not None
-        return part[name]
+    def __init__(self, space: WeightSpace, m: int) -> None:
+        check_weights_again(space, m)
+        self.space = space
+        with torch.enable_grad():
+            theta = space.weights(torch.full((m,), 1 / m))
+        # Only weights that are made can be made again: what is stored as it is needs no making.
+        self._large = {
+            name: value.shape
+            for name, value in theta.items()
+            if value.grad_fn is not None and value.numel() * value.element_size() >= _LEAST_BYTES
+        }
+        self._others = [name for name in theta if name not in self._large]
 
-    with remade(large, make):
-        yield
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        """θ(λ) of one preference (m,), for one pass of the network."""
+        theta = self._part(preference, self._others)
+        like = next(self.space.parameters())
+        for name, shape in self._large.items():
+            theta[name] = Unmade(shape, like, partial(self._one, preference, name), kept=False)
+        return theta
+
+    def _one(self, preference: Tensor, name: str) -> Tensor:
+        return self._part(preference, (name,))[name]
+
+    def _part(self, preference: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        part = self.space.part(preference, names)
+        assert part is not None, "checked before"
+        return part
 
 
 def check_weights_again(space: WeightSpace, m: int) -> None:
@@ -70,30 +87,6 @@ def check_weights_again(space: WeightSpace, m: int) -> None:
         raise SpecError(
             f"training.recompute: {type(space).__name__} cannot make single weights again; use true or false"
         )
-
-
-def remade(weights: Mapping[str, Tensor], make: Callable[[str], Tensor]) -> saved_tensors_hooks:
-    """Hooks under which autograd keeps none of some weights, nor views of them, but makes them again when it goes
-    backward.
-
-    Args:
-        weights: by name; alive as long as the hooks are in force.
-        make: the weight of a name once more, with the same numbers in the same memory order; called without gradients.
-    """
-    names = {value.untyped_storage().data_ptr(): name for name, value in weights.items()}
-
-    def pack(tensor: Tensor) -> Any:
-        name = names.get(tensor.untyped_storage().data_ptr())
-        return tensor if name is None else (name, tensor.size(), tensor.stride(), tensor.storage_offset())
-
-    def unpack(kept: Any) -> Tensor:
-        if isinstance(kept, Tensor):
-            return kept
-        name, size, stride, offset = kept
-        with torch.no_grad():
-            return make(name).as_strided(size, stride, offset)
-
-    return saved_tensors_hooks(pack, unpack)
 
 
 @contextlib.contextmanager

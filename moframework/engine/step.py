@@ -28,7 +28,7 @@ from moframework.engine.device import Placement
 from moframework.engine.division import BySamples, Division
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
-from moframework.engine.recompute import check_weights_again, recomputed, weights_again
+from moframework.engine.recompute import WeightsAgain, recomputed
 from moframework.engine.undivided import undivided
 from moframework.engine.world import Alone
 from moframework.errors import SpecError
@@ -101,9 +101,8 @@ class Step:
         self._together = not objective.separable or (divided and r * _size(model, m) <= _WEIGHTS_BYTES)
         # Where each preference goes backward on its own, one graph is all that is held.
         self._recompute = recompute is True and self._together and not self._per_task
-        self._weights_again = recompute == "weights" and not self._per_task
-        if self._weights_again:
-            check_weights_again(model.space, m)
+        again = recompute == "weights" and not self._per_task
+        self._weights_again = WeightsAgain(model.space, m) if again else None
         one_pass = splits and (divided or not objective.separable) and not recompute
         self._undivided = undivided(model, m) if one_pass else None
         # What leads from preferences to losses is one function, whose graph is kept.
@@ -221,7 +220,7 @@ class Step:
         Raises:
             SpecError: the network cannot be compiled, or its weights are to be made again.
         """
-        if self._weights_again:
+        if self._weights_again is not None:
             raise SpecError("training.compile: what is compiled keeps its weights; use false, or recompute: false")
         self.model.compile_network(mode)
         self._undivided = None
@@ -240,14 +239,14 @@ class Step:
 
     def _rows_of(self, preferences: Tensor, parts: Sequence[Part]) -> list[Tensor]:
         """Losses (m,) of each preference on its part of the batch."""
-        thetas = self.model.space.weights_of(preferences)
-        if not self._weights_again:
-            return [self._losses(theta, *part) for theta, part in zip(thetas, parts, strict=True)]
-        found = []
-        for preference, theta, part in zip(preferences, thetas, parts, strict=True):
-            with weights_again(self.model.space, preference, theta):
-                found.append(self._losses(theta, *part))
-        return found
+        again, space = self._weights_again, self.model.space
+        if again is not None:
+            # One after the other: nothing of one's weights is left when the next one's are made.
+            found = [self._losses(again.weights(each), *part) for each, part in zip(preferences, parts, strict=True)]
+            return found
+        compiled = torch.compiler.is_compiling() or self.model.compiles
+        thetas = space.weights_of(preferences) if compiled else space.weights_for_pass(preferences)
+        return [self._losses(theta, *part) for theta, part in zip(thetas, parts, strict=True)]
 
     def _forward(self, preferences: Tensor, parts: Sequence[Part], scale: Tensor | None) -> list[_Row]:
         """What some preferences contribute, each on its part of the batch."""

@@ -29,10 +29,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from moframework.engine.recompute import remade
 from moframework.errors import SpecError
 from moframework.model import PREFERENCE, ParetoModel
 from moframework.weights import WeightSpace
+from moframework.weights.unmade import remade
 
 __all__ = ["Streamed", "streamed"]
 

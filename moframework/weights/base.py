@@ -33,6 +33,12 @@ class WeightSpace(nn.Module, ABC):
         where fewer, larger operations do the same."""
         return [self.weights(preference) for preference in preferences]
 
+    def weights_for_pass(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+        """θ of several preferences (r, m) for one training pass of the network at each: as `weights_of`, but a weight
+        may be a stand-in (`weights.stand_in`) that layers use without its being made, where that costs less. By default
+        all are made."""
+        return self.weights_of(preferences)
+
     def weights_per_sample(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
         """θ for one batch whose consecutive pieces see different preferences; None, the default, where a space has no
         such form.

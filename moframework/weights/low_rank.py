@@ -18,14 +18,17 @@ from typing import Any, Literal, cast
 import torch
 from attrs import frozen
 from torch import Tensor, nn
+from torch.nn import functional
 
 from moframework.config import config, option
 from moframework.errors import SpecError
 from moframework.objectives.orthogonality import orthogonality
+from moframework.weights.activation_space import Convolution, conv2d, conv2d_pays, linear, linear_pays
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.merging import merged
 from moframework.weights.per_sample import PerSample
 from moframework.weights.starting import merged_values
+from moframework.weights.unmade import Unmade
 
 __all__ = ["LowRank", "LowRankSpace"]
 
@@ -37,6 +40,8 @@ _CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
+# Smaller weights are merged at once: choosing costs more than it saves.
+_LARGE = 2**17
 _MATRICES = (nn.Linear, nn.Embedding, nn.EmbeddingBag)
 # Of attention, those of its matrices that are not a Linear layer: either the first or the other three are present.
 _OF_ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -92,6 +97,8 @@ class _Adapted:
     rows: int
     columns: int
     order: tuple[int, ...] | None = None
+    applies: bool = False
+    """Whether the layer is one whose adapter can be applied to what it reads."""
 
 
 class LowRankSpace(WeightSpace):
@@ -158,6 +165,25 @@ class LowRankSpace(WeightSpace):
             values = merged(plain[adapted.name], b, a, factors[key], adapted.order)
             for theta, value in zip(thetas, values, strict=True):
                 theta[adapted.name] = value
+        return thetas
+
+    def weights_for_pass(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+        """See `WeightSpace.weights_for_pass`: on a CPU large matrices and kernels are merged, or applied without
+        (`activation_space`), as their layer's input asks for."""
+        late = {
+            adapted.name: k
+            for k, adapted in enumerate(self._adapted)
+            if adapted.applies and self.shared[0].device.type == "cpu" and adapted.shape.numel() >= _LARGE
+        }
+        if not late:
+            return self.weights_of(preferences)
+        made = [adapted.name for adapted in self._adapted if adapted.name not in late]
+        thetas = self._made(preferences, made)
+        at = {name: i for i, name in enumerate(self._names)}
+        for name, k in late.items():
+            rows = torch.split(self._factors(preferences, self._adapted[k].inner, self.b[k]), 1)
+            for theta, factors in zip(thetas, rows, strict=True):
+                theta[name] = _applied(self._adapted[k], self.shared[at[name]], self.b[k], self.a[k], factors)
         return thetas
 
     def weights_per_sample(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
@@ -265,15 +291,45 @@ def _adapted_weights(network: nn.Module, options: LowRank) -> list[_Adapted]:
 
 def _adapted(name: str, shape: torch.Size, module: nn.Module, options: LowRank) -> _Adapted:
     r = options.rank
+    applies = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
     if not isinstance(module, _CONVOLUTIONS) or options.conv == "peft":
-        return _Adapted(name, shape, inner=r, rows=shape[0], columns=math.prod(shape[1:]))
+        return _Adapted(name, shape, inner=r, rows=shape[0], columns=math.prod(shape[1:]), applies=applies)
     if options.conv == "separable":
         first, per_group, side, *others = shape
         order = (0, *range(2, len(shape)), 1)
-        return _Adapted(name, shape, r * side, first * side, math.prod(others) * per_group, order)
+        return _Adapted(name, shape, r * side, first * side, math.prod(others) * per_group, order, applies)
     # loralib: rows (out/groups)·k, columns in·k, inner rank r·k. For a kernel that is not square, rows take its
     # first side and columns the product of the others, which keeps rows · columns = the kernel's size. The kernel of a
     # transposed convolution begins with the inputs: they take the part of the outputs.
     first, per_group, side, *others = shape
     rows, columns = first // module.groups * side, per_group * module.groups * math.prod(others)
-    return _Adapted(name, shape, inner=r * side, rows=rows, columns=columns)
+    return _Adapted(name, shape, inner=r * side, rows=rows, columns=columns, applies=applies)
+
+
+def _applied(adapted: _Adapted, base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> Unmade:
+    """A weight that its layer applies without its being made, where that costs less."""
+    q, chunks = len(a), len(b) // len(base)
+
+    def use(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
+        if func is functional.linear and base.dim() == 2 and len(args) == 3 and not kwargs:
+            x, weight, bias = args
+            if weight is not made or not linear_pays(x.shape[:-1].numel(), base, q):
+                return None
+            return linear(x, base, bias, b, a, factors.t())
+        if func is functional.conv2d and len(args) == 7 and not kwargs:
+            x, weight, bias, stride, padding, dilation, groups = args
+            if weight is not made or groups != 1 or x.dim() != 4 or isinstance(padding, str):
+                return None
+            how = Convolution(_pair(stride), _pair(padding), _pair(dilation))
+            places = len(x) * math.prod(how.places(x, base))
+            if not conv2d_pays(places, base, q, chunks, adapted.order is not None):
+                return None
+            return conv2d(x, base, bias, b, a, factors, how, adapted.order)
+        return None
+
+    made = Unmade(base.shape, base, lambda: merged(base, b, a, factors, adapted.order)[0], use=use)
+    return made
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])

@@ -1,0 +1,294 @@
+"""Layers whose weight has a low-rank adapter, computed without merging it: the adapter acts on what the layer reads.
+
+With W = W0 + (B ⊙ f) A a linear layer is
+
+    x Wᵀ = x W0ᵀ + ((x Aᵀ) ⊙ f) Bᵀ                              (LoRA, arXiv 2106.09685, Section 4.1)
+
+and a convolution the same with the patches of its input in place of x. Merging costs as much as the weight is large,
+this costs as much as the layer's input and output are: less where a large weight is applied at few places, as in the
+last stages of a convolutional network. It also needs no memory for W.
+
+Shapes: inner rank q; `factors` f are constants to the gradient. Differentiable once, in x, W0, bias, A and B. Under
+autocast layers are computed in the precision that it asks for; products with f in the wider of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+__all__ = ["Convolution", "conv2d", "conv2d_pays", "linear", "linear_pays"]
+
+# Nanoseconds on a CPU, forward and backward (one core of an AMD EPYC, torch 2.14): of one multiply-add of each product,
+# and of a convolution in Python; of an element of a weight for the passes that merge it, and of an element of the
+# patches of a convolution for making them and taking them apart, where the product's memory is in the kernel's own
+# order and where it is in channels-last order.
+_PRODUCT, _CONVOLUTION = 0.1, 0.6e6
+_MERGED, _PATCH = 2.6, 3.2
+_MERGED_LAST, _PATCH_LAST = 1.3, 2.2
+
+
+def linear_pays(rows: int, base: Tensor, q: int) -> bool:
+    """Whether `linear` on so many rows costs a CPU less than merging into W0 (o, c).
+
+    >>> large = torch.empty(2048, 2048)
+    >>> linear_pays(64, large, 8), linear_pays(8192, large, 8)
+    (True, False)
+    """
+    out, columns = base.shape
+    return rows * _PRODUCT * q * (columns + out) < out * columns * (_MERGED_LAST + _PRODUCT * q)
+
+
+def conv2d_pays(places: int, base: Tensor, q: int, chunks: int, channels_last: bool = False) -> bool:
+    """Whether `conv2d` on so many places (samples times those of an output) costs a CPU less than merging into W0; q
+    and k as there, `channels_last` where it is given an order.
+
+    >>> kernel = torch.empty(512, 512, 3, 3)
+    >>> conv2d_pays(128, kernel, 24, 3), conv2d_pays(4096, kernel, 24, 3)
+    (True, False)
+    """
+    out, columns = len(base), base[0].numel()
+    patch, merged = (_PATCH_LAST, _MERGED_LAST) if channels_last else (_PATCH, _MERGED)
+    applied = places * (columns * (patch + _PRODUCT * q) + out * chunks * _PRODUCT * q)
+    return _CONVOLUTION + applied < out * columns * (merged + _PRODUCT * q)
+
+
+def linear(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor, factors: Tensor) -> Tensor:
+    """`functional.linear(x, W, bias)`.
+
+    Args:
+        x: (b, ..., c).
+        base: W0 (o, c).
+        bias: (o,) or None.
+        b: (o, q).
+        a: (q, c).
+        factors: f (q, 1), or (q, b), a column for each sample.
+    """
+    each = x
+    if x.dim() != 2:
+        if factors.shape[1] > 1:
+            factors = factors.repeat_interleave(x.shape[1:-1].numel(), dim=1)
+        each = x.reshape(-1, x.shape[-1])
+    each, base, bias, b, a = _autocast(each, base, bias, b, a)
+    result: Tensor = _Linear.apply(each, base, bias, b, a, factors)
+    return result if x.dim() == 2 else result.view(*x.shape[:-1], len(base))
+
+
+class _Linear(torch.autograd.Function):
+    """`x W0ᵀ + bias + ((x Aᵀ) ⊙ fᵀ) Bᵀ` for x (b, c).
+
+    The thin products are made as A xᵀ, Bᵀ gᵀ and h g, (q, b) or (q, o): with the long side as rows BLAS takes up to
+    five times as long. What autograd would add up afterwards is added by the products themselves.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor, factors: Tensor
+    ) -> Tensor:
+        hidden = functional.linear(a, x).mul_(factors)
+        ctx.save_for_backward(x, base, b, a, factors, hidden)
+        return functional.linear(x, base, bias).addmm_(hidden.t(), b.t())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, base, b, a, factors, hidden = ctx.saved_tensors
+        of_x, of_base, of_bias, of_b, of_a, _ = ctx.needs_input_grad
+        grad_x = grad_base = grad_bias = grad_b = grad_a = None
+        if of_x or of_a:
+            back = torch.mm(b.t(), gradient.t()).mul_(factors)
+            if of_x:
+                grad_x = torch.mm(gradient, base).addmm_(back.t(), a)
+            if of_a:
+                grad_a = torch.mm(back, x)
+        if of_base:
+            grad_base = torch.mm(gradient.t(), x)
+        if of_bias:
+            grad_bias = gradient.sum(dim=0)
+        if of_b:
+            grad_b = torch.mm(hidden, gradient).t()
+        return grad_x, grad_base, grad_bias, grad_b, grad_a, None
+
+
+@frozen
+class Convolution:
+    """How a two-dimensional convolution moves over its input; pairs of (height, width)."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+
+    def places(self, x: Tensor, base: Tensor) -> tuple[int, int]:
+        """Height and width of what a kernel W0 (o, c, h, w) makes of x (b, c, height, width)."""
+        height, width = (
+            (x.shape[2 + i] + 2 * self.padding[i] - self.dilation[i] * (base.shape[2 + i] - 1) - 1) // self.stride[i]
+            + 1
+            for i in (0, 1)
+        )
+        return height, width
+
+
+def conv2d(
+    x: Tensor,
+    base: Tensor,
+    bias: Tensor | None,
+    b: Tensor,
+    a: Tensor,
+    factors: Tensor,
+    how: Convolution,
+    order: Sequence[int] | None = None,
+) -> Tensor:
+    """`functional.conv2d(x, W, bias, ...)` without groups.
+
+    W has the shape of W0 (o, c, h, w) and is, for each output, a row of (B ⊙ f) A read in order: the rows of B are
+    o outputs of k chunks each, the columns of A one chunk of c·h·w / k numbers.
+
+    Args:
+        x: (b, c, height, width).
+        base: W0 (o, c, h, w).
+        bias: (o,) or None.
+        b: (o·k, q).
+        a: (q, c·h·w / k).
+        factors: f (1, q).
+        how: stride, padding and dilation.
+        order: the axes of W, from the one that the product's memory runs through slowest: (0, 2, 3, 1), or None for
+            (0, 1, 2, 3).
+    """
+    x, base, bias, b, a = _autocast(x, base, bias, b, a)
+    result: Tensor = _Convolution.apply(x, base, bias, b, a, factors, how, order is not None)
+    return result
+
+
+class _Convolution(torch.autograd.Function):
+    """Patches are kept for the backward pass where they are a quarter of the weight or less, else made again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        base: Tensor,
+        bias: Tensor | None,
+        b: Tensor,
+        a: Tensor,
+        factors: Tensor,
+        how: Convolution,
+        channels_last: bool,
+    ) -> Tensor:
+        result = functional.conv2d(x, base, bias, how.stride, how.padding, how.dilation)
+        patches = _patches(x, base, how, channels_last, a.shape[1])
+        hidden = torch.mm(patches, a.t()).mul_(factors).view(-1, b.numel() // len(base))
+        rows, across = _rows(result), b.reshape(len(base), -1).t()
+        if rows._is_view():
+            rows.addmm_(hidden, across)
+        else:
+            result += _images(torch.mm(hidden, across), result)
+        kept = patches if 4 * patches.numel() <= base.numel() else None
+        ctx.save_for_backward(x, base, b, a, factors, hidden, kept)
+        ctx.how, ctx.channels_last, ctx.outputs = how, channels_last, None if bias is None else [len(bias)]
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, base, b, a, factors, hidden, patches = ctx.saved_tensors
+        how: Convolution = ctx.how
+        of_x, of_base, of_bias, of_b, of_a = ctx.needs_input_grad[:5]
+        grad_b = grad_a = None
+        grad_x, grad_base, grad_bias = torch.ops.aten.convolution_backward(
+            gradient, x, base, ctx.outputs, how.stride, how.padding, how.dilation, False, (0, 0), 1,
+            (of_x, of_base, of_bias),
+        )  # fmt: skip
+        rows, across = _rows(gradient), b.reshape(len(base), -1)
+        if of_b:
+            grad_b = torch.mm(rows.t(), hidden).view(b.shape)
+        if of_x or of_a:
+            back = torch.mm(rows, across).view(-1, len(a)).mul_(factors)
+            if of_a:
+                if patches is None:
+                    patches = _patches(x, base, how, ctx.channels_last, a.shape[1])
+                grad_a = torch.mm(back.t(), patches)
+            if of_x:
+                grad_x += _taken_apart(torch.mm(back, a), x, base, how, ctx.channels_last)
+        return grad_x, grad_base, grad_bias, grad_b, grad_a, None, None, None
+
+
+def _rows(images: Tensor) -> Tensor:
+    """(b, o, height, width) as (b·height·width, o): a view in channels-last order, else a copy."""
+    return images.permute(0, 2, 3, 1).reshape(-1, images.shape[1])
+
+
+def _images(rows: Tensor, like: Tensor) -> Tensor:
+    """The other way round, in the shape of `like`."""
+    count, channels, height, width = like.shape
+    return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _patches(x: Tensor, base: Tensor, how: Convolution, channels_last: bool, columns: int) -> Tensor:
+    """What the kernel sees at each place, in the order of the product's memory, in rows of so many columns."""
+    padded = _padded(x, how)
+    padded[_inside(x, how)] = x.permute(0, 2, 3, 1)
+    height, width = how.places(x, base)
+    made = x.new_empty(_patch_shape(len(x), height, width, base, channels_last))
+    for at, window in _windows(made, padded, how, height, width, channels_last):
+        at.copy_(window)
+    return made.view(-1, columns)
+
+
+def _taken_apart(patches: Tensor, x: Tensor, base: Tensor, how: Convolution, channels_last: bool) -> Tensor:
+    """The sum over patches at each place of x: the transpose of `_patches`."""
+    padded = _padded(x, how)
+    height, width = how.places(x, base)
+    made = patches.view(_patch_shape(len(x), height, width, base, channels_last))
+    for at, window in _windows(made, padded, how, height, width, channels_last):
+        window += at
+    return padded[_inside(x, how)].permute(0, 3, 1, 2)
+
+
+def _padded(x: Tensor, how: Convolution) -> Tensor:
+    """Zeros (b, height, width, c), with room for padding."""
+    count, channels, height, width = x.shape
+    return x.new_zeros(count, height + 2 * how.padding[0], width + 2 * how.padding[1], channels)
+
+
+def _inside(x: Tensor, how: Convolution) -> tuple[slice, slice, slice]:
+    top, left = how.padding
+    return slice(None), slice(top, top + x.shape[2]), slice(left, left + x.shape[3])
+
+
+def _patch_shape(count: int, height: int, width: int, base: Tensor, channels_last: bool) -> tuple[int, ...]:
+    channels, *kernel = base.shape[1:]
+    each = (*kernel, channels) if channels_last else (channels, *kernel)
+    return (count, height, width, *each)
+
+
+def _windows(
+    patches: Tensor, padded: Tensor, how: Convolution, height: int, width: int, channels_last: bool
+) -> list[tuple[Tensor, Tensor]]:
+    """For each place of the kernel what the patches have of it, and the window of the padded input that this is; both
+    (b, height, width, c)."""
+    (down, right), (rows, columns) = how.stride, patches.shape[3:5] if channels_last else patches.shape[4:6]
+    found = []
+    for p in range(rows):
+        for q in range(columns):
+            top, left = p * how.dilation[0], q * how.dilation[1]
+            window = padded[
+                :, top : top + down * (height - 1) + 1 : down, left : left + right * (width - 1) + 1 : right
+            ]
+            found.append((patches[:, :, :, p, q] if channels_last else patches[..., p, q], window))
+    return found
+
+
+def _autocast(
+    x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind):
+        return x, base, bias, b, a
+    dtype = torch.get_autocast_dtype(kind)
+    return x.to(dtype), base.to(dtype), None if bias is None else bias.to(dtype), b.to(dtype), a.to(dtype)
