@@ -170,11 +170,15 @@ class CrossEntropy(MeanLoss):
 
     def mean(self, output: Tensor, target: Tensor) -> Tensor:
         """See `MeanLoss.mean`."""
-        total, weights = self._reduced(output, target, "sum")
-        return _ratio(total, weights.sum().to(total.dtype))
+        if self.weight is not None or self.label_smoothing:
+            total, weights = self._reduced(output, target, "sum")
+            return _ratio(total, weights.sum().to(total.dtype))
+        # torch's own mean in its place, which has no number, but no gradient either, where nothing counts.
+        mean, counts = self._reduced(output, target, "mean")
+        return torch.where(counts.any(), mean, 0.0)
 
     def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
-        """Weighted cross-entropies, each or their sum, and how much each target counts."""
+        """Weighted cross-entropies, reduced as torch does, and how much each target counts."""
         target, weight = self._checked(output, target)
         values = functional.cross_entropy(
             output,
@@ -250,36 +254,54 @@ class BinaryCrossEntropy(MeanLoss):
         return None
 
 
+class _Difference(MeanLoss):
+    """A loss of the difference of outputs and targets of one shape, which torch has with its mean."""
+
+    word: ClassVar[str]
+    """What a spec calls it."""
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The loss of each number."""
+        return self._reduced(*_alike(output, target, self.word), "none"), None
+
+    def mean(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `MeanLoss.mean`: one operation."""
+        return self._reduced(*_alike(output, target, self.word), "mean" if len(output) else "sum")
+
+    @abstractmethod
+    def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> Tensor:
+        """As the function of torch."""
+
+
 @config
-class MSE(MeanLoss):
+class MSE(_Difference):
     """Mean squared error. Output (b, 1, ...) or as the target (b, ...)."""
 
-    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Squared differences."""
-        output, target = _alike(output, target, "mse")
-        return (output - target).square(), None
+    word: ClassVar[str] = "mse"
+
+    def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functional.mse_loss(output, target, reduction=reduction)
 
 
 @config
-class L1(MeanLoss):
+class L1(_Difference):
     """Mean absolute error. Output (b, 1, ...) or as the target (b, ...)."""
 
-    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Absolute differences."""
-        output, target = _alike(output, target, "l1")
-        return (output - target).abs(), None
+    word: ClassVar[str] = "l1"
+
+    def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functional.l1_loss(output, target, reduction=reduction)
 
 
 @config
-class Huber(MeanLoss):
+class Huber(_Difference):
     """Huber loss: squared (halved) below `delta`, linear beyond; as `torch.nn.functional.huber_loss`."""
 
+    word: ClassVar[str] = "huber"
     delta: float = option(1.0, gt=0, help="difference at which the loss turns from squared to linear")
 
-    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Huber values."""
-        output, target = _alike(output, target, "huber")
-        return functional.huber_loss(output, target, reduction="none", delta=self.delta), None
+    def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functional.huber_loss(output, target, reduction=reduction, delta=self.delta)
 
 
 @config

@@ -54,6 +54,8 @@ _NON_FINITE_ADVICE = (
 
 # Distinct streams of random numbers drawn from one seed.
 _STEP, _EPOCH, _AUGMENTATION = 1, 2, 3
+# Steps whose preferences are drawn at once.
+_AHEAD = 64
 
 
 @frozen(kw_only=True)
@@ -166,6 +168,7 @@ class Loop:
             self.scheduler = training.scheduler.build(self.optimizer, total)
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast_dtype is torch.float16)
         self.schedule, self.m = method.preferences, len(problem.tasks)
+        self._drawn: dict[int, Tensor] = {}
         self.record = _Record([task.name for task in problem.tasks])
         self.best = _Best()
         self.seconds, self.processor_seconds = 0.0, 0.0
@@ -192,10 +195,8 @@ class Loop:
 
     def take(self, x: Tensor, targets: dict[str, Tensor], seed: int) -> None:
         """One optimizer step on one batch. Nothing is read back from the device."""
-        generator = torch.Generator().manual_seed(stream(seed, _STEP, self.done))
         self.world.seed(stream(seed, _STEP, self.done))  # dropout and the like
-        count, progress = self.schedule.count(self.m), (self.done + 1) / self.steps
-        preferences = self.schedule.draw(progress, count, self.m, generator)
+        preferences, progress = self._preferences(seed), (self.done + 1) / self.steps
         self.model.space.progressed(progress)
         self.holding.zero_grad(self.optimizer)
         scale = self.scaler.scale(torch.ones((), device=self.place.device)) if self.scaler.is_enabled() else None
@@ -224,6 +225,18 @@ class Loop:
             self.scheduler.step()
         self.record.add(self.done, losses, preferences)
         self.observer.stepped(self.progress)
+
+    def _preferences(self, seed: int) -> Tensor:
+        """Those of the step to come (M, m), on the host. Drawn for some steps ahead, each from its own random numbers:
+        what a step draws depends on its number alone, and one after the other takes half as long as between steps."""
+        if self.done not in self._drawn:
+            count, ahead = self.schedule.count(self.m), range(self.done, min(self.done + _AHEAD, self.steps))
+            generators = [torch.Generator().manual_seed(stream(seed, _STEP, step)) for step in ahead]
+            self._drawn = {
+                step: self.schedule.draw((step + 1) / self.steps, count, self.m, generator)
+                for step, generator in zip(ahead, generators, strict=True)
+            }
+        return self._drawn[self.done]
 
     def _recorder(self) -> Recorder | None:
         """What records steps, where that is possible; see `Training.cuda_graph`."""

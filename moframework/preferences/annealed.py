@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-import torch
+import numpy as np
 from torch import Generator, Tensor
 
 from moframework.config import config, option
 from moframework.preferences.base import Schedule, check_draw
-from moframework.preferences.sampling import log_dirichlet, share_emphasis
+from moframework.preferences.sampling import Array, log_dirichlet, log_softmax, share_emphasis, simplex
 from moframework.preferences.simplex import inner_margin, inset, lattice, lattice_partitions
 
 __all__ = ["Annealed"]
@@ -58,9 +58,9 @@ class Annealed(Schedule):
         """
         check_draw(progress, count, m)
         exponent = self.temperature * min(progress, self.end)
-        return torch.softmax(exponent * self._log_base(count, m, generator), dim=1).float()
+        return simplex(log_softmax(exponent * self._log_base(count, m, generator)))
 
-    def _log_base(self, count: int, m: int, generator: Generator) -> Tensor:
+    def _log_base(self, count: int, m: int, generator: Generator) -> Array:
         """Logarithms of the base points (count, m); −inf where margin 0 leaves a zero, never in a whole row."""
         fixed = _fixed_log_base(count, m, self.margin)
         if fixed is not None:
@@ -69,11 +69,11 @@ class Annealed(Schedule):
         least = inner_margin(self.margin, m)
         if least == 0:
             return drawn
-        return torch.logaddexp(drawn + math.log1p(-m * least), torch.tensor(math.log(least), dtype=torch.float64))
+        return np.logaddexp(drawn + math.log1p(-m * least), math.log(least))
 
 
 @lru_cache(maxsize=16)
-def _fixed_log_base(count: int, m: int, margin: float) -> Tensor | None:
+def _fixed_log_base(count: int, m: int, margin: float) -> Array | None:
     """Logarithms of the base points where nothing about them is random, or None. Kept: a step asks for them anew."""
     partitions = lattice_partitions(m, count) if m in (2, 3) and count > 1 else None
-    return None if partitions is None else inset(lattice(m, partitions), margin).log()
+    return None if partitions is None else inset(lattice(m, partitions), margin).log().numpy()

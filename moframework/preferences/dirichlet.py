@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 
 from moframework.config import config, option
 from moframework.preferences.base import Schedule, check_draw
-from moframework.preferences.sampling import log_dirichlet
+from moframework.preferences.sampling import log_dirichlet, simplex
 
 __all__ = ["AnnealedDirichlet", "Dirichlet"]
 
@@ -29,7 +29,7 @@ class Dirichlet(Schedule):
     def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
         """See `Schedule.draw`."""
         check_draw(progress, count, m)
-        return log_dirichlet(self.concentration, count, m, generator).exp().float()
+        return simplex(log_dirichlet(self.concentration, count, m, generator))
 
 
 @config
@@ -49,4 +49,4 @@ class AnnealedDirichlet(Schedule):
         """See `Schedule.draw`."""
         check_draw(progress, count, m)
         # 0.001 as published: a parameter must stay positive; at 0.001 nearly every draw is a vertex.
-        return log_dirichlet(self.concentration * (1 - progress) + 0.001, count, m, generator).exp().float()
+        return simplex(log_dirichlet(self.concentration * (1 - progress) + 0.001, count, m, generator))

@@ -7,7 +7,7 @@ input, and θ(λ) names it beside the parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ class ConditionedNetwork(nn.Module):
         """What the network returns for inputs (b, *input_shape)."""
         # In training the first layer need not see the concatenation; what is compiled or exported is plain.
         lazy = self.training and not torch.compiler.is_compiling()
-        return self.network(Joined(x, self.shared(x)) if lazy else self.joined(x))
+        return self.network(Joined(x, self._shared(x, self._enlarged())) if lazy else self.joined(x))
 
     def joined(self, x: Tensor) -> Tensor:
         """x with λ: vectors (b, n + m), or images (b, channels + m, height, width)."""
@@ -85,10 +85,24 @@ class ConditionedNetwork(nn.Module):
 
     def shared(self, x: Tensor) -> Tensor:
         """What is joined to every sample of x: (1, m), or (1, m, height, width)."""
-        if self.enlarge is None:
+        return self._shared(x, None if self.enlarge is None else self.enlarge(self.preference.view(1, -1, 1, 1)))
+
+    def _shared(self, x: Tensor, maps: Tensor | None) -> Tensor:
+        if maps is None:
             return self.preference.to(x.dtype).unsqueeze(0)
-        maps: Tensor = self.enlarge(self.preference.view(1, -1, 1, 1))
         return nn.functional.interpolate(maps, size=x.shape[-2:])
+
+    def _enlarged(self) -> Tensor | None:
+        """What `enlarge` makes of λ, by the products that its convolutions are: choosing a kernel for so small ones
+        takes a CPU three times as long as computing them."""
+        if self.enlarge is None:
+            return None
+        m, (first, _, second, _) = len(self.preference), cast("tuple[nn.ConvTranspose2d, ...]", tuple(self.enlarge))
+        small = (self.preference @ first.weight.reshape(m, -1)).relu().view(m, -1)
+        columns = second.weight.reshape(m, -1).t() @ small
+        places = 4 + 2 * (4 - 1)
+        maps = nn.functional.fold(columns.unsqueeze(0), (places, places), kernel_size=6, padding=1, stride=2)
+        return maps.relu()
 
 
 class ConditionedSpace(WeightSpace):

@@ -56,7 +56,7 @@ class ConvexHullSpace(WeightSpace):
         return self.members.combine(preferences)
 
     def part(self, preference: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """See `WeightSpace.part`. All that are no kernels are made together."""
+        """See `WeightSpace.part`."""
         theta = self.members.combine(preference.unsqueeze(0), names)[0]
         return {name: theta[name] for name in names}
 

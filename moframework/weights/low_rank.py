@@ -123,6 +123,9 @@ class LowRankSpace(WeightSpace):
                 "another backbone."
             )
         self._names = list(start)
+        self._late = {
+            each.name: k for k, each in enumerate(self._adapted) if each.applies and each.shape.numel() >= _LARGE
+        }
         self._trained = [value.requires_grad for value in start.values()]
         # Names of parameters may hold dots, which ParameterList does not mind; the order is that of the network.
         self.shared = nn.ParameterList(start.values())
@@ -154,7 +157,7 @@ class LowRankSpace(WeightSpace):
     def _made(self, preferences: Tensor, names: Collection[str] | None) -> list[dict[str, Tensor]]:
         """θ of each preference; merged are only the weights that are named, where there are names."""
         plain: dict[str, Tensor] = dict(zip(self._names, _values(self.shared), strict=True))
-        thetas = [dict(plain) for _ in preferences]
+        thetas = [dict(plain) for _ in range(len(preferences))]
         factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
         for adapted, a, b in zip(self._adapted, _values(self.a), _values(self.b), strict=True):
             if names is not None and adapted.name not in names:
@@ -170,12 +173,8 @@ class LowRankSpace(WeightSpace):
     def weights_for_pass(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_for_pass`: on a CPU large matrices and kernels are merged, or applied without
         (`activation_space`), as their layer's input asks for."""
-        late = {
-            adapted.name: k
-            for k, adapted in enumerate(self._adapted)
-            if adapted.applies and self.shared[0].device.type == "cpu" and adapted.shape.numel() >= _LARGE
-        }
-        if not late:
+        late = self._late
+        if not late or self.shared[0].device.type != "cpu":
             return self.weights_of(preferences)
         made = [adapted.name for adapted in self._adapted if adapted.name not in late]
         thetas = self._made(preferences, made)
@@ -239,7 +238,7 @@ class LowRankSpace(WeightSpace):
         piece.__dict__.update(_parameters={}, _buffers={}, _modules={})
         piece._names = [self._names[i] for i in kept]
         piece._trained = [self._trained[i] for i in kept]
-        piece._adapted = [self._adapted[k] for k in adapted]
+        piece._adapted, piece._late = [self._adapted[k] for k in adapted], {}
         piece.shared = nn.ParameterList(_copied(self.shared[i]) for i in kept)
         piece.a = nn.ParameterList(_copied(self.a[k]) for k in adapted)
         piece.b = nn.ParameterList(_copied(self.b[k]) for k in adapted)

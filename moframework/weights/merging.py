@@ -45,7 +45,7 @@ def _merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: tuple[in
         return tuple(value.permute(back) for value in _merged(base.permute(order), b, a, factors, None))
     if len(factors) == 1 and base.is_contiguous():
         # One pass over the weight: the product is added where the sum is made.
-        if base.dim() == 2 and len(base) == len(b):
+        if base.dim() == 2 and base.shape[0] == b.shape[0]:
             return (torch.addmm(base, b * factors, a),)
         return (torch.addmm(base.view(len(b), a.shape[1]), b * factors, a).view(base.shape),)
     products = torch.mm(_scaled(b, factors), a).view(len(factors), *base.shape)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -104,12 +105,25 @@ class Stacked(nn.Module):
             ):
                 theta[name] = value
         for flat, sizes, matrix in zip(self._flat, self._sizes, self.flat, strict=True):
-            if names is not None and not any(name in names for name in flat):
-                continue
-            for theta, row in zip(thetas, _product(at[matrix.dtype], matrix), strict=True):
-                pieces = torch.split(row, sizes)
-                theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(flat, pieces, strict=True)})
+            for run, lengths, part in [(flat, sizes, matrix)] if names is None else _runs(flat, sizes, matrix, names):
+                for theta, row in zip(thetas, _product(at[matrix.dtype], part), strict=True):
+                    pieces = torch.split(row, lengths)
+                    theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(run, pieces, strict=True)})
         return thetas
+
+
+def _runs(
+    flat: Sequence[str], sizes: Sequence[int], matrix: Tensor, names: Collection[str]
+) -> Iterator[tuple[list[str], list[int], Tensor]]:
+    """Of tensors that lie one after another in the columns of a matrix those that are named, run by run: their names,
+    their sizes, and the columns."""
+    start = 0
+    for wanted, run in itertools.groupby(zip(flat, sizes, strict=True), lambda one: one[0] in names):
+        each = list(run)
+        stop = start + sum(size for _, size in each)
+        if wanted:
+            yield [name for name, _ in each], [size for _, size in each], matrix[:, start:stop]
+        start = stop
 
 
 def _combined_kernels(coefficients: Tensor, kernel: Tensor, shape: torch.Size) -> list[Tensor]:
