@@ -24,7 +24,7 @@ def solved_on_host(solve: Callable[..., Array], like: Tensor, *inputs: Tensor) -
         like: (r, …), tells shape, dtype and device.
         inputs: (r, …) each.
     """
-    host = [value.detach().double().cpu().numpy() for value in inputs]
+    host = [value.detach().cpu().double().numpy() for value in inputs]
     rows = []
     for j in range(len(like)):
         row = [value[j] for value in host]

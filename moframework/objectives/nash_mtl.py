@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -29,15 +30,40 @@ class NashMTL(Weighting):
     state, no solver package. The combined gradient then always has norm √m; as released it is cut to `max_norm`.
 
     α does not depend on the scale of a loss, so a preference tilts the result: loss t weighs m λ_t α_t. Equal
-    preferences give Nash-MTL itself. Limits: reads Gramians on the host in every step.
+    preferences give Nash-MTL itself. Limits: with more than two tasks Gramians are read on the host in every step; two
+    have a closed form.
     """
 
     max_norm: float | None = option(1.0, gt=0, help="largest norm of the combined gradient Σ α_t g_t; none: any")
 
     def weights(self, losses: Tensor, preferences: Tensor, gramians: Tensor, state: nn.Module | None = None) -> Tensor:
         """See `Weighting.weights`."""
-        found = solved_on_host(lambda gramian: nash_weights(gramian, self.max_norm), losses, gramians)
+        if losses.shape[1] == 2 and losses.device.type != "mps":  # which has no float64
+            found = _of_two(gramians, self.max_norm).to(losses.dtype)
+        else:
+            found = solved_on_host(lambda gramian: nash_weights(gramian, self.max_norm), losses, gramians)
         return found * preferences * losses.shape[1]
+
+
+def _of_two(gramians: Tensor, max_norm: float | None) -> Tensor:
+    """`nash_weights` of each of some Gramians (r, 2, 2), where they are.
+
+    `α₁ (G₁₁α₁ + G₁₂α₂) = 1 = α₂ (G₁₂α₁ + G₂₂α₂)` gives G₁₁α₁² = G₂₂α₂², hence α₁/α₂ = √(G₂₂/G₁₁), and α₁α₂
+    (√(G₁₁G₂₂) + G₁₂) = 1.
+    """
+    given = gramians.detach().double()
+    scale = torch.linalg.vector_norm(given, dim=(1, 2))
+    divisor = torch.where(scale == 0, 1.0, scale)
+    normal = given / divisor[:, None, None]
+    first, second = normal[:, 0, 0] + _RIDGE, normal[:, 1, 1] + _RIDGE
+    product = 1 / ((first * second).sqrt() + normal[:, 0, 1])
+    ratio = (second / first).sqrt()
+    alpha = torch.stack([(product * ratio).sqrt(), (product / ratio).sqrt()], dim=1) / divisor.sqrt().unsqueeze(1)
+    alpha = torch.where((scale == 0).unsqueeze(1), 1.0, alpha)
+    if max_norm is None:
+        return alpha
+    norm = torch.einsum("ra,rab,rb->r", alpha, given, alpha).clamp_min(0).sqrt()
+    return alpha * torch.where(norm > max_norm, max_norm / norm, 1.0).unsqueeze(1)
 
 
 def nash_weights(gramian: Array, max_norm: float | None = None) -> Array:

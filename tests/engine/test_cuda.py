@@ -153,6 +153,7 @@ class WithHeads(nn.Module):
         ("phn", {}),
         ("cosmos", {}),
         ({"name": "multipoint", "points": 3}, {}),
+        ({"name": "single", "objective": "nash_mtl"}, {}),
         ("single", {"scheduler": {"name": "cosine_annealing"}}),
     ],
     ids=str,
@@ -169,7 +170,7 @@ def test_recorded_steps_are_the_same_steps(solver: Any, training: dict[str, Any]
 
 
 def test_steps_with_a_part_on_the_host_are_not_recorded() -> None:
-    loop, words = taken({"name": "single", "objective": "nash_mtl"}, 6, "auto")
+    loop, words = taken({"name": "palora", "objective": "epo"}, 6, "auto")
     assert len(words) == 1
     assert "the host computes a part" in words[0]
     assert len(loop.record.entries) == 6

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from moframework.engine.recording import HostWatch
+from moframework.objectives import nash_mtl
 from moframework.objectives.nash_mtl import NashMTL, nash_weights
 
 
@@ -55,6 +57,36 @@ def test_a_preference_tilts_and_equal_ones_give_the_method_itself() -> None:
     torch.testing.assert_close(even[0], plain)
     tilted = NashMTL().weights(losses, torch.tensor([[0.8, 0.2]], dtype=torch.float64), gramians)
     torch.testing.assert_close(tilted[0], plain * torch.tensor([1.6, 0.4], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("max_norm", [None, 1.0])
+def test_two_tasks_are_solved_where_they_are(max_norm: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the weights that Newton's method finds, for gradients of any scale, at any angle, opposed, alike or absent,
+    and nothing of it on the host."""
+    generator = np.random.default_rng(0)
+    jacobians = [generator.normal(size=(2, 12)) * 10.0 ** generator.uniform(-3, 3, size=(2, 1)) for _ in range(20)]
+    gramians = [j @ j.T for j in jacobians]
+    gramians += [np.zeros((2, 2)), np.array([[1.0, -1.0], [-1.0, 1.0]]), np.ones((2, 2)), np.diag([1.0, 0.0])]
+    expected = np.stack([nash_weights(gramian, max_norm) for gramian in gramians])
+    monkeypatch.setattr(nash_mtl, "solved_on_host", None)
+    r = len(gramians)
+    given = torch.from_numpy(np.stack(gramians)), torch.full((r, 2), 0.5), torch.ones(r, 2, dtype=torch.float64)
+    found = NashMTL(max_norm=max_norm).weights(given[2], given[1], given[0])
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+
+
+def test_two_tasks_can_be_part_of_a_recorded_step() -> None:
+    meta = torch.device("meta")
+    with HostWatch() as watch:
+        NashMTL().weights(torch.ones(3, 2, device=meta), torch.ones(3, 2, device=meta), torch.ones(3, 2, 2, device=meta))
+    assert watch.found is None
+
+
+def test_gradients_that_are_no_numbers_give_weights_that_are_none() -> None:
+    gramians = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[float("nan"), 0.0], [0.0, 1.0]]])
+    found = NashMTL().weights(torch.ones(2, 2), torch.full((2, 2), 0.5), gramians)
+    assert torch.isfinite(found[0]).all()
+    assert torch.isnan(found[1]).all()
 
 
 def test_agrees_with_the_published_sequence_of_convex_programs() -> None:

@@ -14,21 +14,26 @@ from typing import Any
 
 import torch
 from attrs import field, frozen
-from torch import Tensor
+from torch import Tensor, nn
 
 from moframework.backbones.base import Backbone
 from moframework.config import build
 from moframework.data import TensorData, batches
 from moframework.engine.checkpoint import write_checkpoint
+from moframework.model import ParetoModel
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.run.plan import Plan
+from moframework.weights.conditioned import ConditionedNetwork
+from moframework.weights.joined import Joined
 from moframework.weights.low_rank import LowRankSpace
 from tests.speed.contenders import (
     Step,
+    batch_of,
     divided_step,
     our_evaluation,
     our_step,
+    palora_by_hand,
     plain_evaluation,
     plain_step,
     planned,
@@ -72,6 +77,8 @@ class Net:
     evaluated: int = 4
     """Batches of an evaluation."""
     convolves: bool = True
+    by_hand: bool = True
+    """Whether only linear and convolution layers have adapters."""
     training: dict[str, Any] = field(factory=dict)
 
     def build(self, samples: int | None = None, **options: Any) -> Problem:
@@ -105,7 +112,7 @@ NETS = {
     ),
     "vit": Net(
         backbone={"name": "vit", "patch": 8, "width": 192, "depth": 6, "heads": 3}, problem=Classes,
-        shape=(3, 64, 64), batch=32, palora=1.05, pamal=1.10, evaluated=2, convolves=False,
+        shape=(3, 64, 64), batch=32, palora=1.05, pamal=1.10, evaluated=2, convolves=False, by_hand=False,
     ),
 }  # fmt: skip
 
@@ -132,6 +139,9 @@ def cases() -> Iterator[Case]:
     yield Case("start/command line", _start)
 
 
+_PAMAL: dict[str, Any] = {"name": "pamal", "preferences": {"name": "dirichlet", "per_batch": 1}}
+
+
 def _palora(per_batch: int, batch: str = "shared", **options: Any) -> dict[str, Any]:
     preferences = {"name": "annealed", "per_batch": per_batch, "batch": batch}
     return {"name": "palora", "preferences": preferences, **options}
@@ -139,11 +149,11 @@ def _palora(per_batch: int, batch: str = "shared", **options: Any) -> dict[str, 
 
 def _steps(net: Net) -> dict[str, Contender]:
     """One preference, and several that each see the whole batch."""
-    dirichlet = {"name": "dirichlet", "per_batch": 1}
     first = net.planned(_palora(1))
     found = {
         "plain": Contender(plain_step(first)),
         "palora": Contender(our_step(first), net.palora),
+        **({"palora, by hand": Contender(palora_by_hand(net.planned(_palora(1))))} if net.by_hand else {}),
         "palora, r = 1": Contender(our_step(net.planned(_palora(1, rank=1))), net.palora),
         **{
             f"palora, separable, r = {rank}": Contender(
@@ -151,7 +161,7 @@ def _steps(net: Net) -> dict[str, Contender]:
             )
             for rank in ((1, 4) if net.convolves else ())
         },
-        "pamal": Contender(our_step(net.planned({"name": "pamal", "preferences": dirichlet})), net.pamal),
+        "pamal": Contender(our_step(net.planned(_PAMAL)), net.pamal),
         "palora, weights made again": Contender(our_step(net.planned(_palora(1), {"recompute": "weights"}))),
         "cosmos": Contender(our_step(net.planned("cosmos")), 1.10),  # type: ignore[arg-type]
         "single": Contender(our_step(net.planned("single"))),  # type: ignore[arg-type]
@@ -169,21 +179,24 @@ def _steps(net: Net) -> dict[str, Contender]:
 
 
 def _profile(net: Net) -> dict[str, Contender]:
-    """What PaLoRA adds to a plain step, part by part, and the matrix products in it that nothing can save."""
+    """What methods add to a plain step, part by part, with what in it nothing can save."""
     ready = net.planned(_palora(1))
+    return {
+        "plain step": Contender(plain_step(ready)),
+        **_profile_of_palora(ready),
+        **_profile_of_pamal(net.planned(_PAMAL)),
+        **(_profile_of_cosmos(net.planned("cosmos")) if len(net.shape) == 3 else {}),  # type: ignore[arg-type]
+    }
+
+
+def _profile_of_palora(ready: Plan) -> dict[str, Contender]:
     model, m = ready.model, len(ready.spec.problem.tasks)
     preference = torch.full((m,), 1 / m)
     theta = model.weights(preference)
-    given = {name: torch.randn_like(value) for name, value in theta.items() if value.requires_grad}
     assert isinstance(model.space, LowRankSpace)
     shared, a, b = list(model.space.shared), list(model.space.a), list(model.space.b)
     named = dict(zip(theta, shared, strict=True))
     kernels = [torch.randn(len(left), right.shape[1], device=left.device) for left, right in zip(b, a, strict=True)]
-
-    def back(values: Mapping[str, Tensor]) -> None:
-        torch.autograd.backward([values[name] for name in given], list(given.values()))
-        for parameter in model.parameters():
-            parameter.grad = None
 
     @torch.no_grad()
     def products() -> None:
@@ -192,29 +205,95 @@ def _profile(net: Net) -> dict[str, Contender]:
             torch.mm(right, kernel.t())
             torch.mm(left.t(), kernel)
 
-    def adam(groups: Any) -> Step:
-        optimizer = ready.spec.training.optimizer.build(groups, ready.place.device)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        gradients = [torch.zeros_like(p) for p in parameters]
+    return {
+        "palora: θ(λ), all merged, and its gradient back": Contender(_there_and_back(model)),
+        "  the network's own weights in its place": Contender(
+            _back({name: named[name] for name, value in theta.items() if value.requires_grad})
+        ),
+        "  the three matrix products of each weight alone": Contender(products),
+        "palora: Adam, network and adapters": Contender(_adam(ready, model.space.parameter_groups(1e-4))),
+        "  network alone": Contender(_adam(ready, [{"params": shared, "lr": 1e-4}])),
+    }
 
-        def step() -> None:
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
-            optimizer.step()
-            optimizer.zero_grad()
 
-        return step
+def _profile_of_pamal(ready: Plan) -> dict[str, Contender]:
+    space = ready.model.space
+    size = sum(parameter.numel() for parameter in space.parameters()) // 2
+    buffer, other = torch.zeros(2, size, device=ready.place.device)
+
+    def copies() -> None:
+        # Both members are read and their sum written, its gradient read and theirs written.
+        for _ in range(3):
+            buffer.copy_(other)
 
     return {
-        "plain step": Contender(plain_step(ready)),
-        "θ(λ) and its gradient back": Contender(lambda: back(model.weights(preference))),
-        "  the same for the network's own weights": Contender(
-            lambda: back({name: named[name].view_as(named[name]) for name in given})
-        ),
-        "  the three matrix products alone": Contender(products),
-        "Adam, network and adapters": Contender(adam(model.space.parameter_groups(1e-4))),
-        "  network alone": Contender(adam([{"params": shared, "lr": 1e-4}])),
+        "pamal: θ(λ) and its gradient back": Contender(_there_and_back(ready.model)),
+        "  as many bytes copied": Contender(copies),
+        "pamal: Adam, both members": Contender(_adam(ready, space.parameter_groups(1e-4))),
     }
+
+
+def _profile_of_cosmos(ready: Plan) -> dict[str, Contender]:
+    network = ready.model.skeleton
+    assert isinstance(network, ConditionedNetwork)
+    x = ready.place.arranged(batch_of(ready)[0])
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    weight = torch.randn(first.out_channels, x.shape[1] + 2, *first.kernel_size, device=x.device, requires_grad=True)
+    alone = weight[:, : x.shape[1]].detach().clone().requires_grad_()
+    shared = torch.randn(1, 2, *x.shape[2:], device=x.device, requires_grad=True)
+
+    def layer(read: Tensor, kernel: Tensor) -> None:
+        found = nn.functional.conv2d(read, kernel, None, first.stride, first.padding)
+        found.backward(torch.ones_like(found))
+        weight.grad = alone.grad = shared.grad = None
+
+    return {
+        "cosmos: first layer with λ's maps, and back": Contender(lambda: layer(Joined(x, shared), weight)),
+        "  on the images alone": Contender(lambda: layer(x, alone)),
+    }
+
+
+def _there_and_back(model: ParetoModel) -> Step:
+    """Making θ(λ), and sending a gradient back."""
+    preference = torch.full((len(model.tasks),), 1 / len(model.tasks))
+    given: dict[str, Tensor] = {}
+
+    def run() -> None:
+        theta = {name: value for name, value in model.weights(preference).items() if value.requires_grad}
+        if not given:
+            given.update({name: torch.randn_like(value) for name, value in theta.items()})
+        torch.autograd.backward(list(theta.values()), [given[name] for name in theta])
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    return run
+
+
+def _back(weights: Mapping[str, Tensor]) -> Step:
+    """Sending a gradient back to weights that are not made."""
+    given = {name: torch.randn_like(value) for name, value in weights.items()}
+
+    def run() -> None:
+        torch.autograd.backward([value.view_as(value) for value in weights.values()], list(given.values()))
+        for parameter in weights.values():
+            parameter.grad = None
+
+    return run
+
+
+def _adam(ready: Plan, groups: Any) -> Step:
+    """The optimizer's step."""
+    optimizer = ready.spec.training.optimizer.build(groups, ready.place.device)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    gradients = [torch.zeros_like(p) for p in parameters]
+
+    def step() -> None:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
 
 
 def _compiled(net: Net) -> dict[str, Contender]:

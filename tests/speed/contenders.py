@@ -22,7 +22,16 @@ from moframework.run.plan import Plan, plan
 from moframework.spec import Spec
 from tests.speed.synthetic import plain_loss
 
-__all__ = ["divided_step", "our_evaluation", "our_step", "plain_evaluation", "plain_step", "planned"]
+__all__ = [
+    "batch_of",
+    "divided_step",
+    "our_evaluation",
+    "our_step",
+    "palora_by_hand",
+    "plain_evaluation",
+    "plain_step",
+    "planned",
+]
 
 Step = Callable[[], object]
 
@@ -58,7 +67,7 @@ def our_step(ready: Plan) -> Step:
         BySamples(Alone()),
     )
     ready.model.train()
-    x, targets = _batch(ready)
+    x, targets = batch_of(ready)
 
     def step() -> None:
         loop.take(x, targets, 0)
@@ -75,7 +84,7 @@ def plain_step(ready: Plan, passes: int = 1, *, recorded: bool = False, compiled
     ready.place.take(network)
     kind = ready.place.device.type
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=kind in ("cpu", "cuda"))
-    x, targets = _batch(ready)
+    x, targets = batch_of(ready)
     x = ready.place.arranged(x)
     tasks = ready.spec.problem.tasks
 
@@ -112,6 +121,49 @@ def plain_step(ready: Plan, passes: int = 1, *, recorded: bool = False, compiled
     return replay
 
 
+def palora_by_hand(ready: Plan) -> Step:
+    """One step of PaLoRA (r = 4, as published) as one would write it for this network alone: every adapted weight of a
+    linear or convolution layer is made in a line, nothing is checked, nothing can be chosen. What a framework can be
+    held against."""
+    network = ready.spec.problem.backbone().train()
+    ready.place.take(network)
+    rank, tasks = 4, ready.spec.problem.tasks
+    m = len(tasks)
+    shared, adapters, layers = list(network.parameters()), [], []
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            base = layer.weight
+            side = base.shape[-1] if isinstance(layer, nn.Conv2d) else 1
+            inner = rank * side
+            a = nn.Parameter(torch.randn(m * inner, base[0].numel() // side))
+            b = nn.Parameter(torch.zeros(len(base) * side, m * inner))
+            del layer._parameters["weight"]
+            layer._parameters["weight"] = None
+            layers.append((layer, base, b, a, inner))
+            adapters += [b, a]
+    groups = [{"params": shared}, {"params": adapters, "lr": m * 1e-4}]
+    optimizer = torch.optim.Adam(groups, lr=1e-4, fused=True)
+    x, targets = batch_of(ready)
+    x = ready.place.arranged(x)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        preference = torch.rand(m)
+        preference = preference / preference.sum()
+        factors = {inner: preference.repeat_interleave(inner) for *_, inner in layers}
+        for layer, base, b, a, inner in layers:
+            if base.dim() == 2:
+                layer._parameters["weight"] = torch.addmm(base, b * factors[inner], a)  # type: ignore[assignment]
+            else:
+                layer._parameters["weight"] = base + ((b * factors[inner]) @ a).view(base.shape)  # type: ignore[assignment]
+        outputs = network(x)
+        losses = [plain_loss(task, outputs[task.output_key], targets[task.target_key]) for task in tasks]
+        (torch.stack(losses) * preference).sum().backward()
+        optimizer.step()
+
+    return step
+
+
 def divided_step(ready: Plan, count: int) -> Step:
     """A plain step whose batch goes through the network in `count` pieces: what dividing alone costs. The pieces see
     the same weights, and one backward pass goes through all of them."""
@@ -119,7 +171,7 @@ def divided_step(ready: Plan, count: int) -> Step:
     ready.place.take(network)
     kind = ready.place.device.type
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=kind in ("cpu", "cuda"))
-    x, targets = _batch(ready)
+    x, targets = batch_of(ready)
     pieces = [ready.place.arranged(piece) for piece in x.tensor_split(count)]
     wanted = {key: value.tensor_split(count) for key, value in targets.items()}
     tasks = ready.spec.problem.tasks
@@ -173,7 +225,7 @@ def plain_evaluation(ready: Plan, batch_size: int) -> Step:
     return run
 
 
-def _batch(ready: Plan) -> tuple[Tensor, dict[str, Tensor]]:
+def batch_of(ready: Plan) -> tuple[Tensor, dict[str, Tensor]]:
     """The first `batch_size` samples, on the device."""
     size, device = ready.spec.training.batch_size, ready.place.device
     data = ready.data["train"]
