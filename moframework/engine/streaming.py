@@ -76,30 +76,34 @@ class Streamed(WeightSpace):
 
     def __init__(self, model: ParetoModel, device: torch.device) -> None:
         super().__init__()
-        self._whole = [model.space.cpu()]  # no submodule: its parameters are not what is trained
+        whole = model.space.cpu()
         self._layers = _layers(model)
-        pieces = model.space.pieces([layer.names for layer in self._layers])
-        if pieces is None:
-            raise SpecError(
-                f"training.distributed.parameters: {type(model.space).__name__} with these options does not make θ(λ) "
-                "layer by layer, so its parameters cannot be sharded; use replicated, and optimizer sharded"
-            )
-        scalars = [name for name, value in model.space.named_parameters() if value.dim() == 0]
+        scalars = [name for name, value in whole.named_parameters() if value.dim() == 0]
         if scalars:
             raise SpecError(
                 "training.distributed.parameters: the network has weights that are single numbers, which cannot be "
                 f"sharded ({', '.join(scalars)}); use replicated, and optimizer sharded"
             )
-        self._twins = [pieces]
+        if whole.pieces([]) is None:
+            raise SpecError(
+                f"training.distributed.parameters: {type(whole).__name__} with these options does not make θ(λ) "
+                "layer by layer, so its parameters cannot be sharded; use replicated, and optimizer sharded"
+            )
         mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
         self._device = device
-        units = []
-        for piece in pieces:
-            unit = _Unit(copy.deepcopy(piece).to(device))
+        units, twins = [], []
+        for layer in self._layers:  # one after the other: never are all whole twice
+            pieces = whole.pieces([layer.names])
+            assert pieces is not None, "asked before"
+            twins.append(_empty(pieces[0], "meta"))
+            unit = _Unit(pieces[0].to(device))
             for parameter in unit.parameters():  # FSDP knows no other memory order
                 parameter.data = parameter.data.contiguous()
             fully_shard(unit, mesh=mesh)
             units.append(unit)
+        # The whole space and its pieces without numbers: names, shapes, memory orders. In lists, for they are no
+        # submodules: their parameters are not what is trained.
+        self._forms, self._twins = [_empty(whole, "meta")], [twins]
         self.root = _Root(units)
         fully_shard(self.root, mesh=mesh)
         self._preference = torch.empty(0)
@@ -139,36 +143,44 @@ class Streamed(WeightSpace):
         return _joined_groups([unit.space for unit in self.units], lr)
 
     def gathered(self) -> dict[str, Tensor]:
-        """The parameters of the whole space, by name, on the host; all processes must call it, and the first gets them.
-        The others get what they had before."""
+        """The parameters of the whole space, by name, on the host; see `whole`."""
         return self.whole({name: p.detach() for name, p in self.root.named_parameters()})
 
     def whole(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What belongs to the parameters of the whole space, from what belongs to the shards (by their names in
-        `root`), such as their values or the state of an optimizer. As `gathered`."""
+        `root`), such as their values or the state of an optimizer.
+
+        All processes must call it, and the first gets them. The others get zeros that take no memory.
+        """
         first = torch.distributed.get_rank() == 0
+        space = _empty(self._forms[0], "cpu") if first else self._forms[0]
         with torch.no_grad():
             for index, twin in enumerate(self._twins[0]):
-                for name, parameter in twin.named_parameters():
+                piece = _empty(twin, "cpu") if first else twin
+                for name, parameter in piece.named_parameters():
                     value = values[f"units.{index}.space.{name}"]
                     full = value.full_tensor() if isinstance(value, DTensor) else value
                     if first:
                         parameter.copy_(full)
-            if first:
-                self._whole[0].absorb(self._twins[0])
-        return {name: parameter.detach().clone() for name, parameter in self._whole[0].named_parameters()}
+                if first:
+                    space.absorb([piece])
+        return {
+            name: parameter.detach() if first else torch.zeros((), dtype=parameter.dtype).expand(parameter.shape)
+            for name, parameter in space.named_parameters()
+        }
 
     def shards(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The other way round: what belongs to this process's shards, from what belongs to the whole space."""
         found: dict[str, Tensor] = {}
+        space = _empty(self._forms[0], "cpu")
+        own = dict(self.root.named_parameters())
         with torch.no_grad():
-            for name, parameter in self._whole[0].named_parameters():
+            for name, parameter in space.named_parameters():
                 parameter.copy_(values[name])
-            pieces = self._whole[0].pieces([layer.names for layer in self._layers])
-            assert pieces is not None
-            own = dict(self.root.named_parameters())
-            for index, piece in enumerate(pieces):
-                for name, parameter in piece.named_parameters():
+            for index, layer in enumerate(self._layers):
+                pieces = space.pieces([layer.names])
+                assert pieces is not None, "it had them before"
+                for name, parameter in pieces[0].named_parameters():
                     at = f"units.{index}.space.{name}"
                     like = cast(DTensor, own[at])
                     full = parameter.detach().to(self._device)
@@ -177,17 +189,17 @@ class Streamed(WeightSpace):
 
     def whole_parameters(self) -> Iterator[tuple[str, torch.Size]]:
         """Names and shapes of the whole space's parameters."""
-        for name, parameter in self._whole[0].named_parameters():
+        for name, parameter in self._forms[0].named_parameters():
             yield name, parameter.shape
 
     def group_sizes(self) -> list[int]:
         """How many parameters each group of the whole space has."""
-        return [len(group["params"]) for group in self._whole[0].parameter_groups(1.0)]
+        return [len(group["params"]) for group in self._forms[0].parameter_groups(1.0)]
 
     def order(self, lr: float) -> tuple[list[str], list[str]]:
         """Names of the whole space's parameters, and of the shards, each in the order of their groups."""
-        names = {id(p): name for name, p in self._whole[0].named_parameters()}
-        whole = [names[id(p)] for group in self._whole[0].parameter_groups(lr) for p in group["params"]]
+        names = {id(p): name for name, p in self._forms[0].named_parameters()}
+        whole = [names[id(p)] for group in self._forms[0].parameter_groups(lr) for p in group["params"]]
         own = {id(p): name for name, p in self.root.named_parameters()}
         return whole, [own[id(p)] for group in self.parameter_groups(lr) for p in group["params"]]
 
@@ -200,15 +212,21 @@ class Streamed(WeightSpace):
 
     def restored(self) -> WeightSpace:
         """The whole space, with the values of the shards, on every process; the network is let go."""
-        self.gathered()
+        values = self.gathered()
         for handle in self._hooks:
             handle.remove()
-        for parameter in self._whole[0].parameters():
-            value = parameter.detach().to(self._device)
-            sent = value.contiguous()
+        first = torch.distributed.get_rank() == 0
+        space = _empty(self._forms[0], self._device)
+        for name, parameter in space.named_parameters():
+            value = values.pop(name)  # kept no longer than needed
+            sent = (
+                value.contiguous().to(self._device)
+                if first
+                else torch.empty(value.shape, dtype=value.dtype, device=self._device)
+            )
             torch.distributed.broadcast(sent, 0)
-            parameter.data = value.copy_(sent)
-        return self._whole[0].to(self._device)
+            parameter.data.copy_(sent)
+        return space
 
     def _entering(self, layer: _Layer, unit: _Unit) -> Callable[..., None]:
         def enter(module: nn.Module, arguments: Any) -> None:
@@ -241,6 +259,14 @@ class _Layer:
     module: nn.Module
     names: list[str]
     slots: list[tuple[dict[str, Any], str, str]]
+
+
+def _empty(space: WeightSpace, device: torch.device | str) -> WeightSpace:
+    """The same space with parameters that have no values yet, on a device: "meta" takes no memory."""
+    memo: dict[int, Any] = {
+        id(p): nn.Parameter(torch.empty_like(p, device=device), p.requires_grad) for p in space.parameters()
+    }
+    return copy.deepcopy(space, memo)
 
 
 def streamed(model: ParetoModel, device: torch.device) -> Streamed:

@@ -108,16 +108,18 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
         outputs=problem.outputs,
         weights=method.weights,
     )
+    world = Alone() if world is None else world
+    local_rank = None if world.size == 1 else world.local_rank
     with torch.random.fork_rng(devices=[]):
-        plain = problem.backbone()
+        # A network is held no longer than needed: several may not fit where one does.
+        base = sum(parameter.numel() for parameter in problem.backbone().parameters())
         torch.manual_seed(stream(spec.seed, _INIT, 0))
         network = recipe.make()
         initial = None if method.initial is None else load_parameters(method.initial, network)
+        place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
+        del network
         torch.manual_seed(stream(spec.seed, _INIT, 1))
         model = ParetoModel(recipe, initial)
-    world = Alone() if world is None else world
-    local_rank = None if world.size == 1 else world.local_rank
-    place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
     if world.size > 1:
         divide(world, len(data["train"]), spec.training, method.preferences, m)  # type: ignore[arg-type]
     if spec.training.recompute == "weights":
@@ -130,7 +132,7 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
         place=place,
         data=data,
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
-        backbone_parameters=sum(p.numel() for p in plain.parameters()),
+        backbone_parameters=base,
     )
 
 

@@ -69,7 +69,7 @@ class WeightSpace(nn.Module, ABC):
         parameter, or a penalty or a schedule of the space is about all of them.
 
         Args:
-            groups: every name of θ once.
+            groups: names of θ, each once at most.
         """
         return None
 

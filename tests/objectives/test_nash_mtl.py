@@ -78,7 +78,9 @@ def test_two_tasks_are_solved_where_they_are(max_norm: float | None, monkeypatch
 def test_two_tasks_can_be_part_of_a_recorded_step() -> None:
     meta = torch.device("meta")
     with HostWatch() as watch:
-        NashMTL().weights(torch.ones(3, 2, device=meta), torch.ones(3, 2, device=meta), torch.ones(3, 2, 2, device=meta))
+        NashMTL().weights(
+            torch.ones(3, 2, device=meta), torch.ones(3, 2, device=meta), torch.ones(3, 2, 2, device=meta)
+        )
     assert watch.found is None
 
 

@@ -88,7 +88,7 @@ def _remembered(memory: tuple[MemoryCase, ...]) -> list[Line]:
             other = ", ".join(word for word in words[: 4 if case.passes > 1 else 3] if word)
         if other not in taken:
             taken[other] = measure(case.net, None, passes=case.passes, **options)
-        taken[case.name] = measure(case.net, dict(case.solver), **options)
+        taken[case.name] = measure(case.net, dict(case.solver), processes=case.processes, **options)
         middle = statistics.median(taken[other])
         low, median, high = statistics.quantiles(taken[case.name], n=4, method="inclusive")
         lines.append(Line(

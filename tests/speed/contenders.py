@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import build
-from moframework.engine.division import BySamples
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer
-from moframework.engine.fit import Loop
+from moframework.engine.fit import Loop, divide
 from moframework.engine.residence import resident
-from moframework.engine.world import Alone
+from moframework.engine.world import Alone, World
 from moframework.problem import Problem
 from moframework.run.plan import Plan, plan
 from moframework.spec import Spec
@@ -51,9 +50,12 @@ def planned(problem: Problem, solver: Mapping[str, Any], training: Mapping[str, 
     return ready
 
 
-def our_step(ready: Plan) -> Step:
-    """One step of the engine: draw preferences, weights, forward, backward, optimizer; replayed where it can be."""
-    training = ready.spec.training
+def our_step(ready: Plan, world: World | None = None) -> Step:
+    """One step of the engine: draw preferences, weights, forward, backward, optimizer; replayed where it can be. Where
+    a world is given, this process's part of it."""
+    training, world = ready.spec.training, Alone() if world is None else world
+    schedule, tasks = ready.method.preferences, ready.spec.problem.tasks
+    division = divide(world, training.batch_size, training, schedule, len(tasks))
     folder = Path(tempfile.gettempdir())  # a step writes nothing
     loop = Loop(
         ready.model,
@@ -64,10 +66,13 @@ def our_step(ready: Plan) -> Step:
         10**9,
         folder,
         Observer(),
-        BySamples(Alone()),
+        division,
     )
     ready.model.train()
     x, targets = batch_of(ready)
+    own, _ = division.samples(torch.arange(len(x)), len(x), 1)
+    if len(own) < len(x):
+        x, targets = x[own], {key: value[own] for key, value in targets.items()}
 
     def step() -> None:
         loop.take(x, targets, 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,8 +13,9 @@ from typing import Any
 import torch
 from attrs import evolve, field, frozen
 
+from moframework.engine.joining import joined
 from moframework.engine.memory import keep_freed_memory, peak_memory
-from tests.speed.cases import NETS
+from tests.speed.cases import NETS, Net
 from tests.speed.contenders import our_step, plain_step
 
 __all__ = ["MEMORY_CASES", "MemoryCase", "measure", "resident"]
@@ -37,12 +40,23 @@ class MemoryCase:
     passes: int = 1
     """Passes over the batch of the plain contender."""
     training: Mapping[str, Any] = field(factory=dict)
+    processes: int = 1
+    """That share each step, over gloo; what the largest of them takes counts."""
 
 
 def _palora(count: int, **options: Any) -> dict[str, Any]:
     return {"name": "palora", "preferences": {"name": "annealed", "per_batch": count}, **options}
 
 
+# A network whose parameters, not whose activations, take the memory.
+_NETS = {
+    **NETS,
+    "wide mlp": Net(
+        backbone={"name": "mlp", "hidden": [4096] * 5}, problem=NETS["mlp"].problem, shape=(21,), batch=64, palora=1.10,
+        pamal=1.15,
+    ),
+}  # fmt: skip
+_SHARDED = {"distributed": {"parameters": "sharded"}}
 _CHUNKED = {"name": "phn", "weights": "chunked_hypernetwork", "preferences": {"name": "dirichlet", "per_batch": 1}}
 _JOINED = _palora(8, rank=4, objective="hypervolume_gradient")
 MEMORY_CASES = (
@@ -79,22 +93,48 @@ MEMORY_CASES = (
         name="resnet18, palora r = 4, 8 joined, recomputed", net="resnet18", solver=_JOINED,
         against="resnet18, palora r = 4", training={"recompute": True},
     ),
+    MemoryCase(name="wide mlp, palora r = 4", net="wide mlp", solver=_palora(1)),
+    MemoryCase(
+        name="wide mlp, palora r = 4, parameters in 2 shards", net="wide mlp", solver=_palora(1), training=_SHARDED,
+        against="wide mlp, palora r = 4", processes=2,
+    ),
+    MemoryCase(
+        name="wide mlp, palora r = 4, parameters in 4 shards", net="wide mlp", solver=_palora(1), training=_SHARDED,
+        against="wide mlp, palora r = 4", processes=4,
+    ),
 )  # fmt: skip
 
 
-def measure(net: str, solver: Mapping[str, Any] | None, **options: Any) -> list[int]:
-    """Bytes that building and a few steps add to a fresh process at their peak, in several processes; without a solver
-    of the plain step.
+def measure(net: str, solver: Mapping[str, Any] | None, *, processes: int = 1, **options: Any) -> list[int]:
+    """Bytes that building and a few steps add to a fresh process at their peak, each time in new processes; without a
+    solver of the plain step.
 
     Args:
-        net: its name in `NETS`.
+        net: a name of `NETS`, or "wide mlp".
         solver: as in a spec.
-        options: `batch`, `passes` and `training` of a `MemoryCase`.
+        processes, options: `processes`, `batch`, `passes` and `training` of a `MemoryCase`.
     """
     argument = json.dumps({"net": net, "solver": solver, **options})
-    command = [sys.executable, "-m", "tests.speed.memory", argument]
-    done = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(_PROCESSES)]
-    return [int(one.stdout.splitlines()[-1]) for one in done]
+    return [max(_peaks(argument, processes)) for _ in range(_PROCESSES)]
+
+
+def _peaks(argument: str, processes: int) -> list[int]:
+    """What each of some processes says that share the steps."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    group = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.speed.memory", argument],
+            env={**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE, text=True,
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
+    said = [one.communicate()[0] for one in started]
+    if any(one.returncode for one in started):
+        raise RuntimeError(f"a process of {argument} failed")
+    return [int(one.splitlines()[-1]) for one in said]
 
 
 def resident() -> int:
@@ -108,7 +148,7 @@ def resident() -> int:
 
 def _child(argument: str, before: int) -> int:
     wanted = json.loads(argument)
-    net = NETS[wanted["net"]]
+    net = _NETS[wanted["net"]]
     if wanted.get("batch") is not None:
         net = evolve(net, batch=wanted["batch"])
     torch.set_num_threads(1)
@@ -118,13 +158,14 @@ def _child(argument: str, before: int) -> int:
     net = evolve(net, training={**net.training, **wanted.get("training", {})})
     ready = net.planned(wanted["solver"] or "single")
     device = ready.place.device
-    if wanted["solver"] is None:
-        step = plain_step(ready, wanted.get("passes", 1))
-        del ready.model.space, ready.model.skeleton
-    else:
-        step = our_step(ready)
-    for _ in range(_STEPS):
-        step()
+    with joined() as world:
+        if wanted["solver"] is None:
+            step = plain_step(ready, wanted.get("passes", 1))
+            del ready.model.space, ready.model.skeleton
+        else:
+            step = our_step(ready, world)
+        for _ in range(_STEPS):
+            step()
     peaks = peak_memory(device)
     return peaks["device"] if "device" in peaks else peaks.get("host", 0) - before
 
