@@ -124,6 +124,14 @@ class ParetoModel(nn.Module):
         """Names of the objectives, in the order of the preference's entries."""
         return self.recipe.tasks
 
+    def norms(self) -> dict[str, _BatchNorm]:
+        """The BatchNorm layers of the network that normalize by the batch in training, by name."""
+        return {
+            name: module
+            for name, module in self.skeleton.named_modules()
+            if isinstance(module, _BatchNorm) and not any(module is norm for norm in self._frozen_norms)
+        }
+
     def forward(self, x: Tensor, preference: Tensor) -> dict[str, Tensor]:
         """Outputs of the network with weights θ(λ), by output key.
 
@@ -318,10 +326,8 @@ class ParetoModel(nn.Module):
         """
         layers = {
             f"{name}." if name else "": module
-            for name, module in self.skeleton.named_modules()
-            if isinstance(module, _BatchNorm)
-            and module.running_mean is not None
-            and not any(module is norm for norm in self._frozen_norms)
+            for name, module in self.norms().items()
+            if module.running_mean is not None
         }
         found = [_fresh_statistics(layers) for _ in preferences]
         read = False

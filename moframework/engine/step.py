@@ -3,9 +3,9 @@
 With M preferences a step costs M forward passes over the whole batch (`shared`) or one pass in all (`split`: the
 batch is divided among the preferences). Separable objectives run backward preference by preference and hold one
 graph at a time; where the batch is divided, all graphs together are no larger than one of the whole batch, and with
-small networks the step goes backward once. Where the weight space can give every sample its own weights and the network
-mixes no samples, the batch is not divided at all unless that is slower (`undivided`): one pass does for all
-preferences, and only its outputs are told apart.
+small networks the step goes backward once. Where the weight space can give every piece its own weights and the network
+mixes no samples, the batch is not divided at all (`undivided`): one pass does for all preferences, each layer finds the
+way for its pieces that costs least, and only the outputs are told apart.
 
 An objective that joins the preferences needs all their graphs, unless each is to be made again (`recompute`).
 
@@ -104,7 +104,7 @@ class Step:
         again = recompute == "weights" and not self._per_task
         self._weights_again = WeightsAgain(model.space, m) if again else None
         one_pass = splits and (divided or not objective.separable) and not recompute
-        self._undivided = undivided(model, m) if one_pass else None
+        self._undivided = undivided(model, m, self.division.world.size) if one_pass else None
         # What leads from preferences to losses is one function, whose graph is kept.
         self._whole = not self._per_task and not self._recompute
         self._rows: Callable[[Tensor, Sequence[Part]], list[Tensor]] = self._rows_of
@@ -140,7 +140,7 @@ class Step:
         given = on_device if self.model.space.anchors() is None else preferences
         count, own = len(preferences), self.division.own(len(preferences))
         share = self.division.weight(len(own), count) / count
-        in_one = self._goes_undivided(len(x), count)
+        in_one = self._undivided is not None and count > 1
         together = self._together or in_one
         parts = [] if in_one else self._parts(x, targets, count)
         losses: list[Tensor] = []
@@ -262,14 +262,6 @@ class Step:
         """Losses (m,) of some preferences, with their scales."""
         return [_Row(losses, self._scales(losses, None), None) for losses in found]
 
-    def _goes_undivided(self, samples: int, count: int) -> bool:
-        """Whether a batch divided among `count` preferences goes through the network in one pass; alike in all
-        processes, whose shares of a batch may differ by a sample."""
-        if self._undivided is None or count == 1:
-            return False
-        alone_on_cpu = self.place.device.type == "cpu" and self.division.world.size == 1
-        return not alone_on_cpu or self._undivided.pays(samples, count)
-
     def _undivided_rows(self, preferences: Tensor, x: Tensor, targets: Targets, count: int) -> Sequence[Tensor]:
         """What `_rows_of` gives, in one pass over the samples of this process's preferences, which are of `count`."""
         own = self.division.own(count)
@@ -278,8 +270,8 @@ class Step:
             start, stop = sum(sizes[: own.start]), sum(sizes[: own.stop])
             x, targets = x[start:stop], {key: value[start:stop] for key, value in targets.items()}
             sizes = sizes[own.start : own.stop]
-        weights = self.model.space.weights_per_sample(preferences, sizes)
-        assert weights is not None, "known from the start"
+        assert self._undivided is not None, "asked before"
+        weights = self._undivided.weights(preferences, sizes)
         with self.place.autocast():
             outputs = self.model.call(weights, x)
         given = [(task.loss, outputs[task.output_key], targets[task.target_key]) for task in self.tasks]
@@ -307,7 +299,11 @@ class Step:
 
     def _made_again(self, preference: Tensor, x: Tensor, targets: Targets) -> Tensor:
         """The losses of one preference, whose graph, θ(λ) included, is made again when going backward."""
-        return recomputed(lambda: self._losses(self.model.weights(preference), x, targets), self.model.skeleton)
+
+        def run() -> Tensor:
+            return self._losses(self.model.space.weights_for_pass(preference.unsqueeze(0))[0], x, targets)
+
+        return recomputed(run, self.model.skeleton)
 
     def _losses(self, weights: dict[str, Tensor], x: Tensor, targets: Targets) -> Tensor:
         with self.place.autocast():

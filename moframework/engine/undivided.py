@@ -1,84 +1,118 @@
-"""Whether a batch that is divided among preferences may go through the network in one piece, and whether it should."""
+"""Whether a batch that is divided among preferences may go through the network in one piece, and how."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import cast
+
 import torch
-from attrs import frozen
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from moframework.backbones.base import Heads, Shared
 from moframework.model import ParetoModel
-from moframework.weights.per_sample import PerSample
+from moframework.weights.by_piece import ByPiece, NormalizedByPiece
 
 __all__ = ["Undivided", "undivided"]
 
+_CONVOLUTIONS: frozenset[type[nn.Module]] = frozenset(
+    {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d}
+)
+_NORMS: frozenset[type[nn.Module]] = frozenset({nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d})
 # Modules that treat every sample of a batch, its first dimension, as if it were alone. A module with code of its own
 # may do anything, and a class derived from one of these too.
-_APART: frozenset[type[nn.Module]] = frozenset(
+_APART: frozenset[type[nn.Module]] = _CONVOLUTIONS | {
+    *(Shared, Heads, nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Identity, nn.Flatten),
+    *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.GroupNorm),
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d),
+    *(nn.Upsample, nn.PixelShuffle, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d),
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish),
+    *(nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Softplus, nn.Softsign, nn.Tanhshrink, nn.Softshrink, nn.Hardshrink),
+    *(nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Threshold),
+}
+# Of torchvision, which need not be there; its attention is called with samples along the first dimension and no mask.
+_APART_NAMES: frozenset[str] = frozenset(
     {
-        *(Shared, Heads, nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Identity, nn.Flatten),
-        *(nn.Linear, nn.LayerNorm, nn.GroupNorm),
-        *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),
-        *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish),
-        *(nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Softplus, nn.Softsign, nn.Tanhshrink, nn.Softshrink, nn.Hardshrink),
-        *(nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Threshold),
+        *(f"torchvision.models.resnet.{name}" for name in ("ResNet", "BasicBlock", "Bottleneck")),
+        *(
+            f"torchvision.models.vision_transformer.{name}"
+            for name in ("VisionTransformer", "Encoder", "EncoderBlock", "MLPBlock")
+        ),
     }
 )
+_ENCODER_BLOCK = "torchvision.models.vision_transformer.EncoderBlock"
 
 
-# Costs on a CPU, in units of an adapter's multiply-add for one sample (an eighth of a nanosecond where they were
-# measured, products that go back included): of a weight's element for making it, and reading it in a pass of its own;
-# of a layer for a pass of its own.
-_ELEMENT, _LAYER = 60, 10**6
-
-
-@frozen
 class Undivided:
-    """How to tell what one pass costs.
+    """θ for one pass over all pieces of a batch that see different preferences.
 
-    Attributes:
-        layers: rank q, inputs and outputs of each adapted layer.
+    Args:
+        model: one that `undivided` has found to allow it.
+        norms: its BatchNorm layers that normalize by the batch, by the names of their weights.
     """
 
-    layers: tuple[tuple[int, int, int], ...]
+    def __init__(self, model: ParetoModel, norms: Mapping[str, _BatchNorm]) -> None:
+        self.model, self.norms = model, norms
 
-    def pays(self, samples: int, count: int) -> bool:
-        """Whether one pass over so many samples costs a CPU less than passes of `count` pieces with merged weights.
-
-        Every sample passes through all adapters, every piece needs weights and a pass of its own: pieces cost less
-        where they are few and large and the rank is high. Layers that are applied at several places of a sample are
-        taken as applied once.
-
-        >>> wide = Undivided(((8, 256, 256),))
-        >>> wide.pays(512, 2), wide.pays(4096, 2), wide.pays(4096, 8), wide.pays(512, 1)
-        (True, False, True, False)
-        """
-        whole = sum(samples * q * (i + o) for q, i, o in self.layers)
-        piece = sum((q + _ELEMENT) * i * o + _LAYER for q, i, o in self.layers)
-        return whole <= (count - 1) * piece
+    def weights(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor]:
+        """For preferences (M, m) and the numbers of samples of their pieces. Layers that normalize by the batch do so
+        piece by piece, and count every piece as a batch."""
+        theta = self.model.space.weights_by_piece(preferences, sizes)
+        assert theta is not None, "known from the start"
+        for name, norm in self.norms.items():
+            theta[name] = NormalizedByPiece(theta[name], tuple(sizes))
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.add_(len(sizes) - 1)
+        return theta
 
 
-def undivided(model: ParetoModel, m: int) -> Undivided | None:
-    """Not None where one pass with weights of each sample gives what a pass for each piece of the batch gives.
+def undivided(model: ParetoModel, m: int, processes: int = 1) -> Undivided | None:
+    """Not None where one pass gives what a pass for each piece of the batch gives.
 
-    So it is where the space has such weights (`WeightSpace.weights_per_sample`), only plain linear layers own them, and
-    all modules of the network are known to mix no samples.
+    So it is where the space has such weights (`WeightSpace.weights_by_piece`), layers alone own them, and all modules
+    of the network are known to mix no samples, but for BatchNorm layers, which one process can let normalize piece by
+    piece.
     """
-    weights = model.space.weights_per_sample(torch.full((1, m), 1 / m), [1])
+    weights = model.space.weights_by_piece(torch.full((1, m), 1 / m), [1])
     if weights is None:
         return None
-    differing = {name: value for name, value in weights.items() if isinstance(value, PerSample)}
-    owners = [owner for name in differing for owner in model.owners(name)]
-    if not all(type(module) is nn.Linear and key == "weight" for module, key in owners):
+    modules = list(model.skeleton.modules())
+    attention = [
+        cast(nn.MultiheadAttention, module.self_attention) for module in modules if _name(module) == _ENCODER_BLOCK
+    ]
+    if any(own.bias_k is not None or own.add_zero_attn or _changed(own) for own in attention):
         return None
-    if not all(_treats_samples_apart(module) for module in model.skeleton.modules()):
-        return None
-    return Undivided(tuple((*value.a.shape, len(value.b)) for value in differing.values()))
+    inside = {id(part) for own in attention for part in own.modules()}
+    for name, value in weights.items():
+        if isinstance(value, ByPiece) and not all(
+            _is_layers(module, key) or id(module) in inside for module, key in model.owners(name)
+        ):
+            return None
+    norms = {f"{name}.weight" if name else "weight": norm for name, norm in model.norms().items()}
+    for name, norm in norms.items():
+        # A tied weight has the name of its first owner alone.
+        if processes > 1 or norm.momentum is None or name not in weights or len(model.owners(name)) > 1:
+            return None
+    apart = (module for module in modules if id(module) not in inside)
+    return Undivided(model, norms) if all(_treats_samples_apart(module) for module in apart) else None
+
+
+def _is_layers(module: nn.Module, key: str) -> bool:
+    return key == "weight" and (type(module) in _CONVOLUTIONS or type(module) in (nn.Linear, nn.Embedding))
 
 
 def _treats_samples_apart(module: nn.Module) -> bool:
-    if type(module) not in _APART or "forward" in vars(module):
-        return False
-    if module._forward_hooks or module._forward_pre_hooks:
+    if (type(module) not in _APART | _NORMS and _name(module) not in _APART_NAMES) or _changed(module):
         return False
     return not isinstance(module, nn.Flatten) or module.start_dim >= 1
+
+
+def _changed(module: nn.Module) -> bool:
+    """Whether something has been put before, after or in the place of what its class does."""
+    return "forward" in vars(module) or bool(module._forward_hooks) or bool(module._forward_pre_hooks)
+
+
+def _name(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"

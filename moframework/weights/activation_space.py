@@ -14,7 +14,7 @@ autocast layers are computed in the precision that it asks for; products with f 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["Convolution", "conv2d", "conv2d_pays", "linear", "linear_pays"]
+__all__ = ["Convolution", "conv2d", "conv2d_pays", "convolution", "linear", "linear_pays"]
 
 # Nanoseconds on a CPU, forward and backward (one core of an AMD EPYC, torch 2.14): of one multiply-add of each product,
 # and of a convolution in Python; of an element of a weight for the passes that merge it, and of an element of the
@@ -34,20 +34,29 @@ _MERGED, _PATCH = 2.6, 3.2
 _MERGED_LAST, _PATCH_LAST = 1.3, 2.2
 
 
-def linear_pays(rows: int, base: Tensor, q: int) -> bool:
-    """Whether `linear` on so many rows costs a CPU less than merging into W0 (o, c).
+# The same of a layer that runs piece by piece, for each piece but one: of an element of its weight, for making it and
+# reading it in a pass of its own, and of the pass.
+_PIECE, _PASS = 7.5, 0.125e6
+
+
+def linear_pays(rows: int, base: Tensor, q: int, further: int = 0) -> bool:
+    """Whether `linear` on so many rows costs a CPU less than merging into W0 (o, c), or, where a batch has further
+    pieces, less than a layer for each.
 
     >>> large = torch.empty(2048, 2048)
-    >>> linear_pays(64, large, 8), linear_pays(8192, large, 8)
-    (True, False)
+    >>> linear_pays(64, large, 8), linear_pays(8192, large, 8), linear_pays(8192, large, 8, 7)
+    (True, False, True)
     """
     out, columns = base.shape
-    return rows * _PRODUCT * q * (columns + out) < out * columns * (_MERGED_LAST + _PRODUCT * q)
+    applied = rows * _PRODUCT * q * (columns + out)
+    if further:
+        return applied < further * (_PASS + out * columns * (_PIECE + _PRODUCT * q))
+    return applied < out * columns * (_MERGED_LAST + _PRODUCT * q)
 
 
-def conv2d_pays(places: int, base: Tensor, q: int, chunks: int, channels_last: bool = False) -> bool:
-    """Whether `conv2d` on so many places (samples times those of an output) costs a CPU less than merging into W0; q
-    and k as there, `channels_last` where it is given an order.
+def conv2d_pays(places: int, base: Tensor, q: int, chunks: int, channels_last: bool = False, further: int = 0) -> bool:
+    """Whether `conv2d` on so many places (samples times those of an output) costs a CPU less than merging into W0, for
+    each further piece of a batch once more; q and k as there, `channels_last` where it is given an order.
 
     >>> kernel = torch.empty(512, 512, 3, 3)
     >>> conv2d_pays(128, kernel, 24, 3), conv2d_pays(4096, kernel, 24, 3)
@@ -56,7 +65,7 @@ def conv2d_pays(places: int, base: Tensor, q: int, chunks: int, channels_last: b
     out, columns = len(base), base[0].numel()
     patch, merged = (_PATCH_LAST, _MERGED_LAST) if channels_last else (_PATCH, _MERGED)
     applied = places * (columns * (patch + _PRODUCT * q) + out * chunks * _PRODUCT * q)
-    return _CONVOLUTION + applied < out * columns * (merged + _PRODUCT * q)
+    return _CONVOLUTION + applied < (1 + further) * out * columns * (merged + _PRODUCT * q)
 
 
 def linear(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor, factors: Tensor) -> Tensor:
@@ -134,6 +143,21 @@ class Convolution:
         return height, width
 
 
+def convolution(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Convolution | None:
+    """How `functional.conv2d` moves, called as `nn.Conv2d` does; None for other functions, other calls, groups, and
+    padding by name."""
+    if func is not functional.conv2d or len(args) != 7 or kwargs:
+        return None
+    x, _, _, stride, padding, dilation, groups = args
+    if groups != 1 or x.dim() != 4 or isinstance(padding, str):
+        return None
+    return Convolution(_pair(stride), _pair(padding), _pair(dilation))
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+
+
 def conv2d(
     x: Tensor,
     base: Tensor,
@@ -155,7 +179,7 @@ def conv2d(
         bias: (o,) or None.
         b: (o·k, q).
         a: (q, c·h·w / k).
-        factors: f (1, q).
+        factors: f (1, q), or (b·height·width·k, q) of the output's places, a row for each chunk of each.
         how: stride, padding and dilation.
         order: the axes of W, from the one that the product's memory runs through slowest: (0, 2, 3, 1), or None for
             (0, 1, 2, 3).

@@ -39,13 +39,12 @@ class WeightSpace(nn.Module, ABC):
         all are made."""
         return self.weights_of(preferences)
 
-    def weights_per_sample(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
-        """θ for one batch whose consecutive pieces see different preferences; None, the default, where a space has no
-        such form.
+    def weights_by_piece(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
+        """θ for one pass over a batch whose consecutive pieces see different preferences; None, the default, where a
+        space has no such form.
 
-        What differs between samples is in a tensor that stands for the weights of all samples (`per_sample`), and
-        linear layers alone can use it. The caller sees to it that the network has no other use for it and mixes no
-        samples.
+        What differs between pieces is a stand-in for the weights of all (`weights.by_piece`), which layers alone can
+        use. The caller sees to it that the network has no other use for it and mixes no samples.
 
         Args:
             preferences: Λ (M, m).

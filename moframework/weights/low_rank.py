@@ -23,10 +23,10 @@ from torch.nn import functional
 from moframework.config import config, option
 from moframework.errors import SpecError
 from moframework.objectives.orthogonality import orthogonality
-from moframework.weights.activation_space import Convolution, conv2d, conv2d_pays, linear, linear_pays
+from moframework.weights.activation_space import conv2d, conv2d_pays, convolution, linear, linear_pays
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.by_piece import ByPiece, Mixtures
 from moframework.weights.merging import merged
-from moframework.weights.per_sample import PerSample
 from moframework.weights.starting import merged_values
 from moframework.weights.unmade import Unmade
 
@@ -185,18 +185,15 @@ class LowRankSpace(WeightSpace):
                 theta[name] = _applied(self._adapted[k], self.shared[at[name]], self.b[k], self.a[k], factors)
         return thetas
 
-    def weights_per_sample(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
-        """See `WeightSpace.weights_per_sample`: where all adapted weights are matrices."""
-        if any(len(adapted.shape) != 2 for adapted in self._adapted):
-            return None
+    def weights_by_piece(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor]:
+        """See `WeightSpace.weights_by_piece`."""
         theta: dict[str, Tensor] = dict(zip(self._names, _values(self.shared), strict=True))
-        factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
+        mixtures: dict[tuple[int, torch.device, torch.dtype], Mixtures] = {}
         for adapted, a, b in zip(self._adapted, _values(self.a), _values(self.b), strict=True):
             key = (adapted.inner, b.device, b.dtype)
-            if key not in factors:
-                columns = torch.split(self._factors(preferences, adapted.inner, b).t(), 1, dim=1)
-                factors[key] = torch.cat([c.expand(-1, n) for c, n in zip(columns, sizes, strict=True)], dim=1)
-            theta[adapted.name] = PerSample(theta[adapted.name], b, a, factors[key])
+            if key not in mixtures:
+                mixtures[key] = Mixtures(self._factors(preferences, adapted.inner, b), tuple(sizes))
+            theta[adapted.name] = ByPiece(theta[adapted.name], b, a, mixtures[key], adapted.order)
         return theta
 
     def _factors(self, preferences: Tensor, inner: int, b: Tensor) -> Tensor:
@@ -315,20 +312,13 @@ def _applied(adapted: _Adapted, base: Tensor, b: Tensor, a: Tensor, factors: Ten
             if weight is not made or not linear_pays(x.shape[:-1].numel(), base, q):
                 return None
             return linear(x, base, bias, b, a, factors.t())
-        if func is functional.conv2d and len(args) == 7 and not kwargs:
-            x, weight, bias, stride, padding, dilation, groups = args
-            if weight is not made or groups != 1 or x.dim() != 4 or isinstance(padding, str):
-                return None
-            how = Convolution(_pair(stride), _pair(padding), _pair(dilation))
-            places = len(x) * math.prod(how.places(x, base))
-            if not conv2d_pays(places, base, q, chunks, adapted.order is not None):
-                return None
-            return conv2d(x, base, bias, b, a, factors, how, adapted.order)
-        return None
+        how = convolution(func, args, kwargs)
+        if how is None or args[1] is not made:
+            return None
+        x, places = args[0], how.places(args[0], base)
+        if not conv2d_pays(len(x) * math.prod(places), base, q, chunks, adapted.order is not None):
+            return None
+        return conv2d(x, base, args[2], b, a, factors, how, adapted.order)
 
     made = Unmade(base.shape, base, lambda: merged(base, b, a, factors, adapted.order)[0], use=use)
     return made
-
-
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])

@@ -51,14 +51,14 @@ class StandIn(Tensor):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = dict(kwargs or {})
-        with torch._C.DisableTorchFunctionSubclass():
-            if func in _FACTS:
+        if func in _FACTS:
+            with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **given)
-            for each in stand_ins([*args, *given.values()]):
-                found = each.used(func, args, given)
-                if found is not None:
-                    return found
-            return func(*plain(tuple(args)), **plain(given))
+        for each in stand_ins([*args, *given.values()]):
+            found = each.used(func, args, given)
+            if found is not None:
+                return found
+        return func(*plain(tuple(args)), **plain(given))
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
