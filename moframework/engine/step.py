@@ -140,7 +140,7 @@ class Step:
         given = on_device if self.model.space.anchors() is None else preferences
         count, own = len(preferences), self.division.own(len(preferences))
         share = self.division.weight(len(own), count) / count
-        in_one = self._undivided is not None and count > 1
+        in_one = self._goes_undivided(x, count)
         together = self._together or in_one
         parts = [] if in_one else self._parts(x, targets, count)
         losses: list[Tensor] = []
@@ -261,6 +261,14 @@ class Step:
     def _balanced(self, found: Sequence[Tensor]) -> list[_Row]:
         """Losses (m,) of some preferences, with their scales."""
         return [_Row(losses, self._scales(losses, None), None) for losses in found]
+
+    def _goes_undivided(self, x: Tensor, count: int) -> bool:
+        """Whether a batch divided among `count` preferences goes through the network in one pass; alike in all
+        processes, whose shares of a batch may differ by a sample."""
+        if self._undivided is None or count == 1:
+            return False
+        alone_on_cpu = self.place.device.type == "cpu" and self.division.world.size == 1
+        return not alone_on_cpu or self._undivided.pays(x, count)
 
     def _undivided_rows(self, preferences: Tensor, x: Tensor, targets: Targets, count: int) -> Sequence[Tensor]:
         """What `_rows_of` gives, in one pass over the samples of this process's preferences, which are of `count`."""

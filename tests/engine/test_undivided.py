@@ -19,7 +19,7 @@ from moframework.engine import step as stepping
 from moframework.engine.device import Placement
 from moframework.engine.division import ByPreferences
 from moframework.engine.step import Step
-from moframework.engine.undivided import undivided
+from moframework.engine.undivided import Undivided, undivided
 from moframework.engine.world import Alone
 from moframework.losses import MSE, CrossEntropy, GroupGap, Loss, MaskedL1
 from moframework.metrics import MAE
@@ -343,6 +343,7 @@ def test_networks_for_images_take_one_pass(name: str, size: int, monkeypatch: py
             value.copy_(value.clamp(-0.1, 0.1) if value.dim() > 1 else value)
     model = model.double()
     before = {key: value.clone() for key, value in model.skeleton.named_buffers()}
+    monkeypatch.setattr(Undivided, "pays", lambda *_: True)
     one = Images(model, Step(model, TASKS, parts, CPU), shape, size)
     model.skeleton.load_state_dict(before, strict=False)
     with monkeypatch.context() as patched:
@@ -351,6 +352,29 @@ def test_networks_for_images_take_one_pass(name: str, size: int, monkeypatch: py
     assert (one.passes, other.passes) == (1, 3)
     assert_same(one, other, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(one.buffers, other.buffers)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "shape", "size", "count", "expected"),
+    [
+        (LeNet(), (1, 28, 28), 256, 4, False),
+        (LeNet(), (1, 28, 28), 256, 8, True),
+        (LeNet(), (1, 28, 28), 16, 2, True),
+        (ResNet(depth=18), (3, 64, 64), 32, 2, True),
+        (ViT(patch=8, width=32, depth=2, heads=2), (3, 16, 16), 32, 2, True),
+    ],
+    ids=str,
+)
+def test_pieces_are_put_together_where_that_costs_less(
+    backbone: Backbone, shape: tuple[int, ...], size: int, count: int, expected: bool
+) -> None:
+    model = model_of(lambda: backbone.build(shape, OUTPUTS), shape=shape)
+    before = {name: value.clone() for name, value in model.skeleton.named_buffers()}
+    found = undivided(model, 2)
+    assert found is not None
+    assert found.pays(torch.zeros(size, *shape), count) is expected
+    assert model.training
+    torch.testing.assert_close(dict(model.skeleton.named_buffers()), before)
 
 
 def test_several_processes_divide_a_batch_that_norms_see() -> None:
