@@ -62,19 +62,20 @@ class Undivided:
 
     def __init__(self, model: ParetoModel, norms: Mapping[str, _BatchNorm]) -> None:
         self.model, self.norms = model, norms
-        self._weights = sum(value.numel() for value in model.space.parameters())
+        modules = list(model.skeleton.modules())
+        self._convolves = any(type(module) in _CONVOLUTIONS for module in modules)
+        leaves = sum(1 for module in modules if next(module.children(), None) is None)
+        self._pass = leaves * _MODULE + sum(value.numel() for value in model.space.parameters()) * _ELEMENT
         self._returned: dict[torch.Size, int] = {}
 
     def pays(self, x: Tensor, count: int) -> bool:
         """Whether one pass over a batch costs a CPU less than a pass for each of `count` pieces. It depends on shapes
         alone, so that a training that is resumed goes on the same way."""
-        if not any(type(module) in _CONVOLUTIONS for module in self.model.skeleton.modules()):
+        if not self._convolves:
             return True
         if x.shape[1:] not in self._returned:
             self._returned[x.shape[1:]] = _returned(self.model, x[:1])
-        modules = sum(1 for module in self.model.skeleton.modules() if next(module.children(), None) is None)
-        further = (count - 1) * (modules * _MODULE + self._weights * _ELEMENT)
-        return len(x) * self._returned[x.shape[1:]] * _COPY < further
+        return len(x) * self._returned[x.shape[1:]] * _COPY < (count - 1) * self._pass
 
     def weights(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor]:
         """For preferences (M, m) and the numbers of samples of their pieces. Layers that normalize by the batch do so
