@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.hypernetwork import multi_layer, typical_size
-from moframework.weights.starting import merged_values
+from moframework.weights.starting import listed, merged_values
 
 __all__ = ["ChunkedHypernetwork", "ChunkedHypernetworkSpace"]
 
@@ -69,7 +69,7 @@ class ChunkedHypernetworkSpace(WeightSpace):
         pieces, r = self.embeddings, len(preferences)
         at = preferences.to(pieces.device, pieces.dtype, non_blocking=True).repeat_interleave(len(pieces), dim=0)
         flat = (self.features(torch.cat([at, pieces.repeat(r, 1)], dim=1)) @ self.head).view(r, -1)
-        plain: dict[str, Tensor] = dict(zip(self._names, self.base, strict=True))
+        plain: dict[str, Tensor] = dict(zip(self._names, listed(self.base), strict=True))
         thetas = []
         for row in flat.unbind():
             theta = dict(plain)

@@ -16,7 +16,7 @@ from moframework.config import config
 from moframework.errors import SpecError
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.joined import Joined, concatenated
-from moframework.weights.starting import starting_values
+from moframework.weights.starting import listed, starting_values
 
 __all__ = ["Conditioned", "ConditionedNetwork", "ConditionedSpace"]
 
@@ -115,8 +115,8 @@ class ConditionedSpace(WeightSpace):
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """See `WeightSpace.weights`."""
-        theta: dict[str, Tensor] = dict(zip(self._names, self.network, strict=True))
-        like = self.network[0]
+        theta: dict[str, Tensor] = dict(zip(self._names, listed(self.network), strict=True))
+        like = theta[self._names[0]]
         theta["preference"] = preference.to(like.device, like.dtype, non_blocking=True)
         return theta
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.errors import SpecError
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
-from moframework.weights.starting import starting_values
+from moframework.weights.starting import listed, starting_values
 
 __all__ = ["Finite", "FiniteSpace"]
 
@@ -54,8 +54,8 @@ class FiniteSpace(WeightSpace):
         at = preference.tolist()
         distances = [sum((a - p) ** 2 for a, p in zip(anchor, at, strict=True)) for anchor in self._places]
         nearest = distances.index(min(distances))
-        theta: dict[str, Tensor] = dict(zip(self._frozen, self.frozen, strict=True))
-        theta.update(zip(self._names, self.members[nearest].parameters(), strict=True))
+        theta: dict[str, Tensor] = dict(zip(self._frozen, listed(self.frozen), strict=True))
+        theta.update(zip(self._names, listed(cast(nn.ParameterList, self.members[nearest])), strict=True))
         return theta
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:

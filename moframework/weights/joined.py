@@ -58,10 +58,12 @@ class Joined(StandIn):
         if func is functional.conv2d and (kwargs.get("groups", 1) != 1 or (len(args) > 3 and args[3] != 1)):
             return None
         weight, count = plain(weight), self.own.shape[1]
+        shared = self.shared.to(self.own.dtype)
+        if func is functional.linear and self.dim() == 2:
+            # What all share is one more bias.
+            return func(self.own, weight[:, :count], func(shared, weight[:, count:], bias)[0])
         own = func(self.own, weight[:, :count], bias, *args, **kwargs)
-        result: Tensor = _Added.apply(
-            own, func(self.shared.to(self.own.dtype), weight[:, count:], None, *args, **kwargs)
-        )
+        result: Tensor = _Added.apply(own, func(shared, weight[:, count:], None, *args, **kwargs))
         return result
 
 

@@ -27,7 +27,7 @@ from moframework.weights.activation_space import conv2d, conv2d_pays, convolutio
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.by_piece import ByPiece, Mixtures
 from moframework.weights.merging import merged
-from moframework.weights.starting import merged_values
+from moframework.weights.starting import listed, merged_values
 from moframework.weights.unmade import Unmade
 
 __all__ = ["LowRank", "LowRankSpace"]
@@ -156,10 +156,10 @@ class LowRankSpace(WeightSpace):
 
     def _made(self, preferences: Tensor, names: Collection[str] | None) -> list[dict[str, Tensor]]:
         """θ of each preference; merged are only the weights that are named, where there are names."""
-        plain: dict[str, Tensor] = dict(zip(self._names, _values(self.shared), strict=True))
+        plain: dict[str, Tensor] = dict(zip(self._names, listed(self.shared), strict=True))
         thetas = [dict(plain) for _ in range(len(preferences))]
         factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
-        for adapted, a, b in zip(self._adapted, _values(self.a), _values(self.b), strict=True):
+        for adapted, a, b in zip(self._adapted, listed(self.a), listed(self.b), strict=True):
             if names is not None and adapted.name not in names:
                 continue
             key = (adapted.inner, b.device, b.dtype)
@@ -187,9 +187,9 @@ class LowRankSpace(WeightSpace):
 
     def weights_by_piece(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor]:
         """See `WeightSpace.weights_by_piece`."""
-        theta: dict[str, Tensor] = dict(zip(self._names, _values(self.shared), strict=True))
+        theta: dict[str, Tensor] = dict(zip(self._names, listed(self.shared), strict=True))
         mixtures: dict[tuple[int, torch.device, torch.dtype], Mixtures] = {}
-        for adapted, a, b in zip(self._adapted, _values(self.a), _values(self.b), strict=True):
+        for adapted, a, b in zip(self._adapted, listed(self.a), listed(self.b), strict=True):
             key = (adapted.inner, b.device, b.dtype)
             if key not in mixtures:
                 mixtures[key] = Mixtures(self._factors(preferences, adapted.inner, b), tuple(sizes))
@@ -262,12 +262,6 @@ class LowRankSpace(WeightSpace):
 
 def _copied(parameter: nn.Parameter) -> nn.Parameter:
     return nn.Parameter(parameter.detach().clone(memory_format=torch.preserve_format), parameter.requires_grad)
-
-
-def _values(parameters: nn.ParameterList) -> Collection[nn.Parameter]:
-    """The elements from the registry: the list itself looks up the name of each, which takes as long as a small
-    product."""
-    return cast(dict[str, nn.Parameter], parameters._parameters).values()
 
 
 def _adapted_weights(network: nn.Module, options: LowRank) -> list[_Adapted]:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from moframework.weights.starting import listed
+
 __all__ = ["Stacked"]
 
 
@@ -91,20 +93,20 @@ class Stacked(nn.Module):
 
         As many operations as for one of them, but for views.
         """
-        fixed: dict[str, Tensor] = dict(zip(self._fixed, self.fixed, strict=True))
+        fixed: dict[str, Tensor] = dict(zip(self._fixed, listed(self.fixed), strict=True))
         thetas = [dict(fixed) for _ in coefficients]
         at: dict[torch.dtype, Tensor] = {}
-        for tensor in (*self.kernels, *self.flat):
+        for tensor in (*listed(self.kernels), *listed(self.flat)):
             if tensor.dtype not in at:
                 at[tensor.dtype] = coefficients.to(tensor.device, tensor.dtype, non_blocking=True)
-        for name, kernel in zip(self._kernels, self.kernels, strict=True):
+        for name, kernel in zip(self._kernels, listed(self.kernels), strict=True):
             if names is not None and name not in names:
                 continue
             for theta, value in zip(
                 thetas, _combined_kernels(at[kernel.dtype], kernel, self._shapes[name]), strict=True
             ):
                 theta[name] = value
-        for flat, sizes, matrix in zip(self._flat, self._sizes, self.flat, strict=True):
+        for flat, sizes, matrix in zip(self._flat, self._sizes, listed(self.flat), strict=True):
             for run, lengths, part in [(flat, sizes, matrix)] if names is None else _runs(flat, sizes, matrix, names):
                 for theta, row in zip(thetas, _product(at[matrix.dtype], part), strict=True):
                     pieces = torch.split(row, lengths)

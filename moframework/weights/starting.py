@@ -1,14 +1,15 @@
-"""The parameters that a weight space starts from."""
+"""The parameters that a weight space starts from, and has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import cast
 
 from torch import Tensor, nn
 
 from moframework.errors import SpecError
 
-__all__ = ["merged_values", "starting_values"]
+__all__ = ["listed", "merged_values", "starting_values"]
 
 
 def starting_values(network: nn.Module, initial: Mapping[str, Tensor] | None) -> dict[str, nn.Parameter]:
@@ -44,3 +45,9 @@ def merged_values(network: nn.Module, initial: Mapping[str, Tensor] | None) -> d
                 "weights needs dense ones. Build it with sparse=False."
             )
     return starting_values(network, initial)
+
+
+def listed(parameters: nn.ParameterList) -> Collection[nn.Parameter]:
+    """The elements of a list from its registry: the list itself looks up the name of each, which takes as long as a
+    small product."""
+    return cast(dict[str, nn.Parameter], parameters._parameters).values()
