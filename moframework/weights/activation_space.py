@@ -313,7 +313,7 @@ def _autocast(
     x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
     kind = x.device.type
-    if not torch.is_autocast_enabled(kind):
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
         return x, base, bias, b, a
     dtype = torch.get_autocast_dtype(kind)
     return x.to(dtype), base.to(dtype), None if bias is None else bias.to(dtype), b.to(dtype), a.to(dtype)

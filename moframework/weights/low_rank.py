@@ -300,19 +300,18 @@ def _applied(adapted: _Adapted, base: Tensor, b: Tensor, a: Tensor, factors: Ten
     """A weight that its layer applies without its being made, where that costs less."""
     q, chunks = len(a), len(b) // len(base)
 
-    def use(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
+    def use(own: Tensor, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
         if func is functional.linear and base.dim() == 2 and len(args) == 3 and not kwargs:
             x, weight, bias = args
-            if weight is not made or not linear_pays(x.shape[:-1].numel(), base, q):
+            if weight is not own or not linear_pays(x.shape[:-1].numel(), base, q):
                 return None
             return linear(x, base, bias, b, a, factors.t())
         how = convolution(func, args, kwargs)
-        if how is None or args[1] is not made:
+        if how is None or args[1] is not own:
             return None
         x, places = args[0], how.places(args[0], base)
         if not conv2d_pays(len(x) * math.prod(places), base, q, chunks, adapted.order is not None):
             return None
         return conv2d(x, base, args[2], b, a, factors, how, adapted.order)
 
-    made = Unmade(base.shape, base, lambda: merged(base, b, a, factors, adapted.order)[0], use=use)
-    return made
+    return Unmade(base.shape, base, lambda: merged(base, b, a, factors, adapted.order)[0], use=use)

@@ -13,7 +13,7 @@ from moframework.weights.stand_in import StandIn, plain, stand_ins
 
 __all__ = ["Unmade", "remade"]
 
-Use = Callable[[Callable[..., Any], Sequence[Any], Mapping[str, Any]], Any]
+Use = Callable[[Tensor, Callable[..., Any], Sequence[Any], Mapping[str, Any]], Any]
 
 
 class Unmade(StandIn):
@@ -25,8 +25,8 @@ class Unmade(StandIn):
         make: gives the weight, differentiable in what it is made of.
         kept: whether the graph may keep what was made. If not, `make` is called again in the backward pass, and must
             give the same numbers in the same memory order.
-        use: what a function returns, called with it and its arguments, of which this is one, without the weight; None
-            where it needs it.
+        use: what a function returns that is called with this, without the weight, or None where it needs it; called
+            with this, the function and its arguments.
 
     >>> weight = Unmade((1, 2), torch.empty(0), lambda: torch.tensor([[1.0, 2.0]]))
     >>> torch.nn.functional.linear(torch.ones(1, 2), weight).tolist()
@@ -52,7 +52,7 @@ class Unmade(StandIn):
     def used(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What `use` makes of it, and where it makes nothing and the weight is not to be kept, the function's result on
         what is made for it alone."""
-        found = None if self.use is None else self.use(func, args, kwargs)
+        found = None if self.use is None else self.use(self, func, args, kwargs)
         if found is not None or self.kept or not torch.is_grad_enabled():
             return found
         weights = {str(id(each)): each for each in stand_ins([*args, *kwargs.values()]) if isinstance(each, Unmade)}

@@ -30,7 +30,8 @@ training: {epochs: 3, batch_size: 33, log_every: 2, checkpoint_every: 2, device:
 evaluate: {points: 3}
 """
 
-# Cross-entropy; the second process meets its fate in the second of three epochs.
+# Cross-entropy; the second process meets its fate in the second of three epochs, which begins with the fourth step (a
+# batch goes through the network in one pass, whatever the number of preferences that share it).
 FATE = """
 import os, signal
 from torch.nn.functional import cross_entropy
@@ -39,10 +40,10 @@ calls = 0
 
 def fateful(output, target):
     global calls
-    calls += 1
-    if os.environ.get("RANK") == "1" and calls == 25 and os.environ["FATE"] == "killed":
+    calls += output.requires_grad
+    if os.environ.get("RANK") == "1" and calls == 5 and os.environ["FATE"] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    if os.environ.get("RANK") == "1" and calls == 25 and os.environ["FATE"] == "failed":
+    if os.environ.get("RANK") == "1" and calls == 5 and os.environ["FATE"] == "failed":
         raise ValueError("bad luck")
     return cross_entropy(output, target, reduction="none")
 """

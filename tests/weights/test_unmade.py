@@ -99,7 +99,7 @@ def test_attention_with_several_of_them() -> None:
 def test_a_use_of_its_own_comes_first() -> None:
     parameter = torch.randn(4, 3)
     made = Unmade(
-        (4, 3), parameter, lambda: parameter, use=lambda func, args, given: "own" if func is F.linear else None
+        (4, 3), parameter, lambda: parameter, use=lambda own, func, args, given: "own" if func is F.linear else None
     )
     assert F.linear(torch.ones(2, 3), made) == "own"  # type: ignore[comparison-overlap]
     assert torch.equal(made + 0, parameter)
