@@ -51,7 +51,7 @@ class Annealed(Schedule):
     def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
         """See `Schedule.draw`.
 
-        >>> Annealed().draw(0.2, 3, 2, torch.Generator())
+        >>> Annealed().draw(0.2, 3, 2, Generator())
         tensor([[0.0100, 0.9900],
                 [0.5000, 0.5000],
                 [0.9900, 0.0100]])
