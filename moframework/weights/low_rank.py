@@ -141,6 +141,11 @@ class LowRankSpace(WeightSpace):
             self.a.append(nn.Parameter(torch.cat(factors)))
             self.b.append(nn.Parameter(like.new_zeros(adapted.rows, m * adapted.inner)))
 
+    @property
+    def adapted(self) -> list[str]:
+        """Names of the weights that have adapters, in the order of `a` and `b`."""
+        return [each.name for each in self._adapted]
+
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """See `WeightSpace.weights`: one scaled copy of B and one product per adapted weight."""
         return self.weights_of(preference.unsqueeze(0))[0]

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from attrs import field, frozen
@@ -24,6 +25,8 @@ from moframework.model import ParetoModel
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.run.plan import Plan
+from moframework.weights import low_rank
+from moframework.weights.activation_space import conv2d, linear
 from moframework.weights.conditioned import ConditionedNetwork
 from moframework.weights.joined import Joined
 from moframework.weights.low_rank import LowRankSpace
@@ -211,9 +214,51 @@ def _profile_of_palora(ready: Plan) -> dict[str, Contender]:
             _back({name: named[name] for name, value in theta.items() if value.requires_grad})
         ),
         "  the three matrix products of each weight alone": Contender(products),
+        "palora: the matrix products of a step, as each layer chooses": Contender(_products_chosen(ready)),
         "palora: Adam, network and adapters": Contender(_adam(ready, model.space.parameter_groups(1e-4))),
         "  network alone": Contender(_adam(ready, [{"params": shared, "lr": 1e-4}])),
     }
+
+
+def _products_chosen(ready: Plan) -> Step:
+    """The products that adapters cost at least in a step: where a layer applies its adapter those with its patches or
+    rows, else those that merge it."""
+    rows: dict[int, int] = {}
+
+    def convolved(x: Tensor, base: Tensor, *others: Any) -> Tensor:
+        height, width = others[4].places(x, base)
+        rows[id(base)] = len(x) * height * width
+        return conv2d(x, base, *others)
+
+    def multiplied(x: Tensor, base: Tensor, *others: Any) -> Tensor:
+        rows[id(base)] = x.shape[:-1].numel()
+        return linear(x, base, *others)
+
+    with mock.patch.multiple(low_rank, conv2d=convolved, linear=multiplied):
+        our_step(ready)()
+    space = ready.model.space
+    assert isinstance(space, LowRankSpace)
+    named = dict(zip(ready.model.weights(torch.full((space.m,), 0.5)), space.shared, strict=True))
+    pairs: list[tuple[Tensor, Tensor]] = []
+    for each, a, b in zip(space.adapted, space.a, space.b, strict=True):
+        out, q, columns = len(named[each]), len(a), a.shape[1]
+        count = rows.get(id(named[each]))
+        if count is None:
+            weight = torch.randn(len(b), columns, device=a.device)
+            pairs += [(b, a), (a, weight.t()), (b.t(), weight)]
+            continue
+        chunks = len(b) // out
+        patches, hidden = torch.randn(count * chunks, columns), torch.randn(count, chunks * q)
+        results, across, back = torch.randn(count, out), b.reshape(out, -1), torch.randn(count * chunks, q)
+        pairs += [(patches, a.t()), (hidden, across.t()), (results.t(), hidden)]
+        pairs += [(results, across), (back.t(), patches), (back, a)]
+
+    @torch.no_grad()
+    def run() -> None:
+        for left, right in pairs:
+            torch.mm(left, right)
+
+    return run
 
 
 def _profile_of_pamal(ready: Plan) -> dict[str, Contender]:
