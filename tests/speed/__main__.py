@@ -33,16 +33,13 @@ def main(
     names: tuple[str, ...], rounds: int, seconds: float, threads: int, clock: Clock | None, out: Path | None,
     compare: Path | None,
 ) -> None:  # fmt: skip
-    """NAMES are beginnings of cases, such as `step` or `step/lenet` or `memory`; none: all."""
+    """NAMES are beginnings of cases, such as `step` or `step/lenet` or `memory/segnet`; none: all."""
     torch.set_num_threads(threads)
     keep_freed_memory()
     chosen: Clock = clock or ("wall" if torch.cuda.is_available() or threads > 1 else "processor")
     lines: list[Line] = []
     wanted = [case for case in cases() if not names or case.name.startswith(names)]
-    if not names or any("memory".startswith(name) or name.startswith("memory") for name in names):
-        memory = MEMORY_CASES
-    else:
-        memory = ()
+    memory = tuple(case for case in MEMORY_CASES if not names or f"memory/{case.name}".startswith(names))
     if not wanted and not memory:
         raise click.UsageError(f"no case begins with {' or '.join(names)}; cases: {', '.join(c.name for c in cases())}")
     for case in wanted:
@@ -87,7 +84,8 @@ def _remembered(memory: tuple[MemoryCase, ...]) -> list[Line]:
             words = [case.net, "plain", f"batch {case.batch}" if case.batch else "", f"{case.passes} passes"]
             other = ", ".join(word for word in words[: 4 if case.passes > 1 else 3] if word)
         if other not in taken:
-            taken[other] = measure(case.net, None, passes=case.passes, **options)
+            solver = next((dict(one.solver) for one in MEMORY_CASES if one.name == other), None)
+            taken[other] = measure(case.net, solver, passes=case.passes, **({} if solver else options))
         taken[case.name] = measure(case.net, dict(case.solver), processes=case.processes, **options)
         middle = statistics.median(taken[other])
         low, median, high = statistics.quantiles(taken[case.name], n=4, method="inclusive")
