@@ -105,16 +105,26 @@ def split(**changes: Any) -> Any:
 
 
 class Taken:
-    """What a step did: losses, gradients, and how often the network was called."""
+    """What a step did: losses, gradients, buffers, and how often the network was called."""
 
-    def __init__(self, model: ParetoModel, step: Step, size: int, preferences: Tensor = PREFERENCES) -> None:
+    def __init__(
+        self,
+        model: ParetoModel,
+        step: Step,
+        size: int,
+        preferences: Tensor = PREFERENCES,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
         x, targets = batch(size)
+        if shape is not None:
+            x = torch.randn(size, *shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
         model.zero_grad()
         self.passes = 0
         handle = model.skeleton.register_forward_hook(self._count)
         self.losses = step.run(x, targets, preferences)
         handle.remove()
         self.gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        self.buffers = {name: value.clone() for name, value in model.skeleton.named_buffers()}
 
     def _count(self, *_: object) -> None:
         self.passes += 1
@@ -309,21 +319,6 @@ def test_the_faster_way_is_chosen(case: tuple[float, ...]) -> None:
     assert linear_pays(int(size), base, int(rank) * 2, int(count) - 1) == (one_pass < pieces)
 
 
-class Images(Taken):
-    """The same of a network that reads images; and the buffers it leaves."""
-
-    def __init__(self, model: ParetoModel, step: Step, shape: tuple[int, ...], size: int) -> None:
-        generator = torch.Generator().manual_seed(1)
-        x, targets = torch.randn(size, *shape, generator=generator, dtype=torch.float64), batch(size)[1]
-        model.zero_grad()
-        self.passes = 0
-        handle = model.skeleton.register_forward_hook(self._count)
-        self.losses = step.run(x, targets, PREFERENCES)
-        handle.remove()
-        self.gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-        self.buffers = {name: value.clone() for name, value in model.skeleton.named_buffers()}
-
-
 IMAGES: dict[str, tuple[Backbone, tuple[int, ...]]] = {
     "LeNet": (LeNet(), (1, 28, 28)),
     "ResNet": (ResNet(depth=18), (3, 16, 16)),
@@ -344,11 +339,11 @@ def test_networks_for_images_take_one_pass(name: str, size: int, monkeypatch: py
     model = model.double()
     before = {key: value.clone() for key, value in model.skeleton.named_buffers()}
     monkeypatch.setattr(Undivided, "pays", lambda *_: True)
-    one = Images(model, Step(model, TASKS, parts, CPU), shape, size)
+    one = Taken(model, Step(model, TASKS, parts, CPU), size, shape=shape)
     model.skeleton.load_state_dict(before, strict=False)
     with monkeypatch.context() as patched:
         patched.setattr(stepping, "undivided", lambda *_: None)
-        other = Images(model, Step(model, TASKS, parts, CPU), shape, size)
+        other = Taken(model, Step(model, TASKS, parts, CPU), size, shape=shape)
     assert (one.passes, other.passes) == (1, 3)
     assert_same(one, other, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(one.buffers, other.buffers)
