@@ -32,7 +32,7 @@ from moframework.engine.recompute import WeightsAgain, recomputed
 from moframework.engine.undivided import undivided
 from moframework.engine.world import Alone
 from moframework.errors import SpecError
-from moframework.losses import piece_sums
+from moframework.losses import Loss, piece_sums
 from moframework.model import ParetoModel
 from moframework.objectives import Aggregation, Scalarization, Weighting
 from moframework.tasks import Task
@@ -82,6 +82,7 @@ class Step:
         self.division = BySamples(Alone()) if division is None else division
         self.model = model
         self.tasks = tasks
+        self._asked = [(task.loss, task.output_key, task.target_key) for task in tasks]
         self.method = method
         self.place = place
         m, r = len(tasks), method.preferences.count(len(tasks))
@@ -162,7 +163,7 @@ class Step:
             penalty = self.model.space.penalty()
             if penalty is not None:
                 _times(penalty, 1.0, scale).backward()  # type: ignore[no-untyped-call]
-        result = self.division.matrix(torch.stack(losses), count)
+        result = self.division.matrix(_stacked(losses), count)
         self.state = [
             balancing.updated(state, result) for balancing, state in zip(self.method.balancing, self.state, strict=True)
         ]
@@ -282,7 +283,7 @@ class Step:
         weights = self._undivided.weights(preferences, sizes)
         with self.place.autocast():
             outputs = self.model.call(weights, x)
-        given = [(task.loss, outputs[task.output_key], targets[task.target_key]) for task in self.tasks]
+        given = self._given(outputs, targets)
         if self.division.world.size == 1 or not self.division.parts_batch:
             losses = [loss.by_piece(output, target, sizes) for loss, output, target in given]
         else:
@@ -316,12 +317,15 @@ class Step:
     def _losses(self, weights: dict[str, Tensor], x: Tensor, targets: Targets) -> Tensor:
         with self.place.autocast():
             outputs = self.model.call(weights, x)
+        given = self._given(outputs, targets)
         if self.division.world.size == 1 or not self.division.parts_batch:
-            return torch.stack([task.loss(outputs[task.output_key], targets[task.target_key]) for task in self.tasks])
-        totals = self.division.totals(
-            [task.loss.statistics(outputs[task.output_key], targets[task.target_key]).sum(dim=0) for task in self.tasks]
-        )
-        return torch.stack([task.loss.finish(total) for task, total in zip(self.tasks, totals, strict=True)])
+            return torch.stack([loss(output, target) for loss, output, target in given])
+        totals = self.division.totals([loss.statistics(output, target).sum(dim=0) for loss, output, target in given])
+        return torch.stack([loss.finish(total) for (loss, _, _), total in zip(given, totals, strict=True)])
+
+    def _given(self, outputs: dict[str, Tensor], targets: Targets) -> list[tuple[Loss, Tensor, Tensor]]:
+        """The loss of each task with what it takes."""
+        return [(loss, outputs[output], targets[target]) for loss, output, target in self._asked]
 
     def _scales(self, losses: Tensor, gradients: TaskGradients | None) -> Tensor | None:
         if not self.method.balancing:
@@ -341,7 +345,7 @@ class Step:
         """Gradients of the mean over `preferences` of the objective, times `share`, and `scale` where there is one;
         `rows` are those of this process."""
         objective, count = self.method.objective, len(preferences)
-        losses = self.division.matrix(torch.stack([row.losses for row in rows]), count)
+        losses = self.division.matrix(_stacked([row.losses for row in rows]), count)
         balanced = [row.scales for row in rows if row.scales is not None]
         scales = self.division.matrix(torch.stack(balanced), count) if balanced else None
         gradients = [row.gradients for row in rows if row.gradients is not None]
@@ -384,6 +388,11 @@ class Step:
 def _size(model: ParetoModel, m: int) -> int:
     """Bytes of one θ(λ)."""
     return sum(p.numel() * p.element_size() for p in model.weights(torch.full((m,), 1 / m)).values())
+
+
+def _stacked(rows: list[Tensor]) -> Tensor:
+    """The rows as a matrix; of one a view, which costs less."""
+    return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(rows)
 
 
 def _times(value: Tensor, share: float, scale: Tensor | None) -> Tensor:
