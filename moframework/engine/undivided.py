@@ -48,7 +48,7 @@ _ENCODER_BLOCK = "torchvision.models.vision_transformer.EncoderBlock"
 # Nanoseconds on a CPU, forward and backward: of a number that a layer returns, for putting the pieces of its result
 # together; of a module for one pass more, and of an element of the weights for merging and reading it once more. By
 # them LeNet (batch 256) takes pieces up to M = 4 (1.08 of a step at one preference against 1.17) and one pass for M = 8
-# (1.24 against 1.27); ResNet-18 (batch 32) always one pass (M = 2 to 8: 1.11 to 1.22 against 1.26 to 2.80).
+# (1.24 against 1.27); ResNet-18 (batch 32) always one pass (M = 2 to 8: 1.11 to 1.24 against 1.26 to 2.80).
 _COPY, _MODULE, _ELEMENT = 1.5, 40e3, 7.5
 
 

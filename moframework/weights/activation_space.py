@@ -14,6 +14,7 @@ autocast layers are computed in the precision that it asks for; products with f 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["Convolution", "conv2d", "conv2d_pays", "convolution", "linear", "linear_pays"]
+__all__ = ["Convolution", "applied", "conv2d", "conv2d_pays", "linear", "linear_pays"]
 
 # Nanoseconds on a CPU, forward and backward (one core of an AMD EPYC, torch 2.14): of one multiply-add of each product,
 # and of a convolution in Python; of an element of a weight for the passes that merge it, and of an element of the
@@ -66,6 +67,41 @@ def conv2d_pays(places: int, base: Tensor, q: int, chunks: int, channels_last: b
     patch, merged = (_PATCH_LAST, _MERGED_LAST) if channels_last else (_PATCH, _MERGED)
     applied = places * (columns * (patch + _PRODUCT * q) + out * chunks * _PRODUCT * q)
     return _CONVOLUTION + applied < (1 + further) * out * columns * (merged + _PRODUCT * q)
+
+
+def applied(
+    func: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    base: Tensor,
+    b: Tensor,
+    a: Tensor,
+    factors: Tensor,
+    order: Sequence[int] | None = None,
+    further: int = 0,
+) -> Tensor | None:
+    """What a layer's function returns for its arguments, of which the second stands for W; None where that is no linear
+    layer or convolution of this module, or where weights cost less. On an accelerator, where nothing has been measured,
+    linear layers are always applied, and convolutions never.
+
+    Args:
+        func, args, kwargs: as a layer calls it: `functional.linear` or `functional.conv2d`.
+        base, b, a, factors, order: as `linear` and `conv2d` take them.
+        further: pieces of the batch with weights of their own, but one.
+    """
+    on_cpu, x, q = base.device.type == "cpu", args[0], len(a)
+    if func is functional.linear:
+        bias = args[2] if len(args) > 2 else kwargs.get("bias")
+        if base.dim() != 2 or (on_cpu and not linear_pays(x.shape[:-1].numel(), base, q, further)):
+            return None
+        return linear(x, base, bias, b, a, factors)
+    how = _moves(func, args, kwargs) if on_cpu else None
+    if how is None:
+        return None
+    places = len(x) * math.prod(how.places(x, base))
+    if not conv2d_pays(places, base, q, len(b) // len(base), order is not None, further):
+        return None
+    return conv2d(x, base, args[2], b, a, factors, how, order)
 
 
 def linear(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor, factors: Tensor) -> Tensor:
@@ -144,7 +180,7 @@ class Convolution:
         return height, width
 
 
-def convolution(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Convolution | None:
+def _moves(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Convolution | None:
     """How `functional.conv2d` moves, called as `nn.Conv2d` does; None for other functions, other calls, groups, and
     padding by name."""
     if func is not functional.conv2d or len(args) != 7 or kwargs:
@@ -180,13 +216,16 @@ def conv2d(
         bias: (o,) or None.
         b: (o·k, q).
         a: (q, c·h·w / k).
-        factors: f (1, q), or (b·height·width·k, q) of the output's places, a row for each chunk of each.
+        factors: f (q, 1), or (q, b), a column for each sample.
         how: stride, padding and dilation.
         order: the axes of W, from the one that the product's memory runs through slowest: (0, 2, 3, 1), or None for
             (0, 1, 2, 3).
     """
     x, base, bias, b, a = _autocast(x, base, bias, b, a)
-    result: Tensor = _Convolution.apply(x, base, bias, b, a, factors, how, order is not None)
+    rows = factors.t()
+    if len(rows) > 1:
+        rows = rows.repeat_interleave(math.prod(how.places(x, base)) * (len(b) // len(base)), dim=0)
+    result: Tensor = _Convolution.apply(x, base, bias, b, a, rows, how, order is not None)
     return result
 
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from torch import Tensor
 from torch.nn import functional
 
-from moframework.weights.activation_space import conv2d, conv2d_pays, convolution, linear, linear_pays
+from moframework.weights.activation_space import applied
 from moframework.weights.merging import merged
 from moframework.weights.stand_in import StandIn, plain, stand_ins
 from moframework.weights.unmade import Unmade
@@ -108,27 +108,9 @@ class ByPiece(StandIn):
         if read.dim() < 2 and func is not functional.embedding:
             raise _refusal(func)
         _check(read, 0, self.mixtures.sizes)
-        found = self._at_once(func, read, args, kwargs)
-        return _by_piece(func, args, kwargs, self.mixtures.sizes) if found is None else found
-
-    def _at_once(
-        self, func: Callable[..., Any], x: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Tensor | None:
-        """A layer's result without weights, where that pays."""
-        q, further, on_cpu = len(self.a), len(self.mixtures.sizes) - 1, x.device.type == "cpu"
-        if func is functional.linear:
-            bias = args[2] if len(args) > 2 else kwargs.get("bias")
-            if on_cpu and not linear_pays(x.shape[:-1].numel(), self.base, q, further):
-                return None
-            return linear(x, self.base, bias, self.b, self.a, self.mixtures.columns)
-        how = convolution(func, args, kwargs) if on_cpu else None
-        if how is None:
-            return None
-        places, chunks = how.places(x, self.base), len(self.b) // len(self.base)
-        if not conv2d_pays(len(x) * places[0] * places[1], self.base, q, chunks, self.order is not None, further):
-            return None
-        factors = self.mixtures.columns.t().repeat_interleave(places[0] * places[1] * chunks, dim=0)
-        return conv2d(x, self.base, args[2], self.b, self.a, factors, how, self.order)
+        sizes, columns = self.mixtures.sizes, self.mixtures.columns
+        found = applied(func, args, kwargs, self.base, self.b, self.a, columns, self.order, len(sizes) - 1)
+        return _by_piece(func, args, kwargs, sizes) if found is None else found
 
 
 class NormalizedByPiece(StandIn):

@@ -18,12 +18,11 @@ from typing import Any, Literal, cast
 import torch
 from attrs import frozen
 from torch import Tensor, nn
-from torch.nn import functional
 
 from moframework.config import config, option
 from moframework.errors import SpecError
 from moframework.objectives.orthogonality import orthogonality
-from moframework.weights.activation_space import conv2d, conv2d_pays, convolution, linear, linear_pays
+from moframework.weights.activation_space import applied
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.by_piece import ByPiece, Mixtures
 from moframework.weights.merging import merged
@@ -303,20 +302,10 @@ def _adapted(name: str, shape: torch.Size, module: nn.Module, options: LowRank) 
 
 def _applied(adapted: _Adapted, base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> Unmade:
     """A weight that its layer applies without its being made, where that costs less."""
-    q, chunks = len(a), len(b) // len(base)
 
     def use(own: Tensor, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
-        if func is functional.linear and base.dim() == 2 and len(args) == 3 and not kwargs:
-            x, weight, bias = args
-            if weight is not own or not linear_pays(x.shape[:-1].numel(), base, q):
-                return None
-            return linear(x, base, bias, b, a, factors.t())
-        how = convolution(func, args, kwargs)
-        if how is None or args[1] is not own:
+        if len(args) < 2 or args[1] is not own:
             return None
-        x, places = args[0], how.places(args[0], base)
-        if not conv2d_pays(len(x) * math.prod(places), base, q, chunks, adapted.order is not None):
-            return None
-        return conv2d(x, base, args[2], b, a, factors, how, adapted.order)
+        return applied(func, args, kwargs, base, b, a, factors.t(), adapted.order)
 
     return Unmade(base.shape, base, lambda: merged(base, b, a, factors, adapted.order)[0], use=use)

@@ -25,7 +25,7 @@ from moframework.model import ParetoModel
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.run.plan import Plan
-from moframework.weights import low_rank
+from moframework.weights import activation_space
 from moframework.weights.activation_space import conv2d, linear
 from moframework.weights.conditioned import ConditionedNetwork
 from moframework.weights.joined import Joined
@@ -234,7 +234,7 @@ def _products_chosen(ready: Plan) -> Step:
         rows[id(base)] = x.shape[:-1].numel()
         return linear(x, base, *others)
 
-    with mock.patch.multiple(low_rank, conv2d=convolved, linear=multiplied):
+    with mock.patch.multiple(activation_space, conv2d=convolved, linear=multiplied):
         our_step(ready)()
     space = ready.model.space
     assert isinstance(space, LowRankSpace)

@@ -48,7 +48,7 @@ def test_a_convolution(shape, chunks, order, stride, padding, dilation, bias: bo
     x = torch.randn(2, shape[1], 9, 8).contiguous(memory_format=ORDERS[memory]).requires_grad_()
     shift = torch.randn(shape[0], requires_grad=True) if bias else None
     inputs = [x, base, b, a, *([] if shift is None else [shift])]
-    found = conv2d(x, base, shift, b, a, factors, Convolution(stride, padding, dilation), order)
+    found = conv2d(x, base, shift, b, a, factors.t(), Convolution(stride, padding, dilation), order)
     (weight,) = merged(base, b, a, factors, order)
     expected = F.conv2d(x, weight, shift, stride, padding, dilation)
     close = {"rtol": 1e-4, "atol": 1e-4}
@@ -71,7 +71,7 @@ def test_gradients_are_those_of_finite_differences(large: bool) -> None:
 
     def run(*inputs: Tensor) -> Tensor:
         x, base, bias, b, a = inputs
-        return conv2d(x, base, bias, b, a, factors, how)
+        return conv2d(x, base, bias, b, a, factors.t(), how)
 
     assert torch.autograd.gradcheck(run, [x, base, bias, b, a])
 
@@ -91,7 +91,7 @@ def test_what_is_frozen_gets_no_gradient(layer: str, frozen: int) -> None:
         x = torch.randn(2, 5, 4, 4, requires_grad=True)
         inputs = [x, base, bias, b, a]
         inputs[frozen].requires_grad_(False)
-        conv2d(*inputs, factors, Convolution((1, 1), (1, 1), (1, 1))).sum().backward()
+        conv2d(*inputs, factors.t(), Convolution((1, 1), (1, 1), (1, 1))).sum().backward()
     assert [value.grad is None for value in inputs] == [i == frozen for i in range(5)]
 
 
@@ -114,9 +114,9 @@ def test_autocast_has_the_precision_it_asks_for(dtype: torch.dtype) -> None:
     x = torch.randn(2, 5, 4, 4)
     how = Convolution((1, 1), (1, 1), (1, 1))
     with torch.autocast("cpu", dtype):
-        found = conv2d(x, base, None, b, a, factors, how)
+        found = conv2d(x, base, None, b, a, factors.t(), how)
     assert found.dtype == dtype
-    expected = conv2d(x, base, None, b, a, factors, how)
+    expected = conv2d(x, base, None, b, a, factors.t(), how)
     torch.testing.assert_close(found.float(), expected, rtol=0.1, atol=0.5)
     gradients = torch.autograd.grad(found.float().sum(), [base, b, a])
     assert {gradient.dtype for gradient in gradients} == {torch.float32}

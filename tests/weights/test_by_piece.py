@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from moframework.weights import activation_space
 from moframework.weights import by_piece as module
 from moframework.weights.by_piece import ByPiece, Mixtures, NormalizedByPiece
 from moframework.weights.low_rank import LowRank, LowRankSpace
@@ -21,7 +22,7 @@ IN, OUT, INNER = 5, 4, 3
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whichever way a layer takes."""
     for name in ("linear_pays", "conv2d_pays"):
-        monkeypatch.setattr(module, name, lambda *arguments: request.param)
+        monkeypatch.setattr(activation_space, name, lambda *arguments: request.param)
     return bool(request.param)
 
 
