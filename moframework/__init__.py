@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     from moframework.objectives import Scalarization as Scalarization
     from moframework.objectives import Weighting as Weighting
     from moframework.pareto.front import Front as Front
-    from moframework.parts import problem_from_parts as problem_from_parts
     from moframework.preferences import Schedule as Schedule
     from moframework.problem import Problem as Problem
     from moframework.problem import get_problem as get_problem
+    from moframework.problem.from_parts import problem_from_parts as problem_from_parts
+    from moframework.problem.task import Task as Task
     from moframework.run.run import Run as Run
     from moframework.run.run import check as check
     from moframework.run.run import solve as solve
     from moframework.solvers.base import Solver as Solver
     from moframework.spec import Spec as Spec
     from moframework.spec import load_spec as load_spec
-    from moframework.tasks import Task as Task
     from moframework.weights import WeightSpace as WeightSpace
     from moframework.weights import WeightSpaceConfig as WeightSpaceConfig
 
@@ -76,7 +76,7 @@ _HOMES = {
     "Solver": "moframework.solvers.base",
     "Spec": "moframework.spec",
     "SpecError": "moframework.errors",
-    "Task": "moframework.tasks",
+    "Task": "moframework.problem.task",
     "TensorData": "moframework.data",
     "WeightSpace": "moframework.weights",
     "WeightSpaceConfig": "moframework.weights",
@@ -85,7 +85,7 @@ _HOMES = {
     "get_problem": "moframework.problem",
     "load_benchmark": "moframework.benchmark.loading",
     "load_spec": "moframework.spec",
-    "problem_from_parts": "moframework.parts",
+    "problem_from_parts": "moframework.problem.from_parts",
     "run_benchmark": "moframework.benchmark.running",
     "solve": "moframework.run.run",
 }

@@ -18,7 +18,7 @@ from moframework.data import SPLITS, Split, TensorData, check_split
 from moframework.losses import MSE
 from moframework.metrics import MAE
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 __all__ = ["PANDA", "Arm", "Chain", "inverse_dynamics"]
 

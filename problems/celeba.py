@@ -15,13 +15,13 @@ from moframework.backbones.resnet import ResNet
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, check_split
-from moframework.datafiles import data_folder
+from moframework.data.cache import data_folder
+from moframework.data.images import Images
 from moframework.errors import DataError, nearest
-from moframework.imagefiles import Images
 from moframework.losses import BinaryCrossEntropy
 from moframework.metrics import Accuracy
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 __all__ = ["ATTRIBUTES", "CelebA"]
 

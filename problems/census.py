@@ -13,16 +13,16 @@ from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.backbones.mlp import MLP
-from moframework.columns import Column, Standardization, one_hot, read_columns
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Split, TensorData, check_split
-from moframework.datafiles import cached_tensors, data_folder, fingerprint
+from moframework.data.cache import cached_tensors, data_folder, fingerprint
+from moframework.data.table import Column, Standardization, one_hot, read_columns
 from moframework.errors import DataError
 from moframework.losses import CrossEntropy
 from moframework.metrics import Accuracy
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 __all__ = ["Census", "census_inputs", "census_tensors", "census_width"]
 
@@ -87,7 +87,7 @@ class Census(Problem):
 
     **Reference point** 1 for each task: guessing costs ln 2 = 0.69 nats.
 
-    The encoded table (30 MB) is made once, in about 10 seconds, and cached: see `moframework.datafiles`.
+    The encoded table (30 MB) is made once, in about 10 seconds, and cached: see `moframework.data.cache`.
     """
 
     root: Path | None = option(

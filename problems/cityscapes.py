@@ -12,9 +12,9 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.segnet import SegNet
 from moframework.config import config, option
 from moframework.data import Dataset, Split
-from moframework.datafiles import data_folder
+from moframework.data.cache import data_folder
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 from . import scene_tasks
 from .npy_layout import Layout

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.backbones.mlp import MLP
-from moframework.columns import Column, Standardization, in_order, one_hot, read_columns
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Split, TensorData, check_fractions, check_split
+from moframework.data.table import Column, Standardization, in_order, one_hot, read_columns
 from moframework.errors import DataError
 from moframework.problem import Problem
-from moframework.targets import TargetKind, check_columns, check_targets, split_rows, targets_of
-from moframework.tasks import Task
+from moframework.problem.tabular import TargetKind, check_columns, check_targets, split_rows, targets_of
+from moframework.problem.task import Task
 
 __all__ = ["CSV"]
 

@@ -7,12 +7,12 @@ import functools
 import numpy as np
 import numpy.typing as npt
 import torch
+from moframework.problems.overlay import draw_different, overlay
 from torch import Tensor
 from torch.nn import functional
 
 from moframework.config import config, option
 from moframework.data import SPLITS, Split, TensorData, check_split
-from moframework.overlay import draw_different, overlay
 
 from .overlaid import Overlaid, Place
 

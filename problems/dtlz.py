@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moframework.analytic import AnalyticProblem, simplex_points
 from moframework.config import config, option
+from moframework.problem.analytic import AnalyticProblem, simplex_points
 
 __all__ = ["DTLZ1", "DTLZ2", "DTLZ3", "DTLZ4"]
 

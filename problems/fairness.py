@@ -15,7 +15,7 @@ from moframework.losses import CrossEntropy, GroupGap
 from moframework.metrics import Accuracy
 from moframework.metrics import GroupGap as DecisionGap
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 from .census import census_inputs, census_tensors, census_width
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from moframework.problems.overlay import Resampling
+
 from moframework.config import config
-from moframework.overlay import Resampling
 
 from .mnist_files import FASHION_MNIST, MNIST
 from .overlaid_mnist import Layer, OverlaidMNIST

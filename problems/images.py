@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from moframework.backbones.base import Backbone
 from moframework.backbones.resnet import ResNet
-from moframework.columns import Column, read_columns
 from moframework.config import config, option
 from moframework.data import Dataset, Split, check_fractions, check_split
-from moframework.imagefiles import Images
+from moframework.data.images import Images
+from moframework.data.table import Column, read_columns
 from moframework.problem import Problem
-from moframework.targets import Target, TargetKind, check_targets, column_of, split_rows, targets_of
-from moframework.tasks import Task
+from moframework.problem.tabular import Target, TargetKind, check_targets, column_of, split_rows, targets_of
+from moframework.problem.task import Task
 
 __all__ = ["ImageTable"]
 
@@ -36,8 +36,8 @@ class ImageTable(Problem):
           targets: {price: regression, sold: binary, room: classes}
           size: [96, 96]
 
-    What a target is gives its loss, metrics and size: see `moframework.targets.Target`. Any of it can be exchanged
-    under `tasks`, and the network under `backbone`. Rows are divided by the column `split`, which says train,
+    What a target is gives its loss, metrics and size: see `moframework.problem.tabular.Target`. Any of it can be
+    exchanged under `tasks`, and the network under `backbone`. Rows are divided by the column `split`, which says train,
     val or test, else at random by `fractions` and `seed`. Images are resized to `size`, whatever their proportions, and
     reach the network as float32 in [0, 1].
     """

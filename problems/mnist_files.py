@@ -9,8 +9,8 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from moframework.datafiles import read_idx
-from moframework.downloads import download
+from moframework.data.cache import read_idx
+from moframework.data.download import download
 from moframework.errors import DataError
 
 __all__ = ["FASHION_MNIST", "MNIST", "ImageSet"]

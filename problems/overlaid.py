@@ -11,7 +11,7 @@ from moframework.config import config
 from moframework.losses import CrossEntropy
 from moframework.metrics import Accuracy
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 __all__ = ["Overlaid"]
 

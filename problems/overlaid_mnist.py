@@ -8,13 +8,13 @@ from typing import ClassVar, final
 import numpy as np
 import torch
 from attrs import frozen
+from moframework.problems.overlay import Resampling, draw_different, overlay
 from torch import Tensor
 
 from moframework.config import config, option
 from moframework.data import Split, TensorData, check_split
-from moframework.datafiles import cached_tensors, data_folder, fingerprint
+from moframework.data.cache import cached_tensors, data_folder, fingerprint
 from moframework.errors import DataError
-from moframework.overlay import Resampling, draw_different, overlay
 
 from .mnist_files import ImageSet
 from .overlaid import Overlaid, Place
@@ -43,7 +43,7 @@ class OverlaidMNIST(Overlaid):
     one of the test part never elsewhere. Images of one set on one canvas are always different ones. `seed` chooses the
     draw: the authors' is not public, and another moves results by about as much as the methods differ.
 
-    A problem is the class data below. The tensors are made once, in seconds, and cached: see `moframework.datafiles`.
+    A problem is the class data below. The tensors are made once, in seconds, and cached: see `moframework.data.cache`.
     """
 
     name: ClassVar[str]

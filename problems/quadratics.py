@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moframework.analytic import AnalyticProblem, simplex_points
 from moframework.config import config, option
 from moframework.config.options import OptionError
+from moframework.problem.analytic import AnalyticProblem, simplex_points
 
 __all__ = ["Quadratics"]
 

@@ -13,12 +13,12 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.data import Split, TensorData, check_split
-from moframework.datafiles import data_folder
+from moframework.data.cache import data_folder
 from moframework.errors import DataError
 from moframework.losses import MSE
 from moframework.metrics import MAE
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 __all__ = ["SARCOS"]
 

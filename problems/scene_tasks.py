@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from moframework.augmentations import MapKind
 from moframework.losses import Cosine, CrossEntropy, MaskedL1
 from moframework.metrics import MAE, Accuracy, AngleWithin, IoU, MeanAngle, MedianAngle, RelativeError
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 __all__ = ["IGNORED", "MAPS", "depth", "normal", "segmentation"]
 

@@ -17,9 +17,9 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.segnet import SegNet
 from moframework.config import config, option
 from moframework.data import SPLITS, Split, TensorData, check_split
-from moframework.datafiles import cached_tensors
+from moframework.data.cache import cached_tensors
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 from . import scene_tasks
 from .raycaster import Balls, Boxes, Camera, Cylinders, Light, Materials, Planes, Shape, shade, trace
@@ -38,7 +38,7 @@ class Scenes(Problem):
 
     **Source.** Made here by a ray caster (`moframework.problems.raycaster`), from nothing but `seed`. **License.** That
     of moframework. **How to obtain.** Rendered when first asked for, in seconds, and cached: see
-    `moframework.datafiles`.
+    `moframework.data.cache`.
 
     **Construction.** A room with floor and walls holds up to `objects` boxes, balls and upright cylinders each, which
     may touch and overlap. Sizes, places, plain or patterned surfaces, colors, a lamp that casts shadows, and the

@@ -14,14 +14,14 @@ import torch
 from moframework.backbones.base import Backbone
 from moframework.backbones.resnet import ResNet
 from moframework.config import config, option
-from moframework.data import SPLITS, Dataset, Split, check_split, dealt
-from moframework.datafiles import data_folder
+from moframework.data import SPLITS, Dataset, Split, check_split, random_split
+from moframework.data.cache import data_folder
+from moframework.data.images import Images, image_names
 from moframework.errors import DataError
-from moframework.imagefiles import Images, image_names
 from moframework.losses import CrossEntropy, Huber
 from moframework.metrics import MAE, Accuracy
 from moframework.problem import Problem
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 __all__ = ["UTKFace"]
 
@@ -85,7 +85,7 @@ class UTKFace(Problem):
         position = SPLITS.index(check_split(split))
         folder = data_folder(self.root) / _FOLDER
         names, labels = _labeled(folder)
-        parts = dealt(len(names), (0.7, 0.1, 0.2), self.seed)
+        parts = random_split(len(names), (0.7, 0.1, 0.2), self.seed)
         ages = labels[parts == 0, 0]
         rows = np.flatnonzero(parts == position)
         targets = {

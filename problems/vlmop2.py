@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moframework.analytic import AnalyticProblem
 from moframework.config import config, option
+from moframework.problem.analytic import AnalyticProblem
 
 __all__ = ["VLMOP2"]
 

@@ -30,7 +30,7 @@ LAYERS = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 MATHS = ("objectives", "preferences", "pareto")
-EFFECTS = {"logging", "yaml", "matplotlib", "moframework.plots"}
+EFFECTS = {"logging", "yaml", "matplotlib", "moframework.pareto.plots"}
 
 # The zoo does as a third party would: declares, and leaves solving, training and files of runs to others.
 ZOO_MAY_IMPORT = {"errors", "files", "config", "backbones", *LAYERS[LEVEL["problem"]]}

@@ -68,8 +68,8 @@ def test_installed_entry_points_are_those_of_pyproject() -> None:
 
 
 def test_command_is_installed() -> None:
-    assert PYPROJECT["project"]["scripts"] == {"moframework": "moframework.cli:main"}
-    assert callable(EntryPoint("moframework", "moframework.cli:main", "console_scripts").load())
+    assert PYPROJECT["project"]["scripts"] == {"moframework": "moframework.cli.main:main"}
+    assert callable(EntryPoint("moframework", "moframework.cli.main:main", "console_scripts").load())
 
 
 @pytest.fixture(scope="module")

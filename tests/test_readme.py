@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moframework import check, load_spec, solve
-from moframework.cli import main
+from moframework.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

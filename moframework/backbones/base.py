@@ -14,7 +14,7 @@ from moframework.backbones.starting import freeze, load_weights
 from moframework.config import Component, arguments, config, option, options_class
 from moframework.config.options import OptionError
 from moframework.errors import DataError, MoframeworkError, SpecError
-from moframework.tensorfiles import load_state
+from moframework.io.tensors import load_state
 
 __all__ = ["Backbone", "BackboneOverrides", "Heads", "Prepared", "Shared", "linear_heads", "named_outputs"]
 

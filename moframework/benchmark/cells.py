@@ -16,7 +16,7 @@ from attrs import frozen
 from moframework.benchmark.executor import Job
 from moframework.benchmark.loading import cell_spec
 from moframework.benchmark.spec import Benchmark, part_name
-from moframework.files import write_text
+from moframework.io.atomic import write_text
 from moframework.pareto.front import Front
 from moframework.run.run import Run
 from moframework.spec import Spec

@@ -15,7 +15,7 @@ from moframework.benchmark.saving import save
 from moframework.benchmark.spec import Benchmark
 from moframework.benchmark.tuning import Tuned, candidates, choose
 from moframework.errors import InterruptedRun
-from moframework.files import write_text
+from moframework.io.atomic import write_text
 from moframework.run.signals import stop_signals
 
 __all__ = ["Watcher", "default_folder", "run_benchmark"]

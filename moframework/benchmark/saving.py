@@ -14,7 +14,7 @@ from moframework.benchmark.figure import comparison_figure
 from moframework.benchmark.markdown import to_markdown
 from moframework.benchmark.results import CellResult, Group, Results, Row
 from moframework.config import unstructure
-from moframework.files import replacing, write_text
+from moframework.io.atomic import replacing, write_text
 
 __all__ = ["figure_name", "save", "to_csv", "to_json"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from moframework.errors import RunError
-from moframework.files import replacing
-from moframework.tensorfiles import load_plain
+from moframework.io.atomic import replacing
+from moframework.io.tensors import load_plain
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 

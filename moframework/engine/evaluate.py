@@ -10,11 +10,11 @@ import torch.utils.data
 from torch import Tensor
 
 from moframework.data import Dataset, TensorData, batches
+from moframework.engine.acceleration.vmap_evaluation import Passes
+from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
-from moframework.engine.passes import Passes
+from moframework.engine.distributed.world import Alone, World
 from moframework.engine.settings import Evaluation
-from moframework.engine.tally import Tally
-from moframework.engine.world import Alone, World
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
@@ -64,7 +64,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     n = len(preferences)
-    tally = Tally(problem.tasks, n, place, metrics=metrics)
+    accumulator = Accumulator(problem.tasks, n, place, metrics=metrics)
     statistics: list[dict[str, Tensor]] = [{} for _ in range(n)]
     if calibration is not None:
         whole = len(calibration) > batch_size  # type: ignore[arg-type]  # then no batch is left with a single sample
@@ -78,11 +78,11 @@ def evaluate(
     order = None if world.size == 1 else torch.tensor(world.span(size))
     for x, targets in batches(data, batch_size, order=order, device=place.device, workers=workers):
         x = place.arranged(x)
-        tally.begin(targets)
+        accumulator.begin(targets)
         for j, outputs in enumerate(passes(x)):
-            tally.add(j, outputs)
-    losses = tally.losses(world)
-    columns = tally.metrics(world)
+            accumulator.add(j, outputs)
+    losses = accumulator.losses(world)
+    columns = accumulator.metrics(world)
     told = {f"{task.name}/{metric.label}": metric for task in problem.tasks for metric in task.metrics if metrics}
     model.train(was_training)
     chosen = problem.reference if reference is None else reference

@@ -19,20 +19,20 @@ from torch import Tensor
 
 from moframework.augmentations import augmented
 from moframework.data import Dataset, batches
+from moframework.engine.acceleration.cuda_graph import Recorder
 from moframework.engine.averaging import WeightAverage
-from moframework.engine.batchnorm import settle_buffers, synchronized
 from moframework.engine.checkpoint import read_checkpoint, write_checkpoint
 from moframework.engine.device import Placement
-from moframework.engine.division import Division, divided
+from moframework.engine.device_cache import resident
+from moframework.engine.distributed.optimizer_sharding import Holding, check_sharding, holding
+from moframework.engine.distributed.partition import Division, divided
+from moframework.engine.distributed.sync_batchnorm import settle_buffers, synchronized
+from moframework.engine.distributed.world import Alone, World
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Progress, Reading
-from moframework.engine.holding import Holding, check_sharding, holding
 from moframework.engine.method import Method
-from moframework.engine.recording import Recorder
-from moframework.engine.residence import resident
 from moframework.engine.settings import Evaluation, Training
 from moframework.engine.step import Step
-from moframework.engine.world import Alone, World
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, SpecError
 from moframework.model import ParetoModel
 from moframework.objectives import Scalarization
@@ -41,9 +41,9 @@ from moframework.preferences import Schedule
 from moframework.problem import Problem
 
 if TYPE_CHECKING:
-    from moframework.engine.streaming import Streamed
+    from moframework.engine.distributed.fsdp import Streamed
 
-__all__ = ["Fit", "divide", "fit", "steps_per_epoch", "stream"]
+__all__ = ["Fit", "derive_seed", "divide", "fit", "steps_per_epoch"]
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -74,7 +74,7 @@ class Fit:
     compile_seconds: float | None
 
 
-def stream(seed: int, kind: int, index: int) -> int:
+def derive_seed(seed: int, kind: int, index: int) -> int:
     """A 63-bit seed for the random numbers of one step or epoch (splitmix64 over the three numbers)."""
     value = 0
     for part in (seed, kind, index):
@@ -157,7 +157,7 @@ class Loop:
         if self.streamed is None:
             self.holding = holding(groups, training, self.world)
         else:
-            from moframework.engine.fully_sharded import FullySharded
+            from moframework.engine.distributed.fsdp_checkpoint import FullySharded
 
             self.holding = FullySharded(groups, self.streamed, training.optimizer.lr)
         self.optimizer = training.optimizer.build(self.holding.groups, place.device)
@@ -195,15 +195,15 @@ class Loop:
 
     def take(self, x: Tensor, targets: dict[str, Tensor], seed: int) -> None:
         """One optimizer step on one batch. Nothing is read back from the device."""
-        self.world.seed(stream(seed, _STEP, self.done))  # dropout and the like
+        self.world.seed(derive_seed(seed, _STEP, self.done))  # dropout and the like
         preferences, progress = self._preferences(seed), (self.done + 1) / self.steps
         self.model.space.progressed(progress)
         self.holding.zero_grad(self.optimizer)
         scale = self.scaler.scale(torch.ones((), device=self.place.device)) if self.scaler.is_enabled() else None
         if self.augmentation:
-            value = stream(seed, _AUGMENTATION, self.done)
+            value = derive_seed(seed, _AUGMENTATION, self.done)
             for number in self.item_seed:  # processes that see different samples change them differently
-                value = stream(value, _AUGMENTATION, number + 1)
+                value = derive_seed(value, _AUGMENTATION, number + 1)
             own = torch.Generator().manual_seed(value)
             x, targets = augmented(self.augmentation, x, targets, self.maps, own)
         x = self.place.arranged(x)
@@ -231,7 +231,7 @@ class Loop:
         what a step draws depends on its number alone, and one after the other takes half as long as between steps."""
         if self.done not in self._drawn:
             count, ahead = self.schedule.count(self.m), range(self.done, min(self.done + _AHEAD, self.steps))
-            generators = [torch.Generator().manual_seed(stream(seed, _STEP, step)) for step in ahead]
+            generators = [torch.Generator().manual_seed(derive_seed(seed, _STEP, step)) for step in ahead]
             self._drawn = {
                 step: self.schedule.draw((step + 1) / self.steps, count, self.m, generator)
                 for step, generator in zip(ahead, generators, strict=True)
@@ -415,7 +415,7 @@ def fit(
     ):
         while loop.done < loop.steps and not loop.out_of_patience:
             epoch, skip = divmod(loop.done, per_epoch)
-            order = torch.randperm(size, generator=torch.Generator().manual_seed(stream(seed, _EPOCH, epoch)))
+            order = torch.randperm(size, generator=torch.Generator().manual_seed(derive_seed(seed, _EPOCH, epoch)))
             own, own_size = division.samples(order[: per_epoch * training.batch_size], training.batch_size, pieces)
             loop.restart_clock()
             for x, targets in batches(
@@ -477,7 +477,7 @@ def fit(
 
 def _streamed(model: ParetoModel, method: Method, place: Placement) -> Streamed:
     """The model's weight space, sharded. Raises `SpecError` where something needs it whole."""
-    from moframework.engine.streaming import streamed
+    from moframework.engine.distributed.fsdp import streamed
 
     if any(balancing.needs_gradients for balancing in method.balancing) or not isinstance(
         method.objective, Scalarization

@@ -24,18 +24,18 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
+from moframework.engine.acceleration.activation_checkpoint import WeightsAgain, recomputed
+from moframework.engine.acceleration.single_pass import undivided
 from moframework.engine.device import Placement
-from moframework.engine.division import BySamples, Division
+from moframework.engine.distributed.partition import BySamples, Division
+from moframework.engine.distributed.world import Alone
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
-from moframework.engine.recompute import WeightsAgain, recomputed
-from moframework.engine.undivided import undivided
-from moframework.engine.world import Alone
 from moframework.errors import SpecError
 from moframework.losses import Loss, piece_sums
 from moframework.model import ParetoModel
 from moframework.objectives import Aggregation, Scalarization, Weighting
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 __all__ = ["Step"]
 

@@ -15,7 +15,7 @@ from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 
 from moframework.errors import MoframeworkError
-from moframework.files import write_text
+from moframework.io.atomic import write_text
 from moframework.pareto import indicators, relative
 from moframework.pareto.selection import best_row
 

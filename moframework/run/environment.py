@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from moframework.config import entries, kinds
-from moframework.engine.world import Alone, World
+from moframework.engine.distributed.world import Alone, World
 
 __all__ = ["environment"]
 

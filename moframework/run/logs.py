@@ -205,7 +205,7 @@ class TensorBoardLog(Observer):
         # matplotlib takes half a second to import: only who draws pays
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        from moframework.plots import front_figure
+        from moframework.pareto.plots import front_figure
 
         begun = time.monotonic()
         figure = front_figure(front, previous=tuple(self._fronts), title=f"step {step}")

@@ -11,11 +11,11 @@ from torch import Tensor
 from moframework.backbones.base import Backbone
 from moframework.config.structure import unstructure
 from moframework.data import SPLITS, Dataset, Split
+from moframework.engine.acceleration.activation_checkpoint import check_weights_again
 from moframework.engine.device import Placement, placement
-from moframework.engine.fit import divide, steps_per_epoch, stream
+from moframework.engine.distributed.world import Alone, World
+from moframework.engine.fit import derive_seed, divide, steps_per_epoch
 from moframework.engine.method import Method
-from moframework.engine.recompute import check_weights_again
-from moframework.engine.world import Alone, World
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
@@ -113,12 +113,12 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
     with torch.random.fork_rng(devices=[]):
         # A network is held no longer than needed: several may not fit where one does.
         base = sum(parameter.numel() for parameter in problem.backbone().parameters())
-        torch.manual_seed(stream(spec.seed, _INIT, 0))
+        torch.manual_seed(derive_seed(spec.seed, _INIT, 0))
         network = recipe.make()
         initial = None if method.initial is None else load_parameters(method.initial, network)
         place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
         del network
-        torch.manual_seed(stream(spec.seed, _INIT, 1))
+        torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
         model = ParetoModel(recipe, initial)
     if world.size > 1:
         divide(world, len(data["train"]), spec.training, method.preferences, m)  # type: ignore[arg-type]

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from moframework.data import Split
 from moframework.engine.checkpoint import read_checkpoint
+from moframework.engine.distributed.launch import joined
+from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import BEST, LAST, fit
-from moframework.engine.joining import joined
 from moframework.engine.memory import keep_freed_memory, peak_memory
-from moframework.engine.world import World
 from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
-from moframework.files import remove_leftovers, replacing, write_text
+from moframework.io.atomic import remove_leftovers, replacing, write_text
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
-from moframework.plots import front_figure
+from moframework.pareto.plots import front_figure
 from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.plan import Plan, plan

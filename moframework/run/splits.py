@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Any, cast
 
-from moframework.contents import contents
 from moframework.data import Dataset, Split
+from moframework.data.fingerprint import contents
 from moframework.errors import DataError
-from moframework.files import write_text
+from moframework.io.atomic import write_text
 
 __all__ = ["compare_splits", "describe_splits", "write_splits"]
 
@@ -18,7 +18,7 @@ Splits = dict[str, dict[str, Any]]
 
 
 def describe_splits(data: Mapping[Split, Dataset]) -> Splits:
-    """Number of samples and hash of contents of each split, as plain data. See `moframework.contents`."""
+    """Number of samples and hash of contents of each split, as plain data. See `moframework.data.fingerprint`."""
     return {split: {"samples": len(cast(Sized, part)), "contents": contents(part)} for split, part in data.items()}
 
 

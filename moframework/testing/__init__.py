@@ -18,10 +18,10 @@ A pair that cannot work is to be refused with a reason before the first batch, w
 that something was solved: `assert any(check_pair(...).state == "solved" ...)`.
 """
 
-from moframework.testing.few import Few
 from moframework.testing.matrix import Pair, pairs, without_options
 from moframework.testing.pair import Outcome, check_pair
 from moframework.testing.parts import check_problem, check_schedule
+from moframework.testing.subset import Few
 from moframework.testing.whole import check_run
 
 __all__ = [

@@ -12,7 +12,7 @@ from moframework.config.fields import options_of
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec import Spec, load_spec
-from moframework.testing.few import Few
+from moframework.testing.subset import Few
 
 __all__ = ["Named", "Pair", "pairs", "without_options"]
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from moframework.config import config
 from moframework.errors import SpecError
+from moframework.layers.shared_concat import Joined, concatenated
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
-from moframework.weights.joined import Joined, concatenated
 from moframework.weights.starting import listed, starting_values
 
 __all__ = ["Conditioned", "ConditionedNetwork", "ConditionedSpace"]

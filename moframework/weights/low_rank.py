@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from moframework.config import config, option
 from moframework.errors import SpecError
+from moframework.layers.low_rank import applied
+from moframework.layers.merge import merged
+from moframework.layers.per_group import ByPiece, Mixtures
+from moframework.layers.rematerialized import Unmade
 from moframework.objectives.orthogonality import orthogonality
-from moframework.weights.activation_space import applied
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
-from moframework.weights.by_piece import ByPiece, Mixtures
-from moframework.weights.merging import merged
 from moframework.weights.starting import listed, merged_values
-from moframework.weights.unmade import Unmade
 
 __all__ = ["LowRank", "LowRankSpace"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from moframework.benchmark.cells import cell, chosen
 from moframework.benchmark.loading import load_benchmark
-from moframework.files import write_text
+from moframework.io.atomic import write_text
 from moframework.spec import load_spec
 from tests.benchmark.parts import tiny
 

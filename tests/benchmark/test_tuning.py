@@ -11,7 +11,7 @@ from moframework.benchmark.loading import load_benchmark
 from moframework.benchmark.spec import Tuning
 from moframework.benchmark.tuning import candidates, choose
 from moframework.errors import SpecError
-from moframework.files import write_text
+from moframework.io.atomic import write_text
 from tests.benchmark.parts import tiny
 from tests.benchmark.test_measures import front
 

@@ -19,12 +19,12 @@ from torch import nn
 from moframework import solve
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
-from moframework.engine.division import BySamples
+from moframework.engine.distributed.partition import BySamples
+from moframework.engine.distributed.world import Alone
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer
 from moframework.engine.fit import Loop
 from moframework.engine.step import Step
-from moframework.engine.world import Alone
 from moframework.preferences.annealed import Annealed
 from moframework.run.plan import plan
 from moframework.spec import Spec
@@ -211,7 +211,7 @@ def in_a_group_of_one(code: str) -> str:
 def test_a_group_over_nccl() -> None:
     code = (
         "import torch\n"
-        "from moframework.engine.group import Group\n"
+        "from moframework.engine.distributed.process_group import Group\n"
         "with Group.joined() as group:\n"
         "    p = torch.nn.Parameter(torch.ones(3, device='cuda'))\n"
         "    p.grad = torch.full_like(p, 2.0)\n"
@@ -228,8 +228,8 @@ def test_a_group_over_nccl() -> None:
 def test_sharded_parameters_over_nccl() -> None:
     code = (
         "import torch\n"
-        "from moframework.engine.group import Group\n"
-        "from moframework.engine.streaming import streamed\n"
+        "from moframework.engine.distributed.process_group import Group\n"
+        "from moframework.engine.distributed.fsdp import streamed\n"
         "from moframework.weights.low_rank import LowRank\n"
         "from tests.weights.test_spaces import model\n"
         "from tests.weights.zoo import ZOO\n"

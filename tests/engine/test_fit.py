@@ -14,7 +14,7 @@ from moframework.config import config
 from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.events import Observer, Progress, Reading
-from moframework.engine.fit import BEST, LAST, stream
+from moframework.engine.fit import BEST, LAST, derive_seed
 from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import EarlyStopping, Evaluation, Training
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError
@@ -232,7 +232,7 @@ def test_split_needs_a_sample_for_each_preference(train: Train) -> None:
 
 
 def test_streams_of_random_numbers_differ() -> None:
-    seen = {stream(seed, kind, index) for seed in range(10) for kind in range(3) for index in range(100)}
+    seen = {derive_seed(seed, kind, index) for seed in range(10) for kind in range(3) for index in range(100)}
     assert len(seen) == 3000
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moframework.engine.recording import HostWatch
+from moframework.engine.acceleration.cuda_graph import HostWatch
 from moframework.objectives import nash_mtl
 from moframework.objectives.nash_mtl import NashMTL, nash_weights
 

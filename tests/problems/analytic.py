@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from moframework.analytic import AnalyticProblem
 from moframework.pareto.indicators import hypervolume, nondominated
+from moframework.problem.analytic import AnalyticProblem
 
 Array = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ import torch
 
 from moframework import check, solve
 from moframework.data import SPLITS
+from moframework.data.images import read_image
 from moframework.errors import DataError, SpecError
-from moframework.imagefiles import read_image
 from moframework.losses import L1, MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.problem import Problem, get_problem
 from tests.pictures import write_pictures

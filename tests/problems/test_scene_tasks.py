@@ -10,7 +10,7 @@ from moframework.problems import scene_tasks
 from torch import Tensor
 
 from moframework.augmentations.base import check_maps
-from moframework.tasks import Task
+from moframework.problem.task import Task
 
 
 def values(task: Task, output: Tensor, target: Tensor) -> dict[str, float]:

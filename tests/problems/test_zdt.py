@@ -9,8 +9,8 @@ import pytest
 from moframework.problems.zdt import ZDT1, ZDT2, ZDT3, ZDT4, ZDT6
 from pymoo.problems import get_problem as pymoo_problem
 
-from moframework.analytic import AnalyticProblem
 from moframework.problem import get_problem
+from moframework.problem.analytic import AnalyticProblem
 from tests.problems.analytic import (
     assert_agrees,
     assert_differentiable,

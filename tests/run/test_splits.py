@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from moframework.contents import contents
 from moframework.data import Dataset, Split, TensorData
+from moframework.data.fingerprint import contents
 from moframework.errors import DataError
 from moframework.run.splits import compare_splits, describe_splits, write_splits
 

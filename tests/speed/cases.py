@@ -21,14 +21,14 @@ from moframework.backbones.base import Backbone
 from moframework.config import build
 from moframework.data import TensorData, batches
 from moframework.engine.checkpoint import write_checkpoint
+from moframework.layers import low_rank as activation_space
+from moframework.layers.low_rank import conv2d, linear
+from moframework.layers.shared_concat import Joined
 from moframework.model import ParetoModel
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.run.plan import Plan
-from moframework.weights import activation_space
-from moframework.weights.activation_space import conv2d, linear
 from moframework.weights.conditioned import ConditionedNetwork
-from moframework.weights.joined import Joined
 from moframework.weights.low_rank import LowRankSpace
 from tests.speed.contenders import (
     Step,

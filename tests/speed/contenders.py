@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import build
+from moframework.engine.device_cache import resident
+from moframework.engine.distributed.world import Alone, World
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer
 from moframework.engine.fit import Loop, divide
-from moframework.engine.residence import resident
-from moframework.engine.world import Alone, World
 from moframework.problem import Problem
 from moframework.run.plan import Plan, plan
 from moframework.spec import Spec

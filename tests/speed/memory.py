@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from attrs import evolve, field, frozen
 
-from moframework.engine.joining import joined
+from moframework.engine.distributed.launch import joined
 from moframework.engine.memory import keep_freed_memory, peak_memory
 from tests.speed.cases import NETS, Net
 from tests.speed.contenders import our_step, plain_step

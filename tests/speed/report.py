@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from moframework.files import write_text
+from moframework.io.atomic import write_text
 from moframework.run.environment import environment
 
 __all__ = ["WORSE", "Line", "load", "save", "table", "worse"]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from moframework.analytic import AnalyticProblem
 from moframework.config import config, option
 from moframework.preferences import Schedule
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.problem import get_problem
+from moframework.problem.analytic import AnalyticProblem
 from moframework.testing import check_problem, check_schedule
 
 

@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from moframework.errors import SpecError
-from moframework.weights import activation_space, low_rank
+from moframework.layers import low_rank as applied_layers
+from moframework.layers.rematerialized import Unmade
+from moframework.weights import low_rank
 from moframework.weights.low_rank import LowRank, LowRankSpace
-from moframework.weights.unmade import Unmade
 from tests.weights.test_spaces import model
 from tests.weights.zoo import ZOO
 
@@ -245,7 +246,7 @@ def test_weights_for_a_pass_do_what_merged_ones_do(
     """On every kind of layer, whichever way each takes; two preferences at once."""
     monkeypatch.setattr(low_rank, "_LARGE", 0)
     for name in ("linear_pays", "conv2d_pays"):
-        monkeypatch.setattr(activation_space, name, lambda *arguments: pays)
+        monkeypatch.setattr(applied_layers, name, lambda *arguments: pays)
     made = model(network, LowRank(rank=2, conv=conv))  # type: ignore[arg-type]
     randomized(made.space)  # type: ignore[arg-type]
     x, at = ZOO[network].inputs(), torch.tensor([[0.3, 0.7], [0.9, 0.1]])

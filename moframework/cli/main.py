@@ -1,0 +1,380 @@
+"""The command line. Its top level imports click and nothing else of weight, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import click
+
+from moframework.errors import (
+    InterruptedRun,
+    MoframeworkError,
+    NonFiniteLossError,
+    PeerError,
+    SpecError,
+    UnknownNameError,
+    nearest,
+)
+
+__all__ = ["main"]
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+EXIT_CODES = "Exit codes: 0 done; 1 failed run; 2 wrong usage or spec; 130 interrupted."
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Commands(click.Group):
+    """The group of commands: every expected error becomes a message on stderr and an exit code, never a traceback."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or propose what may have been meant."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            guess = nearest(args[0], self.list_commands(ctx))
+            if Path(args[0]).exists():
+                hint = f" To solve it: moframework solve {args[0]}"
+            else:
+                hint = f" Did you mean '{guess}'?" if guess else f" Commands: {', '.join(self.list_commands(ctx))}."
+            ctx.fail(f"there is no command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except PeerError:  # another process tells
+            sys.exit(FAILED)
+        except SpecError as error:  # its lines begin with file:line:column, which editors turn into links
+            _stop(str(error), WRONG_USAGE, common=True)
+        except UnknownNameError as error:
+            _stop(f"Error: {error}", WRONG_USAGE, common=True)
+        except InterruptedRun as error:
+            _stop(str(error), INTERRUPTED, common=True)
+        except NonFiniteLossError as error:
+            _stop(f"Error: {error}", FAILED, common=True)
+        except MoframeworkError as error:
+            _stop(f"Error: {error}", FAILED)
+        except KeyboardInterrupt:
+            _stop("interrupted", INTERRUPTED, common=True)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click knows these; the last is `moframework list | head`
+        except Exception as error:
+            _stop(f"Error: {_missing(error) or _unexpected(error)}", FAILED)
+
+
+def _stop(message: str, code: int, *, common: bool = False) -> NoReturn:
+    """End with a message and an exit code. What is `common` to all processes that torchrun started is told once a
+    machine; else each tells its own."""
+    rank, local_rank = _rank("RANK"), _rank("LOCAL_RANK")
+    if not common or local_rank == 0:
+        click.echo(message if common or rank == 0 else f"process {rank}: {message}", err=True)
+    sys.exit(code)
+
+
+def _rank(variable: str) -> int:
+    """This process's number among those that torchrun started; 0 where there is one."""
+    return int(os.environ.get(variable, "0")) if _processes() > 1 else 0
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _missing(error: Exception) -> str | None:
+    """Which package to install, when the error is that a module of another package is not there."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None or error.name.startswith("moframework"):
+        return None
+    from importlib import metadata
+
+    module = error.name.partition(".")[0]
+    package = module
+    for requirement in metadata.requires("moframework") or ():
+        match = re.match(r"([\w.-]+).*extra\s*==\s*['\"](\w+)", requirement)
+        if match and match[1].lower().replace("-", "_") == module.lower():
+            package = f"'moframework[{match[2]}]'"
+    return f"this needs the package '{module}', which is not installed. Install it with: pip install {package}"
+
+
+def _unexpected(error: Exception) -> str:
+    """An error nobody planned for: its text, and the name of a file with the traceback (a plug-in may be at fault)."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="moframework-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    return f"unexpected {type(error).__name__}: {error}\nThe traceback is in {file.name}"
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+)
+@click.version_option(package_name="moframework", prog_name="moframework")
+def main() -> None:
+    """Pareto front learning from one spec: train one model, choose the trade-off between tasks afterwards.
+
+    \b
+    moframework solve quickstart     solve a bundled spec
+    moframework specs                what else is bundled
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without λ must not end a finished run with an error
+            stream.reconfigure(errors="replace")
+
+
+def _spec_argument(command: F) -> F:
+    return click.argument("spec", metavar="SPEC")(command)
+
+
+def _set_option(command: F) -> F:
+    return click.option(
+        "--set",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Replace one value of the spec, as in --set solver.rank=4; the value is YAML. May be repeated.",
+    )(command)
+
+
+@main.command(epilog=EXIT_CODES)
+@_spec_argument
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the run. Default: runs/NAME-DATE-TIME.",
+)
+@_set_option
+@click.option("--resume", is_flag=True, help="Continue the run in --out, or in SPEC when that is a run folder.")
+@click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the spec's.")
+@click.option("--quiet", is_flag=True, help="Show no progress; print the run folder alone.")
+def solve(
+    spec: str, out: Path | None, overrides: tuple[str, ...], resume: bool, device: str | None, quiet: bool
+) -> None:
+    """Train and evaluate what a spec says.
+
+    SPEC is a YAML file, or the name of a bundled spec (see `moframework specs`). Ends with the test front, the run
+    folder, and what to do next. Ctrl-C finishes the step, saves and stops.
+
+    \b
+    Several processes or devices train one run together:
+    torchrun --nproc-per-node N -m moframework solve SPEC
+    """
+    folder = Path(spec) if Path(spec).is_dir() else None
+    if folder is not None and not resume:
+        raise click.UsageError(f"{spec} is a folder. To continue the run in it: moframework solve {spec} --resume")
+    if resume and folder is None and out is None:
+        raise click.UsageError("--resume continues a run: say which with --out RUN, or give the run folder as SPEC")
+    if folder is not None and out is not None and folder.resolve() != out.resolve():
+        raise click.UsageError(f"--resume continues one run, but SPEC is {folder} and --out is {out}")
+
+    from moframework.cli.progress import watching
+    from moframework.cli.tables import output, print_run
+    from moframework.run.run import Run, solve
+    from moframework.spec import load_spec
+
+    file = spec if folder is None else Run(folder).path / "spec.yaml"
+    loaded = load_spec(file, overrides)
+    first = _rank("RANK") == 0
+    with watching(quiet or not first) as observers:
+        run = solve(loaded, out or folder, resume=resume, device=device, observers=observers)
+    if not first:
+        return
+    if quiet:
+        click.echo(run.path)
+    else:
+        print_run(output(), run.path, run.front("test"))
+
+
+@main.command(epilog=EXIT_CODES)
+@_spec_argument
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of cells and results; the same one again goes on. Default: runs/benchmark-NAME.",
+)
+@click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Cells at a time: --set executor.jobs=N.")
+@_set_option
+@click.option("--report-only", is_flag=True, help="Run nothing; make the results of what is there.")
+def benchmark(spec: str, out: Path | None, jobs: int | None, overrides: tuple[str, ...], report_only: bool) -> None:
+    """Compare solvers on problems over seeds.
+
+    SPEC lists problems, solvers and seeds, and what is tuned for all: a YAML file, or a bundled one such as
+    benchmarks/digits. Each cell is a run in a process of its own. Only missing, unfinished and failed cells are run; a
+    cell that fails is recorded and stops no other. Ends with one table (results.md, .csv, .json) and a picture of the
+    fronts of each problem. Ctrl-C saves the running cells and stops; the same command goes on.
+    """
+    if _processes() > 1:
+        raise click.UsageError("a benchmark starts processes of its own: run it without torchrun")
+    from moframework.benchmark.loading import load_benchmark
+    from moframework.benchmark.running import default_folder, run_benchmark
+    from moframework.cli.progress import BenchmarkLines
+    from moframework.cli.tables import output, print_results
+
+    given = (*overrides, f"executor.jobs={jobs}") if jobs is not None else overrides
+    loaded = load_benchmark(spec, given)
+    folder = out or default_folder(loaded)
+    results = run_benchmark(loaded, folder, report_only=report_only, watcher=BenchmarkLines())
+    print_results(output(), folder, results)
+    for text in results.failed:
+        click.echo(f"failed: {text}", err=True)
+    if results.failed:
+        sys.exit(FAILED)
+
+
+@main.command(epilog=EXIT_CODES)
+@_spec_argument
+@_set_option
+def check(spec: str, overrides: tuple[str, ...]) -> None:
+    """Check a spec and print the plan.
+
+    Does all that can be known before the first batch; all mistakes of SPEC are reported at once, with their lines.
+    """
+    from moframework.run.run import check
+    from moframework.spec import load_spec
+
+    for line in check(load_spec(spec, overrides)):
+        click.echo(line)
+
+
+@main.command()
+@click.option("--benchmark", "of_benchmarks", is_flag=True, help="Of what `moframework benchmark` reads.")
+def schema(of_benchmarks: bool) -> None:
+    """Print the JSON Schema of specs.
+
+    Editors complete and check YAML with it. Installed plug-ins are included.
+    """
+    import json
+
+    from moframework.benchmark.loading import benchmark_schema
+    from moframework.spec.spec import spec_schema
+
+    click.echo(json.dumps(benchmark_schema() if of_benchmarks else spec_schema(), indent=2))
+
+
+@main.group()
+def new() -> None:
+    """Write files to start from."""
+
+
+@new.command("problem", epilog=EXIT_CODES)
+@click.argument("name")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder to write into, made if need be. Default: here.",
+)
+def new_problem(name: str, out: Path) -> None:
+    """Start a problem of your own.
+
+    Writes NAME.py with a small problem that works, NAME.yaml that solves it and test_NAME.py that tests it, to be
+    changed piece by piece. Overwrites nothing.
+    """
+    from moframework.cli.scaffold import write_problem
+
+    module, spec, test = write_problem(name, out)
+    click.echo(f"Wrote {module}, {spec} and {test}. They work as they are:")
+    click.echo(f"  moframework check {spec}")
+    click.echo(f"  moframework solve {spec}")
+    click.echo(f"  python -m pytest {test}")
+
+
+@main.command("list")
+@click.argument("kind", metavar="[KIND]", required=False)
+def list_(kind: str | None) -> None:
+    """List what a spec can name.
+
+    Without KIND the kinds of parts; with it all parts of that kind, the package that brought each, and the keys that
+    all of them take.
+    """
+    from moframework.cli.catalog import KINDS, TORCH_KINDS, all_kinds, parts, shared_keys
+    from moframework.cli.tables import output, table
+    from moframework.config import entries
+
+    if kind is not None:
+        rows = table(("name", "what it is", "package"))
+        for part in parts(kind):
+            rows.add_row(part.name, part.summary, part.package)
+        output().print(rows)
+        shared = shared_keys(kind)
+        if shared:
+            rows = table((f"key of all {kind}", "what it is"))
+            for key, text in shared.items():
+                rows.add_row(key, text)
+            output().print(rows)
+        return
+    rows = table(("kind", "what it is", "names"))
+    for each in all_kinds():
+        names = "torch's own" if each in TORCH_KINDS else str(len(entries(each)))
+        rows.add_row(each, KINDS.get(each, ""), names)
+    output().print(rows)
+    click.echo("The names of one kind: moframework list KIND")
+
+
+@main.command()
+def specs() -> None:
+    """List the bundled specs.
+
+    Each can be solved by its name, from any folder; those under benchmarks/ are for `moframework benchmark`.
+    """
+    from moframework.cli.tables import output, table
+    from moframework.spec.bundled import bundled_specs
+
+    rows = table(("name", "what it shows"))
+    for name, path in sorted(bundled_specs().items()):
+        rows.add_row(name, _first_comment(path))
+    output().print(rows)
+
+
+def _first_comment(path: Path) -> str:
+    """The first comment line of a YAML file, without its mark."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and line.strip("# "):
+            return line.strip("# ")
+    return ""
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True, help="Which data.")
+@click.option(
+    "--against",
+    metavar="STL_RUN",
+    type=click.Path(path_type=Path),
+    help="A run of single-task networks on the same problem: show the mean relative change, Δm %, of each point.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: tasks, preferences, losses, metrics and indicators.")
+def front(run: Path, split: str, against: Path | None, as_json: bool) -> None:
+    """Show the front that a run has found.
+
+    RUN is a run folder, as `moframework solve` leaves it.
+    """
+    from moframework.run.run import Run
+
+    found = Run(run).front(split)
+    change = None if against is None else Run(run).delta_m(Run(against), split)
+    if as_json:
+        click.echo(found.to_json() if change is None else _with_change(found.to_json(), change.tolist()))
+        return
+    from moframework.cli.tables import output, print_front
+
+    print_front(output(), found, short=False, change=change)
+
+
+def _with_change(text: str, change: list[float]) -> str:
+    """The JSON of a front with Δm of each point; null where it is not defined."""
+    import json
+
+    return json.dumps(json.loads(text) | {"delta_m": [value if value == value else None for value in change]})

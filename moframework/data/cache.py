@@ -1,0 +1,148 @@
+"""Files of data sets: where they are, how they are read and cached. Nothing here is ever left half written."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from moframework.errors import DataError
+from moframework.io.atomic import only_one, replacing
+
+__all__ = ["cache_folder", "cached_tensors", "data_folder", "fingerprint", "read_idx"]
+
+_CHUNK = 1 << 20
+
+
+def data_folder(chosen: Path | None = None) -> Path:
+    """Where data sets are: `chosen`, else the environment variable MOFRAMEWORK_DATA, else `data` in the user's cache.
+
+    >>> data_folder(Path("my/data")).as_posix()
+    'my/data'
+    """
+    if chosen is not None:
+        return chosen.expanduser()
+    if configured := os.environ.get("MOFRAMEWORK_DATA"):
+        return Path(configured).expanduser()
+    return cache_folder() / "data"
+
+
+def cache_folder() -> Path:
+    """Where prepared data is kept: the environment variable MOFRAMEWORK_CACHE, else the user's cache folder."""
+    if configured := os.environ.get("MOFRAMEWORK_CACHE"):
+        return Path(configured).expanduser()
+    return platformdirs.user_cache_path("moframework", appauthor=False)
+
+
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """An array in the IDX format of MNIST, plain or (when the name ends in .gz) compressed.
+
+    The format: two zero bytes, type code 8 for unsigned bytes, the number of dimensions, each size as a big-endian
+    32-bit integer, then the values.
+
+    Returns:
+        uint8 array of the sizes the file states.
+
+    Raises:
+        DataError: the file is not of that format, or is cut short.
+        OSError: it cannot be read.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged ({error}): delete it and get it again") from error
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+        raise DataError(f"{path} is not an IDX file of unsigned bytes: delete it and get it again")
+    start = 4 + 4 * content[3]
+    shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4))
+    size = int(np.prod(shape, dtype=np.int64))
+    if len(content) != start + size:
+        raise DataError(
+            f"{path} is damaged: it states {size} values of shape {shape}, but holds {max(len(content) - start, 0)}; "
+            "delete it and get it again"
+        )
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy()
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """A hash of the contents of `paths`, in that order, wherever they are: part of a cache's key.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        digest.update(f"{path.stat().st_size}:".encode())
+        with path.open("rb") as file:
+            while block := file.read(_CHUNK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def cached_tensors(
+    name: str,
+    key: Mapping[str, Any],
+    build: Callable[[], Mapping[str, Tensor]],
+    *,
+    only: str = "",
+    folder: Path | None = None,
+) -> dict[str, Tensor]:
+    """Tensors that `build` makes once, and that are read from the cache from then on.
+
+    The cache is one safetensors file for each `key`. Several processes may ask at once: one builds, the others wait and
+    read. A file that cannot be read, cut short by a full disk for example, is built anew.
+
+    Args:
+        name: what the file is called, before the key.
+        key: everything the tensors depend on, as plain data: parameters, the `fingerprint` of source files, and a
+            number that changes when the construction does.
+        build: makes all tensors.
+        only: return (and read) only tensors whose names begin with this; the rest of the name is kept whole.
+        folder: where the file is kept; None for the user's cache folder.
+
+    Returns:
+        the tensors by name, on the CPU.
+
+    Raises:
+        DataError: the cache folder cannot be written.
+    """
+    described = json.dumps(dict(key), sort_keys=True)
+    digest = hashlib.blake2b(described.encode(), digest_size=10).hexdigest()
+    path = (cache_folder() if folder is None else folder) / f"{name}-{digest}.safetensors"
+    kept = _load(path, only)
+    if kept is not None:
+        return kept
+    with only_one(path):
+        kept = _load(path, only)
+        if kept is not None:
+            return kept
+        made = build()
+        try:
+            with replacing(path) as unfinished:
+                save_file({k: v.contiguous() for k, v in made.items()}, unfinished, metadata={"key": described})
+        except (OSError, SafetensorError) as error:
+            raise DataError(
+                f"{path} cannot be written ({error}): free some space, or set MOFRAMEWORK_CACHE to another folder"
+            ) from error
+    return {k: v for k, v in made.items() if k.startswith(only)}
+
+
+def _load(path: Path, only: str) -> dict[str, Tensor] | None:
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys() if k.startswith(only)}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError):
+        return None

@@ -1,0 +1,1 @@
+"""Several processes that train one run: how they talk, and how they share out batches, preferences and parameters."""

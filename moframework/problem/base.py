@@ -1,0 +1,481 @@
+"""Problems: what is to be solved, with everything a solver may need to know of it."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence, Sized
+from typing import Any, ClassVar, TypeVar, cast, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from moframework.augmentations import Augmentation, MapKind, augmented
+from moframework.backbones.base import Backbone, named_outputs
+from moframework.config import Component, arguments, build, config, option, options_class
+from moframework.config.options import OptionError
+from moframework.data import Dataset, DataSource, Split, TensorData, batches
+from moframework.errors import MoframeworkError, SpecError, nearest
+from moframework.problem.task import Task, TaskOptions
+
+__all__ = ["Customized", "Declared", "Problem", "ProblemOverrides", "get_problem"]
+
+T = TypeVar("T")
+
+
+class Problem(Component, kind="problems"):
+    """Tasks, a network and data, with the facts that results are judged by.
+
+    A problem is a config class that fills in `tasks`, `network`, `input_shape` and `data`. In a spec it is named, with
+    any part exchanged (`{name: digits, backbone: mlp}`), or declared without a name: see `Declared`.
+    """
+
+    @property
+    @abstractmethod
+    def tasks(self) -> tuple[Task, ...]:
+        """The m objectives, in the order of a preference's entries."""
+
+    @property
+    @abstractmethod
+    def network(self) -> Backbone:
+        """The backbone used unless a spec names another."""
+
+    @property
+    @abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch dimension. May raise `DataError` where the data states it."""
+
+    @abstractmethod
+    def data(self, split: Split) -> Dataset:
+        """The samples of a split: the same ones, in the same order, at each call; splits share no sample.
+
+        Raises:
+            DataError: the data is missing; the text says what to get, from where, and into which folder.
+        """
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """What those targets show that have a value for each pixel of an image, by target key; augmentations ask."""
+        return {}
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """Random changes of training batches, in this order, unless a spec names others; none by default."""
+        return ()
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """Reference point of the loss hypervolume, a number a task; None when there is no customary one."""
+        return None
+
+    @property
+    def true_front(self) -> npt.NDArray[np.float64] | None:
+        """Losses (k, m) along the true Pareto front; None when it is not known."""
+        return None
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """The exact hypervolume of the whole true front, which no finite set of points reaches; None when not known.
+
+        Args:
+            reference: m numbers; None for the problem's own reference point.
+
+        Raises:
+            ValueError: it is not known for this reference point.
+        """
+        return None
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any]) -> type[Component]:
+        """A problem around a function that returns one, such as `moframework.problem_from_parts` makes. Its parameters
+        become options.
+
+        Raises:
+            MoframeworkError: a parameter cannot be an option.
+        """
+        name = getattr(function, "__name__", type(function).__name__)
+        made: type[Component] = options_class(function, name=name, bases=(_FunctionProblem,))
+        return made
+
+    @classmethod
+    def from_object(cls, found: Component) -> type[Component]:
+        """A problem without options around one that is made already."""
+
+        def given() -> Component:
+            return found
+
+        return cls.from_function(given)
+
+    @final
+    @property
+    def outputs(self) -> dict[str, int]:
+        """Width of each output that the tasks read, by key; tasks may share one.
+
+        Raises:
+            SpecError: two tasks have one name, or want one output in different widths.
+        """
+        widths: dict[str, tuple[int, str]] = {}
+        names: set[str] = set()
+        for task in self.tasks:
+            if task.name in names:
+                raise SpecError(f"two tasks are called '{task.name}'")
+            names.add(task.name)
+            size, first = widths.setdefault(task.output_key, (task.size, task.name))
+            if size != task.size:
+                raise SpecError(
+                    f"tasks '{first}' and '{task.name}' share the output '{task.output_key}', "
+                    f"but one has size {size} and the other {task.size}"
+                )
+        return {key: size for key, (size, _) in widths.items()}
+
+    @final
+    def backbone(self) -> nn.Module:
+        """A freshly initialized network for this problem: inputs to {output key: tensor}."""
+        return self.network.build(self.input_shape, self.outputs)
+
+    @final
+    def customized(self, overrides: Any) -> Customized:
+        """This problem with parts exchanged, as `Component.customized`."""
+        return Customized(base=self, overrides=overrides)
+
+    @final
+    def check(self, data: Dataset | None = None) -> None:
+        """Try tasks, network and data together on two samples, so that a mismatch is told before training.
+
+        Args:
+            data: the training data, where it is at hand; None asks the problem.
+
+        Raises:
+            SpecError: something does not fit; all that was found, a line each.
+            DataError: the data is missing.
+        """
+        outputs, reference, tasks = self.outputs, self.reference, self.tasks
+        if reference is not None and len(reference) != len(tasks):
+            raise SpecError(f"the reference point has {len(reference)} numbers for {len(tasks)} tasks")
+        data = self.data("train") if data is None else data
+        if len(cast(Sized, data)) == 0:
+            raise SpecError("the training data has no samples")
+        few = torch.arange(min(2, len(cast(Sized, data))))
+        x, targets = next(batches(data, len(few), order=few, device="cpu"))
+        if tuple(x.shape[1:]) != tuple(self.input_shape):
+            raise SpecError(f"inputs should be {tuple(self.input_shape)}, but the data has {tuple(x.shape[1:])}")
+        x, targets = self._augmented(x, targets)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network = self.backbone().eval()
+            result = _tried(lambda: network(x), f"the network cannot take inputs of shape {tuple(x.shape[1:])}")
+        made = named_outputs(result, tuple(outputs))
+        faults = []
+        for task in tasks:
+            fault = _target_fault(task, made[task.output_key], data, targets)
+            if fault is not None:
+                faults.append(f"task '{task.name}': {fault}")
+        if faults:
+            raise SpecError("\n".join(faults))
+
+    def _augmented(self, x: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """A batch after the problem's augmentations, which must leave all shapes as they are."""
+        generator = torch.Generator().manual_seed(0)
+        for position, augmentation in enumerate(self.augmentation):
+            where = f"augmentation {position + 1} ({type(augmentation).__name__})"
+            before = {"the inputs": x.shape, **{f"target '{key}'": target.shape for key, target in targets.items()}}
+            x, targets = _tried(
+                lambda part=augmentation, x=x, targets=targets: augmented([part], x, targets, self.maps, generator),  # type: ignore[misc]
+                f"{where} cannot be applied",
+            )
+            after = {"the inputs": x.shape, **{f"target '{key}'": target.shape for key, target in targets.items()}}
+            for what, shape in before.items():
+                if after.get(what) != shape:
+                    found = tuple(after[what]) if what in after else "gone"
+                    raise SpecError(f"{where} must leave {what} in the shape {tuple(shape)}, but it is {found} after")
+        return x, targets
+
+
+class _FunctionProblem(Problem):
+    """The problem that a plain function returns; it is asked once."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    @functools.cached_property
+    def made(self) -> Problem:
+        """What the function returned."""
+        found = type(self).function(**arguments(self))
+        if not isinstance(found, Problem):
+            raise MoframeworkError(
+                f"the function {type(self).__name__} must return a problem, but returned a {type(found).__name__}: "
+                "make one with moframework.problem_from_parts"
+            )
+        return found
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Those of the problem."""
+        return self.made.tasks
+
+    @property
+    def network(self) -> Backbone:
+        """That of the problem."""
+        return self.made.network
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """That of the problem."""
+        return self.made.input_shape
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """That of the problem."""
+        return self.made.reference
+
+    @property
+    def true_front(self) -> npt.NDArray[np.float64] | None:
+        """That of the problem."""
+        return self.made.true_front
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """That of the problem."""
+        return self.made.hypervolume(reference)
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """Those of the problem."""
+        return self.made.maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """Those of the problem."""
+        return self.made.augmentation
+
+    def data(self, split: Split) -> Dataset:
+        """That of the problem."""
+        return self.made.data(split)
+
+
+def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, Tensor]) -> str | None:
+    if task.target_key not in targets:
+        guess = nearest(task.target_key, targets)
+        hint = f"; did you mean '{guess}'?" if guess else ""
+        return f"the data has no target '{task.target_key}'; it has {', '.join(targets)}{hint}"
+    target = targets[task.target_key]
+    known = data.targets[task.target_key] if isinstance(data, TensorData) else target
+    fault = task.loss.fault(known.cpu(), task.size)
+    if fault is not None:
+        return fault
+    try:
+        _tried(lambda: task.loss(output, target), "the loss cannot be computed")
+        for metric in task.metrics:
+            meter = metric.make(task.size)
+            _tried(lambda meter=meter: meter.update(output, target), f"the metric {metric.label} cannot be computed")  # type: ignore[misc]
+    except SpecError as error:
+        return str(error)
+    return None
+
+
+def _tried(action: Callable[[], T], failure: str) -> T:
+    try:
+        return action()
+    except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        raise SpecError(f"{failure}: {error}") from error
+
+
+@config
+class ProblemOverrides:
+    """What a spec may exchange in a named problem."""
+
+    backbone: Backbone | None = option(None, help="the network, in place of the problem's own")
+    tasks: dict[str, TaskOptions] | None = option(None, help="changes to tasks by name; a new name adds a task")
+    augmentation: tuple[Augmentation, ...] | None = option(
+        None, help="random changes of training batches, in place of the problem's own; an empty list for none"
+    )
+    reference: tuple[float, ...] | None = option(None, help="reference point of the loss hypervolume, a number a task")
+
+
+@config
+class Customized(Problem):
+    """A named problem with parts exchanged."""
+
+    is_customization: ClassVar[bool] = True
+
+    base: Problem = option(help="the named problem")
+    # On the interface this name is class data: the class of what is found here.
+    overrides: ProblemOverrides = option(help="what is exchanged")  # type: ignore[assignment,misc]
+
+    def __attrs_post_init__(self) -> None:
+        own = {task.name: task for task in self.base.tasks}
+        for name, options in (self.overrides.tasks or {}).items():
+            if name not in own and options.loss is None:
+                guess = nearest(name, own)
+                hint = f"did you mean '{guess}'? " if guess else ""
+                raise OptionError(
+                    f"there is no task '{name}'; tasks: {', '.join(own)}; {hint}A new task needs a loss",
+                    f"tasks.{name}",
+                )
+            _named(name, lambda name=name, options=options: _task(name, options, own))  # type: ignore[misc]
+        _check_reference(self.reference if self.overrides.reference is not None else None, self.tasks)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The base's tasks with what is stated of them, then new ones."""
+        changes = self.overrides.tasks or {}
+        own = {task.name: task for task in self.base.tasks}
+        changed = [_task(name, changes.get(name, TaskOptions()), own) for name in own]
+        return (*changed, *_declared({name: given for name, given in changes.items() if name not in own}, changed))
+
+    @property
+    def network(self) -> Backbone:
+        """The exchanged backbone, or the base's."""
+        return self.overrides.backbone or self.base.network
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The base's."""
+        return self.base.input_shape
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """The base's."""
+        return self.base.maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """The exchanged ones, or the base's."""
+        return self.base.augmentation if self.overrides.augmentation is None else self.overrides.augmentation
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """The exchanged reference point, or the base's where that still fits the tasks."""
+        if self.overrides.reference is not None:
+            return self.overrides.reference
+        inherited = self.base.reference
+        losses_changed = any(given.loss is not None for given in (self.overrides.tasks or {}).values())
+        return None if losses_changed else inherited
+
+    @property
+    def true_front(self) -> npt.NDArray[np.float64] | None:
+        """The base's, unless tasks were changed."""
+        return None if self.overrides.tasks else self.base.true_front
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """The base's, unless tasks were changed."""
+        return None if self.overrides.tasks else self.base.hypervolume(reference or self.reference)
+
+    def data(self, split: Split) -> Dataset:
+        """The base's."""
+        return self.base.data(split)
+
+
+@config
+class Declared(Problem):
+    """A problem written out in the spec: data, backbone, and tasks.
+
+    ::
+
+        problem:
+          data: {name: npz, path: houses.npz}
+          backbone: {name: mlp, hidden: [64]}
+          tasks:
+            price: {loss: mse, metrics: [mae]}
+            sold: {loss: binary_cross_entropy, metrics: [accuracy]}
+          reference: [1, 1]
+    """
+
+    _data: DataSource = option(help="where inputs and targets come from")
+    _backbone: Backbone = option(help="the network")
+    _tasks: dict[str, TaskOptions] = option(help="the objectives by name; each needs a loss")
+    _augmentation: tuple[Augmentation, ...] = option((), help="random changes of training batches")
+    _maps: dict[str, MapKind] = option(
+        factory=dict, help="what those targets show that have a value for each pixel; augmentations need to know"
+    )
+    _reference: tuple[float, ...] | None = option(None, help="reference point of the loss hypervolume, a number a task")
+
+    def __attrs_post_init__(self) -> None:
+        if not self._tasks:
+            raise OptionError("tasks must name at least one task", "tasks")
+        for name, options in self._tasks.items():
+            _named(name, lambda name=name, options=options: options.task(name))  # type: ignore[misc]
+        _check_reference(self._reference, self.tasks)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, in the order they are written."""
+        return _declared(self._tasks, [])
+
+    @property
+    def network(self) -> Backbone:
+        """The declared backbone."""
+        return self._backbone
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """As the data says."""
+        return self._data.input_shape
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """As declared."""
+        return self._maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """As declared."""
+        return self._augmentation
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """The declared reference point."""
+        return self._reference
+
+    def data(self, split: Split) -> Dataset:
+        """A split of the declared data."""
+        return self._data.split(split)
+
+
+def _task(name: str, options: TaskOptions, known: dict[str, Task]) -> Task:
+    return options.applied(known[name]) if name in known else options.task(name)
+
+
+def _declared(given: dict[str, TaskOptions], known: list[Task]) -> tuple[Task, ...]:
+    """Tasks as stated; one without a size takes that of another task on its output."""
+    sizes = {task.output_key: task.size for task in known}
+    for name, options in given.items():
+        if options.size is not None:
+            sizes.setdefault(options.output or name, options.size)
+    return tuple(options.task(name, sizes.get(options.output or name, 1)) for name, options in given.items())
+
+
+def _named(name: str, make: Callable[[], Task]) -> None:
+    """Make a task for its errors alone, which are told under its name."""
+    try:
+        make()
+    except OptionError as error:
+        key = f"tasks.{name}" if error.key in (None, "name") else f"tasks.{name}.{error.key}"
+        raise OptionError(error.message, key) from None
+
+
+def _check_reference(reference: tuple[float, ...] | None, tasks: tuple[Task, ...]) -> None:
+    if reference is not None and len(reference) != len(tasks):
+        raise OptionError(
+            f"reference must have a number for each of the {len(tasks)} tasks, but has {len(reference)}", "reference"
+        )
+
+
+Problem.unnamed = Declared
+Problem.overrides = ProblemOverrides
+
+
+def get_problem(name: str, **options: Any) -> Problem:
+    """A problem by its registered name.
+
+    Args:
+        name: as a spec has it; `moframework list problems` lists them.
+        options: as a spec has them, plain data or objects; `backbone`, `tasks` and `reference` exchange parts.
+
+    Raises:
+        SpecError: the name or an option is wrong; all that is wrong, a line each.
+
+    Example::
+
+        problem = get_problem("digits", train=1000, backbone="mlp")
+        network, train = problem.backbone(), problem.data("train")
+    """
+    return build(Problem, {"name": name, **options})  # type: ignore[type-abstract]

@@ -1,0 +1,132 @@
+"""A problem from plain parts: tasks, anything that makes a network, and data in any form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from attrs import frozen
+from torch import nn
+
+from moframework.backbones.base import Backbone
+from moframework.config import build
+from moframework.data import SPLITS, Dataset, Split, check_split, loaded_items
+from moframework.data.adapters import adapted
+from moframework.errors import SpecError
+from moframework.problem.base import Problem
+from moframework.problem.task import Task, TaskOptions
+
+__all__ = ["problem_from_parts"]
+
+Tasks = Sequence[Task] | Mapping[str, Task | TaskOptions | Mapping[str, Any]]
+Data = Mapping[str, Any] | Callable[[Split], Any]
+
+
+def problem_from_parts(
+    tasks: Tasks,
+    network: Backbone | Callable[..., nn.Module],
+    data: Data,
+    *,
+    reference: Sequence[float] | None = None,
+) -> Problem:
+    """A problem from what a torch user has already.
+
+    In a file, it is what a spec names: `problem: {python: ./mine.py:problem}`, where `problem` is the object or a
+    function that returns it; the function's parameters are options of the spec.
+
+    Args:
+        tasks: a `Task` each, or what a spec says of each, by name: `{"price": {"loss": "mse", "metrics": ["mae"]}}`.
+        network: a function or class that makes the network (not the network itself: solvers make several, each freshly
+            initialized). It may take `input_shape` and `outputs`; what it makes returns a tensor, a tuple in the order
+            of the tasks, or a dict. It must stand at the top level of its file, so that saved models find it again.
+        data: for each of `train`, `val` and `test` a torch data set, a pair of tensors or a `DataLoader`, see
+            `moframework.data.adapters.adapted`; or a function from the split's name to it.
+        reference: reference point of the loss hypervolume, a number a task.
+
+    Raises:
+        SpecError: a part is not of these forms; all that is wrong with the tasks.
+
+    Example::
+
+        problem = problem_from_parts(
+            tasks={"even": {"loss": "binary_cross_entropy"}, "half": {"loss": "mse"}},
+            network=lambda: nn.Linear(1, 2),
+            data={split: (x, {"even": x[:, 0] % 2, "half": x[:, 0] / 2}) for split in ("train", "val", "test")},
+        )
+    """
+    if isinstance(network, nn.Module):
+        raise SpecError(
+            f"the network must be a function or class that makes it, but it is a {type(network).__name__} already "
+            "made: solvers make several networks, each freshly initialized"
+        )
+    if not isinstance(network, Backbone):
+        if not callable(network):
+            raise SpecError(
+                f"the network must be a function or class that makes it, but it is a {type(network).__name__}"
+            )
+        network = _backbone(network)
+    if not callable(data):
+        missing = [split for split in SPLITS if split not in data]
+        if missing:
+            raise SpecError(f"data must have train, val and test, but lacks {', '.join(missing)}")
+    return _Parts(
+        given_tasks=_tasks(tasks),
+        given_network=network,
+        given_data=data,
+        given_reference=None if reference is None else tuple(float(value) for value in reference),
+    )
+
+
+@frozen(kw_only=True, eq=False)
+class _Parts(Problem):
+    """The parts, as a problem."""
+
+    given_tasks: tuple[Task, ...]
+    given_network: Backbone
+    given_data: Data
+    given_reference: tuple[float, ...] | None
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """As given."""
+        return self.given_tasks
+
+    @property
+    def network(self) -> Backbone:
+        """As given."""
+        return self.given_network
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the first input to train on."""
+        x, _ = loaded_items(self.data("train"), [0])
+        return tuple(x.shape[1:])
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """As given."""
+        return self.given_reference
+
+    def data(self, split: Split) -> Dataset:
+        """As given, with targets by name."""
+        check_split(split)
+        given = self.given_data(split) if callable(self.given_data) else self.given_data[split]
+        return adapted(given, list(dict.fromkeys(task.target_key for task in self.given_tasks)))
+
+
+def _tasks(tasks: Tasks) -> tuple[Task, ...]:
+    if not tasks:
+        raise SpecError("tasks must name at least one task")
+    if not isinstance(tasks, Mapping):
+        return tuple(tasks)
+    made = []
+    for name, given in tasks.items():
+        options = build(TaskOptions, given) if isinstance(given, Mapping) else given
+        made.append(options if isinstance(options, Task) else options.task(name))
+    return tuple(made)
+
+
+def _backbone(network: Callable[..., nn.Module]) -> Backbone:
+    name = getattr(network, "__name__", type(network).__name__)
+    made = cast(Any, Backbone.adopt(network, f"the network {name}"))
+    return cast(Backbone, build(made, {}))

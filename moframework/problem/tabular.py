@@ -1,0 +1,183 @@
+"""A table as a problem: what each target column is says loss, metrics, size and values; and which rows are in which
+split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from moframework.config.options import OptionError
+from moframework.data import SPLITS, Split, random_split
+from moframework.data.table import Column, Standardization, in_order
+from moframework.errors import DataError, nearest
+from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
+from moframework.metrics import F1, MAE, Accuracy
+from moframework.problem.task import Task
+
+__all__ = [
+    "Target",
+    "TargetKind",
+    "check_columns",
+    "check_targets",
+    "column_of",
+    "split_rows",
+    "targets_of",
+    "task_name",
+]
+
+TargetKind = Literal["regression", "binary", "classes"]
+"""What a column holds: numbers; two values; or one of several."""
+
+_SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+
+
+@frozen(eq=False)
+class Target:
+    """A column as a task's target.
+
+    - `regression`: numbers, with mean 0 and variance 1 over the training rows; squared error, absolute error.
+    - `binary`: two values, of which the second in order means yes; binary cross-entropy, accuracy, F1.
+    - `classes`: any values, numbered in order; cross-entropy, accuracy.
+
+    The task is called as the column, with `_` in place of dots and slashes. Order is that of numbers where all values
+    are numbers, else that of text.
+    """
+
+    task: Task
+    values: Tensor
+    """Of every row, (n,): float32 for regression, else int64."""
+    categories: tuple[str, ...] = ()
+    """What each class is in the table; empty for regression."""
+
+    @classmethod
+    def of(cls, column: Column, kind: TargetKind, train: npt.NDArray[np.int64], *, standardize: bool = True) -> Target:
+        """A target from all rows of a table.
+
+        Args:
+            column: n rows.
+            kind: see the class.
+            train: rows that are trained on; mean and variance are theirs.
+            standardize: False leaves numbers of `regression` as they are.
+
+        Raises:
+            DataError: a cell is no number, or there are not two values, or fewer.
+        """
+        name = task_name(column.name)
+        if kind == "regression":
+            numbers = column.numbers()
+            scaled = Standardization.of(numbers[train, None])(numbers[:, None])[:, 0].contiguous()
+            values = scaled if standardize else torch.from_numpy(numbers.astype(np.float32))
+            return cls(Task(name=name, loss=MSE(), metrics=(MAE(),)), values)
+        categories = in_order(column.values)
+        found = ", ".join(categories[:5]) + (", …" if len(categories) > 5 else "")
+        if kind == "binary" and len(categories) != 2:
+            raise DataError(
+                f"column '{column.name}' is to be binary, but has {len(categories)} values: {found}; "
+                "say `classes`, or `regression`"
+            )
+        if len(categories) < 2:
+            raise DataError(f"column '{column.name}' has one value only, {found}: there is nothing to learn")
+        if kind == "binary":
+            task = Task(name=name, loss=BinaryCrossEntropy(), metrics=(Accuracy(), F1()))
+        else:
+            task = Task(name=name, loss=CrossEntropy(), metrics=(Accuracy(),), size=len(categories))
+        return cls(task, column.positions(categories), categories)
+
+
+def task_name(column: str) -> str:
+    """What the task of a column is called: as the column, with `_` in place of dots and slashes."""
+    return column.replace(".", "_").replace("/", "_")
+
+
+def check_targets(targets: Mapping[str, TargetKind]) -> None:
+    """Raises `OptionError`, for the option `targets`, when it is empty or gives two tasks of one name."""
+    if not targets:
+        raise OptionError("targets must name at least one column", "targets")
+    if len({task_name(name) for name in targets}) < len(targets):
+        raise OptionError("targets give two tasks of one name", "targets")
+
+
+def targets_of(
+    columns: Mapping[str, Column],
+    kinds: Mapping[str, TargetKind],
+    train: npt.NDArray[np.int64],
+    table: object,
+    *,
+    standardize: bool = True,
+) -> dict[str, Target]:
+    """The targets that a spec names, in its order.
+
+    Args:
+        columns: of the table, by name.
+        kinds: what each target is, by the name of its column.
+        train: rows that are trained on.
+        table: what the table is called, for messages.
+        standardize: False leaves numbers as they are.
+
+    Raises:
+        DataError: there is no such column, or it is not what it is said to be.
+    """
+    return {
+        name: Target.of(column_of(columns, name, table), kind, train, standardize=standardize)
+        for name, kind in kinds.items()
+    }
+
+
+def column_of(columns: Mapping[str, Column], name: str, table: object) -> Column:
+    """A column by its name. Raises `DataError`, which proposes the nearest, when there is none."""
+    check_columns(columns, [name], table)
+    return columns[name]
+
+
+def check_columns(columns: Mapping[str, Column], names: Iterable[str], table: object) -> None:
+    """Raises `DataError` with a line for each of `names` that is no column; arguments are those of `targets_of`."""
+    faults = []
+    for name in names:
+        if name not in columns:
+            guess = nearest(name, columns)
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            faults.append(f"{table} has no column '{name}'; it has {', '.join(columns)}{hint}")
+    if faults:
+        raise DataError("\n".join(faults))
+
+
+def split_rows(
+    columns: Mapping[str, Column],
+    split: str | None,
+    fractions: tuple[float, float, float],
+    seed: int,
+    table: object,
+) -> dict[Split, npt.NDArray[np.int64]]:
+    """Which rows of a table are in which split, in the order of the table.
+
+    Args:
+        columns: of the table, by name; at least one.
+        split: column with train, val (or valid, validation) or test in each row, in any case; None deals the rows out.
+        fractions: shares of train, val and test, where no column says.
+        seed: of the random split.
+        table: what the table is called, for messages.
+
+    Raises:
+        DataError: there is no such column, it says something else, or a split has no rows.
+    """
+    count = len(next(iter(columns.values())))
+    if split is None:
+        membership = random_split(count, fractions, seed)
+    else:
+        column = column_of(columns, split, table)
+        for value in column.values:
+            if value.lower() not in _SPLIT_NAMES:
+                raise DataError(f"{table}: column '{split}' has '{value}', but a split is one of {', '.join(SPLITS)}")
+        membership = np.array([_SPLIT_NAMES[value.lower()] for value in column.values])[column.codes]
+    rows = {name: np.flatnonzero(membership == position) for position, name in enumerate(SPLITS)}
+    for name, chosen in rows.items():
+        if not len(chosen):
+            how = "the option `fractions`" if split is None else f"the column '{split}'"
+            raise DataError(f"{table} has {count} rows, and none for '{name}': change {how}")
+    return rows

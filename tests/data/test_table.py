@@ -1,0 +1,138 @@
+"""Columns of text files, one-hot encoding and standardization."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from moframework.data.table import Column, Standardization, in_order, one_hot, read_columns
+from moframework.errors import DataError
+
+TEXT = 'city, size ,"price, net"\nBern,3.5,10\n"St. Gallen, SG", 4 ,20\n\nBern ,,30\n'
+
+
+def write(path: Path, text: str = TEXT) -> Path:
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+def test_reading(tmp_path: Path, name: str) -> None:
+    table = read_columns(write(tmp_path / name))
+    assert list(table) == ["city", "size", "price, net"]
+    assert table["city"].values == ("Bern", "St. Gallen, SG")
+    assert table["city"].codes.tolist() == [0, 1, 0]
+    assert table["price, net"].numbers().tolist() == [10, 20, 30]
+    assert table["size"].numbers(missing=("",))[:2].tolist() == [3.5, 4]
+    assert np.isnan(table["size"].numbers(missing=("",))[2])
+
+
+def test_names_may_be_given_and_cells_separated_otherwise(tmp_path: Path) -> None:
+    table = read_columns(write(tmp_path / "table", "1;a\n2;b\n"), ["number", "letter"], delimiter=";")
+    assert table["number"].numbers().tolist() == [1, 2]
+    assert table["letter"].values == ("a", "b")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "excel.csv").write_text("a,b\n1,2\n", encoding="utf-8-sig")
+    assert list(read_columns(tmp_path / "excel.csv")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "has no rows"),
+        (b"a,b\n", "has no rows"),
+        (b"a,b,a\n1,2,3\n", "two columns called 'a'"),
+        (b"a,b\n1,2\n\n1,2,3\n", "line 4: 3 cells where there should be 2"),
+        (b"a,b\n1\n", "line 2: 1 cells where there should be 2"),
+        (b'a,b\n"1\n1",2\n3\n', "line 4: 1 cells where there should be 2"),
+        (b"a,b\n\xff\xfe,2\n", r"not a table in delimited text \(UTF-8\)"),
+    ],
+)
+def test_what_is_no_table(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read_columns(tmp_path / "table.csv")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=re.escape(f"the table {tmp_path / 'none.csv'} cannot be read: No such file")):
+        read_columns(tmp_path / "none.csv")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"a\n1\n" * 100)[:-12])
+    with pytest.raises(DataError, match="not a table"):
+        read_columns(tmp_path / "cut.csv.gz")
+    (tmp_path / "plain.gz").write_bytes(b"a\n1\n")
+    with pytest.raises(DataError, match="cannot be read: Not a gzipped file"):
+        read_columns(tmp_path / "plain.gz")
+
+
+def test_numbers_and_what_is_none() -> None:
+    column = Column.of("size", ["1", "2e3", "?", "1"])
+    assert column.is_numeric(missing=("?",))
+    assert not column.is_numeric()
+    assert not Column.of("size", ["?"]).is_numeric(missing=("?",))
+    assert not Column.of("size", ["1", "inf"]).is_numeric()
+    with pytest.raises(DataError, match=re.escape("column 'size' has '?' in row 3, which is no finite number")):
+        column.numbers()
+    with pytest.raises(DataError, match="has 'nan' in row 2"):
+        Column.of("size", ["1", "nan"]).numbers()
+    assert np.isnan(Column.of("size", ["1", "nan"]).numbers(missing=("nan",))[1])
+
+
+def test_rows_and_values() -> None:
+    column = Column.of("color", ["red", "blue", "red", "green"])
+    part = column.take(np.array([3, 0]))
+    assert part.values == ("red", "green")
+    assert part.codes.tolist() == [1, 0]
+    assert part.positions(["green", "red"]).tolist() == [0, 1]
+    assert part.positions(["red"]).tolist() == [-1, 0]
+    assert column.mapped({"red": 1.0, "blue": 2.0, "green": 4.0}).tolist() == [1, 2, 1, 4]
+    assert (len(column), len(part)) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "ordered"),
+    [
+        (["10", "9", "-1e1"], ("-1e1", "9", "10")),
+        (["b", "10", "9"], ("10", "9", "b")),
+        (["2", "nan", "10"], ("10", "2", "nan")),
+        ([], ()),
+    ],
+)
+def test_order_of_categories(values: list[str], ordered: tuple[str, ...]) -> None:
+    assert in_order(values) == ordered
+
+
+def test_one_hot_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, 4, (50, 3)).astype(str)
+    learned, asked = cells[:10], cells[10:]
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(learned)
+    columns = [Column.of("any", asked[:, i].tolist()) for i in range(3)]
+    positions = torch.stack([c.positions(k.tolist()) for c, k in zip(columns, encoder.categories_, strict=True)], dim=1)
+    found = one_hot(positions, [len(categories) for categories in encoder.categories_])
+    assert found.dtype == torch.float32
+    np.testing.assert_array_equal(found.numpy(), encoder.transform(asked))
+
+
+def test_standardization_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    learned, asked = rng.normal(5, [1, 3, 100], (40, 3)), rng.normal(5, 1, (7, 3))
+    learned[:, 2] = 0.1  # a column that does not vary
+    learned[3, 0] = np.nan
+    expected = StandardScaler().fit(learned).transform(asked)
+    found = Standardization.of(learned)(asked)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_number_becomes_the_mean() -> None:
+    assert Standardization.of(np.array([[1.0], [3.0]]))(np.array([[np.nan], [2.0]])).tolist() == [[0.0], [0.0]]
+    assert Standardization.of(np.array([[np.nan]]))(np.array([[np.nan]])).tolist() == [[0.0]]

@@ -1,0 +1,40 @@
+"""A single process joins nothing, and pays for nothing."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import moframework
+from moframework.engine.distributed.launch import joined
+from moframework.engine.distributed.world import Alone
+
+
+def test_a_process_alone_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined() as world:
+        assert isinstance(world, Alone)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with joined() as world:
+        assert (world.rank, world.size, world.first, world.backend) == (0, 1, True, None)
+
+
+def test_what_talks_to_processes_is_imported_only_where_there_are_several() -> None:
+    """A run of one process pays nothing for others."""
+    talkers = {"group", "streaming", "fully_sharded"}
+    home = Path(moframework.__file__).parent
+    talking, listening = set(), set()
+    for path in home.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.startswith("torch.distributed") for name in names):
+                talking.add(path.stem)
+            if path.stem not in talkers and talkers & {name.removeprefix("moframework.engine.") for name in names}:
+                assert isinstance(node, ast.ImportFrom)
+                assert node.col_offset > 0, f"{path.name} imports it at its top"
+                listening.add(path.stem)
+    assert talking == talkers
+    assert listening == {"joining", "fit"}

@@ -1,0 +1,100 @@
+"""Slices of parameters: where they lie and what is refused; two processes are in `test_group`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from moframework.config.structure import build
+from moframework.engine.distributed.optimizer_sharding import Replicated, Sharded, check_sharding, holding
+from moframework.engine.distributed.world import Alone
+from moframework.engine.optim import Optimizer
+from moframework.engine.settings import Distributed, Training
+from moframework.errors import SpecError
+
+SCALER = torch.amp.GradScaler("cpu", enabled=False)
+
+
+class Part(Alone):
+    """One of three processes, which only asks for its own slices."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank, self.size = rank, 3
+
+
+def parameters() -> list[nn.Parameter]:
+    kernel = torch.randn(4, 2, 3, 3).contiguous(memory_format=torch.channels_last)
+    return [
+        nn.Parameter(kernel),
+        nn.Parameter(torch.randn(5)),
+        nn.Parameter(torch.randn(())),
+        nn.Parameter(torch.randn(1, 7).t()),
+    ]
+
+
+def loss(given: list[nn.Parameter]) -> Tensor:
+    return sum((p * torch.arange(p.numel()).view(p.shape)).sin().sum() for p in given)  # type: ignore[return-value]
+
+
+def test_slices_cover_the_memory_of_every_parameter() -> None:
+    given = parameters()
+    parts = [Sharded([{"params": given}], Part(rank)).slices for rank in range(3)]
+    for k, parameter in enumerate(given):
+        sizes = [len(part[k]) for part in parts]
+        assert sum(sizes) == parameter.numel()
+        assert max(sizes) == -(-parameter.numel() // 3)
+        for part in parts:
+            part[k].data.fill_(2.5)
+        assert bool((parameter == 2.5).all())
+
+
+def test_steps_and_state_as_without_slices() -> None:
+    torch.manual_seed(0)
+    plain = parameters()
+    given = [nn.Parameter(p.detach().clone(memory_format=torch.preserve_format)) for p in plain]
+    options = build(Optimizer, {"name": "adam", "lr": 0.1, "weight_decay": 0.01})
+    states = []
+    for params, kind in ((plain, Replicated([{"params": plain}])), (given, Sharded([{"params": given}], Alone()))):
+        optimizer = options.build(kind.groups, torch.device("cpu"))
+        for _ in range(3):
+            kind.zero_grad(optimizer)
+            loss(params).backward()
+            kind.step(optimizer, SCALER)
+        state = kind.state(optimizer)
+        fresh = options.build(kind.groups, torch.device("cpu"))
+        kind.load(fresh, state)
+        loss(params).backward()
+        kind.step(fresh, SCALER)
+        states.append(kind.state(fresh)["state"])
+    for one, other in zip(given, plain, strict=True):
+        assert one.stride() == other.stride()
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(states[1], states[0])
+
+
+def test_a_parameter_without_gradient_stays() -> None:
+    given = parameters()
+    sharded = Sharded([{"params": given}], Alone())
+    optimizer = build(Optimizer, {"name": "adam", "lr": 0.1}).build(sharded.groups, torch.device("cpu"))
+    before = given[1].detach().clone()
+    loss([given[0]]).backward()
+    sharded.step(optimizer, SCALER)
+    assert torch.equal(given[1], before)
+    assert list(sharded.state(optimizer)["state"]) == [0]
+
+
+def test_what_cannot_be_sharded_is_refused() -> None:
+    wanted = Distributed(optimizer="sharded")
+    adafactor = build(Optimizer, {"name": "adafactor", "lr": 0.1})
+    with pytest.raises(SpecError, match="cannot be sharded; use replicated, or adam"):
+        check_sharding(Training(distributed=wanted, optimizer=adafactor))
+    with pytest.raises(SpecError, match=r"training.distributed.optimizer: with precision fp16 .* use bf16"):
+        check_sharding(Training(distributed=wanted, precision="fp16"))
+    check_sharding(Training(optimizer=adafactor, precision="fp16"))
+
+
+def test_a_single_process_has_nothing_to_shard() -> None:
+    training = Training(distributed=Distributed(optimizer="sharded"))
+    assert isinstance(holding([{"params": parameters()}], training, Alone()), Replicated)
+    assert isinstance(holding([{"params": parameters()}], training, Part(0)), Sharded)

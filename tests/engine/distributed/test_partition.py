@@ -1,0 +1,235 @@
+"""A step of two processes against a step of one: losses, gradients and states are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from attrs import evolve, field, frozen
+from torch import Tensor, nn
+
+from moframework import Task
+from moframework.backbones.base import Backbone
+from moframework.config import config, entries
+from moframework.engine.distributed.partition import BySamples, divided
+from moframework.engine.distributed.sync_batchnorm import synchronized
+from moframework.engine.distributed.world import Alone, World
+from moframework.engine.method import Method
+from moframework.engine.settings import Distributed
+from moframework.engine.step import Step
+from moframework.errors import DataError, SpecError
+from moframework.losses import MSE, Loss
+from moframework.objectives import Objective
+from moframework.objectives.balancing import GradientBalancing, LossBalancing
+from moframework.objectives.dwa import DWA
+from moframework.objectives.famo import FAMO
+from moframework.objectives.from_torchjd import GradDrop
+from moframework.objectives.hypervolume_gradient import HypervolumeGradient
+from moframework.objectives.linear import Linear
+from moframework.objectives.moo_svgd import MOOSVGD
+from moframework.objectives.multi_forward import MultiForward
+from moframework.objectives.nash_mtl import NashMTL
+from moframework.objectives.pareto_mtl import ParetoMTL
+from moframework.objectives.rlw import RLW
+from moframework.objectives.uncertainty import Uncertainty
+from moframework.preferences.annealed import Annealed
+from moframework.weights import WeightSpaceConfig
+from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
+from moframework.weights.conditioned import Conditioned
+from moframework.weights.convex_hull import ConvexHull
+from moframework.weights.finite import Finite
+from moframework.weights.hypernetwork import Hypernetwork
+from moframework.weights.low_rank import LowRank
+from tests.engine.conftest import CPU, Conflict, method, model_for
+from tests.engine.distributed.processes import in_processes
+
+PREFERENCES = torch.tensor([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
+SAMPLES = 13  # no multiple of 2 processes, nor of 3 preferences
+
+SPACES: dict[str, WeightSpaceConfig] = {
+    "low_rank": LowRank(rank=2, orthogonal=0.3),
+    "convex_hull": ConvexHull(),
+    "hypernetwork": Hypernetwork(hidden=(5,)),
+    "chunked_hypernetwork": ChunkedHypernetwork(hidden=(5,), chunk=8, embedding=3),
+    "conditioned": Conditioned(),
+    "finite": Finite(anchors=((0.2, 0.8), (0.5, 0.5), (0.9, 0.1))),
+}
+
+
+@config
+class Gap(Loss):
+    """No mean: how far the mean output for positive inputs is from that for negative targets, squared."""
+
+    def statistics(self, output: Tensor, target: Tensor) -> Tensor:
+        positive = (target > 0).to(output.dtype)
+        value = output.squeeze(1)
+        return torch.stack([value * positive, positive, value * (1 - positive), 1 - positive], dim=1)
+
+    def finish(self, totals: Tensor) -> Tensor:
+        one, n, other, k = totals.unbind(dim=-1)
+        return 0.1 + (one / n.clamp_min(1) - other / k.clamp_min(1) - 1).square()
+
+
+@config
+class Norm(Backbone):
+    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
+        return nn.Sequential(nn.Linear(input_shape[0], 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 1))
+
+
+@config
+class Unfair(Conflict):
+    """One task is a mean, the other is not; flat targets."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return (Task(name="sine", loss=MSE(), output="y"), Task(name="cosine", loss=Gap(), output="y"))
+
+    def batch(self) -> tuple[Tensor, dict[str, Tensor]]:
+        data = self.data("train")
+        return data.inputs[:SAMPLES].double(), {
+            key: value[:SAMPLES].flatten().double() for key, value in data.targets.items()
+        }
+
+
+@config
+class Normalized(Unfair):
+    @property
+    def network(self) -> Backbone:
+        return Norm()
+
+
+@frozen(kw_only=True)
+class Case:
+    parts: Method
+    preferences: str = "shared"
+    problem: Unfair = field(factory=Unfair)
+    synchronized: bool = False
+
+
+def case(objective: Objective | None = None, batch: str = "shared", division: str = "shared", **changes: Any) -> Case:
+    drawn = Annealed(per_batch=3, batch=batch)
+    parts = method(objective=Linear() if objective is None else objective, preferences=drawn, **changes)
+    return Case(parts=parts, preferences=division)
+
+
+def cases() -> dict[str, Case]:
+    divisions = ("shared", "spread")
+    made = {f"{n}, {d}": case(weights=space, division=d) for n, space in SPACES.items() for d in divisions}
+    forms: dict[str, dict[str, Any]] = {
+        "scalarization with parameters": {"objective": Uncertainty()},
+        "scalarization with state": {"objective": DWA()},
+        "reviewing scalarization": {"objective": FAMO()},
+        "scalarization of all rows": {"objective": MultiForward(coefficient=2.0)},
+        "hypervolume": {"objective": HypervolumeGradient(reference=(3.0, 3.0), coefficient=1.0)},
+        "weighting": {"objective": NashMTL()},
+        "weighting with state": {"objective": ParetoMTL()},
+        "aggregation of all rows": {"objective": MOOSVGD()},
+        "loss balancing": {"balancing": (LossBalancing(),)},
+        "gradient balancing": {"balancing": (LossBalancing(), GradientBalancing())},
+        "gradient balancing of all rows": {"objective": MultiForward(), "balancing": (GradientBalancing(),)},
+        "split batch": {"batch": "split"},
+        "split batch, all rows": {"batch": "split", "objective": MultiForward()},
+        "a network for each row": {"weights": SPACES["finite"], "objective": MOOSVGD(), "batch": "split"},
+    }
+    for name, options in forms.items():
+        for division in divisions:
+            made[f"{name}, {division}"] = case(division=division, **options)
+    # What draws random numbers for single rows draws others when rows are spread.
+    made["random scalarization"] = case(RLW())
+    made["random aggregation"] = case(GradDrop())
+    norm = case(weights=ConvexHull())
+    made["batch norm"] = evolve(norm, problem=Normalized(), synchronized=True)
+    made["batch norm, per task"] = evolve(
+        case(NashMTL(), weights=ConvexHull()), problem=Normalized(), synchronized=True
+    )
+    return made
+
+
+def result(world: World, each: Case) -> dict[str, Tensor]:
+    """Losses, gradients, buffers and states after two steps without an optimizer between."""
+    model = model_for(each.problem, each.parts).double()
+    with torch.no_grad():  # adapters away from zero
+        for parameter in model.parameters():
+            parameter.add_(torch.linspace(-0.3, 0.3, parameter.numel()).view(parameter.shape))
+    schedule = each.parts.preferences
+    division = divided(world, Distributed(preferences=each.preferences), schedule, 2, SAMPLES)
+    step = Step(model, each.problem.tasks, each.parts, CPU, division)
+    step.objective_states.double()
+    order, _ = division.samples(torch.arange(SAMPLES), SAMPLES, 3 if schedule.batch == "split" else 1)
+    x, targets = each.problem.batch()
+    x, targets = x[order], {key: value[order] for key, value in targets.items()}
+    model.train()
+    with synchronized(model.skeleton, world):
+        for k in range(2):
+            world.seed(k)
+            losses = step.run(x, targets, PREFERENCES)
+            step.review(x, targets, PREFERENCES, losses)
+    trained = [*model.parameters(), *step.objective_states.parameters()]
+    world.average_gradients(trained)
+    step.settle()
+    found = {f"gradient {i}": p.grad for i, p in enumerate(trained) if p.grad is not None}
+    found.update({f"buffer {name}": value.double() for name, value in model.skeleton.named_buffers()})
+    found.update({f"state {name}": value.double() for name, value in step.objective_states.named_buffers()})
+    return {"losses": losses, **found}
+
+
+def results(world: World) -> dict[str, dict[str, Tensor]]:
+    return {name: result(world, each) for name, each in cases().items()}
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
+    found: list[dict[str, dict[str, Tensor]]] = in_processes(results, tmp_path_factory.mktemp("processes"))
+    return found
+
+
+def test_all_spaces_are_here() -> None:
+    assert set(SPACES) == {entry.name for entry in entries("weights") if entry.package == "moframework"}
+
+
+@pytest.mark.parametrize("name", list(cases()))
+def test_two_processes_are_as_one(name: str, both: list[dict[str, dict[str, Tensor]]]) -> None:
+    expected = result(Alone(), cases()[name])
+    first, second = (found[name] for found in both)
+    assert expected.keys() == first.keys() == second.keys()
+    assert any(key.startswith("gradient") for key in expected)
+    for key, value in expected.items():
+        torch.testing.assert_close(first[key], value, rtol=1e-6, atol=1e-8, msg=lambda text, key=key: f"{key}: {text}")
+        assert torch.equal(first[key], second[key]), f"{key} differs between the processes"
+
+
+class Two(Alone):
+    """What one of two processes may know without asking the other."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank, self.size = rank, 2
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_samples_are_divided_batch_by_batch(pieces: int) -> None:
+    order = torch.randperm(45, generator=torch.Generator().manual_seed(0))
+    shares = [BySamples(Two(rank)).samples(order, 13, pieces) for rank in range(2)]
+    parts = [own.split(size) for own, size in shares]
+    assert [len(part) for part in parts] == [4, 4]
+    for k, batch in enumerate(order.split(13)):
+        for j, piece in enumerate(batch.tensor_split(pieces)):
+            together = torch.cat([part[k].tensor_split(pieces)[j] for part in parts])
+            assert torch.equal(together, piece), "each process's piece is its share of the whole one"
+
+
+def test_a_single_process_keeps_its_order() -> None:
+    order = torch.arange(7)
+    own, size = BySamples(Alone()).samples(order, 4, 3)
+    assert own is order
+    assert size == 4
+
+
+def test_too_few_preferences_or_samples_are_refused() -> None:
+    schedule = Annealed(per_batch=1)
+    with pytest.raises(SpecError, match="1 preferences a step cannot be spread over 2"):
+        divided(Two(0), Distributed(preferences="spread"), schedule, 2, 8)
+    with pytest.raises(DataError, match="divided into 4 parts, by 2 processes and 2 preferences"):
+        divided(Two(0), Distributed(), Annealed(per_batch=2, batch="split"), 2, 3)
+    assert divided(Alone(), Distributed(preferences="spread"), schedule, 2, 1).own(3) == range(3)

@@ -1,0 +1,111 @@
+"""Weights that are made where they are used: every function gets the whole, the graph keeps it or not."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from moframework.layers.rematerialized import Unmade
+
+USES: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda w: F.linear(torch.ones(2, 3), w),
+    "in a keyword": lambda w: F.linear(torch.ones(2, 3), weight=w),
+    "conv1d": lambda w: F.conv1d(torch.ones(1, 3, 4), w.unsqueeze(2)),
+    "embedding": lambda w: F.embedding(torch.tensor([1, 0, 1]), w),
+    "arithmetic": lambda w: 2 * w + w,
+    "transposed": lambda w: torch.ones(2, 3) @ w.t(),
+    "sliced": lambda w: w[:, :2] @ torch.ones(2, 1),
+    "in a list": lambda w: torch.cat([w, w * w]),
+    "normalized": lambda w: w / w.norm(),
+}
+
+
+def weight(kept: bool, parameter: Tensor, made: list[weakref.ref[Tensor]]) -> Unmade:
+    def make() -> Tensor:
+        value = parameter.exp()
+        made.append(weakref.ref(value))
+        return value.square()
+
+    return Unmade(parameter.shape, parameter, make, kept=kept)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("name", USES)
+def test_every_use_sees_the_whole_and_sends_gradients_back(name: str, kept: bool) -> None:
+    parameter = torch.randn(4, 3, requires_grad=True)
+    found = USES[name](weight(kept, parameter, []))
+    expected = USES[name](parameter.exp().square())
+    assert type(found) is Tensor
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found.sin().sum(), parameter), torch.autograd.grad(expected.sin().sum(), parameter)
+    )
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_graph_keeps_what_was_made_or_makes_it_again(kept: bool) -> None:
+    values: list[weakref.ref[Tensor]] = []
+    calls = 0
+    parameter = torch.randn(4, 3, requires_grad=True)
+
+    def make() -> Tensor:
+        nonlocal calls
+        calls += 1
+        value = parameter + 1
+        values.append(weakref.ref(value))
+        return value
+
+    x = torch.randn(2, 3, requires_grad=True)
+    result = F.linear(x, Unmade((4, 3), parameter, make, kept=kept))
+    gc.collect()
+    assert (values[0]() is not None) is kept
+    result.sum().backward()
+    assert calls == (1 if kept else 2)
+    torch.testing.assert_close(x.grad, (parameter + 1).sum(dim=0).expand(2, 3))
+
+
+def test_without_gradients_nothing_is_made_twice() -> None:
+    values: list[weakref.ref[Tensor]] = []
+    made = weight(False, torch.randn(4, 3), values)
+    with torch.no_grad():
+        F.linear(torch.ones(2, 3), made)
+    assert len(values) == 1
+
+
+def test_attention_with_several_of_them() -> None:
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)
+    parameters = {name: value for name, value in attention.named_parameters() if value.dim() == 2}
+    x = torch.randn(2, 3, 4)
+    expected = attention(x, x, x)[0]
+    wanted = torch.autograd.grad(expected.sum(), list(parameters.values()))
+    attention.in_proj_weight = None  # type: ignore[assignment]
+    attention._parameters["in_proj_weight"] = Unmade(  # type: ignore[assignment]
+        (12, 4), x, lambda: parameters["in_proj_weight"] * 1, kept=False
+    )
+    attention.out_proj._parameters["weight"] = Unmade(  # type: ignore[assignment]
+        (4, 4), x, lambda: parameters["out_proj.weight"] * 1, kept=False
+    )
+    found = attention(x, x, x)[0]
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), list(parameters.values())), wanted)
+
+
+def test_a_use_of_its_own_comes_first() -> None:
+    parameter = torch.randn(4, 3)
+    made = Unmade(
+        (4, 3), parameter, lambda: parameter, use=lambda own, func, args, given: "own" if func is F.linear else None
+    )
+    assert F.linear(torch.ones(2, 3), made) == "own"  # type: ignore[comparison-overlap]
+    assert torch.equal(made + 0, parameter)
+
+
+def test_what_is_known_without_making_it() -> None:
+    made = Unmade((4, 3), torch.empty(0, dtype=torch.float64), lambda: pytest.fail("it was made"))
+    assert (made.shape, made.dim(), made.size(1), len(made), made.numel()) == ((4, 3), 2, 3, 4, 12)
+    assert (made.dtype, made.device.type, made.is_floating_point()) == (torch.float64, "cpu", True)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from moframework.pareto import Front
+from moframework.pareto.plots import front_figure
+from tests.pareto.fronts import example
+
+
+def picture(figure: Figure) -> bytes:
+    """Drawn as PNG; warnings, as of a missing glyph or of no room, are errors."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=40)
+    return buffer.getvalue()
+
+
+def words(figure: Figure) -> str:
+    texts = [figure.get_suptitle()]
+    for axes in figure.axes:
+        texts += [axes.get_xlabel(), axes.get_ylabel(), axes.get_title()]
+        texts += [text.get_text() for text in axes.texts]
+        texts += [label.get_text() for label in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+    for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes)):
+        if legend is not None:
+            texts += [text.get_text() for text in legend.get_texts()]
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 5, 12])
+def test_every_number_of_tasks_has_a_picture(m: int) -> None:
+    front = example(m)
+    earlier = [example(m, losses=front.losses + shift) for shift in (1.0, 0.2)]
+    figure = front_figure(front, previous=earlier, title="step 7")
+    assert picture(figure).startswith(b"\x89PNG")
+    text = words(figure)
+    for task in front.tasks:
+        assert task in text
+    assert "better" in text
+    assert f"hypervolume of losses {front.hypervolume():.4g}" in text
+    assert "step 7" in text
+    assert "test front" in text
+
+
+def test_two_tasks_have_titles_directions_and_a_color_bar() -> None:
+    figure = front_figure(example())
+    losses, metrics, bar = figure.axes
+    assert losses.get_xlabel() == "loss of left  (← better)"
+    assert losses.get_ylabel() == "loss of right  (↓ better)"
+    assert metrics.get_xlabel() == "accuracy of left  (→ better)"
+    assert metrics.get_ylabel() == "accuracy of right  (↑ better)"
+    assert "preference for left" in bar.get_ylabel()
+    assert "hypervolume of losses" in figure.get_suptitle()
+    assert "of accuracy" in figure.get_suptitle()
+
+
+def test_tasks_without_a_common_metric_show_their_first() -> None:
+    front = example(
+        metrics={"left/mae": np.linspace(0, 1, 11), "right/f1": np.linspace(0, 1, 11)},
+        higher_is_better={"left/mae": False, "right/f1": True},
+    )
+    metrics = front_figure(front).axes[1]
+    assert metrics.get_xlabel() == "mae of left  (← better)"
+    assert metrics.get_ylabel() == "f1 of right  (↑ better)"
+
+
+def test_without_metrics_there_is_one_panel() -> None:
+    front = example(metrics={}, higher_is_better={})
+    assert len(front_figure(front).axes) == 2  # and the color bar
+    only_one = example(metrics={"left/mae": np.ones(11)}, higher_is_better={"left/mae": False})
+    assert len(front_figure(only_one).axes) == 2
+
+
+def test_dominated_points_are_hollow() -> None:
+    front = example(n=3, losses=[[0.1, 0.9], [0.5, 0.95], [0.6, 0.2]], metrics={})
+    figure = front_figure(front)
+    hollow, full = figure.axes[0].collections[:2]
+    assert np.asarray(hollow.get_offsets()).tolist() == [[0.5, 0.95]]
+    assert len(np.asarray(hollow.get_facecolor())) == 0
+    assert np.asarray(full.get_offsets()).tolist() == [[0.1, 0.9], [0.6, 0.2]]
+    assert "dominated" in words(figure)
+    assert "dominated (" not in words(front_figure(example(n=3, losses=[[0.1, 0.9], [0.5, 0.5], [0.9, 0.1]])))
+
+
+@pytest.mark.parametrize(("reference", "shown"), [((1.0, 1.0), True), ((50.0, 50.0), False), ((0.1, 0.1), False)])
+def test_the_reference_point_is_shown_where_it_is_near(reference: tuple[float, float], shown: bool) -> None:
+    figure = front_figure(example(reference=reference))
+    assert ("reference point" in words(figure)) == shown
+    assert (figure.axes[0].get_xlim()[1] >= reference[0]) == (shown or reference == (0.1, 0.1))
+    assert figure.axes[0].get_xlim()[1] < 2
+
+
+def test_early_fronts_do_not_squeeze_the_present_one() -> None:
+    front = example()
+    figure = front_figure(front, previous=[example(losses=front.losses + 100)])
+    low, high = figure.axes[0].get_xlim()
+    assert np.ptp(front.losses[:, 0]) / (high - low) > 0.25
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4])
+def test_one_point_and_equal_points_have_a_picture(m: int) -> None:
+    assert picture(front_figure(example(m, n=1)))
+    front = example(m)
+    assert picture(front_figure(example(m, losses=np.full_like(front.losses, 0.5))))
+
+
+def test_undefined_metric_values_are_left_out() -> None:
+    front = example()
+    holes = {name: np.where(np.arange(11) % 3 == 0, np.nan, values) for name, values in front.metrics.items()}
+    assert picture(front_figure(example(metrics=holes)))
+
+
+def test_many_tasks_have_a_color_bar_in_place_of_a_legend() -> None:
+    front = example(12)
+    assert len(front_figure(front).axes) == 2
+    assert len(front_figure(example(5)).axes) == 1
+    assert {"left", "gender", "equal weights"} <= set(words(front_figure(example(5))).split("\n"))
+
+
+def test_the_figure_owns_its_canvas_and_pyplot_is_not_touched() -> None:
+    assert isinstance(front_figure(example()).canvas, FigureCanvasAgg)
+    code = "import sys, moframework.pareto.plots; print('matplotlib.pyplot' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
+def test_the_front_is_not_changed() -> None:
+    front = example()
+    text = front.to_json()
+    front_figure(front, previous=[example()])
+    assert front.to_json() == text
+
+
+def test_an_earlier_front_of_other_tasks_is_refused() -> None:
+    other = Front(tasks=("a", "b"), preferences=[[0, 1]], losses=[[1, 1]], split="val")
+    with pytest.raises(ValueError, match="an earlier front has tasks"):
+        front_figure(example(), previous=[other])
