@@ -24,9 +24,9 @@ from moframework.engine.averaging import WeightAverage
 from moframework.engine.checkpoint import read_checkpoint, write_checkpoint
 from moframework.engine.device import Placement
 from moframework.engine.device_cache import resident
-from moframework.engine.distributed.optimizer_sharding import Holding, check_sharding, holding
-from moframework.engine.distributed.partition import Division, divided
-from moframework.engine.distributed.sync_batchnorm import settle_buffers, synchronized
+from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, check_sharding, make_sharding
+from moframework.engine.distributed.partition import Partition, make_partition
+from moframework.engine.distributed.sync_batchnorm import sync_buffers, synchronized
 from moframework.engine.distributed.world import Alone, World
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Progress, Reading
@@ -41,9 +41,9 @@ from moframework.preferences import Schedule
 from moframework.problem import Problem
 
 if TYPE_CHECKING:
-    from moframework.engine.distributed.fsdp import Streamed
+    from moframework.engine.distributed.fsdp import ShardedSpace
 
-__all__ = ["Fit", "derive_seed", "divide", "fit", "steps_per_epoch"]
+__all__ = ["Fit", "derive_seed", "fit", "plan_partition", "steps_per_epoch"]
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -135,16 +135,16 @@ class Loop:
         per_epoch: int,
         folder: Path,
         observer: Observer,
-        division: Division,
+        partition: Partition,
     ) -> None:
         self.model, self.training, self.place = model, training, place
-        self.world = division.world
+        self.world = partition.world
         self.folder, self.observer = folder, observer
         self.per_epoch, self.steps, self.done = per_epoch, training.budget(per_epoch), 0
-        self.augmentation, self.maps, self.item_seed = problem.augmentation, problem.maps, division.item_seed
+        self.augmentation, self.maps, self.item_seed = problem.augmentation, problem.maps, partition.item_seed
         shards = self.world.size > 1 and training.distributed.parameters == "sharded"
         self.streamed = _streamed(model, method, place) if shards else None
-        self.step = Step(model, problem.tasks, method, place, division, training.recompute)
+        self.step = Step(model, problem.tasks, method, place, partition, training.recompute)
         groups = model.space.parameter_groups(training.optimizer.lr)
         learned = list(self.step.objective_states.parameters())
         if learned:
@@ -153,14 +153,14 @@ class Loop:
         self.average = None
         if training.averaging is not None:
             self.average = WeightAverage(list(model.space.parameters()), training.averaging)
-        self.holding: Holding
+        self.sharding: OptimizerSharding
         if self.streamed is None:
-            self.holding = holding(groups, training, self.world)
+            self.sharding = make_sharding(groups, training, self.world)
         else:
             from moframework.engine.distributed.fsdp_checkpoint import FullySharded
 
-            self.holding = FullySharded(groups, self.streamed, training.optimizer.lr)
-        self.optimizer = training.optimizer.build(self.holding.groups, place.device)
+            self.sharding = FullySharded(groups, self.streamed, training.optimizer.lr)
+        self.optimizer = training.optimizer.build(self.sharding.groups, place.device)
         self.scheduler, self.scheduler_by_step = None, False
         if training.scheduler is not None:
             self.scheduler_by_step = training.scheduler.interval == "step"
@@ -198,7 +198,7 @@ class Loop:
         self.world.seed(derive_seed(seed, _STEP, self.done))  # dropout and the like
         preferences, progress = self._preferences(seed), (self.done + 1) / self.steps
         self.model.space.progressed(progress)
-        self.holding.zero_grad(self.optimizer)
+        self.sharding.zero_grad(self.optimizer)
         scale = self.scaler.scale(torch.ones((), device=self.place.device)) if self.scaler.is_enabled() else None
         if self.augmentation:
             value = derive_seed(seed, _AUGMENTATION, self.done)
@@ -209,11 +209,11 @@ class Loop:
         x = self.place.arranged(x)
         run = self.step.run if self.recorder is None else self.recorder.run
         losses = run(x, targets, preferences, scale)
-        self.holding.average(self.world, self.parameters)
+        self.sharding.average(self.world, self.parameters)
         if self.training.clip_gradient_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            self.holding.clip(self.parameters, self.training.clip_gradient_norm)
-        self.holding.step(self.optimizer, self.scaler)
+            self.sharding.clip(self.parameters, self.training.clip_gradient_norm)
+        self.sharding.step(self.optimizer, self.scaler)
         self.scaler.update()
         if self.average is not None:
             self.average.update(progress)
@@ -291,7 +291,7 @@ class Loop:
         is_best = self.best.hypervolume is None or value > self.best.hypervolume + least
         if is_best:
             self.best = _Best(hypervolume=value)
-            state = self.holding.model_state(self.model)
+            state = self.sharding.model_state(self.model)
             if self.world.first:
                 write_checkpoint(self.folder / BEST, {"step": self.done, "model": state})
         else:
@@ -300,13 +300,13 @@ class Loop:
 
     def save(self) -> None:
         """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
-        if not self.holding.finite(self.parameters):
+        if not self.sharding.finite(self.parameters):
             raise NonFiniteLossError(
                 f"step {self.done}: a weight is not finite although the losses were. {_NON_FINITE_ADVICE}"
             )
         self.settle()
         self.step.settle()
-        optimizer, model = self.holding.state(self.optimizer), self.holding.model_state(self.model)
+        optimizer, model = self.sharding.state(self.optimizer), self.sharding.model_state(self.model)
         if not self.world.first:
             return
         state = {
@@ -332,13 +332,13 @@ class Loop:
 
     def settle(self) -> None:
         """Make the model's buffers the same on all processes, to be evaluated or saved."""
-        settle_buffers(self.model, self.world)
+        sync_buffers(self.model, self.world)
 
     def restore(self) -> None:
         """Continue where the last checkpoint ended, which only the first process needs to see."""
         state = self.world.from_first(lambda: read_checkpoint(self.folder / LAST))
-        self.holding.load_model(self.model, state["model"])
-        self.holding.load(self.optimizer, state["optimizer"])
+        self.sharding.load_model(self.model, state["model"])
+        self.sharding.load(self.optimizer, state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
@@ -395,10 +395,10 @@ def fit(
     size = len(data)  # type: ignore[arg-type]
     per_epoch = steps_per_epoch(size, training, method.preferences, len(problem.tasks))
     world = Alone() if world is None else world
-    division = divide(world, size, training, method.preferences, len(problem.tasks))
+    partition = plan_partition(world, size, training, method.preferences, len(problem.tasks))
     if not resume:
         world.spread([*model.parameters(), *model.buffers()])
-    loop = Loop(model, problem, method, training, place, per_epoch, folder, observer, division)
+    loop = Loop(model, problem, method, training, place, per_epoch, folder, observer, partition)
     if resume:
         loop.restore()
     pieces = method.preferences.count(len(problem.tasks)) if method.preferences.batch == "split" else 1
@@ -408,7 +408,7 @@ def fit(
     calibration = calibration_data(evaluation, data)
     observer.started(loop.progress)
     model.train()
-    whole_batch = world.size > 1 and training.distributed.batchnorm == "synchronized" and division.parts_batch
+    whole_batch = world.size > 1 and training.distributed.batchnorm == "synchronized" and partition.parts_batch
     with (
         torch.random.fork_rng(devices=[place.device] if place.device.type == "cuda" else []),
         synchronized(model.skeleton, world) if whole_batch else contextlib.nullcontext(),
@@ -416,7 +416,7 @@ def fit(
         while loop.done < loop.steps and not loop.out_of_patience:
             epoch, skip = divmod(loop.done, per_epoch)
             order = torch.randperm(size, generator=torch.Generator().manual_seed(derive_seed(seed, _EPOCH, epoch)))
-            own, own_size = division.samples(order[: per_epoch * training.batch_size], training.batch_size, pieces)
+            own, own_size = partition.samples(order[: per_epoch * training.batch_size], training.batch_size, pieces)
             loop.restart_clock()
             for x, targets in batches(
                 data,
@@ -425,7 +425,7 @@ def fit(
                 device=place.device,
                 workers=training.workers,
                 skip=skip,
-                seed=(seed, epoch, *division.item_seed),
+                seed=(seed, epoch, *partition.item_seed),
             ):
                 begin = time.perf_counter()
                 loop.take(x, targets, seed)
@@ -464,7 +464,7 @@ def fit(
                     break
     if loop.average is not None:
         loop.average.apply()
-    loop.holding.finish(model)
+    loop.sharding.finish(model)
     observer.finished(loop.progress)
     return Fit(
         steps=loop.done,
@@ -475,9 +475,9 @@ def fit(
     )
 
 
-def _streamed(model: ParetoModel, method: Method, place: Placement) -> Streamed:
+def _streamed(model: ParetoModel, method: Method, place: Placement) -> ShardedSpace:
     """The model's weight space, sharded. Raises `SpecError` where something needs it whole."""
-    from moframework.engine.distributed.fsdp import streamed
+    from moframework.engine.distributed.fsdp import shard_parameters
 
     if any(balancing.needs_gradients for balancing in method.balancing) or not isinstance(
         method.objective, Scalarization
@@ -486,7 +486,7 @@ def _streamed(model: ParetoModel, method: Method, place: Placement) -> Streamed:
             "training.distributed.parameters: sharded does not go with objectives and balancings that need the "
             "gradient of every task, which is as large as the network; use replicated"
         )
-    return streamed(model, place.device)
+    return shard_parameters(model, place.device)
 
 
 def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:
@@ -494,11 +494,11 @@ def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -
     return _batches_of_epoch(size, training, schedule, m)[0]
 
 
-def divide(world: World, size: int, training: Training, schedule: Schedule, m: int) -> Division:
+def plan_partition(world: World, size: int, training: Training, schedule: Schedule, m: int) -> Partition:
     """How the steps on `size` samples are divided among processes. Raises as `divided` and `check_sharding` do."""
     check_sharding(training)
     smallest = _batches_of_epoch(size, training, schedule, m)[1]
-    return divided(world, training.distributed, schedule, m, smallest)
+    return make_partition(world, training.distributed, schedule, m, smallest)
 
 
 def _batches_of_epoch(size: int, training: Training, schedule: Schedule, m: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ An objective that joins the preferences needs all their graphs, unless each is t
 Where a balancing or the objective needs per-task gradients, the forward pass is shared: gradients are taken with
 respect to the materialized θ(λ), combined there, and sent once through the weight space.
 
-Where several processes share a step, a `Division` says what is this one's part; see there.
+Where several processes share a step, a `Partition` says what is this one's part; see there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from moframework.engine.acceleration.activation_checkpoint import WeightsAgain, recomputed
 from moframework.engine.acceleration.single_pass import undivided
 from moframework.engine.device import Placement
-from moframework.engine.distributed.partition import BySamples, Division
+from moframework.engine.distributed.partition import BySamples, Partition
 from moframework.engine.distributed.world import Alone
 from moframework.engine.gradients import TaskGradients
 from moframework.engine.method import Method
@@ -76,10 +76,10 @@ class Step:
         tasks: tuple[Task, ...],
         method: Method,
         place: Placement,
-        division: Division | None = None,
+        partition: Partition | None = None,
         recompute: bool | str = False,
     ) -> None:
-        self.division = BySamples(Alone()) if division is None else division
+        self.partition = BySamples(Alone()) if partition is None else partition
         self.model = model
         self.tasks = tasks
         self._asked = [(task.loss, task.output_key, task.target_key) for task in tasks]
@@ -105,11 +105,11 @@ class Step:
         again = recompute == "weights" and not self._per_task
         self._weights_again = WeightsAgain(model.space, m) if again else None
         one_pass = splits and (divided or not objective.separable) and not recompute
-        self._undivided = undivided(model, m, self.division.world.size) if one_pass else None
+        self._undivided = undivided(model, m, self.partition.world.size) if one_pass else None
         # What leads from preferences to losses is one function, whose graph is kept.
         self._whole = not self._per_task and not self._recompute
         self._rows: Callable[[Tensor, Sequence[Part]], list[Tensor]] = self._rows_of
-        if self._recompute and self.division.parts_batch and self.division.world.size > 1:
+        if self._recompute and self.partition.parts_batch and self.partition.world.size > 1:
             raise SpecError(
                 "training.recompute works with several processes only where each runs its preferences on the whole "
                 "batch: set training.distributed.preferences to spread, or recompute to false"
@@ -139,8 +139,8 @@ class Step:
             on_device = preferences.to(self.place.device, non_blocking=True)
         # A finite space looks up which network is meant; all others compute with the numbers.
         given = on_device if self.model.space.anchors() is None else preferences
-        count, own = len(preferences), self.division.own(len(preferences))
-        share = self.division.weight(len(own), count) / count
+        count, own = len(preferences), self.partition.own(len(preferences))
+        share = self.partition.weight(len(own), count) / count
         in_one = self._goes_undivided(x, count)
         together = self._together or in_one
         parts = [] if in_one else self._parts(x, targets, count)
@@ -155,15 +155,15 @@ class Step:
                 rows = self._forward(chosen, parts[group.start : group.stop], scale)
             losses += [row.losses.detach() for row in rows]
             if not together:
-                with self.division.deciding(True):
+                with self.partition.deciding(True):
                     self._backward(rows, on_device[group.start : group.stop], share, scale, self._state(group.start))
-        with self.division.deciding(False):
+        with self.partition.deciding(False):
             if together and rows:
                 self._backward(rows, on_device, 1.0, scale, self._state(0))
             penalty = self.model.space.penalty()
             if penalty is not None:
                 _times(penalty, 1.0, scale).backward()  # type: ignore[no-untyped-call]
-        result = self.division.matrix(_stacked(losses), count)
+        result = self.partition.matrix(_stacked(losses), count)
         self.state = [
             balancing.updated(state, result) for balancing, state in zip(self.method.balancing, self.state, strict=True)
         ]
@@ -180,10 +180,10 @@ class Step:
         objective = self.method.objective
         if not objective.reviews:
             return
-        count, own = len(preferences), self.division.own(len(preferences))
+        count, own = len(preferences), self.partition.own(len(preferences))
         parts = self._parts(x, targets, count)
         rows = torch.stack([self._losses(self.model.weights(preferences[j]), *parts[j]) for j in own])
-        after = self.division.matrix(rows, count)
+        after = self.partition.matrix(rows, count)
         if not objective.separable:
             objective.review(losses, after, self._state(0))
             return
@@ -197,7 +197,7 @@ class Step:
 
     def settle(self) -> None:
         """Make the state the same on all processes, to be saved."""
-        self.division.settle(self.objective_states)
+        self.partition.settle(self.objective_states)
 
     def _state(self, j: int) -> nn.Module | None:
         return self.objective_states[j] if len(self.objective_states) else None
@@ -225,7 +225,7 @@ class Step:
             raise SpecError("training.compile: what is compiled keeps its weights; use false, or recompute: false")
         self.model.compile_network(mode)
         self._undivided = None
-        if self._whole and self.division.world.size == 1:
+        if self._whole and self.partition.world.size == 1:
             self._rows = torch.compile(self._rows_of, mode=mode)
 
     @contextlib.contextmanager
@@ -268,12 +268,12 @@ class Step:
         processes, whose shares of a batch may differ by a sample."""
         if self._undivided is None or count == 1:
             return False
-        alone_on_cpu = self.place.device.type == "cpu" and self.division.world.size == 1
+        alone_on_cpu = self.place.device.type == "cpu" and self.partition.world.size == 1
         return not alone_on_cpu or self._undivided.pays(x, count)
 
     def _undivided_rows(self, preferences: Tensor, x: Tensor, targets: Targets, count: int) -> Sequence[Tensor]:
         """What `_rows_of` gives, in one pass over the samples of this process's preferences, which are of `count`."""
-        own = self.division.own(count)
+        own = self.partition.own(count)
         sizes = [len(piece) for piece in x.tensor_split(count)]
         if len(own) < count:
             start, stop = sum(sizes[: own.start]), sum(sizes[: own.stop])
@@ -284,11 +284,11 @@ class Step:
         with self.place.autocast():
             outputs = self.model.call(weights, x)
         given = self._given(outputs, targets)
-        if self.division.world.size == 1 or not self.division.parts_batch:
+        if self.partition.world.size == 1 or not self.partition.parts_batch:
             losses = [loss.by_piece(output, target, sizes) for loss, output, target in given]
         else:
             sums = [piece_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
-            totals = self.division.totals(sums)
+            totals = self.partition.totals(sums)
             losses = [task.loss.finish(total) for task, total in zip(self.tasks, totals, strict=True)]
         return torch.stack(losses, dim=1).unbind()
 
@@ -302,7 +302,7 @@ class Step:
         last = len(self.tasks) - 1
         for t, loss in enumerate(losses.unbind()):
             reached = torch.autograd.grad(loss * factor, inputs, retain_graph=t < last, allow_unused=True)
-            gradients.add(tuple(self.division.whole(reached)))
+            gradients.add(tuple(self.partition.whole(reached)))
         losses = losses.detach()
         return _Row(losses, self._scales(losses, gradients), gradients)
 
@@ -318,9 +318,9 @@ class Step:
         with self.place.autocast():
             outputs = self.model.call(weights, x)
         given = self._given(outputs, targets)
-        if self.division.world.size == 1 or not self.division.parts_batch:
+        if self.partition.world.size == 1 or not self.partition.parts_batch:
             return torch.stack([loss(output, target) for loss, output, target in given])
-        totals = self.division.totals([loss.statistics(output, target).sum(dim=0) for loss, output, target in given])
+        totals = self.partition.totals([loss.statistics(output, target).sum(dim=0) for loss, output, target in given])
         return torch.stack([loss.finish(total) for (loss, _, _), total in zip(given, totals, strict=True)])
 
     def _given(self, outputs: dict[str, Tensor], targets: Targets) -> list[tuple[Loss, Tensor, Tensor]]:
@@ -345,12 +345,12 @@ class Step:
         """Gradients of the mean over `preferences` of the objective, times `share`, and `scale` where there is one;
         `rows` are those of this process."""
         objective, count = self.method.objective, len(preferences)
-        losses = self.division.matrix(_stacked([row.losses for row in rows]), count)
+        losses = self.partition.matrix(_stacked([row.losses for row in rows]), count)
         balanced = [row.scales for row in rows if row.scales is not None]
-        scales = self.division.matrix(torch.stack(balanced), count) if balanced else None
+        scales = self.partition.matrix(torch.stack(balanced), count) if balanced else None
         gradients = [row.gradients for row in rows if row.gradients is not None]
-        own = self.division.own(count) if len(rows) < count else range(count)
-        alone = self.division.weight(len(rows), count)
+        own = self.partition.own(count) if len(rows) < count else range(count)
+        alone = self.partition.weight(len(rows), count)
         extra = () if state is None else (state,)
         if isinstance(objective, Scalarization):
             if gradients:
@@ -369,13 +369,13 @@ class Step:
         scaled, divisor = losses * scales, count / alone
         factor = share if scale is None else share * scale
         if isinstance(objective, Weighting):
-            products = self.division.matrix(torch.stack([each.gramian() for each in gradients]), count)
+            products = self.partition.matrix(torch.stack([each.gramian() for each in gradients]), count)
             products = products * scales.unsqueeze(2) * scales.unsqueeze(1)
             matrix = objective.weights(scaled, preferences, products, *extra).detach() * scales
             for j, each in zip(own, gradients, strict=True):
                 each.backward(matrix[j] * (factor / (each.factor * divisor)))
         elif isinstance(objective, Aggregation):
-            jacobians = self.division.matrix(torch.stack([each.jacobian() for each in gradients]), count)
+            jacobians = self.partition.matrix(torch.stack([each.jacobian() for each in gradients]), count)
             directions = objective.aggregate(jacobians * scales.unsqueeze(2), scaled, preferences, *extra).detach()
             for j, each in zip(own, gradients, strict=True):
                 part = factor / (each.factor * divisor)

@@ -14,7 +14,7 @@ from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.acceleration.activation_checkpoint import check_weights_again
 from moframework.engine.device import Placement, placement
 from moframework.engine.distributed.world import Alone, World
-from moframework.engine.fit import derive_seed, divide, steps_per_epoch
+from moframework.engine.fit import derive_seed, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
@@ -121,7 +121,7 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
         torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
         model = ParetoModel(recipe, initial)
     if world.size > 1:
-        divide(world, len(data["train"]), spec.training, method.preferences, m)  # type: ignore[arg-type]
+        plan_partition(world, len(data["train"]), spec.training, method.preferences, m)  # type: ignore[arg-type]
     if spec.training.recompute == "weights":
         check_weights_again(model.space, m)
     anchors = model.space.anchors()

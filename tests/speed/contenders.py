@@ -15,7 +15,7 @@ from moframework.engine.device_cache import resident
 from moframework.engine.distributed.world import Alone, World
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer
-from moframework.engine.fit import Loop, divide
+from moframework.engine.fit import Loop, plan_partition
 from moframework.problem import Problem
 from moframework.run.plan import Plan, plan
 from moframework.spec import Spec
@@ -55,7 +55,7 @@ def our_step(ready: Plan, world: World | None = None) -> Step:
     a world is given, this process's part of it."""
     training, world = ready.spec.training, Alone() if world is None else world
     schedule, tasks = ready.method.preferences, ready.spec.problem.tasks
-    division = divide(world, training.batch_size, training, schedule, len(tasks))
+    partition = plan_partition(world, training.batch_size, training, schedule, len(tasks))
     folder = Path(tempfile.gettempdir())  # a step writes nothing
     loop = Loop(
         ready.model,
@@ -66,11 +66,11 @@ def our_step(ready: Plan, world: World | None = None) -> Step:
         10**9,
         folder,
         Observer(),
-        division,
+        partition,
     )
     ready.model.train()
     x, targets = batch_of(ready)
-    own, _ = division.samples(torch.arange(len(x)), len(x), 1)
+    own, _ = partition.samples(torch.arange(len(x)), len(x), 1)
     if len(own) < len(x):
         x, targets = x[own], {key: value[own] for key, value in targets.items()}
 

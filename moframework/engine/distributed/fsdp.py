@@ -34,7 +34,7 @@ from moframework.layers.rematerialized import remade
 from moframework.model import PREFERENCE, ParetoModel
 from moframework.weights import WeightSpace
 
-__all__ = ["Streamed", "streamed"]
+__all__ = ["ShardedSpace", "shard_parameters"]
 
 
 class _Unit(nn.Module):
@@ -67,7 +67,7 @@ class _Root(nn.Module):
         return run(x)
 
 
-class Streamed(WeightSpace):
+class ShardedSpace(WeightSpace):
     """A weight space in pieces, sharded over the processes of the default group, that a model uses in place of its own
     until `restored`.
 
@@ -269,13 +269,13 @@ def _empty(space: WeightSpace, device: torch.device | str) -> WeightSpace:
     return copy.deepcopy(space, memo)
 
 
-def streamed(model: ParetoModel, device: torch.device) -> Streamed:
+def shard_parameters(model: ParetoModel, device: torch.device) -> ShardedSpace:
     """Shard the parameters of a model, all of whose processes hold the same ones, on the host or on `device`.
 
     Raises:
         SpecError: the network or the weight space cannot be taken apart into layers.
     """
-    space = Streamed(model, device)
+    space = ShardedSpace(model, device)
     model.run_by(space, space.run)
     return space
 

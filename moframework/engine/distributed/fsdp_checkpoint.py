@@ -9,21 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from moframework.engine.distributed.fsdp import Streamed
-from moframework.engine.distributed.optimizer_sharding import ONCE, Groups, Holding, State
+from moframework.engine.distributed.fsdp import ShardedSpace
+from moframework.engine.distributed.optimizer_sharding import ONCE, Groups, OptimizerSharding, State
 from moframework.engine.distributed.world import World
 from moframework.model import ParetoModel
 
 __all__ = ["FullySharded"]
 
 
-class FullySharded(Holding):
+class FullySharded(OptimizerSharding):
     """The optimizer steps the shards that each process has; FSDP has averaged their gradients.
 
     What a checkpoint holds is put together as the whole weight space has it, so that any number of processes can go on.
     """
 
-    def __init__(self, groups: Groups, space: Streamed, lr: float) -> None:
+    def __init__(self, groups: Groups, space: ShardedSpace, lr: float) -> None:
         # To the optimizer shards are plain tensors: not every one knows distributed ones.
         self.parameters = [cast(nn.Parameter, p) for group in groups for p in group["params"]]
         self.local = [nn.Parameter(_local(p.detach()), p.requires_grad) for p in self.parameters]
@@ -33,22 +33,22 @@ class FullySharded(Holding):
         self._whole_names, self._own_names = space.order(lr)
 
     def zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """See `Holding.zero_grad`."""
+        """See `OptimizerSharding.zero_grad`."""
         for tensor in (*self.parameters, *self.local):
             tensor.grad = None
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """See `Holding.step`."""
+        """See `OptimizerSharding.step`."""
         for parameter, own in zip(self.parameters, self.local, strict=True):
             own.grad = None if parameter.grad is None else _local(parameter.grad)
         scaler.step(optimizer)
 
     def average(self, world: World, parameters: Sequence[Tensor]) -> None:
-        """See `Holding.average`: those of parameters that every process has whole."""
+        """See `OptimizerSharding.average`: those of parameters that every process has whole."""
         world.average_gradients([parameter for parameter in parameters if not isinstance(parameter, DTensor)])
 
     def clip(self, parameters: Sequence[Tensor], norm: float) -> None:
-        """See `Holding.clip`."""
+        """See `OptimizerSharding.clip`."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         local = [_local(g) for g in gradients if isinstance(g, DTensor)]
         alike = [g for g in gradients if not isinstance(g, DTensor)]
@@ -61,29 +61,29 @@ class FullySharded(Holding):
             gradient.mul_(factor)
 
     def finite(self, parameters: Sequence[Tensor]) -> bool:
-        """See `Holding.finite`."""
+        """See `OptimizerSharding.finite`."""
         faults = torch.stack([(~torch.isfinite(_local(p.detach()))).any() for p in parameters]).any().float()
         torch.distributed.all_reduce(faults)
         return not bool(faults)
 
     def model_state(self, model: ParetoModel) -> State:
-        """See `Holding.model_state`."""
+        """See `OptimizerSharding.model_state`."""
         rest = {name: value for name, value in model.state_dict().items() if not name.startswith("space.")}
         return {**{f"space.{name}": value for name, value in self.space.gathered().items()}, **rest}
 
     def load_model(self, model: ParetoModel, state: Mapping[str, Any]) -> None:
-        """See `Holding.load_model`."""
+        """See `OptimizerSharding.load_model`."""
         prefix = "space."
         self.space.load({name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)})
         rest = {name: value for name, value in state.items() if not name.startswith(prefix)}
         model.load_state_dict(rest, strict=False)
 
     def finish(self, model: ParetoModel) -> None:
-        """See `Holding.finish`."""
+        """See `OptimizerSharding.finish`."""
         model.run_by(self.space.restored(), None)
 
     def state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `Holding.state`."""
+        """See `OptimizerSharding.state`."""
         partial = optimizer.state_dict()
         known = partial["state"]
         entries = {name: known[i] for i, name in enumerate(self._own_names) if i in known}
@@ -111,7 +111,7 @@ class FullySharded(Holding):
         return {"state": whole, "param_groups": _numbered(partial["param_groups"], self.space.group_sizes())}
 
     def load(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `Holding.load`."""
+        """See `OptimizerSharding.load`."""
         known = state["state"]
         entries = {name: known[i] for i, name in enumerate(self._whole_names) if i in known}
         shapes = dict(self.space.whole_parameters())

@@ -13,8 +13,8 @@ __all__ = ["joined"]
 
 @contextlib.contextmanager
 def joined() -> Iterator[World]:
-    """The world of this process: a `Group` where torchrun (or whoever sets WORLD_SIZE, RANK, LOCAL_RANK, MASTER_ADDR
-    and MASTER_PORT) started several, else `Alone`.
+    """The world of this process: a `ProcessGroup` where torchrun (or whoever sets WORLD_SIZE, RANK, LOCAL_RANK,
+    MASTER_ADDR and MASTER_PORT) started several, else `Alone`.
 
     A process group that the caller has initialized is used, and left as it is; otherwise one is made, and ended on
     leaving. It talks by gloo between hosts and by NCCL between CUDA devices.
@@ -22,7 +22,7 @@ def joined() -> Iterator[World]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Alone()
         return
-    from moframework.engine.distributed.process_group import Group
+    from moframework.engine.distributed.process_group import ProcessGroup
 
-    with Group.joined() as group:
+    with ProcessGroup.joined() as group:
         yield group

@@ -25,7 +25,7 @@ from moframework.engine.settings import Training
 from moframework.errors import SpecError
 from moframework.model import ParetoModel
 
-__all__ = ["ONCE", "Groups", "Holding", "Replicated", "Sharded", "State", "check_sharding", "holding"]
+__all__ = ["ONCE", "Groups", "OptimizerSharding", "Replicated", "Sharded", "State", "check_sharding", "make_sharding"]
 
 Groups = list[dict[str, Any]]
 State = dict[str, Any]
@@ -34,7 +34,7 @@ ONCE = {"step", "mu_product", "eta", "mu"}
 """What torch's optimizers keep once a parameter; all else they keep for each of its numbers."""
 
 
-class Holding(ABC):
+class OptimizerSharding(ABC):
     """What lies between the parameters of a model and the optimizer that steps them.
 
     Attributes:
@@ -84,29 +84,29 @@ class Holding(ABC):
         """Set the optimizer's state to a whole one."""
 
 
-class Replicated(Holding):
+class Replicated(OptimizerSharding):
     """The optimizer steps the parameters themselves."""
 
     def zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """See `Holding.zero_grad`."""
+        """See `OptimizerSharding.zero_grad`."""
         for group in optimizer.param_groups:  # the optimizer's own way takes as long as a small layer
             for parameter in group["params"]:
                 parameter.grad = None
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """See `Holding.step`."""
+        """See `OptimizerSharding.step`."""
         scaler.step(optimizer)
 
     def state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `Holding.state`."""
+        """See `OptimizerSharding.state`."""
         return optimizer.state_dict()
 
     def load(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `Holding.load`."""
+        """See `OptimizerSharding.load`."""
         optimizer.load_state_dict(state)
 
 
-class Sharded(Holding):
+class Sharded(OptimizerSharding):
     """The optimizer steps this process's slices, which are views of the parameters' own memory.
 
     A slice is a run of the parameter's numbers as they lie in memory, ⌈size / processes⌉ long but for the last ones.
@@ -120,12 +120,12 @@ class Sharded(Holding):
         super().__init__([{**group, "params": [of[id(p)] for p in group["params"]]} for group in groups])
 
     def zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """See `Holding.zero_grad`."""
+        """See `OptimizerSharding.zero_grad`."""
         for tensor in (*self.parameters, *self.slices):
             tensor.grad = None
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """See `Holding.step`."""
+        """See `OptimizerSharding.step`."""
         for parameter, own in zip(self.parameters, self.slices, strict=True):
             if parameter.grad is not None:
                 own.grad = self._own(_flat(parameter.grad, like=parameter))
@@ -139,7 +139,7 @@ class Sharded(Holding):
             torch._foreach_copy_([flat for flat, _ in pairs], whole)
 
     def state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `Holding.state`. Gathered tensor by tensor; only the first process keeps them."""
+        """See `OptimizerSharding.state`. Gathered tensor by tensor; only the first process keeps them."""
         partial = optimizer.state_dict()
         whole: dict[int, dict[str, Any]] = {}
         for index, parameter in enumerate(self.parameters):
@@ -154,7 +154,7 @@ class Sharded(Holding):
         return {"state": whole, "param_groups": partial["param_groups"]}
 
     def load(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `Holding.load`."""
+        """See `OptimizerSharding.load`."""
         own = {
             index: {
                 key: self._own(_flat(value, like=self.parameters[index]))
@@ -183,7 +183,7 @@ class Sharded(Holding):
         return [piece.reshape(-1)[:count] for piece, (_, count) in zip(pieces, parts, strict=True)]
 
 
-def holding(groups: Groups, training: Training, world: World) -> Holding:
+def make_sharding(groups: Groups, training: Training, world: World) -> OptimizerSharding:
     """How the optimizer for parameter `groups` holds its state. Raises as `check_sharding`."""
     if world.size == 1 or training.distributed.optimizer == "replicated":
         return Replicated(groups)

@@ -1,6 +1,6 @@
 """How one training step is divided among processes: by samples, or by preferences.
 
-Whatever the division, the step's gradient is that of one process with the whole batch and all preferences (up to
+Whatever the partition, the step's gradient is that of one process with the whole batch and all preferences (up to
 rounding; dropout draws other masks, and see `batchnorm` for BatchNorm):
 
 - Losses are additive statistics, finished once. By samples, the *statistics* are summed over processes before they are
@@ -25,12 +25,12 @@ from moframework.engine.settings import Distributed
 from moframework.errors import DataError, SpecError
 from moframework.preferences import Schedule
 
-__all__ = ["ByPreferences", "BySamples", "Division", "divided"]
+__all__ = ["ByPreferences", "BySamples", "Partition", "make_partition"]
 
 TensorsOrNone = Sequence[Tensor | None]
 
 
-class Division(ABC):
+class Partition(ABC):
     """What of a step with M preferences is this process's part.
 
     Attributes:
@@ -88,8 +88,8 @@ class Division(ABC):
         there are several."""
 
 
-class BySamples(Division):
-    """Every process runs all preferences on its share of the batch. Also the division of a single process."""
+class BySamples(Partition):
+    """Every process runs all preferences on its share of the batch. Also the partition of a single process."""
 
     parts_batch = True
 
@@ -137,7 +137,7 @@ class BySamples(Division):
         """Nothing: all processes saw the same losses."""
 
 
-class ByPreferences(Division):
+class ByPreferences(Partition):
     """Every process runs its part of the preferences on the whole batch."""
 
     parts_batch = False
@@ -180,8 +180,8 @@ class ByPreferences(Division):
             self.world.spread([*state.parameters(), *state.buffers()], owner)
 
 
-def divided(world: World, options: Distributed, schedule: Schedule, m: int, smallest: int) -> Division:
-    """The division that `options` ask for.
+def make_partition(world: World, options: Distributed, schedule: Schedule, m: int, smallest: int) -> Partition:
+    """The partition that `options` ask for.
 
     Args:
         smallest: samples of the smallest batch.

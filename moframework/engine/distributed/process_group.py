@@ -20,7 +20,7 @@ from torch.distributed.rendezvous import rendezvous
 from moframework.engine.distributed.world import World, seed_generators
 from moframework.errors import MoframeworkError, PeerError, RunError
 
-__all__ = ["Group"]
+__all__ = ["ProcessGroup"]
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ _BUCKET_BYTES = 32 * 2**20
 _LAST_WORDS = timedelta(seconds=2)
 
 
-class Group(World):
+class ProcessGroup(World):
     """This process among others, over the default process group.
 
     Gradients are averaged once a step, after the backward passes of all preferences, in large pieces. This is not
@@ -55,7 +55,7 @@ class Group(World):
     @classmethod
     @contextlib.contextmanager
     def joined(cls) -> Iterator[Self]:
-        """The default process group, made from the environment unless it exists. See `engine.joining.joined`.
+        """The default process group, made from the environment unless it exists. See `launch.joined`.
 
         Raises:
             RunError: the other processes cannot be reached.

@@ -19,10 +19,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from moframework.engine.distributed.world import World
 
-__all__ = ["settle_buffers", "synchronized"]
+__all__ = ["sync_buffers", "synchronized"]
 
 
-def settle_buffers(network: nn.Module, world: World) -> None:
+def sync_buffers(network: nn.Module, world: World) -> None:
     """Make the buffers of `network` the same on all processes; see the module."""
     if world.size == 1:
         return

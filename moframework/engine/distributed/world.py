@@ -1,8 +1,8 @@
 """The processes that train one run together, seen from one of them.
 
 `World` is what the engine asks of the others: sums, agreement, one random stream. `Alone` is the world of a single
-process, in which nothing is to be done; `Group` (in `group.py`, imported only where there are several processes) talks
-through torch.distributed.
+process, in which nothing is to be done; `ProcessGroup` (imported only where there are several processes) talks through
+torch.distributed.
 
 Contract of all that computes in a group: **every process calls the same methods in the same order**. What one of them
 decides on (a stop, the best front, a loss that is not finite) is therefore made from numbers that are the same

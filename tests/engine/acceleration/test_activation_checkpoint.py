@@ -15,7 +15,7 @@ from moframework.backbones.base import Backbone
 from moframework.config import build, config
 from moframework.engine.acceleration import activation_checkpoint as module
 from moframework.engine.acceleration.activation_checkpoint import WeightsAgain, recomputed
-from moframework.engine.distributed.partition import Division, divided
+from moframework.engine.distributed.partition import Partition, make_partition
 from moframework.engine.settings import Distributed
 from moframework.engine.step import Step
 from moframework.errors import SpecError
@@ -128,7 +128,7 @@ def test_nothing_of_the_graph_is_held_between_the_passes() -> None:
     torch.testing.assert_close(parameter.grad, 2 * torch.full((4,), 2.0).exp())
 
 
-def test_several_processes_that_share_a_batch_are_refused(two: Division) -> None:
+def test_several_processes_that_share_a_batch_are_refused(two: Partition) -> None:
     parts = method(objective=Joined())
     problem = Conflict()
     with pytest.raises(SpecError, match=r"training\.recompute.*spread"):
@@ -136,13 +136,13 @@ def test_several_processes_that_share_a_batch_are_refused(two: Division) -> None
 
 
 @pytest.fixture
-def two() -> Division:
+def two() -> Partition:
     from moframework.engine.distributed.world import Alone
 
     class Two(Alone):
         size = 2
 
-    return divided(Two(), build(Distributed, {}), Annealed(per_batch=3), 2, 8)
+    return make_partition(Two(), build(Distributed, {}), Annealed(per_batch=3), 2, 8)
 
 
 SPACES = {"low rank": LowRank(rank=2), "separable": LowRank(rank=2, conv="separable"), "hull": ConvexHull()}

@@ -136,15 +136,15 @@ def both(
     size: int = 12,
     place: Placement = CPU,
     tasks: tuple[Task, ...] = TASKS,
-    division: Any = None,
+    partition: Any = None,
     **changes: Any,
 ) -> tuple[Taken, Taken]:
     """The same step in one pass, and piece by piece."""
     model, parts = model_of(make), split(**changes)
-    one = Taken(model, Step(model, tasks, parts, place, division), size)
+    one = Taken(model, Step(model, tasks, parts, place, partition), size)
     with monkeypatch.context() as patched:
         patched.setattr(stepping, "undivided", lambda *_: None)
-        other = Taken(model, Step(model, tasks, parts, place, division), size)
+        other = Taken(model, Step(model, tasks, parts, place, partition), size)
     assert (one.passes, other.passes) == (1, 3)
     return one, other
 

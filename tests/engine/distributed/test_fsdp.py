@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 
 from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
-from moframework.engine.distributed.fsdp import streamed
+from moframework.engine.distributed.fsdp import shard_parameters
 from moframework.engine.distributed.optimizer_sharding import check_sharding
 from moframework.engine.distributed.world import Alone, World
 from moframework.engine.method import Method
@@ -64,7 +64,7 @@ def gradients(world: World, network: str, space: str) -> dict[str, Tensor]:
     """Of the mean of squares over a batch that the processes share, by the whole space's names. Layers that mix
     samples are in evaluation mode."""
     model, x = made(network, space)
-    shards = streamed(model, CPU_DEVICE) if world.size > 1 else None
+    shards = shard_parameters(model, CPU_DEVICE) if world.size > 1 else None
     own = x[world.rank * 2 : world.rank * 2 + 2] if shards else x
     for preference in (AT, AT.flip(0)):  # two passes, whose gradients add up
         model(own, preference)["y"].square().mean().backward()
@@ -78,7 +78,7 @@ def held(world: World) -> dict[str, Any]:
     """What a process holds of a network, and what is left of θ(λ) between the passes."""
     model, x = made("conv2d", "low rank")
     whole = sum(p.numel() for p in model.space.parameters())
-    shards = streamed(model, CPU_DEVICE)
+    shards = shard_parameters(model, CPU_DEVICE)
     left: list[weakref.ref[Tensor]] = []
     for unit in shards.units:
         unit.register_forward_hook(lambda _, __, theta: left.extend(weakref.ref(value) for value in theta.values()))
@@ -209,13 +209,13 @@ def test_any_number_of_processes_goes_on(both: list[dict[str, Any]], folder: Pat
 )
 def test_networks_that_have_no_layers_of_their_own_are_refused(network: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
-        streamed(of_zoo(network, LowRank()), CPU_DEVICE)
+        shard_parameters(of_zoo(network, LowRank()), CPU_DEVICE)
 
 
 @pytest.mark.parametrize("space", [ChunkedHypernetwork(hidden=(8,), chunk=16, embedding=3), LowRank(orthogonal=0.1)])
 def test_spaces_without_pieces_are_refused(space: WeightSpaceConfig) -> None:
     with pytest.raises(SpecError, match="does not make θ\\(λ\\) layer by layer"):
-        streamed(of_zoo("linear", space), CPU_DEVICE)
+        shard_parameters(of_zoo("linear", space), CPU_DEVICE)
 
 
 @pytest.mark.parametrize(

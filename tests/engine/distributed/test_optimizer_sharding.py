@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config.structure import build
-from moframework.engine.distributed.optimizer_sharding import Replicated, Sharded, check_sharding, holding
+from moframework.engine.distributed.optimizer_sharding import Replicated, Sharded, check_sharding, make_sharding
 from moframework.engine.distributed.world import Alone
 from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Distributed, Training
@@ -96,5 +96,5 @@ def test_what_cannot_be_sharded_is_refused() -> None:
 
 def test_a_single_process_has_nothing_to_shard() -> None:
     training = Training(distributed=Distributed(optimizer="sharded"))
-    assert isinstance(holding([{"params": parameters()}], training, Alone()), Replicated)
-    assert isinstance(holding([{"params": parameters()}], training, Part(0)), Sharded)
+    assert isinstance(make_sharding([{"params": parameters()}], training, Alone()), Replicated)
+    assert isinstance(make_sharding([{"params": parameters()}], training, Part(0)), Sharded)

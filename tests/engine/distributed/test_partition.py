@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from moframework import Task
 from moframework.backbones.base import Backbone
 from moframework.config import config, entries
-from moframework.engine.distributed.partition import BySamples, divided
+from moframework.engine.distributed.partition import BySamples, make_partition
 from moframework.engine.distributed.sync_batchnorm import synchronized
 from moframework.engine.distributed.world import Alone, World
 from moframework.engine.method import Method
@@ -108,15 +108,15 @@ class Case:
     synchronized: bool = False
 
 
-def case(objective: Objective | None = None, batch: str = "shared", division: str = "shared", **changes: Any) -> Case:
+def case(objective: Objective | None = None, batch: str = "shared", partition: str = "shared", **changes: Any) -> Case:
     drawn = Annealed(per_batch=3, batch=batch)
     parts = method(objective=Linear() if objective is None else objective, preferences=drawn, **changes)
-    return Case(parts=parts, preferences=division)
+    return Case(parts=parts, preferences=partition)
 
 
 def cases() -> dict[str, Case]:
     divisions = ("shared", "spread")
-    made = {f"{n}, {d}": case(weights=space, division=d) for n, space in SPACES.items() for d in divisions}
+    made = {f"{n}, {d}": case(weights=space, partition=d) for n, space in SPACES.items() for d in divisions}
     forms: dict[str, dict[str, Any]] = {
         "scalarization with parameters": {"objective": Uncertainty()},
         "scalarization with state": {"objective": DWA()},
@@ -134,8 +134,8 @@ def cases() -> dict[str, Case]:
         "a network for each row": {"weights": SPACES["finite"], "objective": MOOSVGD(), "batch": "split"},
     }
     for name, options in forms.items():
-        for division in divisions:
-            made[f"{name}, {division}"] = case(division=division, **options)
+        for partition in divisions:
+            made[f"{name}, {partition}"] = case(partition=partition, **options)
     # What draws random numbers for single rows draws others when rows are spread.
     made["random scalarization"] = case(RLW())
     made["random aggregation"] = case(GradDrop())
@@ -154,10 +154,10 @@ def result(world: World, each: Case) -> dict[str, Tensor]:
         for parameter in model.parameters():
             parameter.add_(torch.linspace(-0.3, 0.3, parameter.numel()).view(parameter.shape))
     schedule = each.parts.preferences
-    division = divided(world, Distributed(preferences=each.preferences), schedule, 2, SAMPLES)
-    step = Step(model, each.problem.tasks, each.parts, CPU, division)
+    partition = make_partition(world, Distributed(preferences=each.preferences), schedule, 2, SAMPLES)
+    step = Step(model, each.problem.tasks, each.parts, CPU, partition)
     step.objective_states.double()
-    order, _ = division.samples(torch.arange(SAMPLES), SAMPLES, 3 if schedule.batch == "split" else 1)
+    order, _ = partition.samples(torch.arange(SAMPLES), SAMPLES, 3 if schedule.batch == "split" else 1)
     x, targets = each.problem.batch()
     x, targets = x[order], {key: value[order] for key, value in targets.items()}
     model.train()
@@ -229,7 +229,7 @@ def test_a_single_process_keeps_its_order() -> None:
 def test_too_few_preferences_or_samples_are_refused() -> None:
     schedule = Annealed(per_batch=1)
     with pytest.raises(SpecError, match="1 preferences a step cannot be spread over 2"):
-        divided(Two(0), Distributed(preferences="spread"), schedule, 2, 8)
+        make_partition(Two(0), Distributed(preferences="spread"), schedule, 2, 8)
     with pytest.raises(DataError, match="divided into 4 parts, by 2 processes and 2 preferences"):
-        divided(Two(0), Distributed(), Annealed(per_batch=2, batch="split"), 2, 3)
-    assert divided(Alone(), Distributed(preferences="spread"), schedule, 2, 1).own(3) == range(3)
+        make_partition(Two(0), Distributed(), Annealed(per_batch=2, batch="split"), 2, 3)
+    assert make_partition(Alone(), Distributed(preferences="spread"), schedule, 2, 1).own(3) == range(3)

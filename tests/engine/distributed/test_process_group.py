@@ -48,9 +48,9 @@ def raised(call: Any, *arguments: Any) -> tuple[str, str]:
 
 LEFT = """
 from pathlib import Path
-from moframework.engine.distributed.process_group import Group
+from moframework.engine.distributed.process_group import ProcessGroup
 
-with Group.joined() as group:
+with ProcessGroup.joined() as group:
     assert not group.agreed(False)
     import torch.distributed.nn
 print([(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from moframework.engine.distributed.sync_batchnorm import settle_buffers, synchronized
+from moframework.engine.distributed.sync_batchnorm import sync_buffers, synchronized
 from moframework.engine.distributed.world import Alone
 
 LAYERS = {
@@ -60,5 +60,5 @@ def test_alone_buffers_stay() -> None:
     layer = nn.BatchNorm1d(3)
     layer(torch.randn(4, 3))
     before = layer.running_mean.clone()
-    settle_buffers(layer, Alone())
+    sync_buffers(layer, Alone())
     assert torch.equal(layer.running_mean, before)
