@@ -7,7 +7,6 @@ import functools
 import numpy as np
 import numpy.typing as npt
 import torch
-from moframework.problems.overlay import draw_different, overlay
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +14,7 @@ from moframework.config import config, option
 from moframework.data import SPLITS, Split, TensorData, check_split
 
 from .overlaid import Overlaid, Place
+from .overlay import draw_different, overlay
 
 __all__ = ["Digits"]
 

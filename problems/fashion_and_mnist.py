@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from moframework.problems.overlay import Resampling
-
 from moframework.config import config
 
 from .mnist_files import FASHION_MNIST, MNIST
 from .overlaid_mnist import Layer, OverlaidMNIST
+from .overlay import Resampling
 
 __all__ = ["FashionAndMNIST"]
 

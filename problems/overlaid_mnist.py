@@ -8,7 +8,6 @@ from typing import ClassVar, final
 import numpy as np
 import torch
 from attrs import frozen
-from moframework.problems.overlay import Resampling, draw_different, overlay
 from torch import Tensor
 
 from moframework.config import config, option
@@ -18,6 +17,7 @@ from moframework.errors import DataError
 
 from .mnist_files import ImageSet
 from .overlaid import Overlaid, Place
+from .overlay import Resampling, draw_different, overlay
 
 __all__ = ["Layer", "OverlaidMNIST"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from moframework.benchmark.cells import chosen
 from moframework.benchmark.measures import Column
-from moframework.benchmark.results import ProcessGroup, Results, Row, Statistic
+from moframework.benchmark.results import Group, Results, Row, Statistic
 
 __all__ = ["formatted", "tables", "to_markdown"]
 
@@ -38,7 +38,7 @@ def to_markdown(results: Results, pictures: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tables(results: Results, group: ProcessGroup) -> list[list[str]]:
+def tables(results: Results, group: Group) -> list[list[str]]:
     """The cells of a problem's table as text: a row of headings, then one for each solver."""
     grid = [] if results.benchmark.tune is None else list(results.benchmark.tune.grid)
     headings = ["solver", "seeds", *(column.title for column in group.columns)]
@@ -61,7 +61,7 @@ def formatted(found: Statistic, column: Column) -> str:
     return f"{mean} ± {found.std * scale:,.{column.digits}f}{unit}"
 
 
-def _table(results: Results, group: ProcessGroup) -> list[str]:
+def _table(results: Results, group: Group) -> list[str]:
     headings, *rows = tables(results, group)
     aligned = ["---", *("---:" for _ in headings[1:])]
     return [f"| {' | '.join(cells)} |" for cells in (headings, aligned, *rows)]
@@ -79,7 +79,7 @@ def _chosen(row: Row, key: str) -> str:
     return f"{text} †" if key in row.tuned.at_edge else text
 
 
-def _reading(results: Results, group: ProcessGroup) -> list[str]:
+def _reading(results: Results, group: Group) -> list[str]:
     """Below a table: what its columns are."""
     seeds = results.benchmark.seeds
     listed = ", ".join(str(seed) for seed in seeds)

@@ -17,7 +17,7 @@ from moframework.benchmark.tuning import Tuned
 from moframework.pareto.front import Front
 from moframework.run.environment import environment
 
-__all__ = ["CellResult", "ProcessGroup", "Results", "Row", "Statistic", "collect"]
+__all__ = ["CellResult", "Group", "Results", "Row", "Statistic", "collect"]
 
 
 @frozen
@@ -89,7 +89,7 @@ class Row:
 
 
 @frozen(kw_only=True)
-class ProcessGroup:
+class Group:
     """One problem: its rows, and what they have in common."""
 
     problem: str
@@ -108,7 +108,7 @@ class Results:
     """Everything that a benchmark has found so far."""
 
     benchmark: Benchmark
-    groups: tuple[ProcessGroup, ...]
+    groups: tuple[Group, ...]
     environment: Mapping[str, Any]
     """Of the process that made these results; each cell has its own as well."""
 
@@ -149,7 +149,7 @@ def _group(
     problem: int,
     cells: Mapping[tuple[int, int], Sequence[Cell]],
     tuned: Mapping[tuple[int, int], Tuned],
-) -> ProcessGroup:
+) -> Group:
     solvers = range(len(benchmark.solvers))
     fronts = {
         one.folder: one.front(benchmark.report) for s in solvers for one in cells[problem, s] if one.state == "done"
@@ -168,7 +168,7 @@ def _group(
         ))  # fmt: skip
     keys = dict.fromkeys(key for row in rows for one in row.done for key in one.measures)
     conventions = {name: v["convention"] for front in fronts.values() for name, v in front.hypervolumes().items()}
-    return ProcessGroup(
+    return Group(
         problem=benchmark.problems[problem].title, rows=tuple(rows), reference=reference,
         stated=len({front.reference for front in fronts.values()}) <= 1,
         conventions=conventions, columns=columns_for(list(keys)),

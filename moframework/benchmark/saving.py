@@ -12,7 +12,7 @@ from typing import Any
 from moframework.benchmark.cells import Cell
 from moframework.benchmark.figure import comparison_figure
 from moframework.benchmark.markdown import to_markdown
-from moframework.benchmark.results import CellResult, ProcessGroup, Results, Row
+from moframework.benchmark.results import CellResult, Group, Results, Row
 from moframework.config import unstructure
 from moframework.io.atomic import replacing, write_text
 
@@ -42,12 +42,12 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in (*texts, *pictures.values()))
 
 
-def any_front(group: ProcessGroup) -> bool:
+def any_front(group: Group) -> bool:
     """Whether a cell of the problem is done."""
     return any(row.fronts for row in group.rows)
 
 
-def figure_name(results: Results, group: ProcessGroup) -> str:
+def figure_name(results: Results, group: Group) -> str:
     """The file of a problem's picture: `fronts-digits.png`."""
     slugs = [re.sub(r"[^\w.+=-]+", "-", other.problem).strip("-.") for other in results.groups]
     position = results.groups.index(group)
@@ -89,7 +89,7 @@ def to_json(results: Results, folder: Path) -> str:
     return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _group(results: Results, group: ProcessGroup) -> dict[str, Any]:
+def _group(results: Results, group: Group) -> dict[str, Any]:
     return {
         "problem": group.problem,
         "loss_reference": None if group.reference is None else list(group.reference),
@@ -101,7 +101,7 @@ def _group(results: Results, group: ProcessGroup) -> dict[str, Any]:
     }
 
 
-def _row(group: ProcessGroup, row: Row) -> dict[str, Any]:
+def _row(group: Group, row: Row) -> dict[str, Any]:
     measures = {}
     for column in group.columns:
         found = row.statistic(column.key)
