@@ -43,6 +43,13 @@ class PeerError(RunError):
     """Another of the processes that solve one spec together failed. It tells why; this one only stops with it."""
 
 
+NON_FINITE_ADVICE = (
+    "The last good checkpoint is kept. "
+    "Try a smaller training.optimizer.lr, training.clip_gradient_norm, or precision fp32."
+)
+"""What to do when numbers of a training are not finite."""
+
+
 class NonFiniteLossError(MoframeworkError):
     """A loss became infinite or not a number. The text names step, task and preference; the last good checkpoint is
     kept."""

@@ -11,7 +11,10 @@ from moframework.errors import RunError
 from moframework.io.atomic import replacing
 from moframework.io.tensors import load_plain
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+__all__ = ["BEST", "LAST", "read_checkpoint", "write_checkpoint"]
+
+LAST, BEST = "last.pt", "best.pt"
+"""Names of a training's checkpoints: everything needed to resume, and the model with the best validation."""
 
 _FORMAT = 1
 

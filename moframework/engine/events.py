@@ -44,6 +44,10 @@ class Observer:
     `finished` once.
     """
 
+    def listens(self, event: str) -> bool:
+        """Whether something happens at an event of this name: for those that come often."""
+        return getattr(type(self), event) is not getattr(Observer, event)
+
     def started(self, progress: Progress) -> None:
         """Training begins, or continues at `progress.step`."""
 
@@ -71,6 +75,10 @@ class Observers(Observer):
 
     def __init__(self, observers: tuple[Observer, ...]) -> None:
         self.observers = observers
+
+    def listens(self, event: str) -> bool:
+        """See `Observer.listens`."""
+        return any(observer.listens(event) for observer in self.observers)
 
     def started(self, progress: Progress) -> None:
         """See `Observer.started`."""

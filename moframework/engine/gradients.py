@@ -1,32 +1,53 @@
-"""Gradients of every task's loss with respect to one θ(λ), and the way back into the weight space."""
+"""Gradients of every task's loss with respect to one θ(λ), and the way back into the weight space.
+
+The forward pass is shared: gradients are taken with respect to θ(λ) as it is made for one preference, combined here by
+what the objective makes of them, and sent once through the weight space.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from attrs import frozen
+from torch import Tensor, nn
 
-__all__ = ["TaskGradients"]
+from moframework.objectives import Aggregation, Objective, Scalarization, Weighting
+
+__all__ = ["Balanced", "TaskGradients", "descend_by_task"]
 
 
 class TaskGradients:
     """Gradients g_t of m losses over the parameters of one network, which a weight space made.
 
     Args:
-        weights: the parameters θ(λ), with the graph that leads into the space.
-        factor: the gradients that are added are multiplied by this number, against underflow in fp16; what is read
-            here is not.
+        theta: θ(λ), with the graph that leads into the space.
+        device: of the training.
+        scale: the gradients are multiplied by this number, against underflow in fp16; what is read here is not.
+
+    Attributes:
+        leaves: θ(λ) to run the network with.
     """
 
-    def __init__(self, weights: list[Tensor], factor: Tensor) -> None:
-        self.weights = weights
-        self.factor = factor
+    def __init__(self, theta: Mapping[str, Tensor], device: torch.device, scale: Tensor | None = None) -> None:
+        self.leaves = {name: value.detach().requires_grad_(value.requires_grad) for name, value in theta.items()}
+        self.weights = [weight for weight in theta.values() if weight.requires_grad]
+        self.factor = torch.ones((), device=device) if scale is None else scale
         self.by_task: list[tuple[Tensor | None, ...]] = []
 
-    def add(self, gradients: tuple[Tensor | None, ...]) -> None:
-        """Add the gradients of the next task, one a parameter; None where the task does not reach it."""
-        self.by_task.append(gradients)
+    def take(self, losses: Tensor, whole: Callable[[Sequence[Tensor | None]], Sequence[Tensor | None]] = tuple) -> None:
+        """Take the gradients of losses (m,) that the network with `leaves` has; None where a task does not reach a
+        parameter.
+
+        Args:
+            whole: what makes of this process's gradients those of the whole batch.
+        """
+        inputs = [leaf for leaf in self.leaves.values() if leaf.requires_grad]
+        last = len(losses) - 1
+        for t, loss in enumerate(losses.unbind()):
+            reached = torch.autograd.grad(loss * self.factor, inputs, retain_graph=t < last, allow_unused=True)
+            self.by_task.append(tuple(whole(reached)))
 
     def norms(self) -> Tensor:
         """Euclidean norm of each task's gradient over the parameters that every task reaches, (m,)."""
@@ -91,3 +112,70 @@ class TaskGradients:
         """Each task's gradients of the kept parameters."""
         kept = self._kept()
         return [[g for g, keep in zip(own, kept, strict=True) if keep] for own in self.by_task]
+
+
+@frozen
+class Balanced:
+    """What an objective is given of r preferences: losses and the balancings' scales, both (r, m), the preferences
+    (r, m), and its state."""
+
+    losses: Tensor
+    scales: Tensor
+    preferences: Tensor
+    state: nn.Module | None
+
+    @property
+    def extra(self) -> tuple[nn.Module, ...]:
+        """The state as further argument, where there is one."""
+        return () if self.state is None else (self.state,)
+
+
+class _Partition(Protocol):
+    """Which of r preferences are this process's; see `step.OneProcess`."""
+
+    def own(self, count: int) -> range: ...
+
+    def weight(self, rows: int, count: int) -> float: ...
+
+    def matrix(self, rows: Tensor, count: int) -> Tensor: ...
+
+
+def descend_by_task(
+    objective: Objective,
+    gradients: Sequence[TaskGradients],
+    given: Balanced,
+    factor: float | Tensor,
+    partition: _Partition,
+) -> None:
+    """Leave in the parameters the gradient of the mean over preferences of an objective that needs those of single
+    tasks, or whose balancings do.
+
+    Args:
+        gradients: of this process's preferences.
+        given: of all preferences.
+        factor: what the gradient is multiplied by.
+    """
+    losses, scales, count = given.losses, given.scales, len(given.preferences)
+    own = partition.own(count) if len(gradients) < count else range(count)
+    alone = partition.weight(len(gradients), count)
+    if isinstance(objective, Scalarization):
+        leaves = losses.detach().requires_grad_()
+        (objective.total(leaves, given.preferences, scales, given.state) * factor).backward()  # type: ignore[no-untyped-call]
+        if leaves.grad is not None:
+            for j, each in zip(own, gradients, strict=True):
+                each.backward(leaves.grad[j] / (each.factor / alone))
+        return
+    part = [factor / (each.factor * (count / alone)) for each in gradients]
+    if isinstance(objective, Weighting):
+        products = partition.matrix(torch.stack([each.gramian() for each in gradients]), count)
+        products = products * scales.unsqueeze(2) * scales.unsqueeze(1)
+        weights = objective.weights(losses * scales, given.preferences, products, *given.extra).detach() * scales
+        for j, each, share in zip(own, gradients, part, strict=True):
+            each.backward(weights[j] * share)
+    elif isinstance(objective, Aggregation):
+        jacobians = partition.matrix(torch.stack([each.jacobian() for each in gradients]), count) * scales.unsqueeze(2)
+        directions = objective.aggregate(jacobians, losses * scales, given.preferences, *given.extra).detach()
+        for j, each, share in zip(own, gradients, part, strict=True):
+            each.backward_mixed(directions[j] * share, scales[j] * share)
+    else:
+        raise TypeError(f"{type(objective).__name__} is no Scalarization, Weighting or Aggregation")

@@ -8,7 +8,7 @@ from attrs import frozen
 from torch import Generator
 
 from moframework.errors import SpecError
-from moframework.objectives import Balancing, Objective
+from moframework.objectives import Balancing, Objective, Scalarization
 from moframework.preferences import Schedule
 from moframework.weights import WeightSpaceConfig
 
@@ -33,6 +33,11 @@ class Method:
     objective: Objective
     balancing: tuple[Balancing, ...] = ()
     initial: Path | None = None
+
+    @property
+    def needs_task_gradients(self) -> bool:
+        """Whether objective or balancings need the gradient of each task's loss by itself."""
+        return not isinstance(self.objective, Scalarization) or any(each.needs_gradients for each in self.balancing)
 
     def check(self, m: int) -> None:
         """Refuse parts that do not fit m objectives, or packages that are missing.

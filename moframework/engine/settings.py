@@ -9,7 +9,19 @@ from moframework.config.options import OptionError
 from moframework.engine.averaging import Averaging
 from moframework.engine.optim import LRSchedule, Optimizer, default_optimizer
 
-__all__ = ["Distributed", "EarlyStopping", "Evaluation", "Training"]
+__all__ = ["AccelerationName", "Distributed", "EarlyStopping", "Evaluation", "Training"]
+
+AccelerationName = Literal[
+    "one_graph",
+    "compile",
+    "activation_checkpoint",
+    "single_pass",
+    "adapter_layers",
+    "merge_node",
+    "shared_concat",
+    "cuda_graph",
+]
+"""What `training.acceleration` can name: the keys of `engine.acceleration.ACCELERATIONS`."""
 
 
 @config
@@ -88,7 +100,12 @@ class Training:
         False,
         help="true: activation checkpointing: hold no graph of a preference but make it again when going backward; one "
         "more forward pass a preference for the memory of one graph, where the objective joins the preferences of a "
-        "step. weights: hold no large weight of θ(λ) but merge it again when going backward (low_rank, convex_hull)",
+        "step (`weights` is gone)",
+    )
+    acceleration: Literal["auto", "none"] | tuple[AccelerationName, ...] = option(
+        "auto",
+        help="what makes a step faster and may change rounding: auto: all that applies; none: the plain path, to "
+        "compare with; or the names of those to use, each of which must apply",
     )
     device: str = option("auto", help="auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
     workers: int = option(0, ge=0, help="processes that load data, for data that does not fit in memory")
@@ -109,6 +126,12 @@ class Training:
     def __attrs_post_init__(self) -> None:
         if self.epochs is not None and self.steps is not None:
             raise OptionError("give epochs or steps, not both", "steps")
+        if self.recompute == "weights":
+            raise OptionError(
+                "weights is gone: large adapters are applied without being merged by themselves, which takes less "
+                "memory and no more time; use false (or true, for activation checkpointing)",
+                "recompute",
+            )
 
     def budget(self, steps_per_epoch: int) -> int:
         """Total optimizer steps for data of that many steps an epoch."""

@@ -1,4 +1,4 @@
-"""Tensors that stand for others, which are made only where something needs them."""
+"""Tensors that are made only where something needs them, and are part of autograd's graph all the same."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
-__all__ = ["StandIn", "plain", "stand_ins"]
+__all__ = ["LazyTensor", "in_graph", "lazy_tensors", "materialized"]
 
 # What may be asked of a tensor that is not made without making it.
 _FACTS: set[Any] = {
     *(vars(torch._C.TensorBase)[name].__get__ for name in ("shape", "dtype", "device", "ndim")),
+    *(vars(torch._C.TensorBase)[name].__get__ for name in ("requires_grad", "grad_fn", "is_leaf")),
     Tensor.dim,
     Tensor.size,
     Tensor.numel,
@@ -21,25 +23,28 @@ _FACTS: set[Any] = {
 }
 
 
-class StandIn(Tensor):
-    """A tensor without memory that knows how to be made (`whole`), and what some functions make of it otherwise
-    (`used`). Every other function sees the whole; shape, dtype and device are known without.
+class LazyTensor(Tensor):
+    """A tensor without memory that knows how to be made (`materialize`), and what some functions make of it otherwise
+    (`through`). Every other function sees the tensor that is made; shape, dtype and device are known without.
 
-    Derived classes construct themselves with `standing`, and override both methods. Below torch's functions, where
-    autograd has been passed already, a stand-in is refused.
+    Some code never passes torch's Python functions: `torch.autograd.Function.apply`, a kernel that reads an address, an
+    extension in C++. There a lazy tensor that `in_graph` has put into autograd's graph is an input like any other: it
+    is read as the tensor that is made, once, and its gradient flows on to what it is made of.
+
+    Derived classes construct themselves with `standing_for`, and override both methods.
     """
 
     @classmethod
-    def standing(cls, size: Sequence[int], like: Tensor) -> Self:
+    def standing_for(cls, size: Sequence[int], like: Tensor) -> Self:
         """A new one of that size, of the dtype and on the device of `like`."""
         return Tensor._make_wrapper_subclass(cls, size, dtype=like.dtype, device=like.device, requires_grad=False)
 
-    def whole(self) -> Tensor:
+    def materialize(self) -> Tensor:
         """The tensor this one stands for, differentiable in what it is made of."""
         raise NotImplementedError
 
-    def used(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What `func` returns for arguments of which this is one; None: what it returns for the whole."""
+    def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What `func` returns for arguments of which this is one; None: what it returns for the materialized."""
         return None
 
     @classmethod
@@ -54,11 +59,11 @@ class StandIn(Tensor):
         if func in _FACTS:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **given)
-        for each in stand_ins([*args, *given.values()]):
-            found = each.used(func, args, given)
+        for each in lazy_tensors([*args, *given.values()]):
+            found = each.through(func, args, given)
             if found is not None:
                 return found
-        return func(*plain(tuple(args)), **plain(given))
+        return func(*materialized(tuple(args)), **materialized(given))
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -68,33 +73,62 @@ class StandIn(Tensor):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        # Torch asks for it where a tensor has no memory of its own. What comes here did not pass `__torch_function__`:
-        # a result would have no way back to what the whole is made of.
-        raise NotImplementedError(
-            f"{func}: a {cls.__name__} can be used by functions of torch and torch.nn.functional, not below them"
-        )
+        # What comes here has passed autograd, which sends the gradient to the lazy tensor itself.
+        with torch.no_grad():
+            made = tree_map(materialized, (args, dict(kwargs or {})))
+        return func(*made[0], **made[1])
 
 
-def plain(value: Any, made: Mapping[str, Tensor] | None = None) -> Any:
-    """`value`, an argument of a function or several, with the whole in the place of each stand-in.
+def in_graph(
+    make: Callable[[], LazyTensor], send: Callable[[Tensor], Sequence[Tensor | None]], sources: Sequence[Tensor]
+) -> LazyTensor:
+    """A lazy tensor whose gradient, where something below torch's Python functions computes one, reaches what it is
+    made of.
 
     Args:
-        made: wholes that exist already, by `str(id(stand-in))`.
+        make: the lazy tensor; called once.
+        send: its gradient → those of the sources, differentiable where gradients are enabled.
+        sources: the tensors it is made of.
     """
-    if isinstance(value, StandIn):
+    result: LazyTensor = _InGraph.apply(make, send, *sources)
+    return result
+
+
+class _InGraph(torch.autograd.Function):
+    """The node of a lazy tensor. Functions that know lazy tensors go around it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, make: Callable[[], LazyTensor], send: Callable[[Tensor], Any], *sources: Tensor
+    ) -> LazyTensor:
+        ctx.send = send
+        return make()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *ctx.send(gradient)
+
+
+def materialized(value: Any, made: Mapping[str, Tensor] | None = None) -> Any:
+    """`value`, an argument of a function or several, with what is made in the place of each lazy tensor.
+
+    Args:
+        made: what is made already, by `str(id(lazy tensor))`.
+    """
+    if isinstance(value, LazyTensor):
         known = None if made is None else made.get(str(id(value)))
-        return value.whole() if known is None else known
+        return value.materialize() if known is None else known
     if isinstance(value, list | tuple):
-        return type(value)(plain(part, made) for part in value)
+        return type(value)(materialized(part, made) for part in value)
     if isinstance(value, dict):
-        return {key: plain(part, made) for key, part in value.items()}
+        return {key: materialized(part, made) for key, part in value.items()}
     return value
 
 
-def stand_ins(values: Iterable[Any]) -> Iterator[StandIn]:
+def lazy_tensors(values: Iterable[Any]) -> Iterator[LazyTensor]:
     """Those among some arguments, in lists and tuples too."""
     for value in values:
-        if isinstance(value, StandIn):
+        if isinstance(value, LazyTensor):
             yield value
         elif isinstance(value, list | tuple):
-            yield from stand_ins(value)
+            yield from lazy_tensors(value)

@@ -8,23 +8,36 @@ and a convolution the same with the patches of its input in place of x. Merging 
 this costs as much as the layer's input and output are: less where a large weight is applied at few places, as in the
 last stages of a convolutional network. It also needs no memory for W.
 
-Shapes: inner rank q; `factors` f are constants to the gradient. Differentiable once, in x, W0, bias, A and B. Under
-autocast layers are computed in the precision that it asks for; products with f in the wider of the two.
+Shapes: inner rank q; `factors` f are constants to the gradient. Differentiable in x, W0, bias, A and B. Under autocast
+layers are computed in the precision that it asks for; products with f in the wider of the two.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["Convolution", "applied", "conv2d", "conv2d_pays", "linear", "linear_pays"]
+from moframework.layers.lazy_tensor import LazyTensor, in_graph
+from moframework.layers.merge import merged_by_node, sent_to_factors
+
+__all__ = [
+    "Adapted",
+    "AdaptedWeight",
+    "Convolution",
+    "adapted_weight",
+    "applied",
+    "conv2d",
+    "conv2d_pays",
+    "linear",
+    "linear_pays",
+]
 
 # Nanoseconds on a CPU, forward and backward (one core of an AMD EPYC, torch 2.14): of one multiply-add of each product,
 # and of a convolution in Python; of an element of a weight for the passes that merge it, and of an element of the
@@ -69,16 +82,76 @@ def conv2d_pays(places: int, base: Tensor, q: int, chunks: int, channels_last: b
     return _CONVOLUTION + applied < (1 + further) * out * columns * (merged + _PRODUCT * q)
 
 
+@frozen(eq=False)
+class Adapted:
+    """A weight with an adapter, `W0 + (B ⊙ f) A`.
+
+    Attributes:
+        base: W0 (o, c) of a linear layer, or (o, c, h, w) of a convolution.
+        b: (o, q); of a convolution (o·k, q), k chunks for each output.
+        a: (q, c); of a convolution (q, c·h·w / k).
+        factors: f (q, 1), or (q, b), a column for each sample.
+        order: the axes of a convolution's W, from the one that the product's memory runs through slowest: (0, 2, 3, 1),
+            or None for (0, 1, 2, 3).
+    """
+
+    base: Tensor
+    b: Tensor
+    a: Tensor
+    factors: Tensor
+    order: Sequence[int] | None = None
+
+    def autocast(self, *others: Tensor | None) -> tuple[Adapted, list[Tensor | None]]:
+        """This and further tensors in the precision of autocast, where that is on."""
+        kind = self.base.device.type
+        if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+            return self, list(others)
+        dtype = torch.get_autocast_dtype(kind)
+        cast = evolve(self, base=self.base.to(dtype), b=self.b.to(dtype), a=self.a.to(dtype))
+        return cast, [None if other is None else other.to(dtype) for other in others]
+
+
+def adapted_weight(adapted: Adapted) -> Tensor:
+    """W as a tensor that its layer applies without its being merged, where that costs less."""
+
+    def send(gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        factors = adapted.factors.t()
+        order = None if adapted.order is None else tuple(adapted.order)
+        return (gradient, *sent_to_factors([gradient], adapted.b, adapted.a, factors, order))
+
+    return in_graph(partial(AdaptedWeight, adapted), send, (adapted.base, adapted.b, adapted.a))
+
+
+class AdaptedWeight(LazyTensor):
+    """`W0 + (B ⊙ f) A`, merged where something needs it: once for the pass it is made for."""
+
+    adapted: Adapted
+
+    @staticmethod
+    def __new__(cls, adapted: Adapted) -> AdaptedWeight:  # noqa: D102 (see the class)
+        made = cls.standing_for(adapted.base.shape, adapted.base)
+        made.adapted = adapted
+        return made
+
+    def materialize(self) -> Tensor:
+        """W, kept: with its graph, or where gradients are off, without."""
+        name = "_with_graph" if torch.is_grad_enabled() else "_alone"
+        known = vars(self).get(name)
+        if known is None:
+            own = self.adapted
+            order = None if own.order is None else tuple(own.order)
+            known = vars(self)[name] = merged_by_node(own.base, own.b, own.a, own.factors.t(), order)[0]
+        return cast(Tensor, known)
+
+    def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What a layer makes of it, where that costs less than merging."""
+        if len(args) < 2 or args[1] is not self:
+            return None
+        return applied(func, args, kwargs, self.adapted)
+
+
 def applied(
-    func: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    base: Tensor,
-    b: Tensor,
-    a: Tensor,
-    factors: Tensor,
-    order: Sequence[int] | None = None,
-    further: int = 0,
+    func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], adapted: Adapted, further: int = 0
 ) -> Tensor | None:
     """What a layer's function returns for its arguments, of which the second stands for W; None where that is no linear
     layer or convolution of this module, or where weights cost less. On an accelerator, where nothing has been measured,
@@ -86,43 +159,45 @@ def applied(
 
     Args:
         func, args, kwargs: as a layer calls it: `functional.linear` or `functional.conv2d`.
-        base, b, a, factors, order: as `linear` and `conv2d` take them.
-        further: pieces of the batch with weights of their own, but one.
+        further: groups of samples with weights of their own, but one.
     """
-    on_cpu, x, q = base.device.type == "cpu", args[0], len(a)
+    base, q = adapted.base, len(adapted.a)
+    on_cpu, x = base.device.type == "cpu", args[0]
+    if torch._C._are_functorch_transforms_active():
+        return None
     if func is functional.linear:
         bias = args[2] if len(args) > 2 else kwargs.get("bias")
         if base.dim() != 2 or (on_cpu and not linear_pays(x.shape[:-1].numel(), base, q, further)):
             return None
-        return linear(x, base, bias, b, a, factors)
+        return linear(x, bias, adapted)
     how = _moves(func, args, kwargs) if on_cpu else None
     if how is None:
         return None
     places = len(x) * math.prod(how.places(x, base))
-    if not conv2d_pays(places, base, q, len(b) // len(base), order is not None, further):
+    if not conv2d_pays(places, base, q, len(adapted.b) // len(base), adapted.order is not None, further):
         return None
-    return conv2d(x, base, args[2], b, a, factors, how, order)
+    return conv2d(x, args[2], adapted, how)
 
 
-def linear(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor, factors: Tensor) -> Tensor:
-    """`functional.linear(x, W, bias)`.
-
-    Args:
-        x: (b, ..., c).
-        base: W0 (o, c).
-        bias: (o,) or None.
-        b: (o, q).
-        a: (q, c).
-        factors: f (q, 1), or (q, b), a column for each sample.
-    """
-    each = x
+def linear(x: Tensor, bias: Tensor | None, adapted: Adapted) -> Tensor:
+    """`functional.linear(x, W, bias)` for x (b, ..., c) and bias (o,) or None."""
+    each, factors = x, adapted.factors
     if x.dim() != 2:
         if factors.shape[1] > 1:
             factors = factors.repeat_interleave(x.shape[1:-1].numel(), dim=1)
         each = x.reshape(-1, x.shape[-1])
-    each, base, bias, b, a = _autocast(each, base, bias, b, a)
-    result: Tensor = _Linear.apply(each, base, bias, b, a, factors)
-    return result if x.dim() == 2 else result.view(*x.shape[:-1], len(base))
+    own, (each, bias) = adapted.autocast(each, bias)  # type: ignore[assignment]
+    result: Tensor = _Linear.apply(each, own.base, bias, own.b, own.a, factors)
+    return result if x.dim() == 2 else result.view(*x.shape[:-1], len(own.base))
+
+
+def _differentiably(
+    plain: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor, needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """Gradients of `plain` in those of its inputs that need one, which can be differentiated in turn."""
+    wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need and tensor is not None]
+    found = iter(torch.autograd.grad(plain(*inputs), wanted, gradient, create_graph=True))
+    return [next(found) if need else None for need in needed]
 
 
 class _Linear(torch.autograd.Function):
@@ -138,13 +213,18 @@ class _Linear(torch.autograd.Function):
         ctx: Any, x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor, factors: Tensor
     ) -> Tensor:
         hidden = functional.linear(a, x).mul_(factors)
-        ctx.save_for_backward(x, base, b, a, factors, hidden)
+        ctx.save_for_backward(x, base, bias, b, a, factors, hidden)
         return functional.linear(x, base, bias).addmm_(hidden.t().contiguous(), b.t())
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, base, b, a, factors, hidden = ctx.saved_tensors
+        x, base, bias, b, a, factors, hidden = ctx.saved_tensors
+        if torch.is_grad_enabled():
+
+            def plain(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor) -> Tensor:
+                return functional.linear(x, base, bias) + (functional.linear(a, x) * factors).t() @ b.t()
+
+            return (*_differentiably(plain, (x, base, bias, b, a), gradient, ctx.needs_input_grad[:5]), None)
         of_x, of_base, of_bias, of_b, of_a, _ = ctx.needs_input_grad
         grad_x = grad_base = grad_bias = grad_b = grad_a = None
         if of_x or of_a:
@@ -195,37 +275,17 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
-def conv2d(
-    x: Tensor,
-    base: Tensor,
-    bias: Tensor | None,
-    b: Tensor,
-    a: Tensor,
-    factors: Tensor,
-    how: Convolution,
-    order: Sequence[int] | None = None,
-) -> Tensor:
-    """`functional.conv2d(x, W, bias, ...)` without groups.
+def conv2d(x: Tensor, bias: Tensor | None, adapted: Adapted, how: Convolution) -> Tensor:
+    """`functional.conv2d(x, W, bias, ...)` without groups, for x (b, c, height, width) and bias (o,) or None.
 
-    W has the shape of W0 (o, c, h, w) and is, for each output, a row of (B ⊙ f) A read in order: the rows of B are
-    o outputs of k chunks each, the columns of A one chunk of c·h·w / k numbers.
-
-    Args:
-        x: (b, c, height, width).
-        base: W0 (o, c, h, w).
-        bias: (o,) or None.
-        b: (o·k, q).
-        a: (q, c·h·w / k).
-        factors: f (q, 1), or (q, b), a column for each sample.
-        how: stride, padding and dilation.
-        order: the axes of W, from the one that the product's memory runs through slowest: (0, 2, 3, 1), or None for
-            (0, 1, 2, 3).
+    W is, for each output, a row of (B ⊙ f) A read in order: the rows of B are o outputs of k chunks each, the columns
+    of A one chunk of c·h·w / k numbers.
     """
-    x, base, bias, b, a = _autocast(x, base, bias, b, a)
-    rows = factors.t()
+    own, (x, bias) = adapted.autocast(x, bias)  # type: ignore[assignment]
+    rows = own.factors.t()
     if len(rows) > 1:
-        rows = rows.repeat_interleave(math.prod(how.places(x, base)) * (len(b) // len(base)), dim=0)
-    result: Tensor = _Convolution.apply(x, base, bias, b, a, rows, how, order is not None)
+        rows = rows.repeat_interleave(math.prod(how.places(x, own.base)) * (len(own.b) // len(own.base)), dim=0)
+    result: Tensor = _Convolution.apply(x, own.base, bias, own.b, own.a, rows, (how, own.order is not None))
     return result
 
 
@@ -241,9 +301,9 @@ class _Convolution(torch.autograd.Function):
         b: Tensor,
         a: Tensor,
         factors: Tensor,
-        how: Convolution,
-        channels_last: bool,
+        form: tuple[Convolution, bool],
     ) -> Tensor:
+        how, channels_last = form
         result = functional.conv2d(x, base, bias, how.stride, how.padding, how.dilation)
         patches = _patches(x, base, how, channels_last, a.shape[1])
         hidden = torch.mm(patches, a.t()).mul_(factors).view(-1, b.numel() // len(base))
@@ -253,19 +313,22 @@ class _Convolution(torch.autograd.Function):
         else:
             result += _images(torch.mm(hidden, across), result)
         kept = patches if 4 * patches.numel() <= base.numel() else None
-        ctx.save_for_backward(x, base, b, a, factors, hidden, kept)
-        ctx.how, ctx.channels_last, ctx.outputs = how, channels_last, None if bias is None else [len(bias)]
+        ctx.save_for_backward(x, base, bias, b, a, factors, hidden, kept)
+        ctx.how, ctx.channels_last = how, channels_last
         return result
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, base, b, a, factors, hidden, patches = ctx.saved_tensors
+        x, base, bias, b, a, factors, hidden, patches = ctx.saved_tensors
         how: Convolution = ctx.how
+        if torch.is_grad_enabled():
+            plain = partial(_unfolded, factors, how, ctx.channels_last)
+            return (*_differentiably(plain, (x, base, bias, b, a), gradient, ctx.needs_input_grad[:5]), None, None)
         of_x, of_base, of_bias, of_b, of_a = ctx.needs_input_grad[:5]
         grad_b = grad_a = None
+        outputs = None if bias is None else [len(bias)]
         grad_x, grad_base, grad_bias = torch.ops.aten.convolution_backward(
-            gradient, x, base, ctx.outputs, how.stride, how.padding, how.dilation, False, (0, 0), 1,
+            gradient, x, base, outputs, how.stride, how.padding, how.dilation, False, (0, 0), 1,
             (of_x, of_base, of_bias),
         )  # fmt: skip
         rows, across = _rows(gradient), b.reshape(len(base), -1)
@@ -279,7 +342,20 @@ class _Convolution(torch.autograd.Function):
                 grad_a = torch.mm(back.t(), patches)
             if of_x:
                 grad_x += _taken_apart(torch.mm(back, a), x, base, how, ctx.channels_last)
-        return grad_x, grad_base, grad_bias, grad_b, grad_a, None, None, None
+        return grad_x, grad_base, grad_bias, grad_b, grad_a, None, None
+
+
+def _unfolded(
+    factors: Tensor, how: Convolution, channels_last: bool, x: Tensor, base: Tensor, bias: Tensor | None,
+    b: Tensor, a: Tensor,
+) -> Tensor:  # fmt: skip
+    """What `_Convolution` computes, by functions that autograd knows."""
+    result = functional.conv2d(x, base, bias, how.stride, how.padding, how.dilation)
+    patches = functional.unfold(x, base.shape[2:], how.dilation, how.padding, how.stride).transpose(1, 2)
+    if channels_last:
+        patches = patches.reshape(*patches.shape[:2], x.shape[1], -1).transpose(2, 3)
+    hidden = (patches.reshape(-1, a.shape[1]) @ a.t()) * factors
+    return result + _images(hidden.view(-1, b.numel() // len(base)) @ b.reshape(len(base), -1).t(), result)
 
 
 def _rows(images: Tensor) -> Tensor:
@@ -350,13 +426,3 @@ def _windows(
             at = (p * columns + q) * (channels if channels_last else 1)
             found.append((patches.as_strided(size, made, at), window))
     return found
-
-
-def _autocast(
-    x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
-    kind = x.device.type
-    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
-        return x, base, bias, b, a
-    dtype = torch.get_autocast_dtype(kind)
-    return x.to(dtype), base.to(dtype), None if bias is None else bias.to(dtype), b.to(dtype), a.to(dtype)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-__all__ = ["merged"]
+__all__ = ["LARGE", "merged", "merged_by_node", "sent_to_factors"]
 
-# From so many elements on, passes over a weight cost more than what a node of autograd's graph in Python does.
-_LARGE = 2**17
+LARGE = 2**17
+"""From so many elements on, passes over a weight cost more than what a node of autograd's graph in Python does."""
+
+Order = tuple[int, ...] | None
 
 
-def merged(
-    base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: tuple[int, ...] | None = None
-) -> tuple[Tensor, ...]:
+def merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: Order = None) -> tuple[Tensor, ...]:
     """`W0 + (B ⊙ f_j) A` for each row f_j of the factors, shaped and laid out in memory as the base.
 
     Args:
@@ -27,22 +27,15 @@ def merged(
         order: the axes of the weight, from the one that the product's memory runs through slowest; None: as they are.
 
     Returns:
-        r tensors, differentiable (once, where the weight is large) in base, b and a.
+        r tensors, differentiable in base, b and a.
 
     >>> one = merged(torch.zeros(2, 2), torch.ones(2, 1), torch.ones(1, 2), torch.tensor([[3.0]]))
     >>> one[0].tolist()
     [[3.0, 3.0], [3.0, 3.0]]
     """
-    if base.numel() < _LARGE:
-        return _merged(base, b, a, factors, order)
-    result: tuple[Tensor, ...] = _Merged.apply(base, b, a, factors, order)
-    return result
-
-
-def _merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: tuple[int, ...] | None) -> tuple[Tensor, ...]:
     if order is not None:
         back = tuple(order.index(axis) for axis in range(len(order)))
-        return tuple(value.permute(back) for value in _merged(base.permute(order), b, a, factors, None))
+        return tuple(value.permute(back) for value in merged(base.permute(order), b, a, factors))
     if len(factors) == 1 and base.is_contiguous():
         # One pass over the weight: the product is added where the sum is made.
         if base.dim() == 2 and base.shape[0] == b.shape[0]:
@@ -55,21 +48,27 @@ def _merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: tuple[in
     return tuple(torch.add(base, product) for product in products.unbind())
 
 
-class _Merged(torch.autograd.Function):
-    """`_merged` with a backward of its own. Autograd's would copy the gradient of θ, as large as the weight, for the
-    base; here it is given away. And A Gᵀ gives the same numbers as G Aᵀ, in three quarters of the time."""
+def merged_by_node(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: Order = None) -> tuple[Tensor, ...]:
+    """As `merged`; large weights by one node of autograd's graph, with a backward of its own.
 
+    Autograd's would copy the gradient of θ, as large as the weight, for the base; here it is given away. And A Gᵀ gives
+    the same numbers as G Aᵀ, in three quarters of the time.
+    """
+    if base.numel() < LARGE or torch._C._are_functorch_transforms_active():
+        return merged(base, b, a, factors, order)
+    result: tuple[Tensor, ...] = _Merged.apply(base, b, a, factors, order)
+    return result
+
+
+class _Merged(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: tuple[int, ...] | None
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: Order) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(b, a, factors)
         ctx.order = order
-        return _merged(base, b, a, factors, order)
+        return merged(base, b, a, factors, order)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         b, a, factors = ctx.saved_tensors
         rows = [j for j, gradient in enumerate(gradients) if gradient is not None]
@@ -79,21 +78,24 @@ class _Merged(torch.autograd.Function):
         if len(rows) < len(factors):
             factors = factors[rows]
         of_base, of_b, of_a = ctx.needs_input_grad[:3]
-        grad_base = grad_b = grad_a = None
-        if of_b or of_a:
-            ordered = present if ctx.order is None else [gradient.permute(ctx.order) for gradient in present]
-            matrices = [gradient.reshape(len(b), a.shape[1]) for gradient in ordered]
-            matrix = matrices[0] if len(matrices) == 1 else torch.cat(matrices)
-            if of_b:
-                of_scaled = torch.mm(a, matrix.t()).t().reshape(len(factors), *b.shape)
-                grad_b = (of_scaled * factors.unsqueeze(1)).sum(dim=0)
-            if of_a:
-                grad_a = torch.mm(_scaled(b, factors).t(), matrix)
+        grad_b, grad_a = sent_to_factors(present, b, a, factors, ctx.order) if of_b or of_a else (None, None)
+        grad_base = None
         if of_base:
             grad_base = present[0]
             for other in present[1:]:
                 grad_base = grad_base + other
         return grad_base, grad_b, grad_a, None, None
+
+
+def sent_to_factors(
+    gradients: Sequence[Tensor], b: Tensor, a: Tensor, factors: Tensor, order: Order
+) -> tuple[Tensor, Tensor]:
+    """The gradients of B and A from those of r merged weights; arguments as `merged` takes them."""
+    ordered = gradients if order is None else [gradient.permute(order) for gradient in gradients]
+    matrices = [gradient.reshape(len(b), a.shape[1]) for gradient in ordered]
+    matrix = matrices[0] if len(matrices) == 1 else torch.cat(matrices)
+    of_scaled = torch.mm(a, matrix.t()).t().reshape(len(factors), *b.shape)
+    return (of_scaled * factors.unsqueeze(1)).sum(dim=0), torch.mm(_scaled(b, factors).t(), matrix)
 
 
 def _scaled(b: Tensor, factors: Tensor) -> Tensor:

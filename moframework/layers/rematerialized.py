@@ -1,4 +1,4 @@
-"""Weights that are made where a layer uses them, not before, and need not be kept for the backward pass."""
+"""Weights that are made where a layer uses them, and again in the backward pass instead of being kept for it."""
 
 from __future__ import annotations
 
@@ -9,61 +9,50 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from moframework.layers.lazy_tensor import StandIn, plain, stand_ins
+from moframework.layers.lazy_tensor import LazyTensor, lazy_tensors, materialized
 
-__all__ = ["Unmade", "remade"]
-
-Use = Callable[[Tensor, Callable[..., Any], Sequence[Any], Mapping[str, Any]], Any]
+__all__ = ["Rematerialized", "rematerializing"]
 
 
-class Unmade(StandIn):
-    """A weight that each function which needs it makes anew.
+class Rematerialized(LazyTensor):
+    """A weight that each function which needs it makes anew, and makes again when it goes backward.
 
     Args:
         size: its shape.
         like: a tensor of its dtype and device.
-        make: gives the weight, differentiable in what it is made of.
-        kept: whether the graph may keep what was made. If not, `make` is called again in the backward pass, and must
-            give the same numbers in the same memory order.
-        use: what a function returns that is called with this, without the weight, or None where it needs it; called
-            with this, the function and its arguments.
+        make: gives the weight, differentiable in what it is made of; the same numbers in the same memory order at each
+            call.
 
-    >>> weight = Unmade((1, 2), torch.empty(0), lambda: torch.tensor([[1.0, 2.0]]))
+    >>> weight = Rematerialized((1, 2), torch.empty(0), lambda: torch.tensor([[1.0, 2.0]]))
     >>> torch.nn.functional.linear(torch.ones(1, 2), weight).tolist()
     [[3.0]]
     """
 
     make: Callable[[], Tensor]
-    kept: bool
-    use: Use | None
 
     @staticmethod
-    def __new__(  # noqa: D102 (see the class)
-        cls, size: Sequence[int], like: Tensor, make: Callable[[], Tensor], *, kept: bool = True, use: Use | None = None
-    ) -> Unmade:
-        made = cls.standing(size, like)
-        made.make, made.kept, made.use = make, kept, use
+    def __new__(cls, size: Sequence[int], like: Tensor, make: Callable[[], Tensor]) -> Rematerialized:  # noqa: D102 (see the class)
+        made = cls.standing_for(size, like)
+        made.make = make
         return made
 
-    def whole(self) -> Tensor:
+    def materialize(self) -> Tensor:
         """The weight."""
         return self.make()
 
-    def used(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What `use` makes of it, and where it makes nothing and the weight is not to be kept, the function's result on
-        what is made for it alone."""
-        found = None if self.use is None else self.use(self, func, args, kwargs)
-        if found is not None or self.kept or not torch.is_grad_enabled():
-            return found
-        weights = {str(id(each)): each for each in stand_ins([*args, *kwargs.values()]) if isinstance(each, Unmade)}
+    def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The function's result on a weight that is made for it alone."""
+        if not torch.is_grad_enabled():
+            return None
+        found = [each for each in lazy_tensors([*args, *kwargs.values()]) if isinstance(each, Rematerialized)]
+        weights = {str(id(each)): each for each in found}
         values = {name: each.make() for name, each in weights.items()}
-        arguments, given = (plain(value, values) for value in (tuple(args), dict(kwargs)))
-        passing = {name: values[name] for name, each in weights.items() if not each.kept}
-        with remade(passing, lambda name: weights[name].make()):
+        arguments, given = (materialized(value, values) for value in (tuple(args), dict(kwargs)))
+        with rematerializing(values, lambda name: weights[name].make()):
             return func(*arguments, **given)
 
 
-def remade(weights: Mapping[str, Tensor], make: Callable[[str], Tensor]) -> saved_tensors_hooks:
+def rematerializing(weights: Mapping[str, Tensor], make: Callable[[str], Tensor]) -> saved_tensors_hooks:
     """Hooks under which autograd keeps none of some weights, nor views of them, but makes them again when it goes
     backward.
 

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moframework.layers.lazy_tensor import StandIn, plain
+from moframework.layers.lazy_tensor import LazyTensor, in_graph, materialized
 
-__all__ = ["Joined", "concatenated"]
+__all__ = ["SharedConcat", "concatenated", "shared_concat"]
 
 
-class Joined(StandIn):
+def shared_concat(own: Tensor, shared: Tensor) -> Tensor:
+    """`concatenated(own, shared)`, lazily: see `SharedConcat`.
+
+    Args:
+        own: (b, c, ...), a part for each sample; no gradient is sent to it.
+        shared: (1, s, ...), the same for all.
+    """
+
+    def send(gradient: Tensor) -> tuple[Tensor]:
+        return (gradient[:, own.shape[1] :].sum(dim=0, keepdim=True).to(shared.dtype),)
+
+    return in_graph(partial(SharedConcat, own, shared), send, (shared,))
+
+
+class SharedConcat(LazyTensor):
     """`torch.cat([own, shared.expand(b, …)], dim=1)`, as a tensor that is made when something needs it.
 
     A convolution or linear layer is linear: of what all samples share it is computed once, and added to what it makes
@@ -22,33 +37,29 @@ class Joined(StandIn):
     what it costs without the shared part; on the concatenation the gradient of that part alone, summed over the batch,
     would cost as much as a second pass of the layer (a LeNet step on the CPU: twice the plain one). Every other
     operation sees the concatenation. Results agree to rounding.
-
-    Args:
-        own: (b, c, ...), a part for each sample; no gradient is sent to it.
-        shared: (1, s, ...), the same for all.
     """
 
     own: Tensor
     shared: Tensor
 
     @staticmethod
-    def __new__(cls, own: Tensor, shared: Tensor) -> Joined:  # noqa: D102 (see the class)
-        size = (len(own), own.shape[1] + shared.shape[1], *own.shape[2:])
-        made = cls.standing(size, own)
+    def __new__(cls, own: Tensor, shared: Tensor) -> SharedConcat:  # noqa: D102 (see the class)
+        made = cls.standing_for((len(own), own.shape[1] + shared.shape[1], *own.shape[2:]), own)
         made.own, made.shared = own, shared
         return made
 
-    def whole(self) -> Tensor:
+    def materialize(self) -> Tensor:
         """The concatenation."""
         return concatenated(self.own, self.shared)
 
-    def used(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """A layer's result, and what flattening leaves as it is."""
-        if args and args[0] is self:
-            if func in (functional.conv2d, functional.linear):
-                return self._layer(func, *args[1:], **kwargs)
-            if func in (torch.flatten, Tensor.flatten) and self.dim() == 2 and args[1:] in ((1,), (1, -1)):
-                return self
+        if not args or args[0] is not self or torch._C._are_functorch_transforms_active():
+            return None
+        if func in (functional.conv2d, functional.linear):
+            return self._layer(func, *args[1:], **kwargs)
+        if func in (torch.flatten, Tensor.flatten) and self.dim() == 2 and args[1:] in ((1,), (1, -1)):
+            return self
         return None
 
     def _layer(
@@ -57,7 +68,7 @@ class Joined(StandIn):
         """What a layer makes of the whole; None where it mixes channels in groups."""
         if func is functional.conv2d and (kwargs.get("groups", 1) != 1 or (len(args) > 3 and args[3] != 1)):
             return None
-        weight, count = plain(weight), self.own.shape[1]
+        weight, count = materialized(weight), self.own.shape[1]
         shared = self.shared.to(self.own.dtype)
         if func is functional.linear and self.dim() == 2:
             # What all share is one more bias.
@@ -89,7 +100,7 @@ class _Added(torch.autograd.Function):
 
 
 def concatenated(own: Tensor, shared: Tensor) -> Tensor:
-    """`Joined(own, shared)` as a plain tensor, in the memory order of `own`."""
+    """`own` with `shared` joined along the second dimension, as a plain tensor in the memory order of `own`."""
     shared = shared.to(own.dtype).expand(len(own), *shared.shape[1:])
     if own.dim() == 4:
         # The stride tells the order even of one channel, for which both are the same memory.

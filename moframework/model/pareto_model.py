@@ -190,9 +190,13 @@ class ParetoModel(nn.Module):
         Raises:
             SpecError: the network has recurrent layers, whose weights a compiled network does not take as inputs.
         """
+        self.check_compiles()
+        self._compiled = torch.compile(self._functional, mode=mode)
+
+    def check_compiles(self) -> None:
+        """Raise `SpecError` where `compile_network` would."""
         if self._recurrent:
             raise SpecError("training.compile: networks with recurrent layers cannot be compiled; use false")
-        self._compiled = torch.compile(self._functional, mode=mode)
 
     @property
     def compiles(self) -> bool:

@@ -106,6 +106,16 @@ class Scalarization(Objective):
         default."""
         return None
 
+    def total(
+        self, losses: Tensor, preferences: Tensor, scales: Tensor | None = None, state: nn.Module | None = None
+    ) -> Tensor:
+        """What a step minimizes: the scalar of the losses (r, m) times the balancings' scales (r, m), and the
+        penalty."""
+        extra = () if state is None else (state,)
+        value = self(losses if scales is None else losses * scales, preferences, *extra)
+        penalty = self.penalty(losses, preferences)
+        return value if penalty is None else value + penalty
+
 
 class Weighting(Objective):
     """Weights of the losses from inner products of the tasks' gradients. The engine descends

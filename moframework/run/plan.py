@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from attrs import frozen
@@ -11,14 +12,17 @@ from torch import Tensor
 from moframework.backbones.base import Backbone
 from moframework.config.structure import unstructure
 from moframework.data import SPLITS, Dataset, Split
-from moframework.engine.acceleration.activation_checkpoint import check_weights_again
+from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.distributed.world import Alone, World
-from moframework.engine.fit import derive_seed, plan_partition, steps_per_epoch
+from moframework.engine.fit import Job
+from moframework.engine.loop import plan_partition, steps_per_epoch
 from moframework.engine.method import Method
+from moframework.engine.step import OneProcess, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
+from moframework.seeding import derive_seed
 from moframework.spec import Spec
 
 __all__ = ["Plan", "plan"]
@@ -38,11 +42,48 @@ class Plan:
     preferences: Tensor
     """Evaluation set (n, m)."""
     backbone_parameters: int
+    partition: OneProcess
+    """This process's part of a step."""
 
     @property
     def reference(self) -> tuple[float, ...] | None:
         """Reference point of the loss hypervolume that spec or problem states, or None."""
         return self.spec.evaluate.reference or self.spec.problem.reference
+
+    def job(self, folder: Path, reference: Sequence[float]) -> Job:
+        """What is to be trained.
+
+        Args:
+            folder: checkpoints go here.
+            reference: reference point of the validation hypervolume.
+        """
+        return Job(
+            model=self.model,
+            problem=self.spec.problem,
+            method=self.method,
+            training=self.spec.training,
+            evaluation=self.spec.evaluate,
+            data=self.data["train"],
+            validation=self.data["val"],
+            preferences=self.preferences,
+            reference=reference,
+            seed=self.spec.seed,
+            place=self.place,
+            folder=folder,
+        )
+
+    def accelerations(self) -> list[str]:
+        """Lines on what makes a step faster, and why the rest does not apply.
+
+        Raises:
+            SpecError: an acceleration that the spec names does not apply.
+        """
+        step = Step(self.model, self.spec.problem.tasks, self.method, self.place, self.partition)
+        found = choices(step, self.spec.training)
+        taken = [f"{choice.name}: {choice.does}" for choice in found if choice.declined is None]
+        others = [f"not {choice.name}: {choice.declined}" for choice in found if choice.declined is not None]
+        heads = ["accelerated", *[""] * (len(taken) + len(others))]
+        return [f"{head:12}{text}" for head, text in zip(heads, [*(taken or ["by nothing"]), *others], strict=False)]
 
     def describe(self) -> list[str]:
         """Lines for people: problem, solver, sizes, budget, evaluation."""
@@ -71,7 +112,7 @@ class Plan:
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else "the untrained network's losses"),
         ]  # fmt: skip
-        return lines
+        return [*lines, *self.accelerations()]
 
 
 def plan(spec: Spec, world: World | None = None) -> Plan:
@@ -120,10 +161,8 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
         del network
         torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
         model = ParetoModel(recipe, initial)
-    if world.size > 1:
-        plan_partition(world, len(data["train"]), spec.training, method.preferences, m)  # type: ignore[arg-type]
-    if spec.training.recompute == "weights":
-        check_weights_again(model.space, m)
+    size = len(data["train"])  # type: ignore[arg-type]
+    partition = OneProcess() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
     return Plan(
         spec=spec,
@@ -133,6 +172,7 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
         data=data,
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=base,
+        partition=partition,
     )
 
 

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from moframework.data import Split
-from moframework.engine.checkpoint import read_checkpoint
+from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
 from moframework.engine.distributed.launch import joined
 from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import calibration_data, evaluate
 from moframework.engine.events import Observer, Observers
-from moframework.engine.fit import BEST, LAST, fit
+from moframework.engine.fit import fit
 from moframework.engine.memory import keep_freed_memory, peak_memory
 from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
 from moframework.io.atomic import remove_leftovers, replacing, write_text
@@ -268,12 +268,7 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
     reference = ready.reference or _untrained(ready, world)
     resume = world.from_first((checkpoints / LAST).is_file)
     with stop_signals() as stop, _watched(ready, folder, observers, world) as observer:
-        result = fit(
-            model, problem, ready.method, spec.training, spec.evaluate,
-            data=ready.data["train"], validation=ready.data["val"], preferences=ready.preferences,
-            reference=reference, seed=spec.seed, place=place, folder=checkpoints, observer=observer, resume=resume,
-            stop=stop, world=world,
-        )  # fmt: skip
+        result = fit(ready.job(checkpoints, reference), observer=observer, resume=resume, stop=stop, world=world)
     if spec.evaluate.checkpoint == "best" and world.from_first((checkpoints / BEST).is_file):
         model.load_state_dict(world.from_first(lambda: read_checkpoint(checkpoints / BEST))["model"])
     evaluated: tuple[Split, ...] = ("val", "test")

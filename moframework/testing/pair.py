@@ -181,22 +181,7 @@ class _Killer(Observer):
 def _fit(ready: Plan, folder: Path, observer: Observer, *, resume: bool = False) -> None:
     m = len(ready.spec.problem.tasks)
     ready.place.take(ready.model)
-    fit(
-        ready.model,
-        ready.spec.problem,
-        ready.method,
-        ready.spec.training,
-        ready.spec.evaluate,
-        data=ready.data["train"],
-        validation=ready.data["val"],
-        preferences=ready.preferences,
-        reference=ready.reference or (1.0,) * m,
-        seed=ready.spec.seed,
-        place=ready.place,
-        folder=folder,
-        observer=observer,
-        resume=resume,
-    )
+    fit(ready.job(folder, ready.reference or (1.0,) * m), observer=observer, resume=resume)
 
 
 def _train(ready: Plan, folder: Path) -> Front:

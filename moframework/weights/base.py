@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,34 +33,10 @@ class WeightSpace(nn.Module, ABC):
         where fewer, larger operations do the same."""
         return [self.weights(preference) for preference in preferences]
 
-    def weights_for_pass(self, preferences: Tensor) -> list[dict[str, Tensor]]:
-        """θ of several preferences (r, m) for one training pass of the network at each: as `weights_of`, but a weight
-        may be a stand-in (`weights.stand_in`) that layers use without its being made, where that costs less. By default
-        all are made."""
-        return self.weights_of(preferences)
-
-    def weights_by_piece(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor] | None:
-        """θ for one pass over a batch whose consecutive pieces see different preferences; None, the default, where a
-        space has no such form.
-
-        What differs between pieces is a stand-in for the weights of all (`weights.by_piece`), which layers alone can
-        use. The caller sees to it that the network has no other use for it and mixes no samples.
-
-        Args:
-            preferences: Λ (M, m).
-            sizes: numbers of samples of the M pieces.
-        """
-        return None
-
     @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Groups for a torch optimizer with base learning rate `lr`; each names itself in `name` and covers `params`
         with its own `lr`. Together the groups hold every parameter to train exactly once."""
-
-    def part(self, preference: Tensor, names: Collection[str]) -> dict[str, Tensor] | None:
-        """Those weights of θ(λ) that are named, for not much more than their share of what θ(λ) takes to make; the same
-        numbers in the same memory order. None (the default) where that cannot be had."""
-        return None
 
     def pieces(self, groups: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
         """This space taken apart: one space for each group of parameter names, which gives θ(λ) of these names and has

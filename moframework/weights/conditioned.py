@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from moframework.config import config
 from moframework.errors import SpecError
-from moframework.layers.shared_concat import Joined, concatenated
+from moframework.layers.shared_concat import concatenated, shared_concat
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.starting import listed, starting_values
 
@@ -52,7 +52,11 @@ class Conditioned(WeightSpaceConfig):
 
 
 class ConditionedNetwork(nn.Module):
-    """A network that reads its input with the preference joined to it; λ is the buffer `preference` (m,)."""
+    """A network that reads its input with the preference joined to it; λ is the buffer `preference` (m,).
+
+    Attributes:
+        lazy: whether, in training, the first layer need not see the concatenation: see `layers.shared_concat`.
+    """
 
     preference: Tensor
 
@@ -60,6 +64,7 @@ class ConditionedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.input_shape = input_shape
+        self.lazy = False
         self.register_buffer("preference", torch.full((m,), 1 / m))
         # Kernels and strides of the released code: λ (m, 1, 1) to (m, 10, 10).
         self.enlarge = (
@@ -75,9 +80,9 @@ class ConditionedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """What the network returns for inputs (b, *input_shape)."""
-        # In training the first layer need not see the concatenation; what is compiled or exported is plain.
-        lazy = self.training and not torch.compiler.is_compiling()
-        return self.network(Joined(x, self._shared(x, self._enlarged())) if lazy else self.joined(x))
+        # What is compiled or exported is plain.
+        lazy = self.lazy and self.training and not torch.compiler.is_compiling()
+        return self.network(shared_concat(x, self._shared(x, self._enlarged())) if lazy else self.joined(x))
 
     def joined(self, x: Tensor) -> Tensor:
         """x with λ: vectors (b, n + m), or images (b, channels + m, height, width)."""

@@ -8,7 +8,7 @@ network and shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -54,11 +54,6 @@ class ConvexHullSpace(WeightSpace):
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_of`: as many products as for one preference."""
         return self.members.combine(preferences)
-
-    def part(self, preference: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """See `WeightSpace.part`."""
-        theta = self.members.combine(preference.unsqueeze(0), names)[0]
-        return {name: theta[name] for name in names}
 
     def pieces(self, groups: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
         """See `WeightSpace.pieces`."""

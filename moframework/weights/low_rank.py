@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -21,13 +21,10 @@ from torch import Tensor, nn
 
 from moframework.config import config, option
 from moframework.errors import SpecError
-from moframework.layers.low_rank import applied
 from moframework.layers.merge import merged
-from moframework.layers.per_group import ByPiece, Mixtures
-from moframework.layers.rematerialized import Unmade
 from moframework.objectives.orthogonality import orthogonality
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
-from moframework.weights.starting import listed, merged_values
+from moframework.weights.starting import merged_values
 
 __all__ = ["LowRank", "LowRankSpace"]
 
@@ -39,8 +36,6 @@ _CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
-# Smaller weights are merged at once: choosing costs more than it saves.
-_LARGE = 2**17
 _MATRICES = (nn.Linear, nn.Embedding, nn.EmbeddingBag)
 # Of attention, those of its matrices that are not a Linear layer: either the first or the other three are present.
 _OF_ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -86,7 +81,7 @@ class LowRank(WeightSpaceConfig):
 
 
 @frozen
-class _Adapted:
+class Adapter:
     """A weight that gets adapters, and the shapes of one objective's factors, A (q, columns) and B (rows, q). The
     product's memory, read in order, is the weight with its axes in that order (None: as they are)."""
 
@@ -122,9 +117,7 @@ class LowRankSpace(WeightSpace):
                 "another backbone."
             )
         self._names = list(start)
-        self._late = {
-            each.name: k for k, each in enumerate(self._adapted) if each.applies and each.shape.numel() >= _LARGE
-        }
+        self.merge = merged
         self._trained = [value.requires_grad for value in start.values()]
         # Names of parameters may hold dots, which ParameterList does not mind; the order is that of the network.
         self.shared = nn.ParameterList(start.values())
@@ -141,6 +134,11 @@ class LowRankSpace(WeightSpace):
             self.b.append(nn.Parameter(like.new_zeros(adapted.rows, m * adapted.inner)))
 
     @property
+    def largest(self) -> int:
+        """Elements of the largest adapted weight; 0 where there is none."""
+        return max((each.shape.numel() for each in self._adapted), default=0)
+
+    @property
     def adapted(self) -> list[str]:
         """Names of the weights that have adapters, in the order of `a` and `b`."""
         return [each.name for each in self._adapted]
@@ -151,54 +149,33 @@ class LowRankSpace(WeightSpace):
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_of`: one product per adapted weight, whatever the number of preferences."""
-        return self._made(preferences, None)
+        shared = cast("dict[str, Tensor]", self._by_name())
+        thetas = [dict(shared) for _ in range(len(preferences))]
+        for adapter, base, b, a, factors in self.adapters(preferences):
+            for theta, value in zip(thetas, self.merge(base, b, a, factors, adapter.order), strict=True):
+                theta[adapter.name] = value
+        return thetas
 
-    def part(self, preference: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """See `WeightSpace.part`."""
-        theta = self._made(preference.unsqueeze(0), names)[0]
-        return {name: theta[name] for name in names}
-
-    def _made(self, preferences: Tensor, names: Collection[str] | None) -> list[dict[str, Tensor]]:
-        """θ of each preference; merged are only the weights that are named, where there are names."""
-        plain: dict[str, Tensor] = dict(zip(self._names, listed(self.shared), strict=True))
-        thetas = [dict(plain) for _ in range(len(preferences))]
-        factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
-        for adapted, a, b in zip(self._adapted, listed(self.a), listed(self.b), strict=True):
-            if names is not None and adapted.name not in names:
-                continue
-            key = (adapted.inner, b.device, b.dtype)
+    def adapters(self, preferences: Tensor) -> Iterator[tuple[Adapter, Tensor, Tensor, Tensor, Tensor]]:
+        """For each adapted weight its adapter, W0, B, A, and what the columns of B are multiplied with at each of some
+        preferences (r, m): (r, m·q)."""
+        shared, factors = self._by_name(), dict[tuple[int, torch.device, torch.dtype], Tensor]()
+        values = self.a._parameters.values(), self.b._parameters.values()
+        for adapter, a, b in zip(self._adapted, *cast(Any, values), strict=True):
+            key = (adapter.inner, b.device, b.dtype)
             if key not in factors:
-                factors[key] = self._factors(preferences, adapted.inner, b)
-            values = merged(plain[adapted.name], b, a, factors[key], adapted.order)
-            for theta, value in zip(thetas, values, strict=True):
-                theta[adapted.name] = value
-        return thetas
+                factors[key] = self._factors(preferences, adapter.inner, b)
+            yield adapter, shared[adapter.name], b, a, factors[key]
 
-    def weights_for_pass(self, preferences: Tensor) -> list[dict[str, Tensor]]:
-        """See `WeightSpace.weights_for_pass`: on a CPU large matrices and kernels are merged, or applied without
-        (`activation_space`), as their layer's input asks for."""
-        late = self._late
-        if not late or self.shared[0].device.type != "cpu":
-            return self.weights_of(preferences)
-        made = [adapted.name for adapted in self._adapted if adapted.name not in late]
-        thetas = self._made(preferences, made)
-        at = {name: i for i, name in enumerate(self._names)}
-        for name, k in late.items():
-            rows = torch.split(self._factors(preferences, self._adapted[k].inner, self.b[k]), 1)
-            for theta, factors in zip(thetas, rows, strict=True):
-                theta[name] = _applied(self._adapted[k], self.shared[at[name]], self.b[k], self.a[k], factors)
-        return thetas
+    def _by_name(self) -> dict[str, nn.Parameter]:
+        """The shared network's parameters. From the registry: a list looks up the name of each, which takes as long as
+        a small product."""
+        return dict(zip(self._names, cast(Any, self.shared._parameters.values()), strict=True))
 
-    def weights_by_piece(self, preferences: Tensor, sizes: Sequence[int]) -> dict[str, Tensor]:
-        """See `WeightSpace.weights_by_piece`."""
-        theta: dict[str, Tensor] = dict(zip(self._names, listed(self.shared), strict=True))
-        mixtures: dict[tuple[int, torch.device, torch.dtype], Mixtures] = {}
-        for adapted, a, b in zip(self._adapted, listed(self.a), listed(self.b), strict=True):
-            key = (adapted.inner, b.device, b.dtype)
-            if key not in mixtures:
-                mixtures[key] = Mixtures(self._factors(preferences, adapted.inner, b), tuple(sizes))
-            theta[adapted.name] = ByPiece(theta[adapted.name], b, a, mixtures[key], adapted.order)
-        return theta
+    def unadapted(self) -> dict[str, Tensor]:
+        """The parameters that are the same for all preferences, by name."""
+        adapted = set(self.adapted)
+        return {name: value for name, value in self._by_name().items() if name not in adapted}
 
     def _factors(self, preferences: Tensor, inner: int, b: Tensor) -> Tensor:
         """What the columns of B are multiplied with at each of some preferences (r, m): (r, m·q)."""
@@ -239,7 +216,7 @@ class LowRankSpace(WeightSpace):
         piece.__dict__.update(_parameters={}, _buffers={}, _modules={})
         piece._names = [self._names[i] for i in kept]
         piece._trained = [self._trained[i] for i in kept]
-        piece._adapted, piece._late = [self._adapted[k] for k in adapted], {}
+        piece._adapted = [self._adapted[k] for k in adapted]
         piece.shared = nn.ParameterList(_copied(self.shared[i]) for i in kept)
         piece.a = nn.ParameterList(_copied(self.a[k]) for k in adapted)
         piece.b = nn.ParameterList(_copied(self.b[k]) for k in adapted)
@@ -268,10 +245,10 @@ def _copied(parameter: nn.Parameter) -> nn.Parameter:
     return nn.Parameter(parameter.detach().clone(memory_format=torch.preserve_format), parameter.requires_grad)
 
 
-def _adapted_weights(network: nn.Module, options: LowRank) -> list[_Adapted]:
+def _adapted_weights(network: nn.Module, options: LowRank) -> list[Adapter]:
     """The weights that get adapters, in the order of the network."""
     parameters = dict(network.named_parameters())  # a tied weight is listed once, under its first name
-    found: dict[str, _Adapted] = {}
+    found: dict[str, Adapter] = {}
     for prefix, module in network.named_modules():
         keys = _OF_ATTENTION if isinstance(module, nn.MultiheadAttention) else ("weight",)
         if not isinstance(module, (*_MATRICES, *_CONVOLUTIONS, nn.MultiheadAttention)):
@@ -283,29 +260,18 @@ def _adapted_weights(network: nn.Module, options: LowRank) -> list[_Adapted]:
     return list(found.values())
 
 
-def _adapted(name: str, shape: torch.Size, module: nn.Module, options: LowRank) -> _Adapted:
+def _adapted(name: str, shape: torch.Size, module: nn.Module, options: LowRank) -> Adapter:
     r = options.rank
     applies = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
     if not isinstance(module, _CONVOLUTIONS) or options.conv == "peft":
-        return _Adapted(name, shape, inner=r, rows=shape[0], columns=math.prod(shape[1:]), applies=applies)
+        return Adapter(name, shape, inner=r, rows=shape[0], columns=math.prod(shape[1:]), applies=applies)
     if options.conv == "separable":
         first, per_group, side, *others = shape
         order = (0, *range(2, len(shape)), 1)
-        return _Adapted(name, shape, r * side, first * side, math.prod(others) * per_group, order, applies)
+        return Adapter(name, shape, r * side, first * side, math.prod(others) * per_group, order, applies)
     # loralib: rows (out/groups)·k, columns in·k, inner rank r·k. For a kernel that is not square, rows take its
     # first side and columns the product of the others, which keeps rows · columns = the kernel's size. The kernel of a
     # transposed convolution begins with the inputs: they take the part of the outputs.
     first, per_group, side, *others = shape
     rows, columns = first // module.groups * side, per_group * module.groups * math.prod(others)
-    return _Adapted(name, shape, inner=r * side, rows=rows, columns=columns, applies=applies)
-
-
-def _applied(adapted: _Adapted, base: Tensor, b: Tensor, a: Tensor, factors: Tensor) -> Unmade:
-    """A weight that its layer applies without its being made, where that costs less."""
-
-    def use(own: Tensor, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
-        if len(args) < 2 or args[1] is not own:
-            return None
-        return applied(func, args, kwargs, base, b, a, factors.t(), adapted.order)
-
-    return Unmade(base.shape, base, lambda: merged(base, b, a, factors, adapted.order)[0], use=use)
+    return Adapter(name, shape, inner=r * side, rows=rows, columns=columns, applies=applies)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -87,9 +86,8 @@ class Stacked(nn.Module):
                 theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(names, pieces, strict=True)})
         return members
 
-    def combine(self, coefficients: Tensor, names: Collection[str] | None = None) -> list[dict[str, Tensor]]:
+    def combine(self, coefficients: Tensor) -> list[dict[str, Tensor]]:
         """The complete parameter dicts Σ_k c_jk θ_k for coefficients c (r, n), on any device; differentiable in both.
-        Where there are names, what is not named may be left out.
 
         As many operations as for one of them, but for views.
         """
@@ -100,32 +98,14 @@ class Stacked(nn.Module):
             if tensor.dtype not in at:
                 at[tensor.dtype] = coefficients.to(tensor.device, tensor.dtype, non_blocking=True)
         for name, kernel in zip(self._kernels, listed(self.kernels), strict=True):
-            if names is not None and name not in names:
-                continue
-            for theta, value in zip(
-                thetas, _combined_kernels(at[kernel.dtype], kernel, self._shapes[name]), strict=True
-            ):
+            values = _combined_kernels(at[kernel.dtype], kernel, self._shapes[name])
+            for theta, value in zip(thetas, values, strict=True):
                 theta[name] = value
-        for flat, sizes, matrix in zip(self._flat, self._sizes, listed(self.flat), strict=True):
-            for run, lengths, part in [(flat, sizes, matrix)] if names is None else _runs(flat, sizes, matrix, names):
-                for theta, row in zip(thetas, _product(at[matrix.dtype], part), strict=True):
-                    pieces = torch.split(row, lengths)
-                    theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(run, pieces, strict=True)})
+        for names, sizes, matrix in zip(self._flat, self._sizes, listed(self.flat), strict=True):
+            for theta, row in zip(thetas, _product(at[matrix.dtype], matrix), strict=True):
+                parts = torch.split(row, sizes)
+                theta.update({name: part.view(self._shapes[name]) for name, part in zip(names, parts, strict=True)})
         return thetas
-
-
-def _runs(
-    flat: Sequence[str], sizes: Sequence[int], matrix: Tensor, names: Collection[str]
-) -> Iterator[tuple[list[str], list[int], Tensor]]:
-    """Of tensors that lie one after another in the columns of a matrix those that are named, run by run: their names,
-    their sizes, and the columns."""
-    start = 0
-    for wanted, run in itertools.groupby(zip(flat, sizes, strict=True), lambda one: one[0] in names):
-        each = list(run)
-        stop = start + sum(size for _, size in each)
-        if wanted:
-            yield [name for name, _ in each], [size for _, size in each], matrix[:, start:stop]
-        start = stop
 
 
 def _combined_kernels(coefficients: Tensor, kernel: Tensor, shape: torch.Size) -> list[Tensor]:

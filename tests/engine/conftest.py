@@ -16,8 +16,7 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.engine.device import Placement
-from moframework.engine.events import Observer
-from moframework.engine.fit import Fit, fit
+from moframework.engine.fit import Fit, Job, fit
 from moframework.engine.method import Method
 from moframework.engine.settings import Evaluation, Training
 from moframework.losses import MSE
@@ -89,6 +88,29 @@ def model_for(problem: Problem, parts: Method, seed: int = 0) -> ParetoModel:
     return ParetoModel(recipe)
 
 
+def job_for(
+    model: ParetoModel,
+    problem: Problem,
+    parts: Method,
+    folder: Path,
+    training: Training | None = None,
+    evaluation: Evaluation | None = None,
+    **changes: Any,
+) -> Job:
+    defaults: dict[str, Any] = {
+        "training": Training(epochs=3, batch_size=16) if training is None else training,
+        "evaluation": Evaluation() if evaluation is None else evaluation,
+        "data": problem.data("train"),
+        "validation": problem.data("val"),
+        "preferences": torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]),
+        "reference": (2.0, 2.0),
+        "seed": 0,
+        "place": CPU,
+        "folder": folder,
+    }
+    return Job(model=model, problem=problem, method=parts, **{**defaults, **changes})
+
+
 Train = Callable[..., tuple[ParetoModel, Fit]]
 
 
@@ -104,25 +126,9 @@ def train(tmp_path: Path) -> Train:
         problem = Conflict() if problem is None else problem
         parts = method() if parts is None else parts
         model = model_for(problem, parts)
-        defaults: dict[str, Any] = {
-            "data": problem.data("train"),
-            "validation": problem.data("val"),
-            "preferences": torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]),
-            "reference": (2.0, 2.0),
-            "seed": 0,
-            "place": CPU,
-            "folder": tmp_path / "checkpoints",
-            "observer": Observer(),
-        }
-        result = fit(
-            model,
-            problem,
-            parts,
-            Training(epochs=3, batch_size=16) if training is None else training,
-            Evaluation() if evaluation is None else evaluation,
-            **{**defaults, **options},
-        )
-        return model, result
+        asked = {name: options.pop(name) for name in ("observer", "resume", "stop", "world") if name in options}
+        folder = options.pop("folder", tmp_path / "checkpoints")
+        return model, fit(job_for(model, problem, parts, folder, training, evaluation, **options), **asked)
 
     return run
 

@@ -19,11 +19,10 @@ from torch import nn
 from moframework import solve
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
-from moframework.engine.distributed.partition import BySamples
-from moframework.engine.distributed.world import Alone
 from moframework.engine.evaluate import evaluate
 from moframework.engine.events import Observer
-from moframework.engine.fit import Loop
+from moframework.engine.hooks import LossLog
+from moframework.engine.loop import Loop
 from moframework.engine.step import Step
 from moframework.preferences.annealed import Annealed
 from moframework.run.plan import plan
@@ -95,7 +94,7 @@ class Notes(Observer):
         self.words.append(words)
 
 
-def taken(solver: Any, steps: int, recorded: bool | str, **training: Any) -> tuple[Loop, list[str]]:
+def taken(solver: Any, steps: int, recorded: bool | str, **training: Any) -> tuple[Loop, LossLog, list[str]]:
     """A loop after some steps on batches of its own, and what it noted."""
     options = {**SPEC["training"], "cuda_graph": recorded, **training}
     ready = plan(
@@ -103,15 +102,16 @@ def taken(solver: Any, steps: int, recorded: bool | str, **training: Any) -> tup
     )
     ready.place.take(ready.model)
     notes = Notes()
-    parts = (ready.model, ready.spec.problem, ready.method, ready.spec.training, ready.place)
-    loop = Loop(*parts, 8, Path(), notes, BySamples(Alone()))
+    loop = Loop(ready.job(Path(), (1.0, 1.0)), notes)
+    loop.hooks = [losses := LossLog(loop)]
     ready.model.train()
     data = ready.data["train"].to("cuda")  # type: ignore[attr-defined]
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
         chosen = torch.randint(len(data), (64,), generator=generator).cuda()
-        loop.take(data.inputs[chosen], {key: target[chosen] for key, target in data.targets.items()}, 0)
-    return loop, notes.words
+        x = ready.place.arranged(data.inputs[chosen])
+        loop.train_step(x, {key: target[chosen] for key, target in data.targets.items()})
+    return loop, losses, notes.words
 
 
 # With dropout, whose masks must be those of the step, and BatchNorm, whose statistics must move.
@@ -159,21 +159,21 @@ class WithHeads(nn.Module):
     ids=str,
 )
 def test_recorded_steps_are_the_same_steps(solver: Any, training: dict[str, Any]) -> None:
-    plain, _ = taken(solver, 12, False, **training)
-    recorded, words = taken(solver, 12, True, **training)
+    plain, plain_losses, _ = taken(solver, 12, False, **training)
+    recorded, recorded_losses, words = taken(solver, 12, True, **training)
     assert words
     assert set(words) == {"steps are recorded as a CUDA graph and replayed"}
     for (name, one), other in zip(plain.model.state_dict().items(), recorded.model.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=2e-3, atol=2e-4, msg=name)
-    losses = [torch.stack([entry[1] for entry in loop.record.entries]) for loop in (plain, recorded)]
+    losses = [torch.stack([entry[1] for entry in log.entries]) for log in (plain_losses, recorded_losses)]
     torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-3)
 
 
 def test_steps_with_a_part_on_the_host_are_not_recorded() -> None:
-    loop, words = taken({"name": "palora", "objective": "epo"}, 6, "auto")
+    _, losses, words = taken({"name": "palora", "objective": "epo"}, 6, "auto")
     assert len(words) == 1
     assert "the host computes a part" in words[0]
-    assert len(loop.record.entries) == 6
+    assert len(losses.entries) == 6
 
 
 def test_data_that_is_loaded_goes_with_recorded_steps(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from torch import Generator, Tensor
 from moframework.augmentations import Augmentation
 from moframework.config import config
 from moframework.config.structure import build
-from moframework.engine.checkpoint import read_checkpoint
+from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
 from moframework.engine.events import Observer, Progress, Reading
-from moframework.engine.fit import BEST, LAST, derive_seed
 from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import EarlyStopping, Evaluation, Training
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError
@@ -23,6 +22,7 @@ from moframework.objectives.balancing import LossBalancing
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.preferences.annealed import Annealed
 from moframework.problem import ProblemOverrides
+from moframework.seeding import derive_seed
 from tests.engine.conftest import Conflict, Train, method, same_state, stop_at
 
 

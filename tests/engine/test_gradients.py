@@ -28,10 +28,10 @@ def gradients(factor: float = 1.0, keys: tuple[str, ...] = ("a", "b")) -> tuple[
     net = Heads()
     outputs = net(torch.ones(1, 1))
     weights = list(net.parameters())
-    made = TaskGradients(weights, torch.tensor(factor))
+    made = TaskGradients(dict(net.named_parameters()), torch.device("cpu"), torch.tensor(factor))
     for key in keys:
         value = outputs[key].sum() * factor
-        made.add(torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True))
+        made.by_task.append(torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True))
     return made, weights
 
 

@@ -14,7 +14,7 @@ from moframework.engine.fit import fit
 from moframework.engine.settings import Evaluation, Training
 from moframework.solvers.lorpman import LORPMAN
 from moframework.weights.low_rank import LowRank, LowRankSpace
-from tests.engine.conftest import CPU, Conflict, model_for
+from tests.engine.conftest import Conflict, job_for, model_for
 from tests.solvers.tiny import solved
 
 
@@ -38,11 +38,8 @@ def test_the_main_network_stays_after_four_fifths_while_adapters_move(tmp_path: 
             main.append(torch.cat([p.detach().flatten() for p in space.shared]))
             adapters.append(torch.cat([p.detach().flatten() for p in space.b]))
 
-    fit(
-        model, problem, method, Training(steps=10, batch_size=16), Evaluation(every=0), data=problem.data("train"),
-        validation=problem.data("val"), preferences=torch.eye(2), reference=(2.0, 2.0), seed=0, place=CPU,
-        folder=tmp_path, observer=Recorder(),
-    )  # fmt: skip
+    training = Training(steps=10, batch_size=16)
+    fit(job_for(model, problem, method, tmp_path, training, Evaluation(every=0)), observer=Recorder())
     moved = [not torch.equal(one, other) for one, other in itertools.pairwise(main)]
     assert moved == [True] * 7 + [False] * 2
     assert all(not torch.equal(one, other) for one, other in itertools.pairwise(adapters))

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from moframework.config import build
 from moframework.engine.device_cache import resident
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import evaluate
-from moframework.engine.events import Observer
-from moframework.engine.fit import Loop, plan_partition
+from moframework.engine.loop import Loop
 from moframework.problem import Problem
 from moframework.run.plan import Plan, plan
 from moframework.spec import Spec
@@ -53,32 +52,13 @@ def planned(problem: Problem, solver: Mapping[str, Any], training: Mapping[str, 
 def our_step(ready: Plan, world: World | None = None) -> Step:
     """One step of the engine: draw preferences, weights, forward, backward, optimizer; replayed where it can be. Where
     a world is given, this process's part of it."""
-    training, world = ready.spec.training, Alone() if world is None else world
-    schedule, tasks = ready.method.preferences, ready.spec.problem.tasks
-    partition = plan_partition(world, training.batch_size, training, schedule, len(tasks))
-    folder = Path(tempfile.gettempdir())  # a step writes nothing
-    loop = Loop(
-        ready.model,
-        ready.spec.problem,
-        ready.method,
-        training,
-        ready.place,
-        10**9,
-        folder,
-        Observer(),
-        partition,
-    )
+    loop = Loop(ready.job(Path(tempfile.gettempdir()), ()), world=world)  # a step writes nothing
     ready.model.train()
     x, targets = batch_of(ready)
-    own, _ = partition.samples(torch.arange(len(x)), len(x), 1)
+    own, _ = loop.partition.samples(torch.arange(len(x)), len(x), 1)
     if len(own) < len(x):
         x, targets = x[own], {key: value[own] for key, value in targets.items()}
-
-    def step() -> None:
-        loop.take(x, targets, 0)
-        loop.record.entries.clear()  # reading them is due every `log_every` steps
-
-    return step
+    return lambda: loop.train_step(ready.place.arranged(x), targets)
 
 
 def plain_step(ready: Plan, passes: int = 1, *, recorded: bool = False, compiled: bool = False) -> Step:

@@ -12,8 +12,8 @@ computes are not seen by that; the contracts of losses, spaces and objectives ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, ClassVar
 
 import torch
 from attrs import frozen
@@ -21,10 +21,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from moframework.engine.acceleration.base import Acceleration
+from moframework.engine.acceleration.compiled import uncompiled
+from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.errors import SpecError
 
-__all__ = ["HostWatch", "Recorder"]
+__all__ = ["CudaGraph", "HostWatch"]
 
 Targets = dict[str, Tensor]
 
@@ -88,33 +91,48 @@ class _Recording:
     """Parameters, and the memory their gradients are written to."""
 
 
-class Recorder:
-    """Runs the steps of one training, from a recording where there is one.
+class CudaGraph(Acceleration):
+    """Runs steps from a recording, where there is one.
 
     Steps on batches of the first shape to come up a few times are recorded, and again when other parameters are
     trained; steps on batches of another shape run as they always do.
-
-    Args:
-        step: what is recorded.
-        parameters: what the step leaves gradients in.
-        wanted: record (True), or only where a step runs on the device alone ("auto").
-        told: called with a sentence when it is known whether steps are replayed.
     """
 
-    def __init__(self, step: Step, parameters: list[Tensor], wanted: bool | str, told: Callable[[str], None]) -> None:
+    does: ClassVar[str] = "steps are recorded as a CUDA graph and replayed"
+
+    @classmethod
+    def declines(cls, step: Step, training: Training) -> str | None:
+        """See `Acceleration.declines`."""
+        reason = None
+        if step.place.device.type != "cuda":
+            reason = f"the device is {step.place.device}"
+        elif step.partition.shared:
+            reason = "several processes share a step"
+        elif training.recompute:
+            reason = "activations are made again"
+        elif len(step.objective_states):
+            reason = "the objective has a state of its own"
+        elif not training.cuda_graph:
+            reason = "training.cuda_graph is false"
+        if reason is not None and training.cuda_graph is True:
+            raise SpecError(f"training.cuda_graph: steps cannot be recorded, for {reason}; use auto or false")
+        return reason
+
+    def __init__(self, step: Step, training: Training) -> None:
         self.step = step
-        self.parameters = parameters
-        self.wanted, self.told = wanted, told
+        self.parameters: list[Tensor] = list(step.model.space.parameters())
+        self.demanded = training.cuda_graph is True
         self._active = True
         self._taken: dict[Hashable, int] = {}
         self._recording: _Recording | None = None
         self._left = _MOST
+        step.execute = self
 
-    def run(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
         """As `Step.run`; gradients must have been forgotten before, and are complete after it.
 
         Raises:
-            SpecError: a recording is asked for, and the step has a part that the host computes.
+            SpecError: a recording is demanded, and the step has a part that the host computes.
         """
         if not self._active:
             return self.step.run(x, targets, preferences, scale)
@@ -130,11 +148,11 @@ class Recorder:
             return self._watched(x, targets, preferences, scale)
         if self._left == 0:
             self._active, self._recording = False, None
-            self.told("steps are no longer recorded: they differ too often")
+            self.step.note("steps are no longer recorded: they differ too often")
             return self.step.run(x, targets, preferences, scale)
         self._left -= 1
         self._recording = None  # its memory is free for the next one
-        self._recording = self._recorded(state, shape, x, targets, preferences, scale)
+        self._recording = self._recorded((state, shape), x, targets, preferences, scale)
         return self._replayed(self._recording, x, targets, preferences, scale)
 
     def _state(self, preferences: Tensor) -> Hashable:
@@ -146,22 +164,21 @@ class Recorder:
     def _watched(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None) -> Tensor:
         on_device = preferences.to(self.step.place.device, non_blocking=True)
         # What is compiled hides its operations.
-        with self.step.uncompiled(), HostWatch(preferences) as watch:
+        with uncompiled(self.step), HostWatch(preferences) as watch:
             losses = self.step.run(x, targets, preferences, scale, on_device)
         if watch.found is not None:
-            if self.wanted is True:
+            if self.demanded:
                 raise SpecError(
                     f"training.cuda_graph: the host computes a part of each step ({watch.found}), which a recording "
                     "would keep as it is; use auto or false"
                 )
             self._active = False
-            self.told(f"steps are not recorded: the host computes a part of them ({watch.found})")
+            self.step.note(f"steps are not recorded: the host computes a part of them ({watch.found})")
         return losses
 
     def _recorded(
         self,
-        state: Hashable,
-        shape: Hashable,
+        key: tuple[Hashable, Hashable],
         x: Tensor,
         targets: Targets,
         preferences: Tensor,
@@ -182,10 +199,10 @@ class Recorder:
                 for name, value in new.items():
                     old[name].copy_(value)
         self.step.state = before
-        self.told("steps are recorded as a CUDA graph and replayed")
+        self.step.note("steps are recorded as a CUDA graph and replayed")
         return _Recording(
-            state=state,
-            shape=shape,
+            state=key[0],
+            shape=key[1],
             graph=graph,
             x=batch,
             targets=wanted,

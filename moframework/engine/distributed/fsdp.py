@@ -30,7 +30,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from moframework.errors import SpecError
-from moframework.layers.rematerialized import remade
+from moframework.layers.rematerialized import rematerializing
 from moframework.model import PREFERENCE, ParetoModel
 from moframework.weights import WeightSpace
 
@@ -236,7 +236,7 @@ class ShardedSpace(WeightSpace):
             for registry, key, name in layer.slots:
                 registry[key] = theta[name]
             at = preference.detach()
-            context = remade(theta, lambda name: unit.again(at)[name])
+            context = rematerializing(theta, lambda name: unit.again(at)[name])
             context.__enter__()
             self._contexts.append(cast("contextlib.AbstractContextManager[Any]", context))
 

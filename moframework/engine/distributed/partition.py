@@ -15,13 +15,13 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from moframework.engine.distributed.world import World
 from moframework.engine.settings import Distributed
+from moframework.engine.step import OneProcess
 from moframework.errors import DataError, SpecError
 from moframework.preferences import Schedule
 
@@ -30,7 +30,7 @@ __all__ = ["ByPreferences", "BySamples", "Partition", "make_partition"]
 TensorsOrNone = Sequence[Tensor | None]
 
 
-class Partition(ABC):
+class Partition(OneProcess, ABC):
     """What of a step with M preferences is this process's part.
 
     Attributes:
@@ -39,11 +39,13 @@ class Partition(ABC):
         parts_batch: whether processes see different samples of a batch.
     """
 
-    parts_batch: ClassVar[bool]
-
     def __init__(self, world: World) -> None:
         self.world = world
-        self.item_seed: tuple[int, ...] = ()
+
+    @property
+    def shared(self) -> bool:
+        """See `OneProcess.shared`."""
+        return self.world.size > 1
 
     @abstractmethod
     def samples(self, order: Tensor, batch_size: int, pieces: int) -> tuple[Tensor, int]:

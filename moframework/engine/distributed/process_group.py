@@ -17,8 +17,9 @@ import torch.distributed.nn
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from moframework.engine.distributed.world import World, seed_generators
+from moframework.engine.distributed.world import World
 from moframework.errors import MoframeworkError, PeerError, RunError
+from moframework.seeding import seed_generators
 
 __all__ = ["ProcessGroup"]
 

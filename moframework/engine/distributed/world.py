@@ -16,10 +16,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
-__all__ = ["Alone", "World", "seed_generators"]
+from moframework.seeding import seed_generators
+
+__all__ = ["Alone", "World"]
 
 T = TypeVar("T")
 
@@ -166,16 +167,3 @@ class Alone(World):
     def alike(self) -> contextlib.AbstractContextManager[None]:
         """Nothing."""
         return contextlib.nullcontext()
-
-
-def seed_generators(value: int) -> None:
-    """Seed what torch draws from, on the host and on devices in use.
-
-    As `torch.manual_seed`, but for CUDA that is built in and not in use: there that function keeps each call, with the
-    stack it came from, for the day when it is (a third of a millisecond and a few kilobytes a step).
-    """
-    torch.default_generator.manual_seed(value)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.manual_seed_all(value)
-    if torch.backends.mps.is_available():
-        torch.mps.manual_seed(value)

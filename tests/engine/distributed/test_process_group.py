@@ -20,18 +20,17 @@ from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.distributed import process_group as module
 from moframework.engine.distributed.world import Alone, World
 from moframework.engine.evaluate import evaluate
-from moframework.engine.events import Observer
 from moframework.engine.fit import fit
 from moframework.engine.method import Method
 from moframework.engine.optim import Optimizer
-from moframework.engine.settings import Distributed, Evaluation, Training
+from moframework.engine.settings import Distributed, Training
 from moframework.errors import DataError, InterruptedRun, MoframeworkError, NonFiniteLossError, RunError
 from moframework.objectives.linear import Linear
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.pareto.front import Front
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.low_rank import LowRank
-from tests.engine.conftest import CPU, Conflict, method, model_for, same_state
+from tests.engine.conftest import CPU, Conflict, job_for, method, model_for, same_state
 from tests.engine.distributed.processes import in_processes
 from tests.engine.test_calibration import Normalized
 
@@ -146,18 +145,9 @@ def trained(
         optimizer=build(Optimizer, {"name": optimizer, "lr": 1e-2}),
         distributed=Distributed(preferences=preferences, batchnorm=batchnorm, optimizer=holding, parameters=parameters),
     )
-    defaults: dict[str, Any] = {
-        "data": problem.data("train"),
-        "validation": problem.data("val"),
-        "preferences": POINTS,
-        "reference": (2.0, 2.0),
-        "seed": 3,
-        "place": CPU,
-        "folder": folder,
-        "observer": Observer(),
-        "world": world,
-    }
-    fit(model, problem, parts, training, Evaluation(), **{**defaults, **options})
+    asked = {name: options.pop(name) for name in ("observer", "resume", "stop") if name in options}
+    job = job_for(model, problem, parts, folder, training, **{"preferences": POINTS, "seed": 3, **options})
+    fit(job, world=world, **asked)
     return dict(model.state_dict())
 
 

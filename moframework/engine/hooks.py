@@ -1,0 +1,220 @@
+"""What happens between training steps: averaging, losses, validation, early stopping, checkpoints.
+
+Each is a `Hook`, called after every step in the order of `make_hooks`, with its own part of a checkpoint. None computes
+a gradient.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from attrs import define
+from torch import Tensor
+
+from moframework.engine.averaging import WeightAverage
+from moframework.engine.checkpoint import BEST, write_checkpoint
+from moframework.engine.device_cache import resident
+from moframework.engine.evaluate import calibration_data, evaluate
+from moframework.engine.events import Reading
+from moframework.engine.loop import Hook, Loop
+from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
+from moframework.pareto.front import Front
+
+__all__ = ["Averaging", "Checkpoints", "CompileTime", "LossLog", "Stop", "Validation", "make_hooks"]
+
+
+class Stop(Hook):
+    """Asks after every step whether to stop; any process's wish counts."""
+
+    def __init__(self, wished: Callable[[], bool]) -> None:
+        self.wished = wished
+
+    def after_step(self, loop: Loop) -> None:
+        """See `Hook.after_step`."""
+        wish = self.wished()
+        loop.stopping = wish if loop.world.size == 1 else loop.world.agreed(wish)
+
+
+class CompileTime(Hook):
+    """Takes the first step of this process for what compiling took, and leaves it out of the clock."""
+
+    def after_step(self, loop: Loop) -> None:
+        """See `Hook.after_step`."""
+        if loop.compile_seconds is not None:
+            return
+        if loop.job.place.device.type == "cuda":
+            torch.cuda.synchronize(loop.job.place.device)
+        loop.compile_seconds = time.perf_counter() - loop.began
+        loop.clock.restart()
+
+
+class Averaging(Hook):
+    """Keeps an average of the weights, which validation sees and the end of training leaves."""
+
+    def __init__(self, average: WeightAverage) -> None:
+        self.average = average
+
+    def after_step(self, loop: Loop) -> None:
+        """See `Hook.after_step`."""
+        self.average.update(loop.done / loop.steps)
+
+    def state(self) -> dict[str, Any]:
+        """See `Hook.state`."""
+        return {"average": self.average.state()}
+
+    def load(self, loop: Loop, state: dict[str, Any]) -> None:
+        """See `Hook.load`."""
+        self.average.load(state["average"])
+
+    def finished(self, loop: Loop) -> None:
+        """See `Hook.finished`."""
+        self.average.apply()
+
+
+class LossLog(Hook):
+    """Keeps the losses of steps on the device until they are read all at once, and tells them.
+
+    Raises:
+        NonFiniteLossError: when they are read, for the first step that went wrong.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self.tasks = [task.name for task in loop.job.problem.tasks]
+        self.entries: list[tuple[int, Tensor, Tensor]] = []
+        self._listening = loop.observer.listens("stepped")
+
+    def after_step(self, loop: Loop) -> None:
+        """See `Hook.after_step`."""
+        self.entries.append((loop.done, loop.losses, loop.preferences))
+        if self._listening:
+            loop.observer.stepped(loop.progress)
+        if loop.done % loop.training.log_every == 0 or loop.at_epoch_end or loop.at_end or loop.stopping:
+            self.flush(loop)
+
+    def flush(self, loop: Loop) -> None:
+        """Read the losses since the last reading, and tell them."""
+        if not self.entries:
+            return
+        losses = torch.stack([losses for _, losses, _ in self.entries]).double().cpu()
+        if not bool(torch.isfinite(losses).all()):
+            raise self._fault(losses)
+        count, preferences = len(self.entries), self.entries[-1][2]
+        self.entries.clear()
+        groups = loop.optimizer.param_groups
+        reading = Reading(
+            losses=dict(zip(self.tasks, losses.mean(dim=(0, 1)).tolist(), strict=True)),
+            learning_rates={str(group.get("name", i)): float(group["lr"]) for i, group in enumerate(groups)},
+            preferences=preferences.double().numpy(),
+            seconds_per_step=loop.clock.lap() / count,
+        )
+        loop.observer.logged(loop.progress, reading)
+        loop.clock.restart()
+
+    def _fault(self, losses: Tensor) -> NonFiniteLossError:
+        i, j, t = (int(v) for v in (~torch.isfinite(losses)).nonzero()[0])
+        step, _, preferences = self.entries[i]
+        at = ", ".join(f"{v:.4g}" for v in preferences[j].tolist())
+        return NonFiniteLossError(
+            f"step {step}: the loss of task '{self.tasks[t]}' is {float(losses[i, j, t])} at preference ({at}). "
+            + NON_FINITE_ADVICE
+        )
+
+
+@define
+class _Best:
+    """Validation so far, as early stopping and the choice of the best checkpoint need it."""
+
+    hypervolume: float | None = None
+    waited: int = 0
+
+
+class Validation(Hook):
+    """Evaluates the validation front every few epochs, keeps the best model, and stops when patience runs out."""
+
+    def __init__(self, loop: Loop, average: WeightAverage | None) -> None:
+        job = loop.job
+        self.best, self.average, self.stopping = _Best(), average, job.training.early_stopping
+        self.data = resident(job.validation, job.training.resident, job.place.device, job.training.workers)
+        self.calibration = calibration_data(job.evaluation, job.data)
+
+    def after_step(self, loop: Loop) -> None:
+        """See `Hook.after_step`."""
+        every = loop.job.evaluation.every
+        if not every or not (loop.at_end or (loop.at_epoch_end and (loop.done // loop.per_epoch) % every == 0)):
+            return
+        loop.sync_buffers()
+        with contextlib.nullcontext() if self.average is None else self.average.applied():
+            self.update_best(loop, self._front(loop))
+        self._tell(loop)
+        loop.clock.restart()
+
+    def update_best(self, loop: Loop, front: Front) -> None:
+        """Hold a front against the best so far, and keep the model when it is better."""
+        value = front.hypervolume()
+        least = 0.0 if self.stopping is None else self.stopping.min_delta
+        is_best = self.best.hypervolume is None or value > self.best.hypervolume + least
+        if is_best:
+            self.best = _Best(hypervolume=value)
+            state = loop.model_state()
+            if loop.world.first:
+                write_checkpoint(loop.job.folder / BEST, {"step": loop.done, "model": state})
+        else:
+            self.best.waited += 1
+        loop.observer.evaluated(loop.progress, front, hypervolume=value, is_best=is_best)
+
+    def state(self) -> dict[str, Any]:
+        """See `Hook.state`."""
+        return {"best": {"hypervolume": self.best.hypervolume, "waited": self.best.waited}}
+
+    def load(self, loop: Loop, state: dict[str, Any]) -> None:
+        """See `Hook.load`."""
+        self.best = _Best(**state["best"])
+        self._tell(loop)
+
+    def _tell(self, loop: Loop) -> None:
+        loop.best_hypervolume = self.best.hypervolume
+        loop.out_of_patience = self.stopping is not None and self.best.waited >= self.stopping.patience
+
+    def _front(self, loop: Loop) -> Front:
+        job = loop.job
+        return evaluate(
+            job.model, job.problem, self.data, job.preferences, split="val", batch_size=job.evaluation.batch_size,
+            place=job.place, workers=job.training.workers, reference=job.reference, calibration=self.calibration,
+            world=loop.world,
+        )  # fmt: skip
+
+
+class Checkpoints(Hook):
+    """Saves at each epoch's end or every few steps, and wherever training ends or stops."""
+
+    def __init__(self, losses: LossLog) -> None:
+        self.losses = losses
+
+    def after_step(self, loop: Loop) -> None:
+        """See `Hook.after_step`."""
+        every = loop.training.checkpoint_every
+        if loop.ends or (loop.done % every == 0 if every else loop.at_epoch_end):
+            self.losses.flush(loop)
+            loop.save()
+            loop.clock.restart()
+
+
+def make_hooks(loop: Loop, wished: Callable[[], bool]) -> list[Hook]:
+    """The hooks of a training, in their order.
+
+    Args:
+        wished: whether to stop after this step.
+    """
+    hooks: list[Hook] = [Stop(wished)]
+    if loop.training.compile:
+        hooks.append(CompileTime())
+    average = None
+    if loop.training.averaging is not None:
+        average = WeightAverage(list(loop.model.space.parameters()), loop.training.averaging)
+        hooks.append(Averaging(average))
+    losses = LossLog(loop)
+    return [*hooks, losses, Validation(loop, average), Checkpoints(losses)]

@@ -1,0 +1,385 @@
+"""The training loop: batches, optimizer steps, and the state that a checkpoint holds.
+
+It knows parts and contracts, no solver and no problem by name. Randomness of a step is a function of (seed, step)
+alone, and the order of samples of (seed, epoch): a training that was killed and resumed takes the same steps as one
+that was not, bit for bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from moframework.augmentations import augmented
+from moframework.data import Dataset, batches
+from moframework.engine.acceleration import accelerate
+from moframework.engine.checkpoint import LAST, read_checkpoint, write_checkpoint
+from moframework.engine.device import Placement
+from moframework.engine.device_cache import resident
+from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, check_sharding, make_sharding
+from moframework.engine.distributed.partition import make_partition
+from moframework.engine.distributed.sync_batchnorm import sync_buffers
+from moframework.engine.distributed.world import Alone, World
+from moframework.engine.events import Observer, Progress
+from moframework.engine.method import Method
+from moframework.engine.settings import Evaluation, Training
+from moframework.engine.step import OneProcess, Step
+from moframework.errors import NON_FINITE_ADVICE, DataError, NonFiniteLossError, SpecError
+from moframework.model import ParetoModel
+from moframework.preferences import Schedule
+from moframework.problem import Problem
+from moframework.seeding import derive_seed, seed_generators
+
+__all__ = ["Clock", "Hook", "Job", "Loop", "plan_partition", "steps_per_epoch"]
+
+# Distinct purposes of random numbers drawn from one seed.
+_STEP, _EPOCH, _AUGMENTATION = 1, 2, 3
+# Steps whose preferences are drawn at once.
+_AHEAD = 64
+
+
+@frozen(kw_only=True, eq=False)
+class Job:
+    """What is trained, on what, and how.
+
+    Attributes:
+        model: trained in place.
+        data, validation: the splits to train on and to validate with.
+        preferences: the evaluation set (n, m) for validation.
+        reference: reference point of the validation hypervolume, m numbers.
+        folder: checkpoints go here: `last.pt` (everything needed to resume) and `best.pt` (the model with the best
+            validation).
+    """
+
+    model: ParetoModel
+    problem: Problem
+    method: Method
+    training: Training
+    evaluation: Evaluation
+    data: Dataset
+    validation: Dataset
+    preferences: Tensor
+    reference: Sequence[float]
+    seed: int
+    place: Placement
+    folder: Path
+
+
+class Clock:
+    """Seconds and processor seconds spent in training steps; what lies between a `lap` and `restart` is left out."""
+
+    def __init__(self) -> None:
+        self.seconds, self.processor_seconds = 0.0, 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Leave out what happened since the last lap."""
+        self._since, self._since_processor = time.perf_counter(), time.process_time()
+
+    def lap(self) -> float:
+        """Count the seconds since the last lap or restart, and return them."""
+        spent = time.perf_counter() - self._since
+        self.seconds += spent
+        self.processor_seconds += time.process_time() - self._since_processor
+        self.restart()
+        return spent
+
+
+class Hook:
+    """Something that happens after steps. Every method does nothing here."""
+
+    def after_step(self, loop: Loop) -> None:
+        """A step was taken: `loop.done` counts it, `loop.losses` and `loop.preferences` are its own."""
+
+    def state(self) -> dict[str, Any]:
+        """Its part of a checkpoint, by keys of its own."""
+        return {}
+
+    def load(self, loop: Loop, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint, which holds the parts of all."""
+
+    def finished(self, loop: Loop) -> None:
+        """Training is over."""
+
+
+class Loop:
+    """One training in progress: its state, and the step.
+
+    Args:
+        world: the processes that train together.
+
+    Attributes:
+        done, steps, per_epoch: steps taken, in all, and of an epoch.
+        hooks: called after each step, in this order.
+        stopping: somebody asked to stop after this step.
+        out_of_patience: validation has not improved for too long.
+        losses, preferences: of the last step, both (M, m); the losses on the device.
+        best_hypervolume: of the validations so far, or None.
+        compile_seconds: what compiling took in this process, where something was compiled.
+    """
+
+    def __init__(self, job: Job, observer: Observer | None = None, world: World | None = None) -> None:
+        model, training, place = job.model, job.training, job.place
+        self.job, self.model, self.training = job, model, training
+        self.observer = Observer() if observer is None else observer
+        self.world = Alone() if world is None else world
+        self.m, self.schedule = len(job.problem.tasks), job.method.preferences
+        size = len(job.data)  # type: ignore[arg-type]
+        self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)
+        self.steps, self.done = training.budget(self.per_epoch), 0
+        self.partition = plan_partition(self.world, size, training, self.schedule, self.m)
+        sharded = self._shard_parameters()
+        self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
+        self.step.note = self.observer.noted
+        self.choices = accelerate(self.step, training)
+        groups = self._groups()
+        self.parameters: list[Tensor] = [p for group in groups for p in group["params"]]
+        self.sharding = self._make_sharding(groups, sharded)
+        if self.sharding is not None:
+            groups = self.sharding.groups
+        self.optimizer = training.optimizer.build(groups, place.device)
+        self.scheduler, self.scheduler_by_step = None, False
+        if training.scheduler is not None:
+            self.scheduler_by_step = training.scheduler.interval == "step"
+            total = self.steps if self.scheduler_by_step else math.ceil(self.steps / self.per_epoch)
+            self.scheduler = training.scheduler.build(self.optimizer, total)
+        self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast_dtype is torch.float16)
+        self.clock, self.hooks = Clock(), list[Hook]()
+        self.stopping = self.out_of_patience = False
+        self.best_hypervolume: float | None = None
+        self.compile_seconds: float | None = None
+        self._drawn: dict[int, Tensor] = {}
+        self._seed_all = seed_generators if self.world.size == 1 else self.world.seed
+
+    @property
+    def progress(self) -> Progress:
+        """How far training is."""
+        epochs = self.steps / self.per_epoch
+        return Progress(step=self.done, steps=self.steps, epoch=self.done / self.per_epoch, epochs=epochs)
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether the last step was the last of an epoch."""
+        return self.done % self.per_epoch == 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether no step is left."""
+        return self.done >= self.steps
+
+    @property
+    def ends(self) -> bool:
+        """Whether the step that was taken is the last one of this process."""
+        return self.at_end or self.stopping or self.out_of_patience
+
+    def batches(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """Batches for the steps to come, epoch after epoch, on the device and as the network reads them."""
+        training, place, split = self.training, self.job.place, self.schedule.batch == "split"
+        data = resident(self.job.data, training.resident, place.device, training.workers)
+        groups = self.schedule.count(self.m) if split else 1
+        while not self.at_end and not self.out_of_patience:
+            epoch, skip = divmod(self.done, self.per_epoch)
+            shuffler = torch.Generator().manual_seed(derive_seed(self.job.seed, _EPOCH, epoch))
+            order = torch.randperm(len(data), generator=shuffler)  # type: ignore[arg-type]
+            order = order[: self.per_epoch * training.batch_size]
+            own, own_size = self.partition.samples(order, training.batch_size, groups)
+            self.clock.restart()
+            for x, targets in batches(
+                data, own_size, order=own, device=place.device, workers=training.workers, skip=skip,
+                seed=(self.job.seed, epoch, *self.partition.item_seed),
+            ):  # fmt: skip
+                yield self._ready(x, targets)
+
+    def train_step(self, x: Tensor, targets: dict[str, Tensor]) -> None:
+        """One optimizer step on one batch. Nothing is read back from the device."""
+        self.began = time.perf_counter()
+        self._seed_all(derive_seed(self.job.seed, _STEP, self.done))  # dropout and the like
+        preferences = self._preferences()
+        self.model.space.progressed((self.done + 1) / self.steps)
+        self._zero_grad()
+        scale = self.scaler.scale(torch.ones((), device=x.device)) if self.scaler.is_enabled() else None
+        losses = self.step.execute(x, targets, preferences, scale)
+        self._update()
+        self.step.review(x, targets, preferences, losses)
+        self.done += 1
+        if self.at_epoch_end:
+            self.step.epoch_ended()
+        if self.scheduler is not None and (self.scheduler_by_step or self.at_epoch_end):
+            self.scheduler.step()
+        self.losses, self.preferences = losses, preferences
+        for hook in self.hooks:
+            hook.after_step(self)
+
+    def save(self) -> None:
+        """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
+        sharding, parameters = self.sharding, self.parameters
+        if not (_finite(parameters) if sharding is None else sharding.finite(parameters)):
+            raise NonFiniteLossError(
+                f"step {self.done}: a weight is not finite although the losses were. {NON_FINITE_ADVICE}"
+            )
+        self.sync_buffers()
+        self.step.sync_states()
+        model = self.model_state()
+        optimizer = self.optimizer.state_dict() if sharding is None else sharding.state(self.optimizer)
+        if not self.world.first:
+            return
+        state = {
+            "step": self.done,
+            "steps": self.steps,
+            "model": model,
+            "optimizer": optimizer,
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "balancing": self.step.state,
+            "objective": self.step.objective_states.state_dict(),
+            "seconds": self.clock.seconds,
+            "processor_seconds": self.clock.processor_seconds,
+        }
+        for hook in self.hooks:
+            state.update(hook.state())
+        write_checkpoint(self.job.folder / LAST, state)
+        self.observer.saved(self.progress, self.job.folder / LAST)
+
+    def restore(self) -> None:
+        """Continue where the last checkpoint ended, which only the first process needs to see."""
+        state = self.world.from_first(lambda: read_checkpoint(self.job.folder / LAST))
+        if self.sharding is None:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        else:
+            self.sharding.load_model(self.model, state["model"])
+            self.sharding.load(self.optimizer, state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        device = self.job.place.device
+        self.step.state = [{key: value.to(device) for key, value in part.items()} for part in state["balancing"]]
+        self.step.objective_states.load_state_dict(state["objective"])
+        self.clock.seconds, self.clock.processor_seconds = state["seconds"], state["processor_seconds"]
+        self.done = state["step"]
+        for hook in self.hooks:
+            hook.load(self, state)
+
+    def model_state(self) -> dict[str, Any]:
+        """The model's state as a single process has it; called by all processes, for the first one to use."""
+        return self.model.state_dict() if self.sharding is None else self.sharding.model_state(self.model)
+
+    def sync_buffers(self) -> None:
+        """Make the model's buffers the same on all processes, to be evaluated or saved."""
+        sync_buffers(self.model, self.world)
+
+    def _ready(self, x: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """A batch augmented, in the memory order of the training."""
+        problem = self.job.problem
+        if problem.augmentation:
+            value = derive_seed(self.job.seed, _AUGMENTATION, self.done)
+            for number in self.partition.item_seed:  # processes that see different samples change them differently
+                value = derive_seed(value, _AUGMENTATION, number + 1)
+            own = torch.Generator().manual_seed(value)
+            x, targets = augmented(problem.augmentation, x, targets, problem.maps, own)
+        return self.job.place.arranged(x), targets
+
+    def _preferences(self) -> Tensor:
+        """Those of the step to come (M, m), on the host. Drawn for some steps ahead, each from its own random numbers:
+        what a step draws depends on its number alone, and one after the other takes half as long as between steps."""
+        if self.done not in self._drawn:
+            count, ahead = self.schedule.count(self.m), range(self.done, min(self.done + _AHEAD, self.steps))
+            seeds = [derive_seed(self.job.seed, _STEP, step) for step in ahead]
+            self._drawn = {
+                step: self.schedule.draw((step + 1) / self.steps, count, self.m, torch.Generator().manual_seed(seed))
+                for step, seed in zip(ahead, seeds, strict=True)
+            }
+        return self._drawn[self.done]
+
+    def _zero_grad(self) -> None:
+        if self.sharding is not None:
+            self.sharding.zero_grad(self.optimizer)
+            return
+        for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
+            parameter.grad = None
+
+    def _update(self) -> None:
+        """The optimizer's step with the gradients of all processes."""
+        sharding, clip = self.sharding, self.training.clip_gradient_norm
+        if sharding is not None:
+            sharding.average(self.world, self.parameters)
+        if clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            if sharding is None:
+                torch.nn.utils.clip_grad_norm_(self.parameters, clip)
+            else:
+                sharding.clip(self.parameters, clip)
+        if sharding is None:
+            self.scaler.step(self.optimizer)
+        else:
+            sharding.step(self.optimizer, self.scaler)
+        self.scaler.update()
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters for the optimizer: the weight space's, and the objective's own."""
+        lr = self.training.optimizer.lr
+        groups = self.model.space.parameter_groups(lr)
+        learned = list(self.step.objective_states.parameters())
+        return [*groups, {"name": "objective", "params": learned, "lr": lr}] if learned else groups
+
+    def _shard_parameters(self) -> Any:
+        """The model's weight space in shards, where the spec asks for it; else None."""
+        if self.world.size == 1 or self.training.distributed.parameters != "sharded":
+            return None
+        from moframework.engine.distributed.fsdp import shard_parameters
+
+        if self.job.method.needs_task_gradients:
+            raise SpecError(
+                "training.distributed.parameters: sharded does not go with objectives and balancings that need the "
+                "gradient of every task, which is as large as the network; use replicated"
+            )
+        return shard_parameters(self.model, self.job.place.device)
+
+    def _make_sharding(self, groups: list[dict[str, Any]], sharded: Any) -> OptimizerSharding | None:
+        """What lies between parameters and optimizer where several processes share them."""
+        if self.world.size == 1:
+            return None
+        if sharded is None:
+            return make_sharding(groups, self.training, self.world)
+        from moframework.engine.distributed.fsdp_checkpoint import FullySharded
+
+        return FullySharded(groups, sharded, self.training.optimizer.lr)
+
+
+def _finite(parameters: Sequence[Tensor]) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in parameters)
+
+
+def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:
+    """Batches of one epoch. Raises `DataError` when a batch is too small to be split."""
+    return _batches_of_epoch(size, training, schedule, m)[0]
+
+
+def plan_partition(world: World, size: int, training: Training, schedule: Schedule, m: int) -> OneProcess:
+    """How the steps on `size` samples are divided among processes. Raises as `make_partition` and `check_sharding`."""
+    check_sharding(training)
+    smallest = _batches_of_epoch(size, training, schedule, m)[1]
+    if world.size == 1:
+        return OneProcess()
+    return make_partition(world, training.distributed, schedule, m, smallest)
+
+
+def _batches_of_epoch(size: int, training: Training, schedule: Schedule, m: int) -> tuple[int, int]:
+    """How many batches, and samples in the smallest one."""
+    rest = size % training.batch_size
+    whole = size // training.batch_size
+    keeps_rest = rest > 0 and (whole == 0 or not training.drop_last)
+    smallest = rest if keeps_rest else training.batch_size
+    if schedule.batch == "split" and smallest < schedule.count(m):
+        raise DataError(
+            f"a batch of {smallest} samples cannot be split among {schedule.count(m)} preferences: "
+            "raise training.batch_size or lower solver.preferences.per_batch"
+        )
+    return whole + keeps_rest, smallest
