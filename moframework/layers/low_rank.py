@@ -222,7 +222,8 @@ class _Linear(torch.autograd.Function):
         if torch.is_grad_enabled():
 
             def plain(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor) -> Tensor:
-                return functional.linear(x, base, bias) + (functional.linear(a, x) * factors).t() @ b.t()
+                result: Tensor = functional.linear(x, base, bias) + (functional.linear(a, x) * factors).t() @ b.t()
+                return result
 
             return (*_differentiably(plain, (x, base, bias, b, a), gradient, ctx.needs_input_grad[:5]), None)
         of_x, of_base, of_bias, of_b, of_a, _ = ctx.needs_input_grad

@@ -159,7 +159,8 @@ class LowRankSpace(WeightSpace):
     def adapters(self, preferences: Tensor) -> Iterator[tuple[Adapter, Tensor, Tensor, Tensor, Tensor]]:
         """For each adapted weight its adapter, W0, B, A, and what the columns of B are multiplied with at each of some
         preferences (r, m): (r, m·q)."""
-        shared, factors = self._by_name(), dict[tuple[int, torch.device, torch.dtype], Tensor]()
+        shared = self._by_name()
+        factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
         values = self.a._parameters.values(), self.b._parameters.values()
         for adapter, a, b in zip(self._adapted, *cast(Any, values), strict=True):
             key = (adapter.inner, b.device, b.dtype)
