@@ -21,7 +21,7 @@ from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.finite import Finite
 from moframework.weights.hypernetwork import Hypernetwork
 from moframework.weights.low_rank import LowRank
-from tests.weights.zoo import ZOO
+from tests.weights.zoo import OPAQUE, ZOO
 
 LAMBDA = torch.tensor([0.3, 0.7])
 ANCHORS = torch.tensor([[1.0, 0.0], [0.3, 0.7]])
@@ -38,7 +38,10 @@ SPACES: dict[str, WeightSpaceConfig] = {
 }
 
 # Vectors and images; the others of the zoo cannot be joined with a preference.
-CONDITIONABLE = {"linear", "conv2d", "conv2d one channel", "grouped", "transposed 2d", "odd", "frozen in part"}
+CONDITIONABLE = {
+    *("linear", "conv2d", "conv2d one channel", "grouped", "transposed 2d", "odd", "frozen in part"),
+    *OPAQUE,
+}
 
 PAIRS = [
     pytest.param(network, space, id=f"{network} · {space}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
+from torch.nn import functional
 
-__all__ = ["ZOO", "Member"]
+__all__ = ["OPAQUE", "ZOO", "Member"]
 
 
 @frozen
@@ -100,7 +102,118 @@ class Recurrent(nn.Module):
         return result
 
 
+class Rounded(torch.autograd.Function):
+    """Rounding to thirds whose gradient passes straight through."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return (value * 3).round() / 3
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class Product(torch.autograd.Function):
+    """A linear layer as a hand-written kernel has it: it is given the weight, and keeps it for the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return x @ weight.t()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return gradient @ weight, gradient.reshape(-1, len(weight)).t() @ x.reshape(-1, x.shape[-1])
+
+
+class Quantized(nn.Linear):
+    """A layer whose weight is rounded before use."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, Rounded.apply(self.weight), self.bias)
+
+
+class QuantizedConvolution(nn.Conv2d):
+    """The same for images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, Rounded.apply(self.weight), self.bias, self.stride, self.padding)
+
+
+class HandWritten(nn.Linear):
+    """A layer that never calls a function of torch with its weight, but once, and then again as it is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = Product.apply(x, self.weight) + functional.linear(x, self.weight, self.bias)
+        return result
+
+
+class Reader(nn.Module):
+    """Reads the weight of a layer that it also calls."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        decay = self.layer.weight.square().sum() + Rounded.apply(self.layer.weight).abs().mean()
+        result: Tensor = self.layer(x) * (1 + 0.1 * decay)
+        return result
+
+
+class Squeezed(nn.Module):
+    """First of all, rounds what it reads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = Rounded.apply(x)
+        return result
+
+
+class Sensitive(nn.Module):
+    """Adds how its result depends on its input: a gradient in the forward pass, to be differentiated again."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(width, 6), nn.Tanh(), nn.Linear(6, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        with torch.enable_grad():
+            result: Tensor = self.inner(x)
+            (slope,) = torch.autograd.grad(result.sum(), x, create_graph=torch.is_grad_enabled())
+        return result + slope.square().sum(dim=-1, keepdim=True)
+
+
+class Mapped(nn.Module):
+    """Goes through the samples by `vmap`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = torch.func.vmap(self.layer)(x)
+        return result
+
+
+OPAQUE: dict[str, Member] = {
+    "quantized": Member(lambda n: nn.Sequential(Quantized(n, 6), nn.Tanh(), Quantized(6, 2)), (5,)),
+    "quantized convolution": Member(
+        lambda n: nn.Sequential(QuantizedConvolution(n, 4, 3), nn.Tanh(), nn.Conv2d(4, 2, 1)), (3, 6, 6)
+    ),
+    "hand-written": Member(lambda n: nn.Sequential(HandWritten(n, 6), nn.Tanh(), HandWritten(6, 2)), (5,)),
+    "read by another": Member(Reader, (5,)),
+    "rounded first": Member(lambda n: nn.Sequential(Squeezed(), nn.Linear(n, 4)), (5,)),
+    "rounded images first": Member(lambda n: nn.Sequential(Squeezed(), nn.Conv2d(n, 4, 3)), (3, 6, 6)),
+    "sensitive": Member(Sensitive, (5,)),
+    "mapped": Member(Mapped, (5,)),
+}
+"""Networks that use weights or inputs otherwise than by calling a layer."""
+
 ZOO: dict[str, Member] = {
+    **OPAQUE,
     "linear": Member(lambda n: nn.Sequential(nn.Linear(n, 6), nn.ReLU(), nn.Linear(6, 2)), (5,)),
     "conv1d": Member(lambda n: nn.Sequential(nn.Conv1d(n, 4, 3), nn.BatchNorm1d(4)), (2, 8)),
     "conv2d": Member(

@@ -9,7 +9,7 @@ Source: Chen, Xu, Zhang, Guestrin, arXiv 1604.06174, as `torch.utils.checkpoint`
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -71,19 +71,23 @@ def checkpointed(run: Callable[[], Tensor], network: nn.Module) -> Tensor:
     `network`: running statistics move once.
     """
     result: Tensor = checkpoint(
-        run, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _untouched(network))
+        run, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _Untouched(network))
     )
     return result
 
 
-@contextlib.contextmanager
-def _untouched(network: nn.Module) -> Iterator[None]:
-    """While inside, the network has copies of its buffers."""
-    kept = [(module, dict(module._buffers)) for module in network.modules() if module._buffers]
-    for module, buffers in kept:
-        module._buffers.update({name: value if value is None else value.clone() for name, value in buffers.items()})
-    try:
-        yield
-    finally:
-        for module, buffers in kept:
+class _Untouched:
+    """While inside, a network has copies of its buffers. Entered once for each time that the graph is made again."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.kept: list[tuple[nn.Module, dict[str, Tensor | None]]] = []
+
+    def __enter__(self) -> None:
+        self.kept = [(module, dict(module._buffers)) for module in self.network.modules() if module._buffers]
+        for module, buffers in self.kept:
+            module._buffers.update({name: value if value is None else value.clone() for name, value in buffers.items()})
+
+    def __exit__(self, *error: object) -> None:
+        for module, buffers in self.kept:
             module._buffers.update(buffers)
