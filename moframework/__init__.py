@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from moframework import _moved
+
 if TYPE_CHECKING:
     from moframework.augmentations import Augmentation as Augmentation
     from moframework.backbones.base import Backbone as Backbone
@@ -90,6 +92,8 @@ _HOMES = {
     "solve": "moframework.run.run",
 }
 __all__ = sorted(_HOMES)
+
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:

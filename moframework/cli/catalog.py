@@ -43,7 +43,7 @@ TORCH_KINDS = {
 # Classes whose options a spec may set beside those of any part of a kind.
 SHARED = {
     "backbones": "moframework.backbones.base:BackboneOverrides",
-    "problems": "moframework.problem.base:ProblemOverrides",
+    "problems": "moframework.problem.declared:ProblemOverrides",
 }
 
 

@@ -3,21 +3,10 @@
 What must not live here: tasks, losses, or anything that knows a problem by name.
 """
 
-from moframework.data.dataset import (
-    NPZ,
-    SPLITS,
-    Batch,
-    Dataset,
-    DataSource,
-    Split,
-    TensorData,
-    batches,
-    check_fractions,
-    check_split,
-    gathered,
-    loaded_items,
-    random_split,
-)
+from moframework.data.dataset import Batch, Dataset, DataSource, TensorData
+from moframework.data.loader import batches, gathered, loaded_items
+from moframework.data.npz import NPZ
+from moframework.data.splitting import SPLITS, Split, check_fractions, check_split, random_split
 
 __all__ = [
     "NPZ",

@@ -9,7 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from moframework.data.dataset import Dataset, TensorData, loaded_items
+from moframework.data.dataset import Dataset, TensorData
+from moframework.data.loader import loaded_items
 
 __all__ = ["contents"]
 

@@ -1,8 +1,11 @@
-"""The model: any network whose weights are a function of a preference; operating points; saving and loading.
+"""The model: any network whose weights are a function of a preference.
 
-What must not live here: training, data, problems.
+`pareto_model` is the model itself, `recipe` what it is built from, `operating_point` the plain network of one
+preference, `io` its folder, `initial` weights to start from. What must not live here: training, data, problems.
 """
 
-from moframework.model.pareto_model import PREFERENCE, ParetoModel, Recipe, Runner, load_parameters
+from moframework.model.initial import load_parameters
+from moframework.model.pareto_model import PREFERENCE, ParetoModel, Runner
+from moframework.model.recipe import Recipe
 
 __all__ = ["PREFERENCE", "ParetoModel", "Recipe", "Runner", "load_parameters"]

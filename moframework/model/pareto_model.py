@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from attrs import frozen
 from numpy.typing import ArrayLike
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from moframework.backbones.base import Backbone, named_outputs
-from moframework.config.structure import build, unstructure
-from moframework.errors import DataError, RunError, SpecError, nearest
-from moframework.io.atomic import replacing, write_text
-from moframework.io.tensors import load_state
-from moframework.weights import WeightSpace, WeightSpaceConfig
+from moframework.backbones.base import named_outputs
+from moframework.errors import SpecError
+from moframework.model.io import read_model, write_model
+from moframework.model.operating_point import batch_statistics, merged_network, on_simplex
+from moframework.model.recipe import Recipe
+from moframework.weights import WeightSpace
 
-__all__ = ["PREFERENCE", "ParetoModel", "Recipe", "Runner", "load_parameters"]
+__all__ = ["PREFERENCE", "ParetoModel", "Runner"]
 
 PREFERENCE = "λ"
 """What stands for θ(λ) holds the preference under this key, where a weight space runs the network itself."""
 
 Runner = Callable[[nn.Module, Tensor, Tensor], Any]
-
-_FORMAT = 1
-_WEIGHTS, _RECIPE = "model.safetensors", "model.json"
-
-
-@frozen(kw_only=True)
-class Recipe:
-    """All that is needed to build a model anew, without the problem or its data."""
-
-    tasks: tuple[str, ...]
-    backbone: Backbone
-    input_shape: tuple[int, ...]
-    outputs: dict[str, int]
-    weights: WeightSpaceConfig
-
-    def make(self) -> nn.Module:
-        """One freshly initialized network: the backbone, with what the weight space puts around it."""
-        return self.weights.network(
-            lambda shape: self.backbone.build(shape, self.outputs), self.input_shape, len(self.tasks)
-        )
 
 
 class ParetoModel(nn.Module):
@@ -288,20 +264,7 @@ class ParetoModel(nn.Module):
             theta = self.weights(checked)
         if calibrate is not None:
             theta.update(self.batch_statistics(checked.unsqueeze(0), calibrate)[0])
-        network = copy.deepcopy(self.skeleton)
-        parameters = {
-            name: nn.Parameter(theta.pop(name).detach().clone(), requires_grad=trainable)
-            for name, trainable in self._trainable.items()
-        }
-        parameters.update({alias: parameters[first] for alias, first in self._aliases.items()})
-        for name, parameter in parameters.items():
-            prefix, _, key = name.rpartition(".")
-            network.get_submodule(prefix)._parameters[key] = parameter
-        for name, value in theta.items():
-            network.get_buffer(name).copy_(value)
-        for name, _ in self._recurrent:
-            cast(nn.RNNBase, network.get_submodule(name))._init_flat_weights()
-        return network
+        return merged_network(self.skeleton, theta, self._trainable, self._aliases)
 
     @torch.no_grad()
     def batch_statistics(
@@ -328,56 +291,28 @@ class ParetoModel(nn.Module):
         Raises:
             ValueError: there is no batch.
         """
-        layers = {
-            f"{name}." if name else "": module
-            for name, module in self.norms().items()
-            if module.running_mean is not None
-        }
-        found = [_fresh_statistics(layers) for _ in preferences]
-        read = False
-        with _taking_statistics(self.skeleton, layers.values()):
-            for batch in batches if layers else ():
-                read = True
-                x = batch if isinstance(batch, Tensor) else batch[0]
-                for preference, statistics in zip(preferences, found, strict=True):
-                    theta = {**self.weights(preference), **statistics}
-                    x = x.to(next(iter(statistics.values())).device, non_blocking=True)
-                    with forward():
-                        self.call(theta, x)
-        if layers and not read:
-            raise ValueError("calibrating BatchNorm needs at least one batch of training inputs")
-        return found
+        passes = [partial(self._pass_with, preference, forward) for preference in preferences]
+        return batch_statistics(self.skeleton, self.norms(), passes, batches)
+
+    def _pass_with(
+        self,
+        preference: Tensor,
+        forward: Callable[[], AbstractContextManager[None]],
+        statistics: dict[str, Tensor],
+        x: Tensor,
+    ) -> None:
+        """A forward pass at a preference, with buffers of its own, which it changes."""
+        theta = {**self.weights(preference), **statistics}
+        with forward():
+            self.call(theta, x)
 
     def checked(self, preference: ArrayLike | Tensor) -> Tensor:
         """`preference` as a float32 tensor (m,) on the simplex. Raises ValueError as `at` does."""
-        if isinstance(preference, Tensor):
-            preference = preference.detach().cpu().float().numpy()
-        value = torch.from_numpy(np.array(preference, dtype=np.float32))
-        m = len(self.tasks)
-        if value.shape != (m,):
-            raise ValueError(
-                f"a preference has {m} numbers, one for each of {', '.join(self.tasks)}; got {value.tolist()}"
-            )
-        if not bool(torch.isfinite(value).all()) or bool((value < 0).any()) or float(value.sum()) <= 0:
-            raise ValueError(f"a preference is non-negative and not all zero; got {value.tolist()}")
-        return value / value.sum()
+        return on_simplex(preference, self.tasks)
 
     def save(self, folder: Path | str) -> None:
         """Write `model.safetensors` and `model.json` into `folder`, made if missing."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        recipe = {
-            "format": _FORMAT,
-            "tasks": list(self.recipe.tasks),
-            "input_shape": list(self.recipe.input_shape),
-            "outputs": self.recipe.outputs,
-            "backbone": unstructure(self.recipe.backbone.bare()),
-            "weights": unstructure(self.recipe.weights),
-        }
-        with replacing(folder / _WEIGHTS) as partial:
-            save_file(state, partial)
-        write_text(folder / _RECIPE, json.dumps(recipe, indent=2) + "\n")
+        write_model(folder, self.recipe, self.state_dict())
 
     @classmethod
     def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> ParetoModel:
@@ -386,30 +321,10 @@ class ParetoModel(nn.Module):
         Raises:
             RunError: there is no model, or it was written by a newer version.
         """
-        folder = Path(folder)
-        if not (folder / _RECIPE).is_file() and (folder / "model" / _RECIPE).is_file():
-            folder = folder / "model"
-        try:
-            stored = json.loads((folder / _RECIPE).read_text())
-        except FileNotFoundError:
-            raise RunError(
-                f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder."
-            ) from None
-        if stored["format"] > _FORMAT:
-            raise RunError(
-                f"{folder / _RECIPE} has format {stored['format']}; this version reads up to {_FORMAT}. "
-                "Update moframework."
-            )
-        recipe = Recipe(
-            tasks=tuple(stored["tasks"]),
-            backbone=build(cast(type[Any], Backbone), stored["backbone"]),
-            input_shape=tuple(stored["input_shape"]),
-            outputs=stored["outputs"],
-            weights=build(cast(type[Any], WeightSpaceConfig), stored["weights"]),
-        )
+        recipe, state = read_model(folder)
         with torch.random.fork_rng(devices=[]):
             model = cls(recipe)
-        model.load_state_dict(load_file(folder / _WEIGHTS))
+        model.load_state_dict(state)
         return model.to(device).eval()
 
 
@@ -422,68 +337,3 @@ def _is_frozen(module: nn.Module) -> bool:
         and len(own) > 0
         and not any(parameter.requires_grad for parameter in own)
     )
-
-
-def _fresh_statistics(layers: Mapping[str, _BatchNorm]) -> dict[str, Tensor]:
-    """Buffers, by full name, as BatchNorm layers have them before the first batch."""
-    made: dict[str, Tensor] = {}
-    for prefix, layer in layers.items():
-        made[prefix + "running_mean"] = torch.zeros_like(cast(Tensor, layer.running_mean))
-        made[prefix + "running_var"] = torch.ones_like(cast(Tensor, layer.running_var))
-        made[prefix + "num_batches_tracked"] = torch.zeros_like(cast(Tensor, layer.num_batches_tracked))
-    return made
-
-
-@contextmanager
-def _taking_statistics(network: nn.Module, layers: Iterable[_BatchNorm]) -> Iterator[None]:
-    """While inside, `layers` take the mean of the statistics of all batches, the rest of `network` acts as in use."""
-    modes = [(module, module.training) for module in network.modules()]
-    momenta = [(layer, layer.momentum) for layer in layers]
-    network.eval()
-    for layer, _ in momenta:
-        layer.train()
-        layer.momentum = None  # torch's way to ask for a mean instead of a running one
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for layer, momentum in momenta:
-            layer.momentum = momentum
-
-
-def load_parameters(path: Path, network: nn.Module) -> dict[str, Tensor]:
-    """The state dict at `path`, checked against `network`: to start a training from.
-
-    Args:
-        path: a `.safetensors` file; a torch file holding a state dict (also under `state_dict` or `model`), read
-            without executing anything; or a run or model folder of moframework, whose network at the centre of the
-            simplex is taken.
-
-    Raises:
-        DataError: unreadable, or names or shapes that do not fit; the text lists them.
-    """
-    if path.is_dir():
-        model = ParetoModel.load(path)
-        found: Mapping[str, Any] = model.at([1.0] * len(model.tasks)).state_dict()
-    else:
-        try:
-            found = load_state(path)
-        except ValueError as error:
-            raise DataError(
-                f"initial: {error}. Give a .safetensors file or what torch.save(model.state_dict(), …) wrote, or a run "
-                "folder."
-            ) from error
-    expected = network.state_dict()
-    faults = []
-    for name, value in expected.items():
-        if name not in found:
-            guess = nearest(name, found)
-            faults.append(f"{name} is missing" + (f" (the file has {guess})" if guess else ""))
-        elif tuple(found[name].shape) != tuple(value.shape):
-            faults.append(f"{name} has shape {tuple(found[name].shape)}, the network's is {tuple(value.shape)}")
-    faults += [f"{name} is not in the network" for name in found if name not in expected]
-    if faults:
-        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise DataError(f"initial: {path} does not fit {type(network).__name__}: {shown}")
-    return dict(found)

@@ -158,7 +158,8 @@ def split_rows(
 
     Args:
         columns: of the table, by name; at least one.
-        split: column with train, val (or valid, validation) or test in each row, in any case; None deals the rows out.
+        split: column with train, val (or valid, validation) or test in each row, in any case; None for a
+            random split.
         fractions: shares of train, val and test, where no column says.
         seed: of the random split.
         table: what the table is called, for messages.

@@ -18,16 +18,17 @@ A pair that cannot work is to be refused with a reason before the first batch, w
 that something was solved: `assert any(check_pair(...).state == "solved" ...)`.
 """
 
+from moframework._moved import renamed
 from moframework.testing.matrix import Pair, pairs, without_options
 from moframework.testing.pair import Outcome, check_pair
 from moframework.testing.parts import check_problem, check_schedule
-from moframework.testing.subset import Few
+from moframework.testing.subset import Subset
 from moframework.testing.whole import check_run
 
 __all__ = [
-    "Few",
     "Outcome",
     "Pair",
+    "Subset",
     "check_pair",
     "check_problem",
     "check_run",
@@ -35,3 +36,5 @@ __all__ = [
     "pairs",
     "without_options",
 ]
+
+__getattr__ = renamed(__name__, {"Few": "Subset"})

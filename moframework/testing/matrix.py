@@ -12,7 +12,7 @@ from moframework.config.fields import options_of
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec import Spec, load_spec
-from moframework.testing.subset import Few
+from moframework.testing.subset import Subset
 
 __all__ = ["Named", "Pair", "pairs", "without_options"]
 
@@ -35,7 +35,7 @@ class Pair:
 
     def mapping(self) -> dict[str, Any]:
         """A spec of a few steps on a few samples, as plain data. Everything not said here is left at its default."""
-        few = unstructure(Few(problem=load_problem(self.problem), samples=_SAMPLES))
+        few = unstructure(Subset(problem=load_problem(self.problem), samples=_SAMPLES))
         return {
             "name": "conformance",
             "problem": few,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from moframework._moved import renamed
 from moframework.augmentations import Augmentation, MapKind
 from moframework.backbones.base import Backbone
 from moframework.config import config, option, unstructure
@@ -17,15 +18,15 @@ from moframework.data import Split, TensorData, batches
 from moframework.problem import Problem
 from moframework.problem.task import Task
 
-__all__ = ["Few"]
+__all__ = ["Subset"]
 
 
 @config
-class Few(Problem):
+class Subset(Problem):
     """Another problem, unchanged but for its data: the first few samples of each split, in memory.
 
     They are read once in the life of the process. In a spec:
-    `problem: {python: moframework.testing:Few, problem: digits, samples: 16}`.
+    `problem: {python: moframework.testing:Subset, problem: digits, samples: 16}`.
     """
 
     problem: Problem = option(help="the problem")
@@ -77,3 +78,5 @@ class Few(Problem):
 
 
 _READ: dict[tuple[str, str], TensorData] = {}
+
+__getattr__ = renamed(__name__, {"Few": "Subset"})

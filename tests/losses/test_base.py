@@ -1,4 +1,4 @@
-"""Losses: against torch.nn.functional, over uneven chunks, with gradients, masks and half precision."""
+"""What holds for every loss: against torch.nn.functional, over uneven chunks, with gradients and in half precision."""
 
 from __future__ import annotations
 
@@ -11,91 +11,8 @@ from torch.nn import functional as F
 
 from moframework.config import build
 from moframework.errors import MoframeworkError
-from moframework.losses import L1, MSE, BinaryCrossEntropy, Cosine, CrossEntropy, GroupGap, Huber, Loss, MaskedL1
-
-CASES: dict[str, tuple[Loss, Callable[[], tuple[Tensor, Tensor]], Callable[[Tensor, Tensor], Tensor]]] = {}
-
-
-def case(name: str, loss: Loss, reference: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., None]:
-    def add(make: Callable[[], tuple[Tensor, Tensor]]) -> None:
-        CASES[name] = (loss, make, reference)
-
-    return add
-
-
-def classes() -> tuple[Tensor, Tensor]:
-    return torch.randn(17, 5), torch.randint(0, 5, (17,))
-
-
-def some_ignored() -> tuple[Tensor, Tensor]:
-    output, target = classes()
-    return output, torch.where(torch.rand(17) < 0.4, -100, target)
-
-
-def pixels() -> tuple[Tensor, Tensor]:
-    # uneven numbers of valid pixels per image, so that a mean of means would differ
-    target = torch.randint(0, 4, (9, 6, 7))
-    return torch.randn(9, 4, 6, 7), torch.where(torch.rand(9, 6, 7) < torch.rand(9, 1, 1), -1, target)
-
-
-def logits() -> tuple[Tensor, Tensor]:
-    return torch.randn(17, 1) * 3, torch.randint(0, 2, (17,))
-
-
-def values() -> tuple[Tensor, Tensor]:
-    return torch.randn(17, 1) * 2, torch.randn(17)
-
-
-def depths() -> tuple[Tensor, Tensor]:
-    return torch.randn(9, 1, 6, 7), torch.rand(9, 1, 6, 7) * (torch.rand(9, 1, 6, 7) < torch.rand(9, 1, 1, 1))
-
-
-def normals() -> tuple[Tensor, Tensor]:
-    target = F.normalize(torch.randn(9, 3, 6, 7), dim=1)
-    return torch.randn(9, 3, 6, 7), target * (torch.rand(9, 1, 6, 7) < 0.7)
-
-
-WEIGHT = (1.0, 2.0, 0.5, 3.0, 0.25)
-case("cross_entropy", CrossEntropy(), F.cross_entropy)(classes)
-case("ignored", CrossEntropy(), F.cross_entropy)(some_ignored)
-case("smoothed", CrossEntropy(label_smoothing=0.1), lambda o, t: F.cross_entropy(o, t, label_smoothing=0.1))(
-    some_ignored
-)
-case("weighted", CrossEntropy(weight=WEIGHT), lambda o, t: F.cross_entropy(o, t, torch.tensor(WEIGHT)))(some_ignored)
-case(
-    "weighted, smoothed",
-    CrossEntropy(weight=WEIGHT, label_smoothing=0.2),
-    lambda o, t: F.cross_entropy(o, t, torch.tensor(WEIGHT), label_smoothing=0.2),
-)(some_ignored)
-case("pixels", CrossEntropy(ignore_index=-1), lambda o, t: F.cross_entropy(o, t, ignore_index=-1))(pixels)
-case("binary", BinaryCrossEntropy(), lambda o, t: F.binary_cross_entropy_with_logits(o.squeeze(1), t.float()))(logits)
-case(
-    "binary, positive weight",
-    BinaryCrossEntropy(positive_weight=3.0),
-    lambda o, t: F.binary_cross_entropy_with_logits(o.squeeze(1), t.float(), pos_weight=torch.tensor(3.0)),
-)(logits)
-case("mse", MSE(), lambda o, t: F.mse_loss(o.squeeze(1), t))(values)
-case("l1", L1(), lambda o, t: F.l1_loss(o.squeeze(1), t))(values)
-case("huber", Huber(delta=0.5), lambda o, t: F.huber_loss(o.squeeze(1), t, delta=0.5))(values)
-case("masked_l1", MaskedL1(), lambda o, t: (o - t)[t != 0].abs().mean())(depths)
-case(
-    "cosine",
-    Cosine(),
-    lambda o, t: (1 - F.cosine_similarity(o, t, dim=1))[(t != 0).any(dim=1)].mean(),
-)(normals)
-
-
-def groups() -> tuple[Tensor, Tensor]:
-    return torch.randn(17, 2) * 2, torch.tensor([0, 1, -100, 1, 0, 0, 1, 0, -100, 1, 1, 0, 0, 0, 1, -100, 0])
-
-
-def gap_by_hand(output: Tensor, target: Tensor) -> Tensor:
-    chance = output.softmax(dim=1)[:, 1] if output.dim() == 2 and output.shape[1] == 2 else output.sigmoid().squeeze(1)
-    return (chance[target == 1].mean() - chance[target == 0].mean()).abs()
-
-
-case("group_gap", GroupGap(), gap_by_hand)(groups)
-case("group_gap of one logit", GroupGap(), gap_by_hand)(lambda: (groups()[0][:, :1], groups()[1]))
+from moframework.losses import MSE, BinaryCrossEntropy, Cosine, CrossEntropy, GroupGap, Huber, Loss, MaskedL1
+from tests.losses.cases import CASES
 
 
 @pytest.fixture(params=sorted(CASES), name="each")
@@ -191,89 +108,6 @@ def test_nothing_valid_costs_nothing(loss: Loss, output: Tensor, target: Tensor)
     value.backward()
     assert value == 0
     torch.testing.assert_close(output.grad, torch.zeros_like(output))
-
-
-def test_samples_without_weight_count_for_nothing() -> None:
-    loss = CrossEntropy(weight=(0.0, 1.0))
-    output, target = torch.randn(6, 2), torch.tensor([0, 0, 1, 0, 1, 0])
-    torch.testing.assert_close(loss(output, target), F.cross_entropy(output[target == 1], target[target == 1]))
-    assert loss(output[:2], target[:2]) == 0
-
-
-def test_binary_targets_of_any_kind() -> None:
-    output = torch.randn(4, 1)
-    integers = torch.tensor([0, 1, 1, 0])
-    expected = BinaryCrossEntropy()(output, integers)
-    for target in (integers.bool(), integers.float(), integers.unsqueeze(1), integers.to(torch.uint8)):
-        torch.testing.assert_close(BinaryCrossEntropy()(output, target), expected)
-
-
-def test_cosine_of_known_angles() -> None:
-    target = torch.tensor([[1.0, 0, 0]]).repeat(3, 1)
-    output = torch.tensor([[2.0, 0, 0], [0, 3.0, 0], [-1.0, 0, 0]])
-    torch.testing.assert_close(Cosine().statistics(output, 7 * target)[:, 0], torch.tensor([0.0, 1.0, 2.0]))
-
-
-def test_constants_made_in_inference_mode_can_train_later() -> None:
-    loss = CrossEntropy(weight=(0.3, 0.7))
-    output, target = torch.randn(4, 2, requires_grad=True), torch.tensor([0, 1, 1, 0])
-    with torch.inference_mode():
-        loss(output, target)
-    loss(output, target).backward()
-
-
-@pytest.mark.parametrize(
-    ("loss", "output", "target", "words"),
-    [
-        (MSE(), torch.zeros(4, 2), torch.zeros(4), r"mse .* \(4, 2\) and \(4,\)"),
-        (L1(), torch.zeros(4), torch.zeros(4, 1), "l1 needs"),  # would broadcast to 4×4
-        (CrossEntropy(), torch.zeros(4, 3), torch.zeros(4, 1, dtype=torch.long), r"\(4, 3\) and \(4, 1\)"),
-        (CrossEntropy(), torch.zeros(4, 3), torch.zeros(4), "integer classes"),
-        (Cosine(), torch.zeros(4, 3), torch.zeros(4, 2), "one shape"),
-        (GroupGap(), torch.zeros(4, 3), torch.zeros(4, dtype=torch.long), r"group_gap .* \(4, 3\) and \(4,\)"),
-        (GroupGap(), torch.zeros(4, 2), torch.zeros(4, 2, dtype=torch.long), r"group_gap needs .* \(4,\) and \(4, 2\)"),
-        (GroupGap(), torch.zeros(4, 1, 5), torch.zeros(4, 5, dtype=torch.long), "a group for each sample"),
-    ],
-)
-def test_shapes_that_do_not_match_are_refused(loss: Loss, output: Tensor, target: Tensor, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        loss(output, target)
-
-
-@pytest.mark.parametrize(
-    ("loss", "target", "size", "words"),
-    [
-        (CrossEntropy(), torch.tensor([1, 2, 10]), 10, "run from 1 to 10, but size 10 allows 0 to 9"),
-        (CrossEntropy(), torch.tensor([-1, 2]), 10, "run from -1"),
-        (CrossEntropy(), torch.tensor([0.0]), 10, "integer classes"),
-        (CrossEntropy(), torch.tensor([0]), 1, "at least 2"),
-        (CrossEntropy(weight=(1.0, 1.0)), torch.tensor([0]), 3, "2 class weights for 3"),
-        (BinaryCrossEntropy(), torch.tensor([0, 1, 2]), 1, "from 0 to 2"),
-        (GroupGap(), torch.tensor([0, 1]), 3, "an output of size 1 or 2, but size is 3"),
-        (GroupGap(), torch.tensor([0, 1, 2]), 2, "both groups, 0 and 1, as targets (and -100"),
-        (GroupGap(), torch.tensor([1, -100]), 2, "but they hold 1"),
-        (GroupGap(), torch.tensor([-100]), 2, "but they hold none"),
-    ],
-)
-def test_targets_that_cannot_be_right_are_told(loss: Loss, target: Tensor, size: int, words: str) -> None:
-    fault = loss.fault(target, size)
-    assert fault is not None
-    assert words in fault
-
-
-@pytest.mark.parametrize(
-    ("loss", "target", "size"),
-    [
-        (CrossEntropy(), torch.tensor([-100, 0, 9]), 10),
-        (CrossEntropy(), torch.tensor([-100]), 10),
-        (CrossEntropy(ignore_index=-1), torch.tensor([-1, 0, 9]), 10),
-        (BinaryCrossEntropy(), torch.tensor([0, 1, -100]), 1),
-        (MSE(), torch.tensor([1e9]), 1),
-        (GroupGap(), torch.tensor([1, -100, 0]), 2),
-    ],
-)
-def test_targets_that_are_right_pass(loss: Loss, target: Tensor, size: int) -> None:
-    assert loss.fault(target, size) is None
 
 
 def test_registered_names() -> None:

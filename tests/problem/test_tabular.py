@@ -112,7 +112,7 @@ def test_rows_by_a_column() -> None:
     assert {split: chosen.tolist() for split, chosen in rows.items()} == {"train": [1, 3], "val": [2, 4], "test": [0]}
 
 
-def test_rows_dealt_out() -> None:
+def test_rows_split_at_random() -> None:
     columns = {"x": Column.of("x", [str(i) for i in range(20)])}
     rows = split_rows(columns, None, (0.5, 0.2, 0.3), 3, "t.csv")
     membership = random_split(20, (0.5, 0.2, 0.3), 3)

@@ -5,7 +5,7 @@ import pytest
 from moframework.errors import SpecError
 from moframework.problem import Problem, get_problem
 from moframework.solvers.base import Solver
-from moframework.testing import Few, pairs, without_options
+from moframework.testing import Subset, pairs, without_options
 from tests.testing.faulty import Faulty
 
 
@@ -32,7 +32,7 @@ def test_the_spec_is_small_and_leaves_defaults() -> None:
     (pair,) = pairs(["palora"], ["digits"])
     spec = pair.spec()
     assert spec.solver == Solver.lookup("palora")()
-    assert isinstance(spec.problem, Few)
+    assert isinstance(spec.problem, Subset)
     assert spec.problem.problem == get_problem("digits")
     assert [len(spec.problem.data(split)) for split in ("train", "val", "test")] == [16, 16, 16]
 

@@ -1,0 +1,182 @@
+"""Batches of a data set: selected from tensors, or loaded item by item, alike for any number of workers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.utils.data
+from torch import Tensor
+
+from moframework.data.dataset import Batch, Dataset, TensorData
+from moframework.errors import DataError
+
+__all__ = ["batches", "gathered", "loaded_items"]
+
+
+def batches(
+    data: Dataset,
+    batch_size: int,
+    *,
+    order: Tensor | None,
+    device: torch.device | str,
+    workers: int = 0,
+    skip: int = 0,
+    drop_last: bool = False,
+    seed: int | Sequence[int] = 0,
+) -> Iterator[Batch]:
+    """Batches of `data`, on `device`.
+
+    Inputs of 8-bit unsigned integers are taken for images: they travel as they are and become float32 in [0, 1] on the
+    device. Transfers to a CUDA device go through pinned memory and do not wait, so that the next batch is selected or
+    loaded while the device computes.
+
+    Loading is reproducible: where items of a data set are random (augmentation), the numbers they draw from torch,
+    numpy and random depend on `seed` and the batch's position only, not on the number of workers nor on what was
+    skipped. The caller's random state is left as it was.
+
+    Args:
+        data: a `TensorData`, or any map-style data set with a length.
+        batch_size: samples a batch b; the last may have fewer.
+        order: indices of the samples in the order wanted (k,); None takes all as they are.
+        device: where batches go.
+        workers: processes that load; 0 loads in this one. `TensorData` needs none.
+        skip: batches at the beginning to leave out, without loading them.
+        drop_last: leave out a last batch of fewer than `batch_size` samples.
+        seed: of the items' random numbers: a number, or several, such as seed and epoch.
+
+    Yields:
+        inputs (b, ...) and targets {key: (b, ...)}.
+
+    Raises:
+        DataError: an item is not (input, {key: target}).
+    """
+    device = torch.device(device)
+    for x, targets in _raw_batches(data, batch_size, order, device, workers, skip, drop_last, seed):
+        yield _as_float(_to_device(x, device)), {key: _to_device(target, device) for key, target in targets.items()}
+
+
+def gathered(data: Dataset, *, workers: int = 0, batch_size: int = 256) -> TensorData:
+    """All samples of `data`, each read once, as tensors in memory. Images of 8 bits stay so.
+
+    Args:
+        data: any data set that `batches` takes; its items should not be random, since each is drawn only once.
+        workers: processes that load.
+        batch_size: samples read at a time.
+
+    Raises:
+        DataError: an item is not (input, {key: target}).
+    """
+    if isinstance(data, TensorData):
+        return data
+    parts = list(_raw_batches(data, batch_size, None, torch.device("cpu"), workers, 0, False, 0))
+    targets = {key: torch.cat([targets[key] for _, targets in parts]) for key in parts[0][1]}
+    return TensorData(torch.cat([x for x, _ in parts]), targets)
+
+
+def _raw_batches(
+    data: Dataset,
+    batch_size: int,
+    order: Tensor | None,
+    device: torch.device,
+    workers: int,
+    skip: int,
+    drop_last: bool,
+    seed: int | Sequence[int],
+) -> Iterator[Batch]:
+    """Batches as the data has them: wherever they are, images of 8 bits as such. Arguments are those of `batches`."""
+    count = len(cast(Sized, data)) if order is None else len(order)
+    end = count - count % batch_size if drop_last else count
+    starts = range(skip * batch_size, end, batch_size)
+    if isinstance(data, TensorData):
+        yield from _select(data, batch_size, starts, end, order)
+        return
+    plan = [
+        (position, list(range(start, stop)) if order is None else order[start:stop].tolist())
+        for position, start in enumerate(starts, start=skip)
+        for stop in [min(start + batch_size, end)]
+    ]
+    loader: torch.utils.data.DataLoader[Batch] = torch.utils.data.DataLoader(
+        _LoadedBatches(data, (seed,) if isinstance(seed, int) else tuple(seed)),
+        batch_size=None,
+        sampler=cast(Any, plan),
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        # DataLoader draws its workers' base seed from here, not from the caller's generator.
+        generator=torch.Generator().manual_seed(0),
+    )
+    yield from loader
+
+
+def _as_float(x: Tensor) -> Tensor:
+    """Images of 8 bits as float32 in [0, 1]; anything else as it is."""
+    return x.float().div_(255) if x.dtype == torch.uint8 else x
+
+
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`, without waiting for the transfer where that is possible."""
+    if device.type == "cuda" and tensor.device.type == "cpu" and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def _select(data: TensorData, batch_size: int, starts: range, end: int, order: Tensor | None) -> Iterator[Batch]:
+    if order is not None:
+        order = order.to(data.device)
+    for start in starts:
+        stop = min(start + batch_size, end)
+        if order is None:
+            x = data.inputs[start:stop]
+            targets = {key: target[start:stop] for key, target in data.targets.items()}
+        else:
+            chosen = order[start:stop]
+            x = data.inputs.index_select(0, chosen)
+            targets = {key: target.index_select(0, chosen) for key, target in data.targets.items()}
+        yield x, targets
+
+
+def loaded_items(data: Dataset, indices: Sequence[int], seed: int = 0) -> Batch:
+    """The items at `indices`, at least one, as one batch on the host; random ones depend on `seed` alone.
+
+    Raises:
+        DataError: an item is not (input, {key: target}).
+    """
+    return _LoadedBatches(data, (seed,))[0, list(indices)]
+
+
+class _LoadedBatches(torch.utils.data.Dataset[Batch]):
+    """Whole batches as items, each loaded under random numbers of its own."""
+
+    def __init__(self, data: Dataset, seed: tuple[int, ...]) -> None:
+        self.data = data
+        self.seed = seed
+
+    def __getitem__(self, index: tuple[int, list[int]]) -> Batch:
+        position, indices = index
+        before = random.getstate(), np.random.get_state()  # noqa: NPY002 (what user code may draw from)
+        drawn = np.random.SeedSequence((*self.seed, position)).generate_state(3)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(drawn[0]))
+                np.random.seed(drawn[1])  # noqa: NPY002
+                random.seed(int(drawn[2]))
+                items = [self.data[i] for i in indices]
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+        first = items[0]
+        if not (isinstance(first, tuple | list) and len(first) == 2 and isinstance(first[1], Mapping)):
+            raise DataError(
+                f"items of {type(self.data).__name__} must be (input, {{target key: target}}), "
+                f"but item {indices[0]} is {_describe(first)}"
+            )
+        return cast(Batch, tuple(torch.utils.data.default_collate(items)))
+
+
+def _describe(item: object) -> str:
+    if isinstance(item, tuple | list):
+        return f"a {type(item).__name__} of " + ", ".join(type(part).__name__ for part in item)
+    return f"a {type(item).__name__}"

@@ -1,0 +1,106 @@
+"""The data source `npz`: arrays in a numpy .npz file."""
+
+from __future__ import annotations
+
+import functools
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from moframework.config import config, option
+from moframework.data.dataset import DataSource, TensorData
+from moframework.data.splitting import SPLITS, Split, check_fractions, check_split, random_split
+from moframework.errors import DataError
+
+__all__ = ["NPZ"]
+
+
+@config
+class NPZ(DataSource):
+    """Arrays in a numpy .npz file: `inputs` (n, ...), and each target under its key (n, ...).
+
+    Floating-point arrays are read as float32 and must be finite; integers and booleans as int64, for classes; inputs of
+    8-bit unsigned integers are images, whose batches are float32 in [0, 1]. An array `split` (n,) with 0, 1 or 2 puts a
+    sample into train, val or test; without it they are split at random by `fractions`. Pickled objects are
+    refused.
+    """
+
+    path: Path = option(help="the file")
+    fractions: tuple[float, float, float] = option(
+        (0.7, 0.1, 0.2), ge=0, help="shares of train, val and test, where the file has no array `split`"
+    )
+    seed: int = option(0, ge=0, lt=2**32, help="of the random split, where the file has no array `split`")
+
+    def __attrs_post_init__(self) -> None:
+        check_fractions(self.fractions)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return tuple(self._arrays()["inputs"].shape[1:])
+
+    def split(self, name: Split) -> TensorData:
+        """The samples of one split, in the order of the file."""
+        arrays = self._arrays()
+        chosen = np.flatnonzero(self._membership(arrays) == SPLITS.index(check_split(name)))
+        if not len(chosen):
+            raise DataError(
+                f"{self.path} has no samples for '{name}': change the array `split` or the option `fractions`"
+            )
+        given = arrays["inputs"][chosen]
+        inputs = torch.from_numpy(given) if given.dtype == np.uint8 else _tensor(given).float()
+        targets = {k: _tensor(v[chosen]) for k, v in arrays.items() if k not in ("inputs", "split")}
+        return TensorData(inputs, targets)
+
+    def _membership(self, arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        count = len(arrays["inputs"])
+        if "split" in arrays:
+            return arrays["split"]
+        return random_split(count, self.fractions, self.seed)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise DataError(f"the data file {self.path} cannot be read: {error.strerror}") from error
+        return _read_npz(self.path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_npz(path: Path, changed: int, size: int) -> dict[str, npt.NDArray[Any]]:
+    """All arrays, checked. Kept until another file is read, or this one has changed."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds a single array; write it with numpy.savez(path, inputs=…, target=…)")
+        with loaded as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is not a .npz file of plain arrays: {error}") from error
+    if "inputs" not in arrays or len(arrays) == 1 + ("split" in arrays):
+        raise DataError(
+            f"{path} must hold an array `inputs` and at least one target, but holds {', '.join(arrays) or 'nothing'}"
+        )
+    for key, array in arrays.items():
+        if array.ndim == 0 or len(array) != len(arrays["inputs"]):
+            raise DataError(f"{path}: `inputs` is {arrays['inputs'].shape}, but `{key}` is {array.shape}")
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"{path}: `{key}` has type {array.dtype}; numbers are needed")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            row = np.argwhere(~np.isfinite(array))[0]
+            raise DataError(f"{path}: `{key}` is not finite, first at {tuple(int(i) for i in row)}")
+    if "split" in arrays and not (arrays["split"].ndim == 1 and np.isin(arrays["split"], (0, 1, 2)).all()):
+        raise DataError(f"{path}: `split` must hold 0 (train), 1 (val) or 2 (test) for each sample")
+    return arrays
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    """Floats as float32, integers and booleans as int64."""
+    if array.dtype.kind == "f":
+        return torch.from_numpy(array.astype(np.float32))
+    return torch.from_numpy(array.astype(np.int64))

@@ -1,0 +1,114 @@
+"""Cross-entropy: of classes, and of one class against the other."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from moframework.config import config, option
+from moframework.constants import constant
+from moframework.losses.base import MeanLoss, ratio, same_shape
+
+__all__ = ["BinaryCrossEntropy", "CrossEntropy"]
+
+
+@config
+class CrossEntropy(MeanLoss):
+    """Cross-entropy of classes, mean over samples and positions; as `torch.nn.functional.cross_entropy`.
+
+    Output: logits (b, c, ...). Target: classes in [0, c), integers (b, ...).
+    """
+
+    ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
+    label_smoothing: float = option(0.0, ge=0, lt=1, help="share of the target spread evenly over all classes")
+    weight: tuple[float, ...] | None = option(None, ge=0, help="a weight for each class; none: all alike")
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weighted cross-entropies and weights; see the class."""
+        return self._reduced(output, target, "none")
+
+    def mean(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `MeanLoss.mean`."""
+        if self.weight is not None or self.label_smoothing:
+            total, weights = self._reduced(output, target, "sum")
+            return ratio(total, weights.sum().to(total.dtype))
+        # torch's own mean in its place, which has no number, but no gradient either, where nothing counts.
+        mean, counts = self._reduced(output, target, "mean")
+        return torch.where(counts.any(), mean, 0.0)
+
+    def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
+        """Weighted cross-entropies, reduced as torch does, and how much each target counts."""
+        target, weight = self._checked(output, target)
+        values = functional.cross_entropy(
+            output,
+            target,
+            weight=weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=reduction,
+        )
+        return values, self._weights(target, weight)
+
+    def _checked(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Targets as torch wants them, and the weights of the classes."""
+        if output.dim() != target.dim() + 1 or output.shape[:1] + output.shape[2:] != target.shape:
+            raise ValueError(
+                f"cross_entropy needs outputs (b, classes, ...) and targets (b, ...), "
+                f"but has {tuple(output.shape)} and {tuple(target.shape)}"
+            )
+        if target.is_floating_point():
+            raise ValueError(f"cross_entropy needs integer classes as targets, but has {target.dtype}")
+        return target.long(), None if self.weight is None else constant(self.weight, output.device, output.dtype)
+
+    def _weights(self, target: Tensor, weight: Tensor | None) -> Tensor:
+        """How much each target counts."""
+        counts = target != self.ignore_index
+        return counts if weight is None else weight[torch.where(counts, target, torch.zeros_like(target))] * counts
+
+    def fault(self, target: Tensor, size: int) -> str | None:
+        """Classes outside the output, or a number of weights that does not match it."""
+        if size < 2:
+            return f"cross_entropy needs an output of at least 2 values, one a class, but size is {size}"
+        if self.weight is not None and len(self.weight) != size:
+            return f"cross_entropy has {len(self.weight)} class weights for {size} classes"
+        if target.is_floating_point():
+            return f"cross_entropy needs integer classes as targets, but they are {target.dtype}"
+        found = target[target != self.ignore_index]
+        if found.numel() and (int(found.min()) < 0 or int(found.max()) >= size):
+            return (
+                f"targets run from {int(found.min())} to {int(found.max())}, but size {size} allows 0 to {size - 1} "
+                f"(and {self.ignore_index} for what does not count)"
+            )
+        return None
+
+
+@config
+class BinaryCrossEntropy(MeanLoss):
+    """Binary cross-entropy of logits, mean; as `torch.nn.functional.binary_cross_entropy_with_logits`.
+
+    Output: logits (b, 1, ...) or (b, ...). Target: 0, 1, booleans or probabilities, of that shape or without
+    the 1.
+    """
+
+    ignore_index: int = option(-100, help="target value of what does not count")
+    positive_weight: float = option(1.0, gt=0, help="weight of the positive class against the negative one")
+
+    def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Binary cross-entropies, and what counts."""
+        output, target = same_shape(output, target, "binary_cross_entropy")
+        counts = target != self.ignore_index
+        target = torch.where(counts, target, torch.zeros_like(target))
+        weight = None if self.positive_weight == 1 else constant((self.positive_weight,), output.device, output.dtype)
+        values = functional.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none")
+        return torch.where(counts, values, torch.zeros_like(values)), counts
+
+    def fault(self, target: Tensor, size: int) -> str | None:
+        """Targets outside [0, 1]."""
+        found = target[target != self.ignore_index]
+        if found.numel() and (float(found.min()) < 0 or float(found.max()) > 1):
+            return (
+                f"binary_cross_entropy needs targets between 0 and 1, but they run from {float(found.min()):g} "
+                f"to {float(found.max()):g}"
+            )
+        return None

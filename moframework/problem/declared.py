@@ -1,0 +1,213 @@
+"""Problems in a spec: declared there part by part, or a named one with parts exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from moframework.augmentations import Augmentation, MapKind
+from moframework.backbones.base import Backbone
+from moframework.config import config, option
+from moframework.config.options import OptionError
+from moframework.data import Dataset, DataSource, Split
+from moframework.errors import nearest
+from moframework.problem.base import Problem
+from moframework.problem.task import Task, TaskOptions
+
+__all__ = ["Customized", "Declared", "ProblemOverrides"]
+
+
+@config
+class ProblemOverrides:
+    """What a spec may exchange in a named problem."""
+
+    backbone: Backbone | None = option(None, help="the network, in place of the problem's own")
+    tasks: dict[str, TaskOptions] | None = option(None, help="changes to tasks by name; a new name adds a task")
+    augmentation: tuple[Augmentation, ...] | None = option(
+        None, help="random changes of training batches, in place of the problem's own; an empty list for none"
+    )
+    reference: tuple[float, ...] | None = option(None, help="reference point of the loss hypervolume, a number a task")
+
+    def applied(self, problem: Problem) -> Customized:
+        """`problem` with everything that is stated here in place of its own.
+
+        Raises:
+            OptionError: something does not fit the problem.
+        """
+        return Customized(base=problem, overrides=self)
+
+
+@config
+class Customized(Problem):
+    """A named problem with parts exchanged."""
+
+    is_customization: ClassVar[bool] = True
+
+    base: Problem = option(help="the named problem")
+    # On the interface this name is class data: the class of what is found here.
+    overrides: ProblemOverrides = option(help="what is exchanged")  # type: ignore[assignment,misc]
+
+    def __attrs_post_init__(self) -> None:
+        own = {task.name: task for task in self.base.tasks}
+        for name, options in (self.overrides.tasks or {}).items():
+            if name not in own and options.loss is None:
+                guess = nearest(name, own)
+                hint = f"did you mean '{guess}'? " if guess else ""
+                raise OptionError(
+                    f"there is no task '{name}'; tasks: {', '.join(own)}; {hint}A new task needs a loss",
+                    f"tasks.{name}",
+                )
+            _named(name, lambda name=name, options=options: _task(name, options, own))  # type: ignore[misc]
+        _check_reference(self.reference if self.overrides.reference is not None else None, self.tasks)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The base's tasks with what is stated of them, then new ones."""
+        changes = self.overrides.tasks or {}
+        own = {task.name: task for task in self.base.tasks}
+        changed = [_task(name, changes.get(name, TaskOptions()), own) for name in own]
+        return (*changed, *_declared({name: given for name, given in changes.items() if name not in own}, changed))
+
+    @property
+    def network(self) -> Backbone:
+        """The exchanged backbone, or the base's."""
+        return self.overrides.backbone or self.base.network
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The base's."""
+        return self.base.input_shape
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """The base's."""
+        return self.base.maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """The exchanged ones, or the base's."""
+        return self.base.augmentation if self.overrides.augmentation is None else self.overrides.augmentation
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """The exchanged reference point, or the base's where that still fits the tasks."""
+        if self.overrides.reference is not None:
+            return self.overrides.reference
+        inherited = self.base.reference
+        losses_changed = any(given.loss is not None for given in (self.overrides.tasks or {}).values())
+        return None if losses_changed else inherited
+
+    @property
+    def true_front(self) -> npt.NDArray[np.float64] | None:
+        """The base's, unless tasks were changed."""
+        return None if self.overrides.tasks else self.base.true_front
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """The base's, unless tasks were changed."""
+        return None if self.overrides.tasks else self.base.hypervolume(reference or self.reference)
+
+    def data(self, split: Split) -> Dataset:
+        """The base's."""
+        return self.base.data(split)
+
+
+@config
+class Declared(Problem):
+    """A problem written out in the spec: data, backbone, and tasks.
+
+    ::
+
+        problem:
+          data: {name: npz, path: houses.npz}
+          backbone: {name: mlp, hidden: [64]}
+          tasks:
+            price: {loss: mse, metrics: [mae]}
+            sold: {loss: binary_cross_entropy, metrics: [accuracy]}
+          reference: [1, 1]
+    """
+
+    _data: DataSource = option(help="where inputs and targets come from")
+    _backbone: Backbone = option(help="the network")
+    _tasks: dict[str, TaskOptions] = option(help="the objectives by name; each needs a loss")
+    _augmentation: tuple[Augmentation, ...] = option((), help="random changes of training batches")
+    _maps: dict[str, MapKind] = option(
+        factory=dict, help="what those targets show that have a value for each pixel; augmentations need to know"
+    )
+    _reference: tuple[float, ...] | None = option(None, help="reference point of the loss hypervolume, a number a task")
+
+    def __attrs_post_init__(self) -> None:
+        if not self._tasks:
+            raise OptionError("tasks must name at least one task", "tasks")
+        for name, options in self._tasks.items():
+            _named(name, lambda name=name, options=options: options.task(name))  # type: ignore[misc]
+        _check_reference(self._reference, self.tasks)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, in the order they are written."""
+        return _declared(self._tasks, [])
+
+    @property
+    def network(self) -> Backbone:
+        """The declared backbone."""
+        return self._backbone
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """As the data says."""
+        return self._data.input_shape
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """As declared."""
+        return self._maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """As declared."""
+        return self._augmentation
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """The declared reference point."""
+        return self._reference
+
+    def data(self, split: Split) -> Dataset:
+        """A split of the declared data."""
+        return self._data.split(split)
+
+
+def _task(name: str, options: TaskOptions, known: dict[str, Task]) -> Task:
+    return options.applied(known[name]) if name in known else options.task(name)
+
+
+def _declared(given: dict[str, TaskOptions], known: list[Task]) -> tuple[Task, ...]:
+    """Tasks as stated; one without a size takes that of another task on its output."""
+    sizes = {task.output_key: task.size for task in known}
+    for name, options in given.items():
+        if options.size is not None:
+            sizes.setdefault(options.output or name, options.size)
+    return tuple(options.task(name, sizes.get(options.output or name, 1)) for name, options in given.items())
+
+
+def _named(name: str, make: Callable[[], Task]) -> None:
+    """Make a task for its errors alone, which are told under its name."""
+    try:
+        make()
+    except OptionError as error:
+        key = f"tasks.{name}" if error.key in (None, "name") else f"tasks.{name}.{error.key}"
+        raise OptionError(error.message, key) from None
+
+
+def _check_reference(reference: tuple[float, ...] | None, tasks: tuple[Task, ...]) -> None:
+    if reference is not None and len(reference) != len(tasks):
+        raise OptionError(
+            f"reference must have a number for each of the {len(tasks)} tasks, but has {len(reference)}", "reference"
+        )
+
+
+Problem.unnamed = Declared
+Problem.overrides = ProblemOverrides

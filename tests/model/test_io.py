@@ -1,0 +1,49 @@
+"""A model's folder: what is saved is loaded, and errors say what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from moframework import ParetoModel
+from moframework.errors import RunError
+from moframework.weights import WeightSpaceConfig
+from moframework.weights.low_rank import LowRank
+from tests.model.networks import ANCHORS, ODD, model
+
+
+@pytest.mark.parametrize(("weights", "options"), [(LowRank(rank=2), {}), (ANCHORS, {}), (LowRank(), ODD)])
+def test_saved_and_loaded_is_the_same(tmp_path: Path, weights: WeightSpaceConfig, options: dict[str, Any]) -> None:
+    made = model(weights, **options)
+    made.save(tmp_path / "model")
+    state = torch.get_rng_state()
+    again = ParetoModel.load(tmp_path / "model")
+    assert torch.equal(torch.get_rng_state(), state)
+    x = torch.randn(3, *made.recipe.input_shape)
+    for preference in ([1.0, 0.0], [0.3, 0.7]):
+        for key, value in made(x, torch.tensor(preference)).items():
+            assert torch.equal(again(x, torch.tensor(preference))[key], value)
+    assert again.recipe == made.recipe
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_channels_last_weights_are_saved_too(tmp_path: Path) -> None:
+    made = model().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    made.save(tmp_path)
+    x = torch.randn(2, 1, 20, 20)
+    preference = torch.tensor([0.5, 0.5])
+    torch.testing.assert_close(ParetoModel.load(tmp_path)(x, preference)["left"], made(x, preference)["left"])
+
+
+def test_loading_what_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no model"):
+        ParetoModel.load(tmp_path)
+    model().save(tmp_path)
+    stored = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**stored, "format": 99}))
+    with pytest.raises(RunError, match="format 99"):
+        ParetoModel.load(tmp_path)
