@@ -78,7 +78,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in ("moframework", "problems", "specs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -102,6 +102,18 @@ def test_wheel_has_everything_and_nothing_beside(wheel: Path) -> None:
             if path.suffix in {".py", ".yaml"}:
                 expected.add(f"moframework/{inside}{path.relative_to(ROOT / folder).as_posix()}")
     assert {name for name in names if name.startswith("moframework/")} == expected
+
+
+def test_wheel_has_the_license(wheel: Path) -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert text.startswith("MIT License")
+    assert "The moframework developers" in text
+    with zipfile.ZipFile(wheel) as archive:
+        info = f"moframework-{PYPROJECT['project']['version']}.dist-info"
+        assert archive.read(f"{info}/licenses/LICENSE").decode() == text
+        metadata = archive.read(f"{info}/METADATA").decode()
+    assert "License-Expression: MIT\n" in metadata
+    assert "License-File: LICENSE\n" in metadata
 
 
 @pytest.fixture(scope="module")

@@ -63,25 +63,8 @@ class Local(Executor):
             while waiting or running:
                 if stop():
                     waiting.clear()
-                    if asked is None:
-                        asked = time.monotonic()
-                        for one in running:
-                            one.process.terminate()
-                    elif time.monotonic() > asked + self.grace:
-                        for one in running:
-                            one.process.kill()
-                for job in waiting[:]:
-                    if len(running) >= self.jobs:
-                        break
-                    begun = self._begin(job)
-                    if begun is None:
-                        continue
-                    waiting.remove(job)
-                    if isinstance(begun, Outcome):
-                        yield begun
-                        continue
-                    running.append(begun)
-                    started(job)
+                    asked = self._end(running, asked)
+                yield from self._fill(waiting, running, started)
                 ended = [one for one in running if one.process.poll() is not None]
                 for one in ended:
                     running.remove(one)
@@ -93,6 +76,34 @@ class Local(Executor):
                 one.process.kill()
             for one in running:
                 one.process.wait()
+
+    def _end(self, running: Sequence[_Running], asked: float | None) -> float:
+        """Ask the processes to end, once, and kill them where `grace` seconds were too few; the time of asking."""
+        if asked is None:
+            for one in running:
+                one.process.terminate()
+            return time.monotonic()
+        if time.monotonic() > asked + self.grace:
+            for one in running:
+                one.process.kill()
+        return asked
+
+    def _fill(
+        self, waiting: list[Job], running: list[_Running], started: Callable[[Job], None]
+    ) -> Generator[Outcome, None, None]:
+        """Start what may run beside what is `running`; yield the outcome of jobs that cannot be started."""
+        for job in waiting[:]:
+            if len(running) >= self.jobs:
+                return
+            begun = self._begin(job)
+            if begun is None:
+                continue
+            waiting.remove(job)
+            if isinstance(begun, Outcome):
+                yield begun
+                continue
+            running.append(begun)
+            started(job)
 
     def _begin(self, job: Job) -> _Running | Outcome | None:
         """The job's process; None while another process holds its cell; an outcome when it cannot be started."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 import attrs
 
 from moframework.config import registry
+from moframework.config.reinstall import reinstall_hint
 from moframework.errors import MoframeworkError, UnknownNameError
 
 __all__ = ["Component", "OptionError", "check_bounds", "config", "option"]
@@ -85,7 +86,9 @@ class Component(ABC):
             MoframeworkError: it cannot be imported, or is not such a part.
         """
         if cls.kind not in registry.kinds():
-            raise UnknownNameError(f"no {cls.noun()} called '{name}': none is registered")
+            raise UnknownNameError(
+                f"no {cls.noun()} called '{name}': none is registered{reinstall_hint(cls.kind, name)}"
+            )
         entry = registry.find(cls.kind, name)
         return cls.adopt(entry.load(), f"{entry.target} (package '{entry.package}')")
 

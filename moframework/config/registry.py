@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
+from moframework.config.reinstall import reinstall_hint
 from moframework.errors import MoframeworkError, UnknownNameError, nearest
 
 __all__ = ["Entry", "entries", "find", "kinds"]
@@ -89,7 +90,7 @@ def find(kind: str, name: str) -> Entry:
     """The entry called `name`.
 
     Raises:
-        UnknownNameError: nothing has that name; the text proposes the nearest.
+        UnknownNameError: nothing has that name; the text proposes the nearest, or to install again what declares it.
         MoframeworkError: two packages claim the name; the text shows both.
     """
     found = _all().get(kind, {}).get(name, ())
@@ -103,4 +104,5 @@ def find(kind: str, name: str) -> Entry:
     hint = f" did you mean '{guess}'?" if guess else ""
     raise UnknownNameError(
         f"no {kind} called '{name}':{hint} allowed: {', '.join(names)} (`moframework list {kind}` tells more)"
+        f"{reinstall_hint(kind, name, guess=guess is not None)}"
     )

@@ -53,44 +53,16 @@ def options_class(
     >>> options_class(power, name="Power", skip={"losses"})(exponent=3.0)
     Power(exponent=3.0)
     """
-    hints = _hints(function)
-    annotations: dict[str, Any] = {}
-    namespace: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in skip:
-            continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise MoframeworkError(
-                f"{name}: parameter '{parameter}' cannot be an option; give each option a name of its own"
-            )
-        type_, default = _type(parameter, hints), parameter.default
-        if type_ is None or not _is_plain(default):
-            if default is parameter.empty and parameter.name not in optional:
-                raise MoframeworkError(
-                    f"{name}: parameter '{parameter}' cannot be written in a spec; "
-                    "annotate it with a plain type or give it a default"
-                )
-            if parameter.name not in optional:
-                continue
-            type_ = Any if type_ is None else type_
-        if parameter.name in optional:
-            type_, default = type_ | None, None
-        elif isinstance(default, list):
-            default = attrs.Factory(default.copy)
-        elif type_ is float and type(default) is int:
-            default = float(default)
-        annotations[parameter.name] = type_
-        namespace[parameter.name] = option(
-            attrs.NOTHING if default is parameter.empty else default, help=_help(function, parameter.name)
-        )
+    made = _options(function, name, skip, optional)
 
     def body(space: dict[str, Any]) -> None:
-        space.update(namespace)
-        space["__annotations__"] = annotations
+        for key, (_, default) in made.items():
+            space[key] = option(default, help=_help(function, key))
+        space["__annotations__"] = {key: type_ for key, (type_, _) in made.items()}
         space["__doc__"] = inspect.getdoc(function)
         space["__module__"] = function.__module__
         space["function"] = staticmethod(function)
-        space["parameters"] = tuple(annotations)
+        space["parameters"] = tuple(made)
 
     return config(types.new_class(name, bases, {}, body))
 
@@ -111,6 +83,49 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         with contextlib.suppress(NameError, TypeError, AttributeError):
             hints |= typing.get_type_hints(holder, globalns=names)
     return hints
+
+
+def _options(
+    function: Callable[..., Any], name: str, skip: Collection[str], optional: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Type and default of each option, in the order of the signature. See `options_class`."""
+    hints = _hints(function)
+    made: dict[str, tuple[Any, Any]] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in skip:
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise MoframeworkError(
+                f"{name}: parameter '{parameter}' cannot be an option; give each option a name of its own"
+            )
+        found = _option(parameter, hints, name, parameter.name in optional)
+        if found is not None:
+            made[parameter.name] = found
+    return made
+
+
+def _option(parameter: inspect.Parameter, hints: dict[str, Any], name: str, optional: bool) -> tuple[Any, Any] | None:
+    """Type and default of the option that `parameter` becomes, or None where it is left out.
+
+    Raises:
+        MoframeworkError: it must be given and cannot be written in a spec.
+    """
+    type_, default = _type(parameter, hints), parameter.default
+    required = default is parameter.empty
+    if optional:
+        return (Any if type_ is None else type_) | None, None
+    if type_ is None or not _is_plain(default):
+        if required:
+            raise MoframeworkError(
+                f"{name}: parameter '{parameter}' cannot be written in a spec; "
+                "annotate it with a plain type or give it a default"
+            )
+        return None
+    if isinstance(default, list):
+        default = attrs.Factory(default.copy)
+    elif type_ is float and type(default) is int:
+        default = float(default)
+    return type_, attrs.NOTHING if required else default
 
 
 def _type(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:

@@ -8,9 +8,11 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import attrs
 
+from moframework.config import registry
 from moframework.config.fields import Option, is_config, is_interface, options_of
 from moframework.config.options import Component, OptionError, check_bounds
 from moframework.config.references import load_reference, remember
+from moframework.config.reinstall import reinstall_hint
 from moframework.config.unstructure import unstructure
 from moframework.config.words import allowed, expected, shown, suggestion, union_members
 from moframework.errors import MoframeworkError, SpecError
@@ -257,7 +259,7 @@ class _Structure:
 
     def named(self, name: str, interface: type[Component], path: KeyPath) -> type[Component] | None:
         if name not in interface.names():
-            self.fail(path, f"no {interface.noun()} called '{name}'; {_names(interface, name)}")
+            self.fail(path, _unknown(interface, name))
             return None
         try:
             cls = interface.interface().lookup(name)
@@ -361,6 +363,14 @@ def _has_shape(value: object, type_: Any) -> bool:
 
 def _keys(cls: type) -> str:
     return ", ".join(option.key for option in options_of(cls))
+
+
+def _unknown(interface: type[Component], name: str) -> str:
+    """What to say of a name that no part has: all names, the nearest one, and when installing again would help."""
+    names = _names(interface, name)
+    # Parts of other kinds (torch's optimizers) cannot be added by anyone's package.
+    known = "did you mean" in names or interface.kind not in registry.kinds()
+    return f"no {interface.noun()} called '{name}'; {names}{reinstall_hint(interface.kind, name, guess=known)}"
 
 
 def _names(interface: type[Component], found: str | None) -> str:

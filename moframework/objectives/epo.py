@@ -86,27 +86,31 @@ def epo_weights(
             losses[kept], preference[kept], gramian[np.ix_(kept, kept)], tolerance=tolerance, relax=relax
         )
         return weights
-    m = len(losses)
     weighted = preference * losses
-    if m == 1 or weighted.sum() == 0:
-        return np.asarray(preference / preference.sum())
+    along = np.asarray(preference / preference.sum())
+    if len(losses) == 1 or weighted.sum() == 0:
+        return along
+    found = _direction(weighted, preference, unit_scale(gramian), tolerance, relax)
+    return along if found is None else found
+
+
+def _direction(weighted: Array, preference: Array, c: Array, tolerance: float, relax: bool) -> Array | None:
+    """The linear program of `epo_weights` for λ ⊙ L of two tasks or more, not all 0; None where it has no solution."""
+    m = len(weighted)
     share = weighted / weighted.sum()
     unevenness = float(xlogy(share, m * share).sum())
     # log 0 stands for a loss of 0: the smallest number keeps its adjustment finite.
     adjustments = preference * (np.log(m * share.clip(min=np.finfo(np.float64).tiny)) - unevenness)
-    c = unit_scale(gramian)
     gains = c @ adjustments
     if unevenness > tolerance:
         floor = np.where(gains > 0, -np.inf, gains) if (gains > 0).any() else np.zeros(m)
         if (gains > 0).any():
             floor[weighted == weighted.max()] = 0.0
-        found = _program(gains, c, floor)
-    else:
-        rows, floor = c, np.zeros(m)
-        if not relax:
-            rows, floor = np.vstack([c, gains]), np.append(floor, min(0.0, float(gains.max())))
-        found = _program(c.sum(axis=0), rows, floor)
-    return np.asarray(preference / preference.sum()) if found is None else found
+        return _program(gains, c, floor)
+    rows, floor = c, np.zeros(m)
+    if not relax:
+        rows, floor = np.vstack([c, gains]), np.append(floor, min(0.0, float(gains.max())))
+    return _program(c.sum(axis=0), rows, floor)
 
 
 def _program(gains: Array, rows: Array, floor: Array) -> Array | None:

@@ -22,6 +22,7 @@ from moframework.engine.step import OneProcess, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
+from moframework.problem import Problem
 from moframework.seeding import derive_seed
 from moframework.spec import Spec
 
@@ -126,41 +127,13 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
         DataError: data is missing or not as the tasks expect.
     """
     problem, m = spec.problem, len(spec.problem.tasks)
-    solver = type(spec.solver)
-    name = _name(spec.solver)
-    if m < solver.min_objectives:
-        raise SpecError(f"solver: {name} needs at least {solver.min_objectives} objectives; the problem has {m}")
-    if solver.max_objectives is not None and m > solver.max_objectives:
-        raise SpecError(f"solver: {name} handles at most {solver.max_objectives} objectives; the problem has {m}")
-    if spec.evaluate.reference is not None and len(spec.evaluate.reference) != m:
-        raise SpecError(f"evaluate.reference: has {len(spec.evaluate.reference)} numbers; the problem has {m} tasks")
-    data = {split: problem.data(split) for split in SPLITS}
-    for split, samples in data.items():
-        if len(samples) == 0:  # type: ignore[arg-type]
-            raise DataError(f"problem: the {split} split is empty")
-    problem.check(data["train"])
+    _check_objectives(spec, m)
+    data = _data(problem)
     _check_saving(problem.network)
     method = spec.solver.method(m)
     method.check(m)
-    recipe = Recipe(
-        tasks=tuple(task.name for task in problem.tasks),
-        backbone=problem.network,
-        input_shape=problem.input_shape,
-        outputs=problem.outputs,
-        weights=method.weights,
-    )
     world = Alone() if world is None else world
-    local_rank = None if world.size == 1 else world.local_rank
-    with torch.random.fork_rng(devices=[]):
-        # A network is held no longer than needed: several may not fit where one does.
-        base = sum(parameter.numel() for parameter in problem.backbone().parameters())
-        torch.manual_seed(derive_seed(spec.seed, _INIT, 0))
-        network = recipe.make()
-        initial = None if method.initial is None else load_parameters(method.initial, network)
-        place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
-        del network
-        torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
-        model = ParetoModel(recipe, initial)
+    model, place, base = _model(spec, method, None if world.size == 1 else world.local_rank)
     size = len(data["train"])  # type: ignore[arg-type]
     partition = OneProcess() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
@@ -174,6 +147,49 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
         backbone_parameters=base,
         partition=partition,
     )
+
+
+def _check_objectives(spec: Spec, m: int) -> None:
+    """Raise `SpecError` where solver or evaluation do not fit a problem of m tasks."""
+    solver, name = type(spec.solver), _name(spec.solver)
+    if m < solver.min_objectives:
+        raise SpecError(f"solver: {name} needs at least {solver.min_objectives} objectives; the problem has {m}")
+    if solver.max_objectives is not None and m > solver.max_objectives:
+        raise SpecError(f"solver: {name} handles at most {solver.max_objectives} objectives; the problem has {m}")
+    if spec.evaluate.reference is not None and len(spec.evaluate.reference) != m:
+        raise SpecError(f"evaluate.reference: has {len(spec.evaluate.reference)} numbers; the problem has {m} tasks")
+
+
+def _data(problem: Problem) -> dict[Split, Dataset]:
+    """All splits of the problem's data, checked. Raises `DataError`."""
+    data = {split: problem.data(split) for split in SPLITS}
+    for split, samples in data.items():
+        if len(samples) == 0:  # type: ignore[arg-type]
+            raise DataError(f"problem: the {split} split is empty")
+    problem.check(data["train"])
+    return data
+
+
+def _model(spec: Spec, method: Method, local_rank: int | None) -> tuple[ParetoModel, Placement, int]:
+    """The model as training starts with it, where it will be trained, and the number of its backbone's parameters."""
+    problem = spec.problem
+    recipe = Recipe(
+        tasks=tuple(task.name for task in problem.tasks),
+        backbone=problem.network,
+        input_shape=problem.input_shape,
+        outputs=problem.outputs,
+        weights=method.weights,
+    )
+    with torch.random.fork_rng(devices=[]):
+        # A network is held no longer than needed: several may not fit where one does.
+        base = sum(parameter.numel() for parameter in problem.backbone().parameters())
+        torch.manual_seed(derive_seed(spec.seed, _INIT, 0))
+        network = recipe.make()
+        initial = None if method.initial is None else load_parameters(method.initial, network)
+        place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
+        del network
+        torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
+        return ParetoModel(recipe, initial), place, base
 
 
 def _check_saving(network: Backbone) -> None:

@@ -202,15 +202,21 @@ def _solve(
             _state(folder, "interrupted", started=started, message=str(error))
         raise InterruptedRun(f"{error}. Continue with: moframework solve {folder} --resume") from None
     except Exception as error:
-        with stop_signals():  # torchrun ends those that another process has left behind
-            blamed = world.blamed(error)
-            if world.first and isinstance(error, MoframeworkError | RuntimeError | OSError | MemoryError):
-                message = f"{type(error).__name__}: {error}" if blamed is None else str(blamed)
-                _state(folder, "failed", started=started, message=message)
+        blamed = _record_failure(error, folder, started, world)
         if blamed is not None:
             raise blamed from error
         raise
     return Run(folder)
+
+
+def _record_failure(error: Exception, folder: Path, started: float, world: World) -> Exception | None:
+    """Write why the run failed. Returns what to raise in place of `error` where another process failed first."""
+    with stop_signals():  # torchrun ends those that another process has left behind
+        blamed = world.blamed(error)
+        if world.first and isinstance(error, MoframeworkError | RuntimeError | OSError | MemoryError):
+            message = f"{type(error).__name__}: {error}" if blamed is None else str(blamed)
+            _state(folder, "failed", started=started, message=message)
+    return blamed
 
 
 def _chosen(spec: Spec, out: Path | str | None, resume: bool) -> tuple[Path, bool]:

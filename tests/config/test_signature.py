@@ -20,7 +20,7 @@ class Tensor:
     pass
 
 
-def example(  # type: ignore[no-untyped-def]
+def example(  # type: ignore[no-untyped-def]  # noqa: PLR0913  one parameter of every kind
     x: Tensor,
     weight: float | Tensor,
     count: int = 3,

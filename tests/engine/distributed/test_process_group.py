@@ -122,7 +122,7 @@ class StopAt:
         return self.left == 0
 
 
-def trained(
+def trained(  # noqa: PLR0913  what the tests below vary, each by its name
     world: World,
     folder: Path,
     preferences: str = "shared",
