@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import attrs
 
@@ -86,15 +86,15 @@ class Solver(Component, kind="solvers"):
         return own + [cls._shared(shared[name]) for name in _SHARED]
 
     @classmethod
-    def _shared(cls, field: Any) -> attrs.Attribute[Any]:  # Any: the stubs of attrs know no `inherited`
-        if not field.inherited:  # the solver has declared it again
+    def _shared(cls, field: attrs.Attribute[Any]) -> attrs.Attribute[Any]:
+        inherited = cast(Any, field).inherited  # which the stubs of attrs leave out
+        if not inherited:  # the solver has declared it again
             return field
         default = cls.__dict__.get(f"default_{field.name}", field.default)
         offered = field.name in cls.shared_options
-        # Subclasses take what is not inherited from here, else from the class that declared it.
-        changed = default is not field.default
-        evolved: attrs.Attribute[Any] = field.evolve(default=default, init=offered, repr=offered, inherited=not changed)
-        return evolved
+        # A subclass takes the field from the last class that has not inherited it.
+        unchanged = default is field.default
+        return field.evolve(default=default, init=offered, repr=offered, inherited=unchanged)
 
     @abstractmethod
     def weight_space(self, m: int) -> WeightSpaceConfig:
