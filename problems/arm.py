@@ -11,18 +11,13 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from moframework.backbones.base import Backbone
-from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.data import SPLITS, Split, TensorData, check_split
-from moframework.losses import MSE
-from moframework.metrics import MAE
-from moframework.problem import Problem
-from moframework.problem.task import Task
+
+from .seven_joints import JOINTS, SevenJoints
 
 __all__ = ["PANDA", "Arm", "Chain", "inverse_dynamics"]
 
-_JOINTS = 7
 _SAMPLES, _INTERVAL = 50, 0.1  # states of one trajectory, and the seconds between two of them
 _HARMONICS = 5  # sines that make up the motion of one joint
 
@@ -164,7 +159,7 @@ def _turned(rotation: Tensor, vector: Tensor) -> Tensor:
 
 
 @config
-class Arm(Problem):
+class Arm(SevenJoints):
     """Tell the torques of the seven joints of a simulated arm from their positions, velocities and accelerations.
 
     **Source.** Computed here: the inverse dynamics of rigid links (recursive Newton–Euler), without friction, with the
@@ -192,24 +187,9 @@ class Arm(Problem):
     seed: int = option(0, ge=0, lt=2**32, help="of the trajectories and the noise")
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
-        """`torque1` to `torque7`, from the base to the hand."""
-        return tuple(Task(name=f"torque{joint}", loss=MSE(), metrics=(MAE(),)) for joint in range(1, _JOINTS + 1))
-
-    @property
-    def network(self) -> Backbone:
-        """That of SARCOS, three hidden layers of 256: 139,015 parameters."""
-        return MLP(hidden=(256, 256, 256))
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """(21,): seven positions, seven velocities, seven accelerations."""
-        return (3 * _JOINTS,)
-
-    @property
     def reference(self) -> tuple[float, ...]:
         """1 for each task."""
-        return (1.0,) * _JOINTS
+        return (1.0,) * JOINTS
 
     def data(self, split: Split) -> TensorData:
         """States (n, 21) in [−1, 1] and targets `torque1` … `torque7` (n,), float32."""
@@ -221,18 +201,14 @@ class Arm(Problem):
         if split != "test":
             generator = np.random.RandomState([self.seed, 10 + position])
             torques = torques + self.noise * generator.standard_normal(torques.shape)
-        targets = torch.from_numpy(torques).float()
-        return TensorData(
-            torch.from_numpy(states).float(),
-            {task.name: targets[:, joint].contiguous() for joint, task in enumerate(self.tasks)},
-        )
+        return self.samples(states, torques)
 
 
 @functools.lru_cache(maxsize=4)
 def _motion(count: int, seed: int, part: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Scaled states (count, 21) along trajectories of their own for each part, and torques (count, 7) in N·m."""
     motion = _trajectories(-(-count // _SAMPLES), np.random.RandomState([seed, part]))
-    position, velocity, acceleration = (values.reshape(-1, _JOINTS)[:count] for values in motion)
+    position, velocity, acceleration = (values.reshape(-1, JOINTS)[:count] for values in motion)
     exact = torch.from_numpy
     torques = inverse_dynamics(PANDA, exact(position), exact(velocity), exact(acceleration))
     middle, half = (_HIGHEST + _LOWEST) / 2, (_HIGHEST - _LOWEST) / 2
@@ -244,7 +220,7 @@ def _trajectories(
     count: int, generator: np.random.RandomState
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Positions, velocities and accelerations (count, samples, joints) within the joints' limits."""
-    shape = (count, 1, _JOINTS, _HARMONICS)
+    shape = (count, 1, JOINTS, _HARMONICS)
     pulse = 2 * np.pi * generator.uniform(0.05, 0.5, shape)
     phase = generator.uniform(0, 2 * np.pi, shape)
     weight = generator.dirichlet(np.ones(_HARMONICS), shape[:-1])

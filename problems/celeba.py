@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from moframework.backbones.base import Backbone
-from moframework.backbones.resnet import ResNet
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, check_split
-from moframework.data.cache import data_folder
-from moframework.data.images import Images
 from moframework.errors import DataError, nearest
 from moframework.losses import BinaryCrossEntropy
 from moframework.metrics import Accuracy
-from moframework.problem import Problem
 from moframework.problem.task import Task
+
+from .faces import Faces
 
 __all__ = ["ATTRIBUTES", "CelebA"]
 
@@ -37,11 +34,11 @@ ATTRIBUTES = (
 # fmt: on
 """All attributes, in the order of the data's own list."""
 
-_FOLDER, _LABELS, _PARTITION, _IMAGES = "celeba", "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
+_LABELS, _PARTITION, _IMAGES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
 
 
 @config
-class CelebA(Problem):
+class CelebA(Faces):
     """Tell yes-or-no attributes of a face, all forty or some.
 
     **Source.** CelebA (Z. Liu, P. Luo, X. Wang, X. Tang, ICCV 2015, https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html):
@@ -60,12 +57,10 @@ class CelebA(Problem):
     **Network:** ResNet-18 for small images, as for `utkface`.
     """
 
-    root: Path | None = option(None, help="folder that has celeba; none: MOFRAMEWORK_DATA, else the user's cache")
+    name: ClassVar[str] = "celeba"
+    directory: ClassVar[str] = "celeba"
+
     attributes: tuple[str, ...] | None = option(None, help="which attributes, in this order; none: all forty")
-    size: int = option(64, ge=8, help="height and width that images are resized to")
-    in_memory: bool | Literal["auto"] = option(
-        "auto", help="keep decoded images in memory; auto: where they take at most a quarter of it"
-    )
 
     def __attrs_post_init__(self) -> None:
         for name in self._names:
@@ -89,27 +84,17 @@ class CelebA(Problem):
         """One for each attribute."""
         return tuple(Task(name=name, loss=BinaryCrossEntropy(), metrics=(Accuracy(),)) for name in self._names)
 
-    @property
-    def network(self) -> Backbone:
-        """ResNet-18 for small images."""
-        return ResNet(depth=18, stem="small", pool=2)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """(3, size, size)."""
-        return (3, self.size, self.size)
-
     def data(self, split: Split) -> Dataset:
         """Images, uint8 (batches are float32 in [0, 1]), and each attribute (n,), int64: 1 where it is there."""
         position = SPLITS.index(check_split(split))
-        folder = data_folder(self.root) / _FOLDER
+        folder = self.folder
         for name in (_LABELS, _PARTITION, _IMAGES):
             if not (folder / name).exists():
                 raise DataError(
                     f"celeba needs {_LABELS}, {_PARTITION} and the folder {_IMAGES} in {folder}, but there is no "
                     f"{name}. Get them from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (the images are "
                     "img_align_celeba.zip), or name another folder with the option `root` or the environment variable "
-                    f"MOFRAMEWORK_DATA: the one that has {_FOLDER}."
+                    f"MOFRAMEWORK_DATA: the one that has {self.directory}."
                 )
         names, labels = _attributes(folder / _LABELS, (folder / _LABELS).stat().st_mtime_ns)
         parts = _partition(folder / _PARTITION)
@@ -121,9 +106,7 @@ class CelebA(Problem):
         targets = {
             name: torch.from_numpy((labels[rows, ATTRIBUTES.index(name)] > 0).astype(np.int64)) for name in self._names
         }
-        size = (self.size, self.size)
-        images = Images(problem="celeba", folder=folder / _IMAGES, names=names, size=size, in_memory=self.in_memory)
-        return images.samples(rows, targets)
+        return self.samples(folder / _IMAGES, names, rows, targets)
 
 
 @functools.lru_cache(maxsize=2)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import torch
 
-from moframework.backbones.base import Backbone
-from moframework.backbones.mlp import MLP
 from moframework.config import config, option
-from moframework.data import Split, TensorData, check_split
+from moframework.data import Split, TensorData
 from moframework.losses import CrossEntropy, GroupGap
 from moframework.metrics import Accuracy
 from moframework.metrics import GroupGap as DecisionGap
-from moframework.problem import Problem
 from moframework.problem.task import Task
 
-from .census import census_inputs, census_tensors, census_width
+from .census_table import CensusTable
 
 __all__ = ["Fairness"]
 
@@ -25,10 +21,11 @@ _IGNORED = GroupGap().ignore_index
 
 
 @config
-class Fairness(Problem):
+class Fairness(CensusTable):
     """Tell who earns above 50,000 dollars, and treat women and men alike: two objectives on one output.
 
-    **Source, license, how to obtain.** Those of `census`, whose files, splits and inputs these are.
+    **Source, license, how to obtain.** Those of `census`, whose files, splits, inputs and network these
+    are: 483 inputs, or 484 with sex.
 
     **Tasks.** `income`: cross-entropy over two classes; accuracy. The other is named after the gap chosen and reads the
     same output: `demographic_parity`, the difference between women and men in the mean chance of a high income, or
@@ -49,15 +46,10 @@ class Fairness(Problem):
     trained for accuracy alone.
     """
 
-    root: Path | None = option(
-        None,
-        help="folder that has census/census-income.data; none: MOFRAMEWORK_DATA, else a folder in the user's cache",
-    )
     gap: Literal["demographic_parity", "equal_opportunity"] = option(
         "demographic_parity", help="among whom women and men should be treated alike: all, or those with a high income"
     )
     sex_is_input: bool = option(False, help="the network is told the person's sex")
-    seed: int = option(0, ge=0, lt=2**32, help="of the draw of the rows that validate")
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -67,16 +59,6 @@ class Fairness(Problem):
         return income, gap
 
     @property
-    def network(self) -> Backbone:
-        """One hidden layer of 256, as for `census`."""
-        return MLP(hidden=(256,))
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """(483,), or (484,) with sex."""
-        return (census_width(self.root, self.seed, self._hidden),)
-
-    @property
     def reference(self) -> tuple[float, ...]:
         """(0.25, 0.15)."""
         return (0.25, 0.15)
@@ -84,13 +66,13 @@ class Fairness(Problem):
     def data(self, split: Split) -> TensorData:
         """Answers (n, width), float32; `income` (n,), 1 above 50,000 dollars; `group` (n,), 1 for men, 0 for women,
         −100 for who does not count. Integers int64."""
-        tensors = census_tensors(self.root, self.seed, check_split(split))
-        income, group = tensors["labels/income"].long(), tensors["sex"].long()
+        encoded = self.encoded(split)
+        income, group = encoded["labels/income"].long(), encoded["sex"].long()
         if self.gap == "equal_opportunity":
             group = torch.where(income == 1, group, torch.full_like(group, _IGNORED))
-        return TensorData(census_inputs(tensors, self._hidden), {"income": income, "group": group})
+        return TensorData(self.inputs(encoded), {"income": income, "group": group})
 
     @property
-    def _hidden(self) -> tuple[str, ...]:
-        """Columns that are no inputs."""
+    def hidden(self) -> tuple[str, ...]:
+        """Income, and sex unless it is an input."""
         return ("income",) if self.sex_is_input else ("income", "sex")

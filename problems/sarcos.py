@@ -7,29 +7,22 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from moframework.backbones.base import Backbone
-from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.data import Split, TensorData, check_split
 from moframework.data.cache import data_folder
 from moframework.errors import DataError
-from moframework.losses import MSE
-from moframework.metrics import MAE
-from moframework.problem import Problem
-from moframework.problem.task import Task
+
+from .seven_joints import INPUTS, JOINTS, SevenJoints
 
 __all__ = ["SARCOS"]
 
-_JOINTS = 7
-_INPUTS = 3 * _JOINTS
 _QUANTILE = 0.9
 _PUBLISHED = (44_484, 4_448)  # rows of the published training file, and those of them that validate
 
 
 @config
-class SARCOS(Problem):
+class SARCOS(SevenJoints):
     """Tell the torques of the seven joints of a SARCOS arm from their positions, velocities and accelerations.
 
     **Source.** Recorded by S. Vijayakumar and S. Schaal ("Locally Weighted Projection Regression", ICML 2000);
@@ -62,24 +55,9 @@ class SARCOS(Problem):
     standardize: bool = option(False, help="scale each input to zero mean and unit variance on the training rows")
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
-        """`torque1` to `torque7`."""
-        return tuple(Task(name=f"torque{joint}", loss=MSE(), metrics=(MAE(),)) for joint in range(1, _JOINTS + 1))
-
-    @property
-    def network(self) -> Backbone:
-        """Three hidden layers of 256: 139,015 parameters."""
-        return MLP(hidden=(256, 256, 256))
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """(21,): seven positions, seven velocities, seven accelerations."""
-        return (_INPUTS,)
-
-    @property
     def reference(self) -> tuple[float, ...]:
         """(1, 5, 1, 1, 10, 10, 1) as published, or 1 for each; see the class."""
-        return (1.0, 5.0, 1.0, 1.0, 10.0, 10.0, 1.0) if self.scale == "quantile" else (1.0,) * _JOINTS
+        return (1.0, 5.0, 1.0, 1.0, 10.0, 10.0, 1.0) if self.scale == "quantile" else (1.0,) * JOINTS
 
     def data(self, split: Split) -> TensorData:
         """States (n, 21) and targets `torque1` … `torque7` (n,), float32."""
@@ -88,15 +66,11 @@ class SARCOS(Problem):
         held_out = round(len(learned) * _PUBLISHED[1] / _PUBLISHED[0])
         train = learned[held_out:]
         rows = {"train": train, "val": learned[:held_out], "test": test}[split]
-        inputs, torques = rows[:, :_INPUTS], rows[:, _INPUTS:] / self._scale(train)
+        inputs, torques = rows[:, :INPUTS], rows[:, INPUTS:] / self._scale(train)
         if self.standardize:
-            mean, deviation = train[:, :_INPUTS].mean(axis=0), train[:, :_INPUTS].std(axis=0)
+            mean, deviation = train[:, :INPUTS].mean(axis=0), train[:, :INPUTS].std(axis=0)
             inputs = (inputs - mean) / deviation
-        targets = torch.from_numpy(torques.astype(np.float32))
-        return TensorData(
-            torch.from_numpy(inputs.astype(np.float32)),
-            {task.name: targets[:, joint].contiguous() for joint, task in enumerate(self.tasks)},
-        )
+        return self.samples(inputs, torques)
 
     def _rows(self, name: str) -> npt.NDArray[np.float64]:
         """The rows (n, 28) of one file."""
@@ -120,7 +94,7 @@ class SARCOS(Problem):
             NotImplementedError,
         ) as error:  # what scipy raises for other files
             raise DataError(f"{path} is damaged, or no MATLAB file ({error}): delete it and get it again") from error
-        if rows is None or rows.ndim != 2 or rows.shape[1] != _INPUTS + _JOINTS or len(rows) < 20:
+        if rows is None or rows.ndim != 2 or rows.shape[1] != INPUTS + JOINTS or len(rows) < 20:
             raise DataError(f"{path} is not SARCOS: it should hold `{name}` of (n, 28); delete it and get it again")
         if not np.isfinite(rows).all():
             raise DataError(f"{path} is not SARCOS: some of its numbers are not finite; delete it and get it again")
@@ -128,7 +102,7 @@ class SARCOS(Problem):
 
     def _scale(self, train: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """What each torque is divided by (7,)."""
-        torques = train[:, _INPUTS:]
+        torques = train[:, INPUTS:]
         scale = np.abs(np.quantile(torques if self.scale == "quantile" else np.abs(torques), _QUANTILE, axis=0))
         if not (scale > 0).all():
             raise DataError(f"the 0.9 quantile of torque{1 + int(np.argmin(scale))} is 0: the file is not SARCOS")

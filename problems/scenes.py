@@ -209,17 +209,24 @@ def draw_world(count: int, objects: int, generator: np.random.RandomState) -> Wo
         Cylinders(standing(tube_halves), tube, tube_halves, present()),
     )
     labels = torch.tensor([0] + [1] * _WALLS + [2] * objects + [3] * objects + [4] * objects).expand(count, -1)
-    surfaces = labels.shape[1]
-    axes = torch.nn.functional.normalize(uniform(-1, 1, surfaces, 3), dim=-1)
+    return World(shapes, labels, _draw_materials(count, labels.shape[1], generator), light, camera)
+
+
+def _draw_materials(count: int, surfaces: int, generator: np.random.RandomState) -> Materials:
+    """Colors and patterns that tell nothing of what a surface belongs to."""
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.from_numpy(generator.uniform(low, high, (count, surfaces, *shape))).float()
+
+    axes = torch.nn.functional.normalize(uniform(-1, 1, 3), dim=-1)
     patterns = torch.from_numpy(generator.randint(0, 3, (count, surfaces)))
-    materials = Materials(
-        colors=uniform(0.1, 1.0, surfaces, 2, 3),
+    return Materials(
+        colors=uniform(0.1, 1.0, 2, 3),
         patterns=patterns,
-        periods=uniform(0.15, 0.5, surfaces),
-        phases=uniform(0, 1, surfaces, 3),
+        periods=uniform(0.15, 0.5),
+        phases=uniform(0, 1, 3),
         axes=axes,
     )
-    return World(shapes, labels, materials, light, camera)
 
 
 def _rows(part: Any, rows: slice) -> Any:

@@ -5,33 +5,30 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from moframework.backbones.base import Backbone
-from moframework.backbones.resnet import ResNet
 from moframework.config import config, option
 from moframework.data import SPLITS, Dataset, Split, check_split, random_split
-from moframework.data.cache import data_folder
-from moframework.data.images import Images, image_names
+from moframework.data.images import image_names
 from moframework.errors import DataError
 from moframework.losses import CrossEntropy, Huber
 from moframework.metrics import MAE, Accuracy
-from moframework.problem import Problem
 from moframework.problem.task import Task
+
+from .faces import Faces
 
 __all__ = ["UTKFace"]
 
-_FOLDER = "UTKFace"
 _NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<ethnicity>[0-4])_\d+\.")
 _OLDEST = 116  # as the data's page says
 
 
 @config
-class UTKFace(Problem):
+class UTKFace(Faces):
     """Tell age, gender and ethnicity from a face: a regression and two classifications.
 
     **Source.** UTKFace (Z. Zhang, Y. Song, H. Qi, CVPR 2017, https://susanqq.github.io/UTKFace/): 23,705 faces,
@@ -53,12 +50,10 @@ class UTKFace(Problem):
     **Network**, that of PaMaL and PaLoRA: ResNet-18 for small images, 11,185,224 parameters.
     """
 
-    root: Path | None = option(None, help="folder that has UTKFace; none: MOFRAMEWORK_DATA, else the user's cache")
-    size: int = option(64, ge=8, help="height and width that images are resized to")
+    name: ClassVar[str] = "utkface"
+    directory: ClassVar[str] = "UTKFace"
+
     seed: int = option(0, ge=0, lt=2**32, help="of the draw of splits")
-    in_memory: bool | Literal["auto"] = option(
-        "auto", help="keep decoded images in memory; auto: where they take at most a quarter of it"
-    )
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -69,21 +64,11 @@ class UTKFace(Problem):
             Task(name="ethnicity", loss=CrossEntropy(), metrics=(Accuracy(),), size=5),
         )
 
-    @property
-    def network(self) -> Backbone:
-        """ResNet-18 for small images."""
-        return ResNet(depth=18, stem="small", pool=2)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """(3, size, size)."""
-        return (3, self.size, self.size)
-
     def data(self, split: Split) -> Dataset:
         """Images, uint8 (batches are float32 in [0, 1]), with `age` (n,), float32, and `gender` and `ethnicity` (n,),
         int64."""
         position = SPLITS.index(check_split(split))
-        folder = data_folder(self.root) / _FOLDER
+        folder = self.folder
         names, labels = _labeled(folder)
         parts = random_split(len(names), (0.7, 0.1, 0.2), self.seed)
         ages = labels[parts == 0, 0]
@@ -93,9 +78,7 @@ class UTKFace(Problem):
             "gender": torch.from_numpy(labels[rows, 1]),
             "ethnicity": torch.from_numpy(labels[rows, 2]),
         }
-        size = (self.size, self.size)
-        images = Images(problem="utkface", folder=folder, names=names, size=size, in_memory=self.in_memory)
-        return images.samples(rows, targets)
+        return self.samples(folder, names, rows, targets)
 
 
 def _labeled(folder: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
@@ -108,7 +91,7 @@ def _labeled(folder: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
             f"utkface needs images named age_gender_ethnicity_date.jpg in {folder}, and found {len(labels)} among "
             f"{len(found)} images. Get UTKFace.tar.gz from https://susanqq.github.io/UTKFace/ and unpack it there, or "
             "name another folder with the option `root` or the environment variable MOFRAMEWORK_DATA: the one that has "
-            f"{_FOLDER}."
+            f"{folder.name}."
         )
     skipped = [name for name in found if name not in labels]
     if skipped:

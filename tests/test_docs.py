@@ -106,3 +106,18 @@ def test_a_page_that_does_not_work_is_found(tmp_path: Path) -> None:
         session.execute(Block("python", "raise ValueError\n", 3))
     with pytest.raises(AssertionError, match="line 5: false"):
         session.execute(Block("sh", "true\nfalse\n", 5))
+
+
+def test_a_solver_is_one_short_file_and_a_row() -> None:
+    """The page's solver writes neither `balancing` nor `initial`, and its spec gives both."""
+    files = {m[1]: b.content for b in blocks(DOCS / "plugins.md") if (m := _FILE.match(b.content))}
+    solver, spec = files["hull/annealed_hull.py"], files["annealed_hull.yaml"]
+    assert "(Solver)" in solver
+    assert len(solver.splitlines()) <= 25
+    assert not re.search("balancing|initial", solver)
+    assert "annealed_hull.py" not in files, "what is used is what was installed"
+    row = '[project.entry-points."moframework.solvers"]\nannealed_hull = "annealed_hull:AnnealedHull"\n'
+    assert row in files["hull/pyproject.toml"]
+    assert re.search(r"^  name: annealed_hull$", spec, re.MULTILINE), "by the name that the row gives it"
+    assert re.search(r"^  balancing: \[\{name: loss\}\]$", spec, re.MULTILINE)
+    assert re.search(r"^  initial: \S+\.pt$", spec, re.MULTILINE)

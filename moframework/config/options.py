@@ -159,6 +159,12 @@ class Component(ABC):
             "and write its options beside it"
         )
 
+    @classmethod
+    def arranged(cls, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+        """The fields that `config` makes the options of this class from, inherited ones first: an interface whose parts
+        share options may put these in another order, or give them other defaults."""
+        return fields
+
     def customized(self, overrides: Any) -> Component:
         """This part with `overrides` (an object of the interface's `overrides` class) applied over it.
 
@@ -240,4 +246,8 @@ def config(cls: type[T]) -> type[T]:
     >>> Example(rank=2)
     Example(rank=2)
     """
-    return attrs.define(cls, frozen=True, kw_only=True, slots=False)
+    return attrs.define(cls, frozen=True, kw_only=True, slots=False, field_transformer=_arranged)
+
+
+def _arranged(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    return cls.arranged(fields) if issubclass(cls, Component) else fields

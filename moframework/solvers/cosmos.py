@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from moframework.config import config, option
-from moframework.objectives import Balancing, Objective
+from moframework.config import config
 from moframework.objectives.cosine_penalty import CosinePenalty
-from moframework.preferences import Schedule
 from moframework.preferences.dirichlet import Dirichlet
-from moframework.solvers.base import Method, Solver
+from moframework.solvers.base import Solver
+from moframework.weights import WeightSpaceConfig
 from moframework.weights.conditioned import Conditioned
 
 __all__ = ["COSMOS"]
-
-
-def _preferences() -> Schedule:
-    return Dirichlet(concentration=1.2, per_batch=1)
 
 
 @config
@@ -31,16 +26,11 @@ class COSMOS(Solver):
     Limits: inputs are vectors or images; controllability depends on c, to be tuned for each problem.
     """
 
-    preferences: Schedule = option(
-        factory=_preferences, help="how preferences are drawn, how many a batch, shared or split"
-    )
-    objective: Objective = option(factory=CosinePenalty, help="how losses and a preference become one scalar")
-    balancing: tuple[Balancing, ...] = option(
-        (), help="how losses of different size are put on one footing, in this order"
-    )
+    # The network's first layer is wider than that of a plain one, whose weights would not fit.
+    shared_options = ("preferences", "objective", "balancing")
+    default_preferences = Dirichlet(concentration=1.2, per_batch=1)
+    default_objective = CosinePenalty()
 
-    def method(self, m: int) -> Method:
-        """See `Solver.method`."""
-        return Method(
-            weights=Conditioned(), preferences=self.preferences, objective=self.objective, balancing=self.balancing
-        )
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        """One network with λ as a further input."""
+        return Conditioned()

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from moframework.config import config, option
-from moframework.objectives import Balancing, Objective
-from moframework.objectives.linear import Linear
-from moframework.preferences import Schedule
 from moframework.preferences.dirichlet import Dirichlet
-from moframework.solvers.base import Method, Solver
+from moframework.solvers.base import Solver
+from moframework.weights import WeightSpaceConfig
 from moframework.weights.low_rank import LowRank
 
 __all__ = ["LORPMAN"]
-
-
-def _preferences() -> Schedule:
-    return Dirichlet(concentration=1.0, per_batch=4)
 
 
 @config
@@ -34,6 +27,7 @@ class LORPMAN(Solver):
     factors. Limits: as of PaLoRA.
     """
 
+    default_preferences = Dirichlet(concentration=1.0, per_batch=4)
     rank: int = option(4, ge=1, help="rank r of each adapter")
     scale: float = option(1.0, gt=0, help="scale s of the adapters; the paper has values from 0.1 to 1")
     conv: Literal["loralib", "peft", "separable"] = option("loralib", help="form of the adapters of convolutions")
@@ -46,28 +40,14 @@ class LORPMAN(Solver):
     adapter_lr_factor: float | None = option(
         None, gt=0, help="learning rate of the adapters over that of the main network; none means m"
     )
-    preferences: Schedule = option(
-        factory=_preferences, help="how preferences are drawn, how many a batch, shared or split"
-    )
-    objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
-    balancing: tuple[Balancing, ...] = option(
-        (), help="how losses of different size are put on one footing, in this order"
-    )
-    initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
 
-    def method(self, m: int) -> Method:
-        """See `Solver.method`."""
-        return Method(
-            weights=LowRank(
-                rank=self.rank,
-                alpha=self.scale * self.rank,
-                conv=self.conv,
-                lr_factor=self.adapter_lr_factor,
-                freeze_after=self.freeze_after,
-                orthogonal=self.orthogonal,
-            ),
-            preferences=self.preferences,
-            objective=self.objective,
-            balancing=self.balancing,
-            initial=self.initial,
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        """Adapters at scale s, orthogonal to each other, around a network that is frozen late."""
+        return LowRank(
+            rank=self.rank,
+            alpha=self.scale * self.rank,
+            conv=self.conv,
+            lr_factor=self.adapter_lr_factor,
+            freeze_after=self.freeze_after,
+            orthogonal=self.orthogonal,
         )

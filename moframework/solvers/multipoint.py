@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
-
 from moframework.config import config, option
 from moframework.errors import SpecError
-from moframework.objectives import Balancing, Objective
-from moframework.objectives.linear import Linear
 from moframework.preferences.grid import Grid
-from moframework.solvers.base import Method, Solver
+from moframework.solvers.base import Solver
+from moframework.weights import WeightSpaceConfig
 from moframework.weights.finite import Finite
 
 __all__ = ["Multipoint"]
@@ -29,25 +25,17 @@ class Multipoint(Solver):
       `moo_svgd` (Liu et al., NeurIPS 2021). These hold the gradients of all K at once.
     """
 
-    continuous: ClassVar[bool] = False
+    continuous = False
+    shared_options = ("objective", "balancing", "initial")
     points: int = option(5, ge=1, help="number K of networks; their preferences are an even grid on the simplex")
     margin: float = option(0.0, ge=0, lt=0.3, help="how far the grid stays inside the border of the simplex")
-    objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
-    balancing: tuple[Balancing, ...] = option(
-        (), help="how losses of different size are put on one footing, in this order"
-    )
-    initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
 
-    def method(self, m: int) -> Method:
-        """See `Solver.method`."""
+    def schedule(self, m: int) -> Grid:
+        """All K points of the grid at each step."""
+        return Grid(margin=self.margin, per_batch=self.points)
+
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        """A network for each point of the grid."""
         if 1 < self.points < m:
             raise SpecError(f"solver.points: {self.points} networks cannot cover {m} tasks; use 1, or at least {m}")
-        grid = Grid(margin=self.margin, per_batch=self.points)
-        anchors = grid.points(self.points, m)
-        return Method(
-            weights=Finite(anchors=tuple(tuple(float(v) for v in row) for row in anchors)),
-            preferences=grid,
-            objective=self.objective,
-            balancing=self.balancing,
-            initial=self.initial,
-        )
+        return Finite(anchors=tuple(map(tuple, self.schedule(m).points(self.points, m).tolist())))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from moframework.config import config, option
-from moframework.objectives import Balancing, Objective
-from moframework.objectives.linear import Linear
-from moframework.preferences import Schedule
 from moframework.preferences.annealed import Annealed
-from moframework.solvers.base import Method, Solver
+from moframework.solvers.base import Solver
+from moframework.weights import WeightSpaceConfig
 from moframework.weights.low_rank import LowRank
 
 __all__ = ["PaLoRA"]
@@ -30,6 +27,7 @@ class PaLoRA(Solver):
     of a front; at B = 0 every preference is the same network, so very short trainings give a narrow front.
     """
 
+    default_preferences = Annealed()
     rank: int = option(4, ge=1, help="rank r of each adapter")
     alpha: float = option(
         1.0, gt=0, help="scale α of the adapters (they are multiplied by α/r); sets the width of the front"
@@ -38,21 +36,7 @@ class PaLoRA(Solver):
     adapter_lr_factor: float | None = option(
         None, gt=0, help="learning rate of the adapters over that of the shared network; none means m, as published"
     )
-    preferences: Schedule = option(
-        factory=Annealed, help="how preferences are drawn, how many a batch, shared or split"
-    )
-    objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
-    balancing: tuple[Balancing, ...] = option(
-        (), help="how losses of different size are put on one footing, in this order"
-    )
-    initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
 
-    def method(self, m: int) -> Method:
-        """See `Solver.method`."""
-        return Method(
-            weights=LowRank(rank=self.rank, alpha=self.alpha, conv=self.conv, lr_factor=self.adapter_lr_factor),
-            preferences=self.preferences,
-            objective=self.objective,
-            balancing=self.balancing,
-            initial=self.initial,
-        )
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        """A shared network and an adapter a task."""
+        return LowRank(rank=self.rank, alpha=self.alpha, conv=self.conv, lr_factor=self.adapter_lr_factor)

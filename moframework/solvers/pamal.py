@@ -5,18 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from moframework.config import config, option
-from moframework.objectives import Balancing, Objective
-from moframework.objectives.linear import Linear
 from moframework.preferences import Schedule
 from moframework.preferences.dirichlet import Dirichlet
-from moframework.solvers.base import Method, Solver
+from moframework.solvers.base import Solver
+from moframework.weights import WeightSpaceConfig
 from moframework.weights.convex_hull import ConvexHull
 
 __all__ = ["PaMaL"]
-
-
-def _preferences() -> Schedule:
-    return Dirichlet(concentration=1.0, per_batch=4)
 
 
 @config
@@ -37,22 +32,13 @@ class PaMaL(Solver):
         None, gt=0, help="learning rate of the members over that of the training; none means m, as in the paper"
     )
     preferences: Schedule = option(
-        factory=_preferences, help="how preferences are drawn, how many (W) a batch, shared or split"
-    )
-    objective: Objective = option(factory=Linear, help="how losses and a preference become one scalar")
-    balancing: tuple[Balancing, ...] = option(
-        (), help="how losses of different size are put on one footing, in this order"
+        Dirichlet(concentration=1.0, per_batch=4),
+        help="how preferences are drawn, how many (W) a batch, shared or split",
     )
     initial: Path | None = option(
         None, help="network that all members start from: a .safetensors or .pt state dict, or a run folder"
     )
 
-    def method(self, m: int) -> Method:
-        """See `Solver.method`."""
-        return Method(
-            weights=ConvexHull(lr_factor=self.lr_factor),
-            preferences=self.preferences,
-            objective=self.objective,
-            balancing=self.balancing,
-            initial=self.initial,
-        )
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        """The hull of m networks."""
+        return ConvexHull(lr_factor=self.lr_factor)

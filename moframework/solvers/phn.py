@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from moframework.config import config, option
-from moframework.objectives import Balancing, Objective
+from moframework.objectives import Objective
 from moframework.objectives.linear import Linear
-from moframework.preferences import Schedule
 from moframework.preferences.dirichlet import Dirichlet
-from moframework.solvers.base import Method, Solver
-from moframework.weights import WeightSpaceConfig
-from moframework.weights.hypernetwork import Hypernetwork
+from moframework.solvers.hypernetwork import HypernetworkSolver
 
 __all__ = ["PHN"]
 
 
-def _preferences() -> Schedule:
-    return Dirichlet(concentration=0.2, per_batch=1)
-
-
 @config
-class PHN(Solver):
+class PHN(HypernetworkSolver):
     """A hypernetwork computes the weights from the preference (Navon, Shamsian, Fetaya, Chechik, ICLR 2021).
 
     Trained at one preference a batch from a Dirichlet distribution that favors the vertices, with linear scalarization,
@@ -31,26 +22,5 @@ class PHN(Solver):
     about a hundred times the parameters of the network; `weights: chunked_hypernetwork` has a few percent more than it.
     """
 
-    weights: WeightSpaceConfig = option(
-        factory=Hypernetwork, help="the hypernetwork: hypernetwork (a head a tensor), or chunked_hypernetwork"
-    )
-    preferences: Schedule = option(
-        factory=_preferences, help="how preferences are drawn, how many a batch, shared or split"
-    )
-    objective: Objective = option(factory=Linear, help="how losses and a preference become one direction of descent")
-    balancing: tuple[Balancing, ...] = option(
-        (), help="how losses of different size are put on one footing, in this order"
-    )
-    initial: Path | None = option(
-        None, help="network that the weights start around: a .safetensors or .pt state dict, or a run folder"
-    )
-
-    def method(self, m: int) -> Method:
-        """See `Solver.method`."""
-        return Method(
-            weights=self.weights,
-            preferences=self.preferences,
-            objective=self.objective,
-            balancing=self.balancing,
-            initial=self.initial,
-        )
+    default_preferences = Dirichlet(concentration=0.2, per_batch=1)
+    objective: Objective = option(Linear(), help="how losses and a preference become one direction of descent")

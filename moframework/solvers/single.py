@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
-
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.errors import SpecError
-from moframework.objectives import Balancing, Objective
+from moframework.objectives import Objective
 from moframework.objectives.linear import Linear
 from moframework.preferences.single import Single
-from moframework.solvers.base import Method, Solver
+from moframework.solvers.base import Solver
+from moframework.weights import WeightSpaceConfig
 from moframework.weights.finite import Finite
 
 __all__ = ["SinglePoint"]
@@ -26,16 +24,13 @@ class SinglePoint(Solver):
     (`moframework list objectives` has them all, with their sources). Its front is a single point.
     """
 
-    continuous: ClassVar[bool] = False
-    min_objectives: ClassVar[int] = 1
+    continuous = False
+    min_objectives = 1
+    shared_options = ("objective", "balancing", "initial")
     preference: tuple[float, ...] | None = option(
         None, ge=0, help="the preference, a number a task, scaled to add up to 1; none: all tasks alike"
     )
-    objective: Objective = option(factory=Linear, help="how the tasks' losses or gradients become one direction")
-    balancing: tuple[Balancing, ...] = option(
-        (), help="how losses of different size are put on one footing, in this order"
-    )
-    initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
+    objective: Objective = option(Linear(), help="how the tasks' losses or gradients become one direction")
 
     def __attrs_post_init__(self) -> None:
         try:
@@ -43,16 +38,14 @@ class SinglePoint(Solver):
         except OptionError as error:
             raise OptionError(error.message, "preference") from None
 
-    def method(self, m: int) -> Method:
-        """See `Solver.method`."""
+    def schedule(self, m: int) -> Single:
+        """The one preference at every step."""
+        return Single(preference=self.preference)
+
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        """One network, at the preference."""
         given = (1.0,) * m if self.preference is None else self.preference
         if len(given) != m:
             raise SpecError(f"solver.preference: has {len(given)} numbers; the problem has {m} tasks")
         total = sum(given)
-        return Method(
-            weights=Finite(anchors=(tuple(value / total for value in given),)),
-            preferences=Single(preference=given),
-            objective=self.objective,
-            balancing=self.balancing,
-            initial=self.initial,
-        )
+        return Finite(anchors=(tuple(value / total for value in given),))

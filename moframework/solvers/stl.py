@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
-
-from moframework.config import config, option
-from moframework.objectives.linear import Linear
+from moframework.config import config
 from moframework.preferences.grid import Grid
-from moframework.solvers.base import Method, Solver
+from moframework.solvers.base import Solver
+from moframework.weights import WeightSpaceConfig
 from moframework.weights.finite import Finite
 
 __all__ = ["SingleTask"]
@@ -24,17 +21,15 @@ class SingleTask(Solver):
     one network.
     """
 
-    continuous: ClassVar[bool] = False
-    single_task: ClassVar[bool] = True
-    min_objectives: ClassVar[int] = 1
-    initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
+    continuous = False
+    single_task = True
+    min_objectives = 1
+    shared_options = ("initial",)
 
-    def method(self, m: int) -> Method:
-        """See `Solver.method`."""
-        vertices = Grid(per_batch=m)
-        return Method(
-            weights=Finite(anchors=tuple(tuple(float(v) for v in row) for row in vertices.points(m, m))),
-            preferences=vertices,
-            objective=Linear(),
-            initial=self.initial,
-        )
+    def schedule(self, m: int) -> Grid:
+        """The m vertices of the simplex at each step."""
+        return Grid(per_batch=m)
+
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        """A network for each vertex."""
+        return Finite(anchors=tuple(map(tuple, self.schedule(m).points(m, m).tolist())))
