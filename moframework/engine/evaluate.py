@@ -13,7 +13,7 @@ from moframework.data import Dataset, TensorData, batches
 from moframework.engine.acceleration.vmap_evaluation import Passes
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.settings import Evaluation
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
@@ -74,8 +74,8 @@ def evaluate(
     keeps = n * sum(value.numel() * value.element_size() for value in thetas[0].values()) <= _KEPT_WEIGHTS_BYTES
     passes = Passes(model, list(thetas) if keeps else thetas, place, vectorized if keeps else False)
     size = len(data)  # type: ignore[arg-type]
-    world = Alone() if world is None or size < world.size else world
-    order = None if world.size == 1 else torch.tensor(world.span(size))
+    world = SingleProcess() if world is None or size < world.size else world
+    order = None if world.size == 1 else torch.tensor(world.local_range(size))
     for x, targets in batches(data, batch_size, order=order, device=place.device, workers=workers):
         x = place.arranged(x)
         accumulator.begin(targets)

@@ -36,7 +36,7 @@ class Stop(Hook):
     def after_step(self, loop: Loop) -> None:
         """See `Hook.after_step`."""
         wish = self.wished()
-        loop.stopping = wish if loop.world.size == 1 else loop.world.agreed(wish)
+        loop.stopping = wish if loop.world.size == 1 else loop.world.any_rank(wish)
 
 
 class CompileTime(Hook):
@@ -160,7 +160,7 @@ class Validation(Hook):
         if is_best:
             self.best = _Best(hypervolume=value)
             state = loop.model_state()
-            if loop.world.first:
+            if loop.world.is_rank_zero:
                 write_checkpoint(loop.job.folder / BEST, {"step": loop.done, "model": state})
         else:
             self.best.waited += 1

@@ -26,7 +26,7 @@ from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, check_sharding, make_sharding
 from moframework.engine.distributed.partition import make_partition
 from moframework.engine.distributed.sync_batchnorm import sync_buffers
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.events import Observer, Progress
 from moframework.engine.method import Method
 from moframework.engine.settings import Evaluation, Training
@@ -129,7 +129,7 @@ class Loop:
         model, training, place = job.model, job.training, job.place
         self.job, self.model, self.training = job, model, training
         self.observer = Observer() if observer is None else observer
-        self.world = Alone() if world is None else world
+        self.world = SingleProcess() if world is None else world
         self.m, self.schedule = len(job.problem.tasks), job.method.preferences
         size = len(job.data)  # type: ignore[arg-type]
         self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)
@@ -189,7 +189,7 @@ class Loop:
             shuffler = torch.Generator().manual_seed(derive_seed(self.job.seed, _EPOCH, epoch))
             order = torch.randperm(len(data), generator=shuffler)  # type: ignore[arg-type]
             order = order[: self.per_epoch * training.batch_size]
-            own, own_size = self.partition.samples(order, training.batch_size, groups)
+            own, own_size = self.partition.local_samples(order, training.batch_size, groups)
             self.clock.restart()
             for x, targets in batches(
                 data, own_size, order=own, device=place.device, workers=training.workers, skip=skip,
@@ -228,7 +228,7 @@ class Loop:
         self.step.sync_states()
         model = self.model_state()
         optimizer = self.optimizer.state_dict() if sharding is None else sharding.state(self.optimizer)
-        if not self.world.first:
+        if not self.world.is_rank_zero:
             return
         state = {
             "step": self.done,
@@ -249,7 +249,7 @@ class Loop:
 
     def restore(self) -> None:
         """Continue where the last checkpoint ended, which only the first process needs to see."""
-        state = self.world.from_first(lambda: read_checkpoint(self.job.folder / LAST))
+        state = self.world.from_rank_zero(lambda: read_checkpoint(self.job.folder / LAST))
         if self.sharding is None:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -366,8 +366,6 @@ def plan_partition(world: World, size: int, training: Training, schedule: Schedu
     """How the steps on `size` samples are divided among processes. Raises as `make_partition` and `check_sharding`."""
     check_sharding(training)
     smallest = _batches_of_epoch(size, training, schedule, m)[1]
-    if world.size == 1:
-        return OneProcess()
     return make_partition(world, training.distributed, schedule, m, smallest)
 
 

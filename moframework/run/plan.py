@@ -14,7 +14,7 @@ from moframework.config.structure import unstructure
 from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.fit import Job
 from moframework.engine.loop import plan_partition, steps_per_epoch
 from moframework.engine.method import Method
@@ -149,7 +149,7 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
         outputs=problem.outputs,
         weights=method.weights,
     )
-    world = Alone() if world is None else world
+    world = SingleProcess() if world is None else world
     local_rank = None if world.size == 1 else world.local_rank
     with torch.random.fork_rng(devices=[]):
         # A network is held no longer than needed: several may not fit where one does.

@@ -55,7 +55,7 @@ def our_step(ready: Plan, world: World | None = None) -> Step:
     loop = Loop(ready.job(Path(tempfile.gettempdir()), ()), world=world)  # a step writes nothing
     ready.model.train()
     x, targets = batch_of(ready)
-    own, _ = loop.partition.samples(torch.arange(len(x)), len(x), 1)
+    own, _ = loop.partition.local_samples(torch.arange(len(x)), len(x), 1)
     if len(own) < len(x):
         x, targets = x[own], {key: value[own] for key, value in targets.items()}
     return lambda: loop.train_step(ready.place.arranged(x), targets)

@@ -149,7 +149,7 @@ class Sharded(OptimizerSharding):
             for key, value in partial["state"][index].items():
                 if isinstance(value, Tensor) and key not in ONCE:
                     value = self._gathered([(value, parameter.numel())])[0]
-                    value = _shaped(value, parameter).cpu() if self.world.first else None
+                    value = _shaped(value, parameter).cpu() if self.world.is_rank_zero else None
                 whole[index][key] = value
         return {"state": whole, "param_groups": partial["param_groups"]}
 
@@ -178,7 +178,7 @@ class Sharded(OptimizerSharding):
         """Whole flat tensors, of given counts, from this process's slices of them; in one message."""
         lengths = [self._length(count) for _, count in parts]
         padded = [torch.cat([own, own.new_zeros(n - len(own))]) for (own, _), n in zip(parts, lengths, strict=True)]
-        everyone = self.world.gathered(torch.cat(padded))
+        everyone = self.world.all_gather(torch.cat(padded))
         pieces = torch.split(everyone, lengths, dim=1)
         return [piece.reshape(-1)[:count] for piece, (_, count) in zip(pieces, parts, strict=True)]
 
