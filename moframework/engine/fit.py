@@ -77,7 +77,7 @@ def fit(
     for hook in loop.hooks:
         hook.finished(loop)
     if loop.sharding is not None:
-        loop.sharding.finish(job.model)
+        loop.sharding.unshard(job.model)
     loop.observer.finished(loop.progress)
     return Fit(
         steps=loop.done,

@@ -220,14 +220,14 @@ class Loop:
     def save(self) -> None:
         """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
         sharding, parameters = self.sharding, self.parameters
-        if not (_finite(parameters) if sharding is None else sharding.finite(parameters)):
+        if not (_finite(parameters) if sharding is None else sharding.all_finite()):
             raise NonFiniteLossError(
                 f"step {self.done}: a weight is not finite although the losses were. {NON_FINITE_ADVICE}"
             )
         self.sync_buffers()
         self.step.sync_states()
         model = self.model_state()
-        optimizer = self.optimizer.state_dict() if sharding is None else sharding.state(self.optimizer)
+        optimizer = self.optimizer.state_dict() if sharding is None else sharding.full_optimizer_state(self.optimizer)
         if not self.world.is_rank_zero:
             return
         state = {
@@ -254,8 +254,8 @@ class Loop:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         else:
-            self.sharding.load_model(self.model, state["model"])
-            self.sharding.load(self.optimizer, state["optimizer"])
+            self.sharding.load_model_state(self.model, state["model"])
+            self.sharding.load_optimizer_state(self.optimizer, state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
@@ -269,7 +269,7 @@ class Loop:
 
     def model_state(self) -> dict[str, Any]:
         """The model's state as a single process has it; called by all processes, for the first one to use."""
-        return self.model.state_dict() if self.sharding is None else self.sharding.model_state(self.model)
+        return self.model.state_dict() if self.sharding is None else self.sharding.full_model_state(self.model)
 
     def sync_buffers(self) -> None:
         """Make the model's buffers the same on all processes, to be evaluated or saved."""
@@ -300,7 +300,7 @@ class Loop:
 
     def _zero_grad(self) -> None:
         if self.sharding is not None:
-            self.sharding.zero_grad(self.optimizer)
+            self.sharding.zero_grad()
             return
         for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
             parameter.grad = None
@@ -309,13 +309,13 @@ class Loop:
         """The optimizer's step with the gradients of all processes."""
         sharding, clip = self.sharding, self.training.clip_gradient_norm
         if sharding is not None:
-            sharding.average(self.world, self.parameters)
+            sharding.average_gradients(self.world)
         if clip is not None:
             self.scaler.unscale_(self.optimizer)
             if sharding is None:
                 torch.nn.utils.clip_grad_norm_(self.parameters, clip)
             else:
-                sharding.clip(self.parameters, clip)
+                sharding.clip_gradients(clip)
         if sharding is None:
             self.scaler.step(self.optimizer)
         else:
@@ -350,7 +350,7 @@ class Loop:
             return make_sharding(groups, self.training, self.world)
         from moframework.engine.distributed.fsdp_checkpoint import FullySharded
 
-        return FullySharded(groups, sharded, self.training.optimizer.lr)
+        return FullySharded(groups, sharded)
 
 
 def _finite(parameters: Sequence[Tensor]) -> bool:

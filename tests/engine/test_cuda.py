@@ -245,7 +245,7 @@ def test_sharded_parameters_over_nccl() -> None:
         "            if space is None:\n"
         "                found.append({n: p.grad.cpu() for n, p in made.space.named_parameters()})\n"
         "            else:\n"
-        "                found.append(space.whole({n: p.grad for n, p in space.root.named_parameters()}))\n"
+        "                found.append(space.unshard_values({n: p.grad for n, p in space.root.named_parameters()}))\n"
         "        torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5)\n"
         "print('alike')\n"
     )

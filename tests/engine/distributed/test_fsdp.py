@@ -71,7 +71,7 @@ def gradients(world: World, network: str, space: str) -> dict[str, Tensor]:
     if shards is None:
         return {name: p.grad for name, p in model.space.named_parameters() if p.grad is not None}
     found = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in shards.root.named_parameters()}
-    return shards.whole(found)
+    return shards.unshard_values(found)
 
 
 def held(world: World) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def held(world: World) -> dict[str, Any]:
     inside = len(shards._contexts) + sum(
         value is not None for registry, key, _ in model._slots for value in (registry[key],)
     )
-    restored = shards.restored()
+    restored = shards.unsharded()
     before = made("conv2d", "low rank")[0].space
     alike = all(torch.equal(a, b) for a, b in zip(restored.parameters(), before.parameters(), strict=True))
     orders = [p.is_contiguous(memory_format=torch.channels_last) for p in restored.parameters() if p.dim() == 4]
