@@ -19,7 +19,7 @@ from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
 from moframework.engine.distributed.launch import launched_world
 from moframework.engine.distributed.world import World
-from moframework.engine.evaluate import calibration_data, evaluate
+from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import fit
 from moframework.engine.memory import keep_freed_memory, peak_memory
@@ -257,22 +257,19 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
     keep_freed_memory()
     place.take(model)
     checkpoints = folder / _CHECKPOINTS
-
-    def front(split: Split, reference: Sequence[float]) -> Front:
-        return evaluate(
-            model, problem, ready.data[split], ready.preferences, split=split, batch_size=spec.evaluate.batch_size,
-            place=place, workers=spec.training.workers, reference=reference,
-            calibration=calibration_data(spec.evaluate, ready.data["train"]), world=world,
-        )  # fmt: skip
-
-    reference = ready.reference or _untrained(ready, world)
+    evaluator = Evaluator(
+        problem=problem, place=place, batch_size=spec.evaluate.batch_size, workers=spec.training.workers, world=world
+    )
+    reference = ready.reference or _untrained(ready, evaluator)
     resume = world.from_rank_zero((checkpoints / LAST).is_file)
     with stop_signals() as stop, _watched(ready, folder, observers, world) as observer:
         result = fit(ready.job(checkpoints, reference), observer=observer, resume=resume, stop=stop, world=world)
     if spec.evaluate.checkpoint == "best" and world.from_rank_zero((checkpoints / BEST).is_file):
         model.load_state_dict(world.from_rank_zero(lambda: read_checkpoint(checkpoints / BEST))["model"])
     evaluated: tuple[Split, ...] = ("val", "test")
-    fronts = {split: front(split, reference) for split in evaluated}
+    calibration = calibration_data(spec.evaluate, ready.data["train"])
+    evaluator = attrs.evolve(evaluator, reference=reference, calibration=calibration)
+    fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in evaluated}
     if not world.is_rank_zero:
         return
     model.save(folder / _MODEL)
@@ -301,15 +298,12 @@ def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: Wo
         yield Observers((text, board, *observers))
 
 
-def _untrained(ready: Plan, world: World) -> tuple[float, ...]:
+def _untrained(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
     """The losses of the untrained network at the centre of the simplex, 10 % farther out: a reference point for
     problems that state none. It depends on problem, backbone and seed only, so that it is the same after a resume."""
     m = len(ready.spec.problem.tasks)
-    front = evaluate(
-        ready.model, ready.spec.problem, ready.data["val"], torch.full((1, m), 1 / m), split="val",
-        batch_size=ready.spec.evaluate.batch_size, place=ready.place, workers=ready.spec.training.workers,
-        metrics=False, reference=[float("inf")] * m, world=world,
-    )  # fmt: skip
+    evaluator = attrs.evolve(evaluator, metrics=False, reference=[float("inf")] * m)
+    front = evaluator.front(ready.model, ready.data["val"], torch.full((1, m), 1 / m), "val")
     return tuple(float(value + 0.1 * abs(value)) for value in front.losses[0])
 
 

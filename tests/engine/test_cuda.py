@@ -19,7 +19,7 @@ from torch import nn
 from moframework import solve
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
-from moframework.engine.evaluate import evaluate
+from moframework.engine.evaluate import Evaluator
 from moframework.engine.events import Observer
 from moframework.engine.hooks import LossLog
 from moframework.engine.loop import Loop
@@ -189,10 +189,8 @@ def test_fronts_in_one_pass_are_those_in_turn(solver: str) -> None:
     points = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     found = {}
     for vectorized in (False, None, True)[: 2 if solver == "cosmos" else 3]:  # it concatenates in a memory order
-        found[vectorized] = evaluate(
-            ready.model, ready.spec.problem, ready.data["test"], points, split="test", batch_size=20, place=ready.place,
-            vectorized=vectorized,
-        )  # fmt: skip
+        evaluator = Evaluator(problem=ready.spec.problem, place=ready.place, batch_size=20, accelerated=vectorized)
+        found[vectorized] = evaluator.front(ready.model, ready.data["test"], points, "test")
         np.testing.assert_allclose(found[vectorized].losses, found[False].losses, rtol=1e-4)
 
 

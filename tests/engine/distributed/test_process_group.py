@@ -19,7 +19,7 @@ from moframework.data import TensorData
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.distributed import process_group as module
 from moframework.engine.distributed.world import SingleProcess, World
-from moframework.engine.evaluate import evaluate
+from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
 from moframework.engine.method import Method
 from moframework.engine.optim import Optimizer
@@ -108,7 +108,8 @@ def front(world: World, size: int) -> Front:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.linspace(-0.3, 0.3, parameter.numel()).view(parameter.shape))
-    return evaluate(model, problem, problem.data("test"), POINTS, split="test", batch_size=4, place=CPU, world=world)
+    evaluator = Evaluator(problem=problem, place=CPU, batch_size=4, world=world)
+    return evaluator.front(model, problem.data("test"), POINTS, "test")
 
 
 class StopAt:
