@@ -68,7 +68,7 @@ class Accumulator:
             ValueError: no batch was given.
         """
         self._flush()
-        sums = iter(world.sums([_present(total) for row in self._totals for total in row]))
+        sums = iter(world.all_reduce_sum([_present(total) for row in self._totals for total in row]))
         return torch.stack([torch.stack([task.loss.finish(next(sums)) for task in self.tasks]) for _ in self._totals])
 
     def metrics(self, world: World) -> dict[str, np.ndarray]:

@@ -2,106 +2,178 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
 import torch.utils.data
+from attrs import field, frozen
 from torch import Tensor
 
 from moframework.data import Dataset, TensorData, batches
-from moframework.engine.acceleration.vmap_evaluation import Passes
+from moframework.engine.acceleration.vmap_evaluation import VmapEvaluation
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.settings import Evaluation
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
 
-__all__ = ["calibration_data", "evaluate"]
+__all__ = ["Evaluator", "calibration_data"]
 
-# Weights of all preferences are kept for the whole evaluation up to this many bytes; beyond, they are made anew for
+Thetas = Sequence[dict[str, Tensor]]
+Outputs = dict[str, Tensor]
+Forward = Callable[[Tensor], Iterable[Outputs]]
+
+
+class AcceleratedForward(Protocol):
+    """What gives, for a batch, the outputs of each preference faster than `one_by_one`."""
+
+    @classmethod
+    def when(cls, model: ParetoModel, thetas: Thetas, place: Placement, x: Tensor, plain: Forward | None) -> Self | str:
+        """This forward for batches like x, or why it does not apply.
+
+        Args:
+            plain: the forward that has to be slower, which may be measured; None: not asked.
+        """
+
+    def __call__(self, x: Tensor) -> Iterable[Outputs]:
+        """The outputs of each preference, by output key."""
+
+
+ACCELERATIONS: tuple[type[AcceleratedForward], ...] = (VmapEvaluation,)
+"""In the order in which they are asked."""
+
+# The weights of all preferences are kept for the whole evaluation up to this many bytes; beyond, they are made anew for
 # each batch.
 _KEPT_WEIGHTS_BYTES = 512 * 2**20
 
 
-@torch.no_grad()
-def evaluate(
-    model: ParetoModel,
-    problem: Problem,
-    data: Dataset,
-    preferences: Tensor,
-    *,
-    split: str,
-    batch_size: int,
-    place: Placement,
-    workers: int = 0,
-    reference: Sequence[float] | None = None,
-    metrics: bool = True,
-    calibration: Dataset | None = None,
-    world: World | None = None,
-    vectorized: bool | None = None,
-) -> Front:
-    """The front of `model` on `data`.
+@frozen(kw_only=True)
+class Evaluator:
+    """How fronts of a problem are evaluated.
 
-    Args:
-        preferences: the evaluation set (n, m); for a finite solver its own preferences.
-        split: name of the split, kept with the front.
+    Attributes:
         reference: reference point of the loss hypervolume, or None for the problem's.
         metrics: compute the tasks' metrics too, not only the losses.
         calibration: samples from which the statistics of BatchNorm layers are taken anew for each preference; None for
             the statistics that all preferences share. See `calibration_data`.
-        world: the processes, each of which reads its part of `data` (all of it, where there are fewer samples than
-            processes); they hold the same model, and all get the whole front. torchmetrics brings the states of metrics
-            together.
-        vectorized: whether all preferences go through the network in one pass; None: on an accelerator, where that is
-            faster. See `Passes`.
+        world: the ranks, each of which reads its part of the data (all of it, where there are fewer samples than
+            ranks); they hold the same model, and all get the whole front.
+        accelerated: whether one of `ACCELERATIONS` is used where it can be; None: where it is faster.
 
-    Returns:
-        losses exact over the whole data: per-sample statistics are added up over batches, then finished once.
+    Example::
+
+        evaluator = Evaluator(problem=problem, place=place, batch_size=1000)
+        front = evaluator.front(model, problem.data("test"), preferences, "test")
     """
-    was_training = model.training
-    model.eval()
-    n = len(preferences)
-    accumulator = Accumulator(problem.tasks, n, place, metrics=metrics)
-    statistics: list[dict[str, Tensor]] = [{} for _ in range(n)]
-    if calibration is not None:
-        whole = len(calibration) > batch_size  # type: ignore[arg-type]  # then no batch is left with a single sample
-        inputs = batches(calibration, batch_size, order=None, device=place.device, workers=workers, drop_last=whole)
-        statistics = model.batch_statistics(preferences, (place.arranged(x) for x, _ in inputs), place.autocast)
-    thetas: Sequence[dict[str, Tensor]] = _Thetas(model, preferences, statistics)
-    keeps = n * sum(value.numel() * value.element_size() for value in thetas[0].values()) <= _KEPT_WEIGHTS_BYTES
-    passes = Passes(model, list(thetas) if keeps else thetas, place, vectorized if keeps else False)
-    size = len(data)  # type: ignore[arg-type]
-    world = Alone() if world is None or size < world.size else world
-    order = None if world.size == 1 else torch.tensor(world.span(size))
-    for x, targets in batches(data, batch_size, order=order, device=place.device, workers=workers):
-        x = place.arranged(x)
-        accumulator.begin(targets)
-        for j, outputs in enumerate(passes(x)):
-            accumulator.add(j, outputs)
-    losses = accumulator.losses(world)
-    columns = accumulator.metrics(world)
-    told = {f"{task.name}/{metric.label}": metric for task in problem.tasks for metric in task.metrics if metrics}
-    model.train(was_training)
-    chosen = problem.reference if reference is None else reference
-    return Front(
-        tasks=tuple(task.name for task in problem.tasks),
-        preferences=preferences.double().cpu().numpy(),
-        losses=losses.double().cpu().numpy(),
-        metrics=columns,
-        higher_is_better={name: metric.higher_is_better for name, metric in told.items()},
-        split=split,
-        reference=None if chosen is None else tuple(float(v) for v in chosen),
-        metric_reference={name: metric.worst for name, metric in told.items() if metric.worst is not None},
-        true_front=problem.true_front,
-    )
+
+    problem: Problem
+    place: Placement
+    batch_size: int
+    workers: int = 0
+    reference: Sequence[float] | None = None
+    metrics: bool = True
+    calibration: Dataset | None = None
+    world: World = field(factory=SingleProcess)
+    accelerated: bool | None = None
+
+    @torch.no_grad()
+    def front(self, model: ParetoModel, data: Dataset, preferences: Tensor, split: str) -> Front:
+        """The front of `model` on `data`.
+
+        Args:
+            preferences: the evaluation set (n, m); for a finite solver its own preferences.
+            split: name of the split, kept with the front.
+
+        Returns:
+            losses exact over the whole data: per-sample statistics are added up over batches, then finished once.
+
+        Raises:
+            ValueError: `data` has no samples.
+        """
+        was_training = model.training
+        model.eval()
+        losses, metrics = self._losses_and_metrics(model, self._thetas(model, preferences), data)
+        model.train(was_training)
+        tasks = self.problem.tasks
+        known = {f"{task.name}/{metric.label}": metric for task in tasks for metric in task.metrics if self.metrics}
+        reference = self.problem.reference if self.reference is None else self.reference
+        return Front(
+            tasks=tuple(task.name for task in tasks),
+            preferences=preferences.double().cpu().numpy(),
+            losses=losses.double().cpu().numpy(),
+            metrics=metrics,
+            higher_is_better={name: metric.higher_is_better for name, metric in known.items()},
+            split=split,
+            reference=None if reference is None else tuple(float(v) for v in reference),
+            metric_reference={name: metric.worst for name, metric in known.items() if metric.worst is not None},
+            true_front=self.problem.true_front,
+        )
+
+    def _thetas(self, model: ParetoModel, preferences: Tensor) -> Thetas:
+        """θ(λ) of each preference, with its statistics: a list, or made when asked for where they are large."""
+        statistics: list[dict[str, Tensor]] = [{} for _ in preferences]
+        if self.calibration is not None:
+            # Of more than one batch none may be left with a single sample.
+            drop_last = len(self.calibration) > self.batch_size  # type: ignore[arg-type]
+            inputs = self._batches(self.calibration, None, drop_last=drop_last)
+            statistics = model.batch_statistics(preferences, (x for x, _ in inputs), self.place.autocast)
+        thetas = _Thetas(model, preferences, statistics)
+        size = len(thetas) * sum(value.numel() * value.element_size() for value in thetas[0].values())
+        return list(thetas) if size <= _KEPT_WEIGHTS_BYTES else thetas
+
+    def _losses_and_metrics(
+        self, model: ParetoModel, thetas: Thetas, data: Dataset
+    ) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """Losses (n, m), and metrics by name, n numbers each."""
+        size = len(data)  # type: ignore[arg-type]
+        world = SingleProcess() if size < self.world.size else self.world
+        order = None if world.size == 1 else torch.tensor(world.local_range(size))
+        accumulator = Accumulator(self.problem.tasks, len(thetas), self.place, metrics=self.metrics)
+        forward: Forward | None = None
+        for x, targets in self._batches(data, order):
+            if forward is None:
+                forward = self._forward(model, thetas, x)
+            accumulator.begin(targets)
+            for j, outputs in enumerate(forward(x)):
+                accumulator.add(j, outputs)
+        return accumulator.losses(world), accumulator.metrics(world)
+
+    def _forward(self, model: ParetoModel, thetas: Thetas, x: Tensor) -> Forward:
+        """What gives the outputs of each preference for batches like x: the first acceleration that applies, else the
+        plain `one_by_one`."""
+        plain = functools.partial(one_by_one, model, thetas, self.place)
+        for acceleration in () if self.accelerated is False else ACCELERATIONS:
+            found = acceleration.when(model, thetas, self.place, x, None if self.accelerated else plain)
+            if not isinstance(found, str):
+                return found
+        return plain
+
+    def _batches(
+        self, data: Dataset, order: Tensor | None, drop_last: bool = False
+    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """Batches on the device, in its memory order."""
+        for x, targets in batches(
+            data, self.batch_size, order=order, device=self.place.device, workers=self.workers, drop_last=drop_last
+        ):
+            yield self.place.arranged(x), targets
+
+
+def one_by_one(model: ParetoModel, thetas: Thetas, place: Placement, x: Tensor) -> Iterator[Outputs]:
+    """The outputs of a network for x with the weights of each preference, one forward pass after the other."""
+    for theta in thetas:
+        with place.autocast():
+            outputs = model.call(theta, x)
+        yield outputs
 
 
 def calibration_data(evaluation: Evaluation, data: Dataset) -> Dataset | None:
-    """What `evaluate` takes the statistics of BatchNorm layers from: samples evenly spread over the training `data`,
-    or None where they are shared."""
+    """What an `Evaluator` takes the statistics of BatchNorm layers from: samples evenly spread over the training
+    `data`, or None where they are shared."""
     if evaluation.batchnorm == "shared":
         return None
     size = len(data)  # type: ignore[arg-type]

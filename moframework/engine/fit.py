@@ -59,7 +59,7 @@ def fit(
         RunError: nothing to resume, or a damaged checkpoint.
     """
     if not resume and world is not None:
-        world.spread([*job.model.parameters(), *job.model.buffers()])
+        world.broadcast([*job.model.parameters(), *job.model.buffers()])
     loop = Loop(job, observer, world)
     loop.hooks = make_hooks(loop, stop)
     if resume:
@@ -77,7 +77,7 @@ def fit(
     for hook in loop.hooks:
         hook.finished(loop)
     if loop.sharding is not None:
-        loop.sharding.finish(job.model)
+        loop.sharding.unshard(job.model)
     loop.observer.finished(loop.progress)
     return Fit(
         steps=loop.done,
@@ -92,7 +92,7 @@ def fit(
 def _surroundings(loop: Loop) -> Iterator[None]:
     """While inside, torch's random generators are the training's own, and BatchNorm sees what the spec says."""
     device, training = loop.job.place.device, loop.training
-    together = loop.partition.parts_batch and training.distributed.batchnorm == "synchronized"
+    together = loop.partition.shards_batch and training.distributed.batchnorm == "synchronized"
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         synchronized(loop.model.skeleton, loop.world) if together else contextlib.nullcontext(),

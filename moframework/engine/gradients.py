@@ -133,11 +133,11 @@ class Balanced:
 class _Partition(Protocol):
     """Which of r preferences are this process's; see `step.OneProcess`."""
 
-    def own(self, count: int) -> range: ...
+    def local_preferences(self, count: int) -> range: ...
 
-    def weight(self, rows: int, count: int) -> float: ...
+    def gradient_scale(self, rows: int, count: int) -> float: ...
 
-    def matrix(self, rows: Tensor, count: int) -> Tensor: ...
+    def gather_rows(self, rows: Tensor, count: int) -> Tensor: ...
 
 
 def descend_by_task(
@@ -156,8 +156,8 @@ def descend_by_task(
         factor: what the gradient is multiplied by.
     """
     losses, scales, count = given.losses, given.scales, len(given.preferences)
-    own = partition.own(count) if len(gradients) < count else range(count)
-    alone = partition.weight(len(gradients), count)
+    own = partition.local_preferences(count) if len(gradients) < count else range(count)
+    alone = partition.gradient_scale(len(gradients), count)
     if isinstance(objective, Scalarization):
         leaves = losses.detach().requires_grad_()
         (objective.total(leaves, given.preferences, scales, given.state) * factor).backward()  # type: ignore[no-untyped-call]
@@ -167,13 +167,15 @@ def descend_by_task(
         return
     part = [factor / (each.factor * (count / alone)) for each in gradients]
     if isinstance(objective, Weighting):
-        products = partition.matrix(torch.stack([each.gramian() for each in gradients]), count)
+        products = partition.gather_rows(torch.stack([each.gramian() for each in gradients]), count)
         products = products * scales.unsqueeze(2) * scales.unsqueeze(1)
         weights = objective.weights(losses * scales, given.preferences, products, *given.extra).detach() * scales
         for j, each, share in zip(own, gradients, part, strict=True):
             each.backward(weights[j] * share)
     elif isinstance(objective, Aggregation):
-        jacobians = partition.matrix(torch.stack([each.jacobian() for each in gradients]), count) * scales.unsqueeze(2)
+        jacobians = partition.gather_rows(
+            torch.stack([each.jacobian() for each in gradients]), count
+        ) * scales.unsqueeze(2)
         directions = objective.aggregate(jacobians, losses * scales, given.preferences, *given.extra).detach()
         for j, each, share in zip(own, gradients, part, strict=True):
             each.backward_mixed(directions[j] * share, scales[j] * share)

@@ -18,7 +18,7 @@ from torch import Tensor
 from moframework.engine.averaging import WeightAverage
 from moframework.engine.checkpoint import BEST, write_checkpoint
 from moframework.engine.device_cache import resident
-from moframework.engine.evaluate import calibration_data, evaluate
+from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Reading
 from moframework.engine.loop import Hook, Loop
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
@@ -36,7 +36,7 @@ class Stop(Hook):
     def after_step(self, loop: Loop) -> None:
         """See `Hook.after_step`."""
         wish = self.wished()
-        loop.stopping = wish if loop.world.size == 1 else loop.world.agreed(wish)
+        loop.stopping = wish if loop.world.size == 1 else loop.world.any_rank(wish)
 
 
 class CompileTime(Hook):
@@ -139,7 +139,10 @@ class Validation(Hook):
         job = loop.job
         self.best, self.average, self.stopping = _Best(), average, job.training.early_stopping
         self.data = resident(job.validation, job.training.resident, job.place.device, job.training.workers)
-        self.calibration = calibration_data(job.evaluation, job.data)
+        self.evaluator = Evaluator(
+            problem=job.problem, place=job.place, batch_size=job.evaluation.batch_size, workers=job.training.workers,
+            reference=job.reference, calibration=calibration_data(job.evaluation, job.data), world=loop.world,
+        )  # fmt: skip
 
     def after_step(self, loop: Loop) -> None:
         """See `Hook.after_step`."""
@@ -148,7 +151,7 @@ class Validation(Hook):
             return
         loop.sync_buffers()
         with contextlib.nullcontext() if self.average is None else self.average.applied():
-            self.update_best(loop, self._front(loop))
+            self.update_best(loop, self.evaluator.front(loop.model, self.data, loop.job.preferences, "val"))
         self._tell(loop)
         loop.clock.restart()
 
@@ -160,7 +163,7 @@ class Validation(Hook):
         if is_best:
             self.best = _Best(hypervolume=value)
             state = loop.model_state()
-            if loop.world.first:
+            if loop.world.is_rank_zero:
                 write_checkpoint(loop.job.folder / BEST, {"step": loop.done, "model": state})
         else:
             self.best.waited += 1
@@ -178,14 +181,6 @@ class Validation(Hook):
     def _tell(self, loop: Loop) -> None:
         loop.best_hypervolume = self.best.hypervolume
         loop.out_of_patience = self.stopping is not None and self.best.waited >= self.stopping.patience
-
-    def _front(self, loop: Loop) -> Front:
-        job = loop.job
-        return evaluate(
-            job.model, job.problem, self.data, job.preferences, split="val", batch_size=job.evaluation.batch_size,
-            place=job.place, workers=job.training.workers, reference=job.reference, calibration=self.calibration,
-            world=loop.world,
-        )  # fmt: skip
 
 
 class Checkpoints(Hook):

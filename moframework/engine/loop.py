@@ -26,7 +26,7 @@ from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, check_sharding, make_sharding
 from moframework.engine.distributed.partition import make_partition
 from moframework.engine.distributed.sync_batchnorm import sync_buffers
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.events import Observer, Progress
 from moframework.engine.method import Method
 from moframework.engine.settings import Evaluation, Training
@@ -129,7 +129,7 @@ class Loop:
         model, training, place = job.model, job.training, job.place
         self.job, self.model, self.training = job, model, training
         self.observer = Observer() if observer is None else observer
-        self.world = Alone() if world is None else world
+        self.world = SingleProcess() if world is None else world
         self.m, self.schedule = len(job.problem.tasks), job.method.preferences
         size = len(job.data)  # type: ignore[arg-type]
         self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)
@@ -189,7 +189,7 @@ class Loop:
             shuffler = torch.Generator().manual_seed(derive_seed(self.job.seed, _EPOCH, epoch))
             order = torch.randperm(len(data), generator=shuffler)  # type: ignore[arg-type]
             order = order[: self.per_epoch * training.batch_size]
-            own, own_size = self.partition.samples(order, training.batch_size, groups)
+            own, own_size = self.partition.local_samples(order, training.batch_size, groups)
             self.clock.restart()
             for x, targets in batches(
                 data, own_size, order=own, device=place.device, workers=training.workers, skip=skip,
@@ -220,15 +220,15 @@ class Loop:
     def save(self) -> None:
         """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
         sharding, parameters = self.sharding, self.parameters
-        if not (_finite(parameters) if sharding is None else sharding.finite(parameters)):
+        if not (_finite(parameters) if sharding is None else sharding.all_finite()):
             raise NonFiniteLossError(
                 f"step {self.done}: a weight is not finite although the losses were. {NON_FINITE_ADVICE}"
             )
         self.sync_buffers()
         self.step.sync_states()
         model = self.model_state()
-        optimizer = self.optimizer.state_dict() if sharding is None else sharding.state(self.optimizer)
-        if not self.world.first:
+        optimizer = self.optimizer.state_dict() if sharding is None else sharding.full_optimizer_state(self.optimizer)
+        if not self.world.is_rank_zero:
             return
         state = {
             "step": self.done,
@@ -249,13 +249,13 @@ class Loop:
 
     def restore(self) -> None:
         """Continue where the last checkpoint ended, which only the first process needs to see."""
-        state = self.world.from_first(lambda: read_checkpoint(self.job.folder / LAST))
+        state = self.world.from_rank_zero(lambda: read_checkpoint(self.job.folder / LAST))
         if self.sharding is None:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         else:
-            self.sharding.load_model(self.model, state["model"])
-            self.sharding.load(self.optimizer, state["optimizer"])
+            self.sharding.load_model_state(self.model, state["model"])
+            self.sharding.load_optimizer_state(self.optimizer, state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
@@ -269,7 +269,7 @@ class Loop:
 
     def model_state(self) -> dict[str, Any]:
         """The model's state as a single process has it; called by all processes, for the first one to use."""
-        return self.model.state_dict() if self.sharding is None else self.sharding.model_state(self.model)
+        return self.model.state_dict() if self.sharding is None else self.sharding.full_model_state(self.model)
 
     def sync_buffers(self) -> None:
         """Make the model's buffers the same on all processes, to be evaluated or saved."""
@@ -300,7 +300,7 @@ class Loop:
 
     def _zero_grad(self) -> None:
         if self.sharding is not None:
-            self.sharding.zero_grad(self.optimizer)
+            self.sharding.zero_grad()
             return
         for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
             parameter.grad = None
@@ -309,13 +309,13 @@ class Loop:
         """The optimizer's step with the gradients of all processes."""
         sharding, clip = self.sharding, self.training.clip_gradient_norm
         if sharding is not None:
-            sharding.average(self.world, self.parameters)
+            sharding.average_gradients(self.world)
         if clip is not None:
             self.scaler.unscale_(self.optimizer)
             if sharding is None:
                 torch.nn.utils.clip_grad_norm_(self.parameters, clip)
             else:
-                sharding.clip(self.parameters, clip)
+                sharding.clip_gradients(clip)
         if sharding is None:
             self.scaler.step(self.optimizer)
         else:
@@ -350,7 +350,7 @@ class Loop:
             return make_sharding(groups, self.training, self.world)
         from moframework.engine.distributed.fsdp_checkpoint import FullySharded
 
-        return FullySharded(groups, sharded, self.training.optimizer.lr)
+        return FullySharded(groups, sharded)
 
 
 def _finite(parameters: Sequence[Tensor]) -> bool:
@@ -366,8 +366,6 @@ def plan_partition(world: World, size: int, training: Training, schedule: Schedu
     """How the steps on `size` samples are divided among processes. Raises as `make_partition` and `check_sharding`."""
     check_sharding(training)
     smallest = _batches_of_epoch(size, training, schedule, m)[1]
-    if world.size == 1:
-        return OneProcess()
     return make_partition(world, training.distributed, schedule, m, smallest)
 
 

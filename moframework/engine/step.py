@@ -75,51 +75,53 @@ class OneProcess:
     """This process's part of a step with M preferences: all of it. What several share is a `Partition`, derived from
     this."""
 
-    parts_batch: ClassVar[bool] = False
-    """Whether processes see different samples of a batch."""
+    shards_batch: ClassVar[bool] = False
+    """Whether ranks see different samples of a batch."""
     item_seed: tuple[int, ...] = ()
-    """What tells the random numbers of this process's samples from those of others."""
+    """What tells the random numbers of this rank's samples from those of others."""
 
     @property
     def shared(self) -> bool:
         """Whether several processes share a step."""
         return False
 
-    def own(self, count: int) -> range:
-        """The rows of `count` preferences that this process runs."""
+    def local_preferences(self, count: int) -> range:
+        """Which of `count` preferences this rank runs."""
         return range(count)
 
-    def weight(self, rows: int, count: int) -> float:
-        """What terms are multiplied by that this process alone has, `rows` of `count`: gradients are averaged."""
+    def gradient_scale(self, rows: int, count: int) -> float:
+        """What this rank multiplies the gradients of its `rows` of `count` preferences by, since gradients are averaged
+        over ranks: 1 where other ranks add to the same ones, their number where it alone has them."""
         return 1.0
 
-    def matrix(self, rows: Tensor, count: int) -> Tensor:
-        """All `count` rows from this process's `own` ones; already all where it has as many."""
+    def gather_rows(self, rows: Tensor, count: int) -> Tensor:
+        """The rows of all `count` preferences, from those of this rank's; already all where it has as many."""
         return rows
 
-    def totals(self, totals: Sequence[Tensor]) -> list[Tensor]:
-        """Statistics of the whole batch, from those of this process's samples."""
-        return list(totals)
+    def reduce_statistics(self, statistics: Sequence[Tensor]) -> list[Tensor]:
+        """Statistics of the whole batch, from those of this rank's samples."""
+        return list(statistics)
 
-    def whole(self, gradients: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        """Gradients of a loss of the whole batch, from what reached this process."""
+    def reduce_gradients(self, gradients: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        """Gradients of a loss of the whole batch, from what reached this rank."""
         return gradients
 
-    def deciding(self, separable: bool) -> contextlib.AbstractContextManager[None]:
-        """Around what the objective draws at random: alike on all processes, where it treats the same rows on all."""
+    def objective_rng(self, separable: bool) -> contextlib.AbstractContextManager[None]:
+        """Around an objective that may draw at random: all ranks draw the same numbers where it treats the same rows on
+        all of them."""
         return contextlib.nullcontext()
 
-    def settle(self, states: nn.ModuleList) -> None:
-        """Make the objective's states the same on all processes, `states` being those of single preferences where
-        there are several."""
+    def sync_states(self, states: nn.ModuleList) -> None:
+        """Make the objective's states the same on all ranks, `states` being those of single preferences where there are
+        several."""
 
-    def samples(self, order: Tensor, batch_size: int, pieces: int) -> tuple[Tensor, int]:
-        """This process's samples of an epoch.
+    def local_samples(self, order: Tensor, batch_size: int, splits: int) -> tuple[Tensor, int]:
+        """This rank's samples of an epoch.
 
         Args:
             order: all samples in the epoch's order (k,), whole batches first.
             batch_size: of the whole batch.
-            pieces: parts that each batch is divided into (`batch: split`), of which this process needs its own share.
+            splits: parts that each batch is divided into (`batch: split`), of each of which this rank needs its share.
 
         Returns:
             its order, and its batch size; the number of batches is that of the whole.
@@ -211,18 +213,18 @@ class Step:
             on_device = preferences.to(self.place.device, non_blocking=True)
         given = preferences if self._on_host else on_device
         batch = Batch(x, targets, len(preferences), self.method.preferences.batch == "split")
-        own, forward = self.partition.own(batch.count), self._forward(batch)
+        own, forward = self.partition.local_preferences(batch.count), self._forward(batch)
         joined = self.joined or (forward is not None and forward.joins)
-        share = 1.0 if joined else self.partition.weight(len(own), batch.count) / batch.count
+        share = 1.0 if joined else self.partition.gradient_scale(len(own), batch.count) / batch.count
         losses: list[Tensor] = []
         for rows in [own] if joined else [range(j, j + 1) for j in own]:
             found = self._rows(given[rows.start : rows.stop], batch, rows, forward, scale)
             losses.append(found.losses.detach())
             of_group = on_device if joined else on_device[rows.start : rows.stop]
-            with self.partition.deciding(not joined):
+            with self.partition.objective_rng(not joined):
                 self._descend(found, of_group, share, scale, self._state(0 if joined else rows.start))
         self._descend_penalty(scale)
-        result = self.partition.matrix(losses[0] if len(losses) == 1 else torch.cat(losses), batch.count)
+        result = self.partition.gather_rows(losses[0] if len(losses) == 1 else torch.cat(losses), batch.count)
         self.state = [
             balancing.updated(state, result) for balancing, state in zip(self.method.balancing, self.state, strict=True)
         ]
@@ -239,10 +241,10 @@ class Step:
     def losses(self, theta: Theta, x: Tensor, targets: Targets) -> Tensor:
         """Losses (m,) of the network with given weights."""
         given = self.given(self.outputs(theta, x), targets)
-        if not self.partition.parts_batch:
+        if not self.partition.shards_batch:
             return torch.stack([loss(output, target) for loss, output, target in given])
         sums = [loss.statistics(output, target).sum(dim=0) for loss, output, target in given]
-        totals = self.partition.totals(sums)
+        totals = self.partition.reduce_statistics(sums)
         return torch.stack([loss.finish(total) for (loss, _, _), total in zip(given, totals, strict=True)])
 
     def outputs(self, theta: Theta, x: Tensor) -> dict[str, Tensor]:
@@ -285,7 +287,7 @@ class Step:
         """One preference's losses with the gradient of each over θ(λ)."""
         gradients = TaskGradients(self.model.weights(preference), self.place.device, scale)
         losses = self.losses(gradients.leaves, x, targets)
-        gradients.take(losses, self.partition.whole)
+        gradients.take(losses, self.partition.reduce_gradients)
         losses = losses.detach()
         scales = self._scales(losses, gradients).unsqueeze(0) if self.method.balancing else None
         return Rows(losses.unsqueeze(0), scales, (gradients,))
@@ -306,8 +308,8 @@ class Step:
         """Gradients of the mean over `preferences` of the objective, times `share`, and `scale` where there is one;
         `rows` are those of this process."""
         count, objective = len(preferences), self.method.objective
-        losses = self.partition.matrix(rows.losses, count)
-        scales = None if rows.scales is None else self.partition.matrix(rows.scales, count)
+        losses = self.partition.gather_rows(rows.losses, count)
+        scales = None if rows.scales is None else self.partition.gather_rows(rows.scales, count)
         factor = share if scale is None else share * scale
         if self.per_task:
             balanced = Balanced(losses, torch.ones_like(losses) if scales is None else scales, preferences, state)
@@ -318,7 +320,7 @@ class Step:
         (value * factor if scale is not None or share != 1 else value).backward()  # type: ignore[no-untyped-call]
 
     def _descend_penalty(self, scale: Tensor | None) -> None:
-        with self.partition.deciding(False):
+        with self.partition.objective_rng(False):
             penalty = self.model.space.penalty()
             if penalty is not None:
                 (penalty if scale is None else penalty * scale).backward()  # type: ignore[no-untyped-call]
@@ -335,9 +337,9 @@ class Step:
         if not objective.reviews:
             return
         batch = Batch(x, targets, len(preferences), self.method.preferences.batch == "split")
-        own = self.partition.own(batch.count)
+        own = self.partition.local_preferences(batch.count)
         found = stacked(self.losses_of(preferences[own.start : own.stop], batch.parts(own)))
-        after = self.partition.matrix(found, batch.count)
+        after = self.partition.gather_rows(found, batch.count)
         if not objective.separable:
             objective.review(losses, after, self._state(0))
             return
@@ -351,7 +353,7 @@ class Step:
 
     def sync_states(self) -> None:
         """Make the state the same on all processes, to be saved."""
-        self.partition.settle(self.objective_states)
+        self.partition.sync_states(self.objective_states)
 
     def _state(self, j: int) -> nn.Module | None:
         return self.objective_states[j] if len(self.objective_states) else None

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
-from moframework.engine.distributed.launch import joined
+from moframework.engine.distributed.launch import launched_world
 from moframework.engine.distributed.world import World
-from moframework.engine.evaluate import calibration_data, evaluate
+from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import fit
 from moframework.engine.memory import keep_freed_memory, peak_memory
@@ -158,7 +158,7 @@ def solve(
         NonFiniteLossError, InterruptedRun: during training; the last good checkpoint is kept.
         PeerError: another process failed, and raises one of these or what else went wrong.
     """
-    with joined() as world:
+    with launched_world() as world:
         return _solve(world, spec, out, resume, device, observers)
 
 
@@ -178,16 +178,16 @@ def _solve(
         loaded = _on(loaded, device)
     if resume and out is None:
         raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
-    folder, done = world.from_first(lambda: _chosen(loaded, out, resume))
+    folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume))
     if done:
         return Run(folder)
-    with world.together():
+    with world.fail_together():
         ready = plan(loaded, world)
         splits = describe_splits(ready.data)
         compare_splits(folder / _DATA, splits)
     started = time.time()
-    with world.together():
-        if world.first:
+    with world.fail_together():
+        if world.is_rank_zero:
             folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(folder)
             write_text(folder / _SPEC, loaded.to_yaml())
@@ -196,9 +196,9 @@ def _solve(
             _state(folder, "running", started=started)
     try:
         _train(ready, folder, observers, started, world)
-        world.agreed(False)  # all is written when the first process comes here
+        world.any_rank(False)  # all is written when the first process comes here
     except InterruptedRun as error:
-        if world.first:
+        if world.is_rank_zero:
             _state(folder, "interrupted", started=started, message=str(error))
         raise InterruptedRun(f"{error}. Continue with: moframework solve {folder} --resume") from None
     except Exception as error:
@@ -212,8 +212,8 @@ def _solve(
 def _record_failure(error: Exception, folder: Path, started: float, world: World) -> Exception | None:
     """Write why the run failed. Returns what to raise in place of `error` where another process failed first."""
     with stop_signals():  # torchrun ends those that another process has left behind
-        blamed = world.blamed(error)
-        if world.first and isinstance(error, MoframeworkError | RuntimeError | OSError | MemoryError):
+        blamed = world.root_cause(error)
+        if world.is_rank_zero and isinstance(error, MoframeworkError | RuntimeError | OSError | MemoryError):
             message = f"{type(error).__name__}: {error}" if blamed is None else str(blamed)
             _state(folder, "failed", started=started, message=message)
     return blamed
@@ -263,23 +263,20 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
     keep_freed_memory()
     place.take(model)
     checkpoints = folder / _CHECKPOINTS
-
-    def front(split: Split, reference: Sequence[float]) -> Front:
-        return evaluate(
-            model, problem, ready.data[split], ready.preferences, split=split, batch_size=spec.evaluate.batch_size,
-            place=place, workers=spec.training.workers, reference=reference,
-            calibration=calibration_data(spec.evaluate, ready.data["train"]), world=world,
-        )  # fmt: skip
-
-    reference = ready.reference or _untrained(ready, world)
-    resume = world.from_first((checkpoints / LAST).is_file)
+    evaluator = Evaluator(
+        problem=problem, place=place, batch_size=spec.evaluate.batch_size, workers=spec.training.workers, world=world
+    )
+    reference = ready.reference or _untrained(ready, evaluator)
+    resume = world.from_rank_zero((checkpoints / LAST).is_file)
     with stop_signals() as stop, _watched(ready, folder, observers, world) as observer:
         result = fit(ready.job(checkpoints, reference), observer=observer, resume=resume, stop=stop, world=world)
-    if spec.evaluate.checkpoint == "best" and world.from_first((checkpoints / BEST).is_file):
-        model.load_state_dict(world.from_first(lambda: read_checkpoint(checkpoints / BEST))["model"])
+    if spec.evaluate.checkpoint == "best" and world.from_rank_zero((checkpoints / BEST).is_file):
+        model.load_state_dict(world.from_rank_zero(lambda: read_checkpoint(checkpoints / BEST))["model"])
     evaluated: tuple[Split, ...] = ("val", "test")
-    fronts = {split: front(split, reference) for split in evaluated}
-    if not world.first:
+    calibration = calibration_data(spec.evaluate, ready.data["train"])
+    evaluator = attrs.evolve(evaluator, reference=reference, calibration=calibration)
+    fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in evaluated}
+    if not world.is_rank_zero:
         return
     model.save(folder / _MODEL)
     for split, value in fronts.items():
@@ -298,7 +295,7 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
 @contextlib.contextmanager
 def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: World) -> Iterator[Observer]:
     """What watches the training: logs and `observers` in the first process, nothing in the others."""
-    if not world.first:
+    if not world.is_rank_zero:
         yield Observer()
         return
     tasks = tuple(task.name for task in ready.spec.problem.tasks)
@@ -307,15 +304,12 @@ def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: Wo
         yield Observers((text, board, *observers))
 
 
-def _untrained(ready: Plan, world: World) -> tuple[float, ...]:
+def _untrained(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
     """The losses of the untrained network at the centre of the simplex, 10 % farther out: a reference point for
     problems that state none. It depends on problem, backbone and seed only, so that it is the same after a resume."""
     m = len(ready.spec.problem.tasks)
-    front = evaluate(
-        ready.model, ready.spec.problem, ready.data["val"], torch.full((1, m), 1 / m), split="val",
-        batch_size=ready.spec.evaluate.batch_size, place=ready.place, workers=ready.spec.training.workers,
-        metrics=False, reference=[float("inf")] * m, world=world,
-    )  # fmt: skip
+    evaluator = attrs.evolve(evaluator, metrics=False, reference=[float("inf")] * m)
+    front = evaluator.front(ready.model, ready.data["val"], torch.full((1, m), 1 / m), "val")
     return tuple(float(value + 0.1 * abs(value)) for value in front.losses[0])
 
 

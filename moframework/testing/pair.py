@@ -14,7 +14,7 @@ from moframework.backbones.base import named_outputs
 from moframework.config.fields import options_of
 from moframework.config.options import Component
 from moframework.data import SPLITS, batches
-from moframework.engine.evaluate import evaluate
+from moframework.engine.evaluate import Evaluator
 from moframework.engine.events import Observer, Progress
 from moframework.engine.fit import fit
 from moframework.errors import DataError, SpecError
@@ -191,15 +191,8 @@ def _train(ready: Plan, folder: Path) -> Front:
 
 def _front(ready: Plan, model: ParetoModel) -> Front:
     """The test front. A loss that is not finite raises ValueError, which names it."""
-    return evaluate(
-        model,
-        ready.spec.problem,
-        ready.data["test"],
-        ready.preferences,
-        split="test",
-        batch_size=ready.spec.evaluate.batch_size,
-        place=ready.place,
-    )
+    evaluator = Evaluator(problem=ready.spec.problem, place=ready.place, batch_size=ready.spec.evaluate.batch_size)
+    return evaluator.front(model, ready.data["test"], ready.preferences, "test")
 
 
 def _saved_and_loaded(model: ParetoModel, folder: Path) -> ParetoModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -37,20 +37,6 @@ class WeightSpace(nn.Module, ABC):
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Groups for a torch optimizer with base learning rate `lr`; each names itself in `name` and covers `params`
         with its own `lr`. Together the groups hold every parameter to train exactly once."""
-
-    def pieces(self, groups: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
-        """This space taken apart: one space for each group of parameter names, which gives θ(λ) of these names and has
-        parameters of its own, with the values of this one's. None (the default) where θ is not made parameter by
-        parameter, or a penalty or a schedule of the space is about all of them.
-
-        Args:
-            groups: names of θ, each once at most.
-        """
-        return None
-
-    def absorb(self, pieces: Sequence[WeightSpace]) -> None:
-        """Take over the values of what `pieces` gave, in place. Spaces that have pieces must override it."""
-        raise NotImplementedError(f"{type(self).__name__} has no pieces")
 
     def anchors(self) -> Tensor | None:
         """The preferences (n, m) a finite space can realize, or None when every λ on the simplex has its own

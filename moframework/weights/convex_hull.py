@@ -55,14 +55,14 @@ class ConvexHullSpace(WeightSpace):
         """See `WeightSpace.weights_of`: as many products as for one preference."""
         return self.members.combine(preferences)
 
-    def pieces(self, groups: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
-        """See `WeightSpace.pieces`."""
-        return [ConvexHullSpace(self.members.sets(group), self.lr_factor) for group in groups]
+    def split_by_layer(self, layers: Sequence[Sequence[str]]) -> list[WeightSpace]:
+        """See `ShardableSpace.split_by_layer`."""
+        return [ConvexHullSpace(self.members.sets(names), self.lr_factor) for names in layers]
 
-    def absorb(self, pieces: Sequence[WeightSpace]) -> None:
-        """See `WeightSpace.absorb`."""
-        for piece in cast("Sequence[ConvexHullSpace]", pieces):
-            self.members.load(piece.members.sets(piece.members.names))
+    def load_layers(self, spaces: Sequence[WeightSpace]) -> None:
+        """See `ShardableSpace.load_layers`."""
+        for space in cast("Sequence[ConvexHullSpace]", spaces):
+            self.members.load(space.members.sets(space.members.names))
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """All members at `lr_factor · lr`: each of them gets λ_t, on average 1/m, of the gradient."""

@@ -191,37 +191,37 @@ class LowRankSpace(WeightSpace):
             {"name": "adapters", "params": [*self.a, *self.b], "lr": lr * self.lr_factor},
         ]
 
-    def pieces(self, groups: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
-        """See `WeightSpace.pieces`; none with a penalty or where parameters freeze."""
+    def split_by_layer(self, layers: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
+        """See `ShardableSpace.split_by_layer`; None with a penalty or where parameters freeze."""
         if self.orthogonal or self.freeze_after is not None:
             return None
-        return [self._piece(set(group)) for group in groups]
+        return [self._layer_space(set(names)) for names in layers]
 
-    def absorb(self, pieces: Sequence[WeightSpace]) -> None:
-        """See `WeightSpace.absorb`."""
+    def load_layers(self, spaces: Sequence[WeightSpace]) -> None:
+        """See `ShardableSpace.load_layers`."""
         at = {name: i for i, name in enumerate(self._names)}
         adapted = {each.name: k for k, each in enumerate(self._adapted)}
         with torch.no_grad():
-            for piece in cast("Sequence[LowRankSpace]", pieces):
-                for name, value in zip(piece._names, piece.shared, strict=True):
+            for space in cast("Sequence[LowRankSpace]", spaces):
+                for name, value in zip(space._names, space.shared, strict=True):
                     self.shared[at[name]].copy_(value)
-                for each, a, b in zip(piece._adapted, piece.a, piece.b, strict=True):
+                for each, a, b in zip(space._adapted, space.a, space.b, strict=True):
                     self.a[adapted[each.name]].copy_(a)
                     self.b[adapted[each.name]].copy_(b)
 
-    def _piece(self, names: Collection[str]) -> LowRankSpace:
+    def _layer_space(self, names: Collection[str]) -> LowRankSpace:
         kept = [i for i, name in enumerate(self._names) if name in names]
         adapted = [k for k, each in enumerate(self._adapted) if each.name in names]
         # Everything else is small, and the same.
-        piece = copy.copy(self)
-        piece.__dict__.update(_parameters={}, _buffers={}, _modules={})
-        piece._names = [self._names[i] for i in kept]
-        piece._trained = [self._trained[i] for i in kept]
-        piece._adapted = [self._adapted[k] for k in adapted]
-        piece.shared = nn.ParameterList(_copied(self.shared[i]) for i in kept)
-        piece.a = nn.ParameterList(_copied(self.a[k]) for k in adapted)
-        piece.b = nn.ParameterList(_copied(self.b[k]) for k in adapted)
-        return piece
+        space = copy.copy(self)
+        space.__dict__.update(_parameters={}, _buffers={}, _modules={})
+        space._names = [self._names[i] for i in kept]
+        space._trained = [self._trained[i] for i in kept]
+        space._adapted = [self._adapted[k] for k in adapted]
+        space.shared = nn.ParameterList(_copied(self.shared[i]) for i in kept)
+        space.a = nn.ParameterList(_copied(self.a[k]) for k in adapted)
+        space.b = nn.ParameterList(_copied(self.b[k]) for k in adapted)
+        return space
 
     def penalty(self) -> Tensor | None:
         """`orthogonal` times the sum over adapted weights of `orthogonality`."""

@@ -13,7 +13,7 @@ from moframework import ParetoModel
 from moframework.backbones.base import Backbone
 from moframework.config import config
 from moframework.data import TensorData
-from moframework.engine.evaluate import calibration_data, evaluate
+from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.settings import Evaluation, Training
 from moframework.weights.convex_hull import ConvexHull
 from tests.engine.conftest import CPU, Conflict, Train, method, model_for
@@ -39,8 +39,8 @@ def made(problem: Conflict) -> ParetoModel:
 
 
 def losses(model: ParetoModel, problem: Conflict, **options: Any) -> torch.Tensor:
-    defaults: dict[str, Any] = {"split": "test", "batch_size": 64, "place": CPU}
-    front = evaluate(model, problem, problem.data("test"), PREFERENCES, **{**defaults, **options})
+    evaluator = Evaluator(problem=problem, place=CPU, **{"batch_size": 64, **options})
+    front = evaluator.front(model, problem.data("test"), PREFERENCES, "test")
     return torch.tensor(front.losses).float()
 
 

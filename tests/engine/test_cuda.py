@@ -19,7 +19,7 @@ from torch import nn
 from moframework import solve
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
-from moframework.engine.evaluate import evaluate
+from moframework.engine.evaluate import Evaluator
 from moframework.engine.events import Observer
 from moframework.engine.hooks import LossLog
 from moframework.engine.loop import Loop
@@ -189,10 +189,8 @@ def test_fronts_in_one_pass_are_those_in_turn(solver: str) -> None:
     points = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     found = {}
     for vectorized in (False, None, True)[: 2 if solver == "cosmos" else 3]:  # it concatenates in a memory order
-        found[vectorized] = evaluate(
-            ready.model, ready.spec.problem, ready.data["test"], points, split="test", batch_size=20, place=ready.place,
-            vectorized=vectorized,
-        )  # fmt: skip
+        evaluator = Evaluator(problem=ready.spec.problem, place=ready.place, batch_size=20, accelerated=vectorized)
+        found[vectorized] = evaluator.front(ready.model, ready.data["test"], points, "test")
         np.testing.assert_allclose(found[vectorized].losses, found[False].losses, rtol=1e-4)
 
 
@@ -212,15 +210,15 @@ def test_a_group_over_nccl() -> None:
     code = (
         "import torch\n"
         "from moframework.engine.distributed.process_group import ProcessGroup\n"
-        "with ProcessGroup.joined() as group:\n"
+        "with ProcessGroup.from_environment() as group:\n"
         "    p = torch.nn.Parameter(torch.ones(3, device='cuda'))\n"
         "    p.grad = torch.full_like(p, 2.0)\n"
         "    group.average_gradients([p])\n"
-        "    group.spread([p.data])\n"
-        "    (total,) = group.sums([p])\n"
+        "    group.broadcast([p.data])\n"
+        "    (total,) = group.all_reduce_sum([p])\n"
         "    total.sum().backward()\n"
-        "    assert not group.agreed(False) and group.backend\n"
-        "    print(p.grad.tolist(), group.from_first(lambda: 7))\n"
+        "    assert not group.any_rank(False) and group.backend\n"
+        "    print(p.grad.tolist(), group.from_rank_zero(lambda: 7))\n"
     )
     assert in_a_group_of_one(code) == "[3.0, 3.0, 3.0] 7\n"
 
@@ -234,7 +232,7 @@ def test_sharded_parameters_over_nccl() -> None:
         "from tests.weights.test_spaces import model\n"
         "from tests.weights.zoo import ZOO\n"
         "at = torch.tensor([0.3, 0.7])\n"
-        "with ProcessGroup.joined():\n"
+        "with ProcessGroup.from_environment():\n"
         "    for network in ('conv2d', 'transformer'):\n"
         "        x, found = ZOO[network].inputs().cuda(), []\n"
         "        for shards in (False, True):\n"
@@ -245,7 +243,7 @@ def test_sharded_parameters_over_nccl() -> None:
         "            if space is None:\n"
         "                found.append({n: p.grad.cpu() for n, p in made.space.named_parameters()})\n"
         "            else:\n"
-        "                found.append(space.whole({n: p.grad for n, p in space.root.named_parameters()}))\n"
+        "                found.append(space.unshard_values({n: p.grad for n, p in space.root.named_parameters()}))\n"
         "        torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5)\n"
         "print('alike')\n"
     )

@@ -9,7 +9,7 @@ import torch
 from moframework import TensorData
 from moframework.data import Batch
 from moframework.engine import evaluate as module
-from moframework.engine.evaluate import evaluate
+from moframework.engine.evaluate import ACCELERATIONS, AcceleratedForward, Evaluator, one_by_one
 from tests.engine.conftest import CPU, Conflict, method, model_for
 
 PREFERENCES = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
@@ -31,7 +31,7 @@ def test_losses_and_metrics_are_those_of_the_whole_data(
 ) -> None:
     monkeypatch.setattr(module, "_KEPT_WEIGHTS_BYTES", kept)
     problem, model, data = prepared()
-    front = evaluate(model, problem, data, PREFERENCES, split="test", batch_size=batch_size, place=CPU)
+    front = Evaluator(problem=problem, place=CPU, batch_size=batch_size).front(model, data, PREFERENCES, "test")
     for j, preference in enumerate(PREFERENCES):
         y = model(data.inputs, preference)["y"].detach()
         for t, name in enumerate(("sine", "cosine")):
@@ -54,16 +54,17 @@ def test_every_sample_is_read_once_for_all_preferences() -> None:
             reads.append(index)
             return data[index]
 
-    front = evaluate(model, problem, Counting(), PREFERENCES, split="test", batch_size=8, place=CPU)
+    evaluator = Evaluator(problem=problem, place=CPU, batch_size=8)
+    front = evaluator.front(model, Counting(), PREFERENCES, "test")
     assert sorted(reads) == list(range(50))
-    whole = evaluate(model, problem, data, PREFERENCES, split="test", batch_size=8, place=CPU)
+    whole = evaluator.front(model, data, PREFERENCES, "test")
     np.testing.assert_allclose(front.losses, whole.losses, rtol=1e-6)
 
 
 def test_the_mode_of_the_model_is_restored() -> None:
     problem, model, data = prepared()
     model.train()
-    evaluate(model, problem, data, PREFERENCES, split="test", batch_size=8, place=CPU)
+    Evaluator(problem=problem, place=CPU, batch_size=8).front(model, data, PREFERENCES, "test")
     assert model.training
     assert not any(p.requires_grad and p.grad is not None for p in model.parameters())
 
@@ -72,4 +73,34 @@ def test_no_samples_is_an_error() -> None:
     problem, model, _ = prepared()
     empty = TensorData(torch.zeros(0, 1), {"sine": torch.zeros(0, 1), "cosine": torch.zeros(0, 1)})
     with pytest.raises(ValueError, match="no samples"):
-        evaluate(model, problem, empty, PREFERENCES, split="test", batch_size=8, place=CPU)
+        Evaluator(problem=problem, place=CPU, batch_size=8).front(model, empty, PREFERENCES, "test")
+
+
+@pytest.mark.parametrize("acceleration", ACCELERATIONS)
+@torch.no_grad()
+def test_accelerations_give_what_the_plain_forward_gives(acceleration: type[AcceleratedForward]) -> None:
+    _, model, data = prepared()
+    model.eval()
+    thetas = [model.weights(preference) for preference in PREFERENCES]
+    fast = acceleration.when(model, thetas, CPU, data.inputs, None)
+    assert not isinstance(fast, str)
+    plain = one_by_one(model, thetas, CPU, data.inputs)
+    for one, other in zip(fast(data.inputs), plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_asked_not_to_be_accelerated_an_evaluation_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, model, data = prepared()
+    asked: list[bool] = []
+
+    class Acceleration:
+        @classmethod
+        def when(cls, *arguments: object) -> str:
+            asked.append(arguments[-1] is not None)
+            return "it never does"
+
+    monkeypatch.setattr(module, "ACCELERATIONS", (Acceleration,))
+    for accelerated in (False, None, True):
+        evaluator = Evaluator(problem=problem, place=CPU, batch_size=8, accelerated=accelerated)
+        assert evaluator.front(model, data, PREFERENCES, "test").losses.shape == (2, 2)
+    assert asked == [True, False], "once an evaluation, with the plain forward to beat unless it is asked for"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from moframework.config import build
 from moframework.engine.device_cache import resident
 from moframework.engine.distributed.world import World
-from moframework.engine.evaluate import evaluate
+from moframework.engine.evaluate import Evaluator
 from moframework.engine.loop import Loop
 from moframework.problem import Problem
 from moframework.run.plan import Plan, plan
@@ -55,7 +55,7 @@ def our_step(ready: Plan, world: World | None = None) -> Step:
     loop = Loop(ready.job(Path(tempfile.gettempdir()), ()), world=world)  # a step writes nothing
     ready.model.train()
     x, targets = batch_of(ready)
-    own, _ = loop.partition.samples(torch.arange(len(x)), len(x), 1)
+    own, _ = loop.partition.local_samples(torch.arange(len(x)), len(x), 1)
     if len(own) < len(x):
         x, targets = x[own], {key: value[own] for key, value in targets.items()}
     return lambda: loop.train_step(ready.place.arranged(x), targets)
@@ -180,11 +180,12 @@ def our_evaluation(
     whichever is faster."""
     data = resident(ready.data["train"], True, ready.place.device)
 
+    evaluator = Evaluator(
+        problem=ready.spec.problem, place=ready.place, batch_size=batch_size, accelerated=vectorized, metrics=metrics
+    )
+
     def run() -> None:
-        evaluate(
-            ready.model, ready.spec.problem, data, preferences, split="train", batch_size=batch_size, place=ready.place,
-            vectorized=vectorized, metrics=metrics,
-        )  # fmt: skip
+        evaluator.front(ready.model, data, preferences, "train")
 
     return run
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from attrs import evolve, field, frozen
 
-from moframework.engine.distributed.launch import joined
+from moframework.engine.distributed.launch import launched_world
 from moframework.engine.memory import keep_freed_memory, peak_memory
 from tests.speed.cases import NETS, Net
 from tests.speed.contenders import our_step, plain_step
@@ -159,7 +159,7 @@ def _child(argument: str, before: int) -> int:
     net = evolve(net, training={**net.training, **wanted.get("training", {})})
     ready = net.planned(wanted["solver"] or "single")
     device = ready.place.device
-    with joined() as world:
+    with launched_world() as world:
         if wanted["solver"] is None:
             step = plain_step(ready, wanted.get("passes", 1))
             del ready.model.space, ready.model.skeleton

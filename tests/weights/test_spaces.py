@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from moframework import ParetoModel
 from moframework.backbones.base import Backbone
 from moframework.config import config, option
+from moframework.engine.distributed.fsdp import ShardableSpace
 from moframework.errors import SpecError
 from moframework.model import Recipe
 from moframework.weights import WeightSpaceConfig
@@ -241,32 +242,33 @@ def test_doubles_stay_doubles(space: str) -> None:
 
 
 @pytest.mark.parametrize(("network", "space"), PAIRS)
-def test_pieces_together_are_the_space(network: str, space: str) -> None:
+def test_layers_together_are_the_space(network: str, space: str) -> None:
     made = model(network, SPACES[space])
     expected = {name: value.detach().clone() for name, value in made.weights(LAMBDA).items()}
     names = list(expected)
-    pieces = made.space.pieces([group for group in (names[::3], names[1::3], names[2::3]) if group])
-    if pieces is None:
+    groups = [group for group in (names[::3], names[1::3], names[2::3]) if group]
+    layers = made.space.split_by_layer(groups) if isinstance(made.space, ShardableSpace) else None
+    if layers is None:
         assert space not in ("low rank", "convex hull")
         return
 
     def together() -> dict[str, Tensor]:
-        return {name: value.detach() for piece in pieces for name, value in piece.weights(LAMBDA).items()}
+        return {name: value.detach() for layer in layers for name, value in layer.weights(LAMBDA).items()}
 
     torch.testing.assert_close(together(), expected)
     with torch.no_grad():
-        for parameter in (p for piece in pieces for p in piece.parameters()):
+        for parameter in (p for layer in layers for p in layer.parameters()):
             parameter.mul_(1.5).add_(0.25)
     changed = together()
-    torch.testing.assert_close(dict(made.weights(LAMBDA)), expected, msg="pieces have parameters of their own")
-    made.space.absorb(pieces)
+    torch.testing.assert_close(dict(made.weights(LAMBDA)), expected, msg="layers have parameters of their own")
+    made.space.load_layers(layers)
     torch.testing.assert_close({name: value.detach() for name, value in made.weights(LAMBDA).items()}, changed)
-    rates = {group["name"]: group["lr"] for piece in pieces for group in piece.parameter_groups(0.1)}
+    rates = {group["name"]: group["lr"] for layer in layers for group in layer.parameter_groups(0.1)}
     assert rates == {group["name"]: group["lr"] for group in made.space.parameter_groups(0.1)}
 
 
-def test_spaces_with_a_penalty_or_that_freeze_have_no_pieces() -> None:
+def test_spaces_with_a_penalty_or_that_freeze_are_not_split() -> None:
     for options in (LowRank(orthogonal=0.1), LowRank(freeze_after=0.5)):
-        assert model("linear", options).space.pieces([["0.weight"], ["0.bias", "2.weight", "2.bias"]]) is None
-    with pytest.raises(NotImplementedError, match="FiniteSpace has no pieces"):
-        model("linear", SPACES["finite"]).space.absorb([])
+        space = model("linear", options).space
+        assert isinstance(space, ShardableSpace)
+        assert space.split_by_layer([["0.weight"], ["0.bias", "2.weight", "2.bias"]]) is None

@@ -40,7 +40,7 @@ class ActivationCheckpoint(Acceleration):
             return "gradients of single tasks are needed, preference by preference"
         if not step.joined:
             return "each preference goes backward by itself: one graph is all that is held"
-        if step.partition.parts_batch:
+        if step.partition.shards_batch:
             raise SpecError(
                 "training.recompute works with several processes only where each runs its preferences on the whole "
                 "batch: set training.distributed.preferences to spread, or recompute to false"

@@ -80,7 +80,7 @@ class SinglePass(Acceleration):
             return f"training.{'recompute' if training.recompute else 'compile'} has a way of its own"
         if not isinstance(step.model.space, AdaptedSpace):
             return "the weight space has no adapters"
-        return _mixing(step.model, step.model.space, m, step.partition.parts_batch)
+        return _mixing(step.model, step.model.space, m, step.partition.shards_batch)
 
     def __init__(self, step: Step, training: Training) -> None:
         assert isinstance(step.model.space, AdaptedSpace), "asked before"
@@ -111,11 +111,11 @@ class SinglePass(Acceleration):
             x, targets = x[start:stop], {key: value[start:stop] for key, value in targets.items()}
             sizes = sizes[rows.start : rows.stop]
         given = self.step.given(self.step.outputs(self.weights(preferences, sizes), x), targets)
-        if not self.step.partition.parts_batch:
+        if not self.step.partition.shards_batch:
             losses = [loss.by_piece(output, target, sizes) for loss, output, target in given]
         else:
             sums = [piece_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
-            totals = self.step.partition.totals(sums)
+            totals = self.step.partition.reduce_statistics(sums)
             losses = [task.loss.finish(total) for task, total in zip(self.step.tasks, totals, strict=True)]
         return torch.stack(losses, dim=1)
 
@@ -135,7 +135,7 @@ class SinglePass(Acceleration):
         return theta
 
 
-def _mixing(model: ParetoModel, space: AdaptedSpace, m: int, parts_batch: bool) -> str | None:
+def _mixing(model: ParetoModel, space: AdaptedSpace, m: int, shards_batch: bool) -> str | None:
     """What keeps the groups of a batch from going through the network together; None where nothing does."""
     modules = list(model.skeleton.modules())
     attention = [
@@ -157,7 +157,7 @@ def _mixing(model: ParetoModel, space: AdaptedSpace, m: int, parts_batch: bool) 
         # A tied weight has the name of its first owner alone.
         if norm.momentum is None or name not in space.unadapted() or len(model.owners(name)) > 1:
             return f"{name.rpartition('.')[0]} keeps other statistics than running ones"
-        if parts_batch:
+        if shards_batch:
             return "BatchNorm layers normalize by what each of several processes has"
     return None
 

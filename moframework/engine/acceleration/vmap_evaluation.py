@@ -1,10 +1,10 @@
-"""Forward passes of one batch with the weights of several preferences: one after the other, or all in one.
+"""Evaluation of all preferences in one vectorized forward pass (`torch.func.vmap` over θ(λ)).
 
-On an accelerator a small network leaves most of the device idle, and one vectorized pass (`torch.func.vmap` over θ(λ))
-takes less time than n of them; a large network fills the device, and vectorizing, which turns convolutions into grouped
-ones, costs. Which is faster depends on network, batch and device, so both are measured on the first batch. On the CPU
-the loop wins (11 preferences, `python -m tests.speed evaluate`: one pass takes LeNet 2.7 times as long and an MLP 1.2
-times), and nothing is measured.
+On an accelerator a small network leaves most of the device idle, and one vectorized pass takes less time than n of
+them; a large network fills the device, and vectorizing, which turns convolutions into grouped ones, costs. Which is
+faster depends on network, batch and device, so both are measured on the first batch. On the CPU passes one by one win
+(11 preferences, `python -m tests.speed evaluate`: one pass takes LeNet 2.7 times as long and an MLP 1.2 times), and
+nothing is measured.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import contextlib
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -23,71 +23,37 @@ from torch.func import vmap
 from moframework.engine.device import Placement
 from moframework.model import ParetoModel
 
-__all__ = ["Passes"]
+__all__ = ["VmapEvaluation"]
 
 Outputs = dict[str, Tensor]
 Theta = dict[str, Tensor]
+Forward = Callable[[Tensor], Iterable[Outputs]]
 
 # By model: for each kind of batch and number of preferences, whether one pass is faster than many.
 _FASTER: weakref.WeakKeyDictionary[ParetoModel, dict[Any, bool]] = weakref.WeakKeyDictionary()
 _ROUNDS = 3
 
 
-class Passes:
-    """What a model makes of batches at several preferences.
+class VmapEvaluation:
+    """The outputs of a network for a batch with the weights of n preferences, from one forward pass.
 
     Args:
         model: in evaluation mode, while this is in use.
-        thetas: the weights of each preference, buffers included that depend on it. In turn they are looked up once a
-            batch each.
+        thetas: the weights of each preference, buffers included that depend on it.
         place: where the batches are.
-        vectorized: all in one pass (True), one after the other (False), or whichever is faster on an accelerator
-            (None).
 
     Example::
 
-        passes = Passes(model, [model.weights(preference) for preference in preferences], place)
-        outputs = passes(x)    # a dict for each preference
+        found = VmapEvaluation.when(model, thetas, place, x, plain)
+        outputs = (plain if isinstance(found, str) else found)(x)    # a dict for each preference
     """
 
-    def __init__(
-        self, model: ParetoModel, thetas: Sequence[Theta], place: Placement, vectorized: bool | None = None
-    ) -> None:
-        self.model, self.place = model, place
-        self.thetas = thetas
-        self._vectorized = False if len(self.thetas) < 2 else vectorized
-        if not model.runs_whole or (self._vectorized is None and place.device.type == "cpu"):
-            self._vectorized = False
+    def __init__(self, model: ParetoModel, thetas: Sequence[Theta], place: Placement) -> None:
+        self.model, self.place, self.count = model, place, len(thetas)
         self._stacked: Theta = {}
         self._shared: Theta = {}
-
-    def __call__(self, x: Tensor) -> Iterator[Outputs]:
-        """The outputs of each preference for a batch, by output key; made as they are asked for, where in turn."""
-        if self._vectorized is None:
-            known = _FASTER.setdefault(self.model, {})
-            key = (len(self.thetas), tuple(x.shape), x.dtype, self.place.autocast_dtype)
-            if key not in known:
-                known[key] = self._is_faster(x)
-            self._vectorized = known[key]
-        return self._in_one(x) if self._vectorized else self._in_turn(x)
-
-    def _in_turn(self, x: Tensor) -> Iterator[Outputs]:
-        for theta in self.thetas:
-            with self.place.autocast():
-                outputs = self.model.call(theta, x)
-            yield outputs
-
-    def _in_one(self, x: Tensor) -> Iterator[Outputs]:
-        if not self._stacked:
-            self._stack()
-        with self.place.autocast(), _vectorizing():
-            outputs = vmap(lambda theta: self.model.call({**self._shared, **theta}, x))(self._stacked)
-        return ({key: value[j] for key, value in outputs.items()} for j in range(len(self.thetas)))
-
-    def _stack(self) -> None:
-        """Weights that all preferences have in common are given once; layers of which all are need one pass only as
-        long as their inputs are the same."""
-        thetas = list(self.thetas)
+        # Weights that all preferences have in common are given once: layers all of whose weights are need one pass
+        # only as long as their inputs are the same.
         for name, value in thetas[0].items():
             each = [theta[name] for theta in thetas]
             if all(other is value for other in each):
@@ -96,27 +62,55 @@ class Passes:
                 self._stacked[name] = torch.stack(each)
         if not self._stacked:  # all preferences have the same weights; something has to be mapped over
             name, value = next(iter(self._shared.items()))
-            self._stacked[name] = torch.stack([value] * len(self.thetas))
+            self._stacked[name] = torch.stack([value] * self.count)
 
-    def _is_faster(self, x: Tensor) -> bool:
-        try:
-            one = self._seconds(self._in_one, x)
-        except (RuntimeError, ValueError):
-            # Control flow that depends on numbers, an operation without a rule for batches, or too little memory.
-            self._stacked.clear()
-            return False
-        many = self._seconds(self._in_turn, x)
-        if one >= many:
-            self._stacked.clear()
-        return one < many
+    @classmethod
+    def when(
+        cls, model: ParetoModel, thetas: Sequence[Theta], place: Placement, x: Tensor, plain: Forward | None
+    ) -> Self | str:
+        """This forward for batches like x, or why it does not apply.
 
-    def _seconds(self, call: Callable[[Tensor], Iterator[Outputs]], x: Tensor) -> float:
+        Args:
+            thetas: a list where they are in memory, else made when asked for.
+            plain: the passes one by one, which have to be slower; None: they are not asked.
+        """
+        if len(thetas) < 2:
+            return "there is one preference"
+        if not model.runs_whole:
+            return "θ(λ) is made layer by layer (FSDP)"
+        if not isinstance(thetas, list):
+            return "the weights of all preferences are too large to be in memory at once"
+        if plain is None:
+            return cls(model, thetas, place)
+        if place.device.type == "cpu":
+            return "on a CPU passes one by one are faster"
+        known = _FASTER.setdefault(model, {})
+        kind = (len(thetas), tuple(x.shape), x.dtype, place.autocast_dtype)
+        if known.get(kind, True):
+            try:
+                found = cls(model, thetas, place)
+                if kind not in known:
+                    known[kind] = found._seconds(found, x) < found._seconds(plain, x)
+            except (RuntimeError, ValueError):
+                # Control flow that depends on numbers, an operation without a rule for batches, or too little memory.
+                known[kind] = False
+            if known[kind]:
+                return found
+        return "passes one by one are faster, as measured, or all that the network can do"
+
+    def __call__(self, x: Tensor) -> Iterator[Outputs]:
+        """The outputs of each preference for a batch, by output key."""
+        with self.place.autocast(), _vectorizing():
+            outputs = vmap(lambda theta: self.model.call({**self._shared, **theta}, x))(self._stacked)
+        return ({key: value[j] for key, value in outputs.items()} for j in range(self.count))
+
+    def _seconds(self, forward: Forward, x: Tensor) -> float:
         """The least of a few calls after a first one."""
         taken = []
         for _ in range(1 + _ROUNDS):
             _wait(self.place.device)
             begin = time.perf_counter()
-            for _ in call(x):
+            for _ in forward(x):
                 pass
             _wait(self.place.device)
             taken.append(time.perf_counter() - begin)

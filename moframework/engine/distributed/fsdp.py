@@ -1,14 +1,14 @@
-"""Networks that do not fit: parameters sharded over processes, θ(λ) made layer by layer as the network needs it.
+"""FSDP for networks that do not fit: the weight space is sharded over processes, and θ(λ) is made layer by layer.
 
 A weight space makes θ(λ) at once, from all its parameters. Where these are sharded, that would bring the whole network
-onto every device, and twice. Here the space is taken apart, one piece for each layer (`WeightSpace.pieces`), and each
-piece is an FSDP2 module (`torch.distributed.fsdp.fully_shard`): its parameters come together when its layer runs, θ of
-the layer is made, and they part again. θ itself does not stay either: what autograd keeps of it for the backward pass
-is made again there, from parameters gathered again. So a device holds, at any time,
+onto every device, and twice. Here the space is split by layer (`ShardableSpace`), and the space of each layer is an
+FSDP2 module (`torch.distributed.fsdp.fully_shard`): it is unsharded when its layer runs, θ of the layer is made, and it
+is resharded. θ itself does not stay either: what autograd would keep of it is made again in the backward pass, from
+parameters unsharded again. So a device holds, at any time,
 
-    its share of parameters, gradients and optimizer state  +  one layer whole  +  activations,
+    its shard of parameters, gradients and optimizer state  +  one layer in full  +  activations,
 
-for one more gathering and merging of each layer, in the backward pass of each preference.
+for one more all-gather and merge of each layer, in the backward pass of each preference.
 
 Sources: Zhao et al., PyTorch FSDP, VLDB 2023, arXiv 2304.11277; Rajbhandari et al., ZeRO (stage 3), SC 2020, arXiv
 1910.02054.
@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -34,22 +35,47 @@ from moframework.layers.rematerialized import rematerializing
 from moframework.model import PREFERENCE, ParetoModel
 from moframework.weights import WeightSpace
 
-__all__ = ["ShardedSpace", "shard_parameters"]
+__all__ = ["ShardableSpace", "ShardedSpace", "shard_parameters"]
+
+
+@runtime_checkable
+class ShardableSpace(Protocol):
+    """What a weight space offers, beside `WeightSpace`, to be sharded: it makes θ(λ) layer by layer."""
+
+    def split_by_layer(self, layers: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
+        """One space for each layer, which gives θ(λ) of the layer's names and has parameters of its own, with the
+        values of this one's. None where a penalty or a schedule of the space is about all layers.
+
+        Args:
+            layers: names of θ, each at most once.
+        """
+
+    def load_layers(self, spaces: Sequence[WeightSpace]) -> None:
+        """Take over the values of spaces that `split_by_layer` gave, in place."""
+
+
+@frozen
+class _Layer:
+    """A module that is called with its weights in place, and where these go."""
+
+    module: nn.Module
+    names: list[str]
+    slots: list[tuple[dict[str, Any], str, str]]
 
 
 class _Unit(nn.Module):
-    """One layer's piece of a weight space."""
+    """An FSDP unit: the weight space of one layer."""
 
     def __init__(self, space: WeightSpace) -> None:
         super().__init__()
         self.space = space
 
     def forward(self, preference: Tensor) -> dict[str, Tensor]:
-        """θ(λ) of the layer, in memory of its own: that of the parameters is given back at once."""
+        """θ(λ) of the layer, in memory of its own: that of the parameters is freed at once."""
         own = {id(parameter) for parameter in self.parameters()}
         return {k: v.clone() if id(v) in own else v for k, v in self.space.weights(preference).items()}
 
-    def again(self, preference: Tensor) -> dict[str, Tensor]:
+    def recompute(self, preference: Tensor) -> dict[str, Tensor]:
         """θ(λ) once more, in the backward pass."""
         cast(FSDPModule, self).unshard()
         return cast("dict[str, Tensor]", self(preference))
@@ -62,64 +88,60 @@ class _Root(nn.Module):
         super().__init__()
         self.units = nn.ModuleList(units)
 
-    def forward(self, x: Tensor, run: Callable[[Tensor], Any]) -> Any:
+    def forward(self, x: Tensor, network: Callable[[Tensor], Any]) -> Any:
         """What the network makes of x."""
-        return run(x)
+        return network(x)
+
+
+@frozen
+class _Meta:
+    """The full space and its layers' on the meta device: names, shapes and memory orders, no values."""
+
+    full: WeightSpace
+    layers: list[WeightSpace]
 
 
 class ShardedSpace(WeightSpace):
-    """A weight space in pieces, sharded over the processes of the default group, that a model uses in place of its own
-    until `restored`.
+    """A weight space sharded over the ranks of the default group, which a model uses in place of its own until
+    `unsharded`.
 
-    What it gives for θ(λ) is the preference alone; `ParetoModel.call` then lets it run the network.
+    What it gives for θ(λ) is the preference alone; `ParetoModel.call` then lets it run the network. *Full* is what
+    belongs to the parameters of the space before it was sharded, and goes by their names.
+
+    Attributes:
+        root: the FSDP root module, whose parameters are the shards.
+        full_shapes: shapes of the full parameters, by name.
+        full_groups: names of the full parameters, in the groups and the order that an optimizer has them.
     """
 
     def __init__(self, model: ParetoModel, device: torch.device) -> None:
         super().__init__()
-        whole = model.space.cpu()
-        self._layers = _layers(model)
-        scalars = [name for name, value in whole.named_parameters() if value.dim() == 0]
-        if scalars:
-            raise SpecError(
-                "training.distributed.parameters: the network has weights that are single numbers, which cannot be "
-                f"sharded ({', '.join(scalars)}); use replicated, and optimizer sharded"
-            )
-        if whole.pieces([]) is None:
-            raise SpecError(
-                f"training.distributed.parameters: {type(whole).__name__} with these options does not make θ(λ) "
-                "layer by layer, so its parameters cannot be sharded; use replicated, and optimizer sharded"
-            )
-        mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+        full = model.space.cpu()
         self._device = device
-        units, twins = [], []
-        for layer in self._layers:  # one after the other: never are all whole twice
-            pieces = whole.pieces([layer.names])
-            assert pieces is not None, "asked before"
-            twins.append(_empty(pieces[0], "meta"))
-            unit = _Unit(pieces[0].to(device))
-            for parameter in unit.parameters():  # FSDP knows no other memory order
-                parameter.data = parameter.data.contiguous()
-            fully_shard(unit, mesh=mesh)
-            units.append(unit)
-        # The whole space and its pieces without numbers: names, shapes, memory orders. In lists, for they are no
-        # submodules: their parameters are not what is trained.
-        self._forms, self._twins = [_empty(whole, "meta")], [twins]
+        self._layers = _layers(model)
+        _check_shardable(full)
+        names = {id(parameter): name for name, parameter in full.named_parameters()}
+        self.full_shapes = {name: parameter.shape for name, parameter in full.named_parameters()}
+        self.full_groups = [[names[id(p)] for p in group["params"]] for group in full.parameter_groups(1.0)]
+        mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+        self._meta = _Meta(_copy(full, _empty_on("meta")), [])
+        units = []
+        for layer in self._layers:  # one after the other: never are all in full twice
+            space = _layer_space(full, layer)
+            self._meta.layers.append(_copy(space, _empty_on("meta")))
+            units.append(_fsdp_unit(space.to(device), mesh))
         self.root = _Root(units)
         fully_shard(self.root, mesh=mesh)
         self._preference = torch.empty(0)
         self._contexts: list[contextlib.AbstractContextManager[Any]] = []
-        self._hooks = [
-            handle
-            for layer, unit in zip(self._layers, units, strict=True)
-            for handle in (
-                layer.module.register_forward_pre_hook(self._entering(layer, unit)),
-                layer.module.register_forward_hook(self._leaving(layer), always_call=True),
-            )
-        ]
+        self._hooks = []
+        for layer, unit in zip(self._layers, units, strict=True):
+            self._hooks.append(layer.module.register_forward_pre_hook(self._pre_forward_hook(layer, unit)))
+            self._hooks.append(layer.module.register_forward_hook(self._post_forward_hook(layer), always_call=True))
 
     @property
     def units(self) -> list[_Unit]:
-        """The pieces, sharded."""
+        """The sharded spaces of the layers."""
         return cast("list[_Unit]", list(self.root.units))
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
@@ -139,145 +161,127 @@ class ShardedSpace(WeightSpace):
                 self._contexts.pop().__exit__(None, None, None)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """The groups of the pieces, those of one name as one."""
-        return _joined_groups([unit.space for unit in self.units], lr)
+        """The groups of all layers, those of one name as one."""
+        groups: dict[str, dict[str, Any]] = {}
+        for unit in self.units:
+            for group in unit.space.parameter_groups(lr):
+                groups.setdefault(group["name"], {**group, "params": []})["params"].extend(group["params"])
+        return [group for group in groups.values() if group["params"]]
 
-    def gathered(self) -> dict[str, Tensor]:
-        """The parameters of the whole space, by name, on the host; see `whole`."""
-        return self.whole({name: p.detach() for name, p in self.root.named_parameters()})
-
-    def whole(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What belongs to the parameters of the whole space, from what belongs to the shards (by their names in
-        `root`), such as their values or the state of an optimizer.
-
-        All processes must call it, and the first gets them. The others get zeros that take no memory.
-        """
-        first = torch.distributed.get_rank() == 0
-        space = _empty(self._forms[0], "cpu") if first else self._forms[0]
-        with torch.no_grad():
-            for index, twin in enumerate(self._twins[0]):
-                piece = _empty(twin, "cpu") if first else twin
-                for name, parameter in piece.named_parameters():
-                    value = values[f"units.{index}.space.{name}"]
-                    full = value.full_tensor() if isinstance(value, DTensor) else value
-                    if first:
-                        parameter.copy_(full)
-                if first:
-                    space.absorb([piece])
+    def shard_owners(self) -> dict[str, str]:
+        """Of which full parameter each shard (by its name in `root`) is a part."""
+        numbers = itertools.count()
+        tagged = _copy(self._meta.full, lambda p: torch.full((), next(numbers), dtype=p.dtype).expand(p.shape))
+        names = {float(p.flatten()[0]): name for name, p in tagged.named_parameters()}
+        assert len(names) == len(list(tagged.parameters())), "a dtype that has too few numbers"
         return {
-            name: parameter.detach() if first else torch.zeros((), dtype=parameter.dtype).expand(parameter.shape)
-            for name, parameter in space.named_parameters()
+            _shard_name(index, name): names[float(parameter.flatten()[0])]
+            for index, layer in enumerate(self._layers)
+            for name, parameter in _layer_space(tagged, layer).named_parameters()
         }
 
-    def shards(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The other way round: what belongs to this process's shards, from what belongs to the whole space."""
-        found: dict[str, Tensor] = {}
-        space = _empty(self._forms[0], "cpu")
-        own = dict(self.root.named_parameters())
+    def full_parameters(self) -> dict[str, Tensor]:
+        """The full parameters, as `unshard_values` gives them."""
+        return self.unshard_values({name: p.detach() for name, p in self.root.named_parameters()})
+
+    def unshard_values(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What belongs to the full parameters, on the host, from what belongs to the shards (by their names in `root`),
+        such as their values or the state of an optimizer.
+
+        All ranks must call it, and rank 0 gets the values. The others get tensors on the meta device.
+        """
+        full = self._full_space(values, "cpu" if torch.distributed.get_rank() == 0 else "meta")
+        return {name: parameter.detach() for name, parameter in full.named_parameters()}
+
+    def shard_values(self, values: Mapping[str, Tensor]) -> dict[str, DTensor]:
+        """The other way round: what belongs to the shards, from what belongs to the full parameters. All ranks must
+        call it."""
+        full = _copy(self._meta.full, _empty_on("cpu"))
         with torch.no_grad():
-            for name, parameter in space.named_parameters():
+            for name, parameter in full.named_parameters():
                 parameter.copy_(values[name])
-            for index, layer in enumerate(self._layers):
-                pieces = space.pieces([layer.names])
-                assert pieces is not None, "it had them before"
-                for name, parameter in pieces[0].named_parameters():
-                    at = f"units.{index}.space.{name}"
-                    like = cast(DTensor, own[at])
-                    full = parameter.detach().to(self._device)
-                    found[at] = distribute_tensor(full, like.device_mesh, like.placements)
+        shards = cast("dict[str, DTensor]", dict(self.root.named_parameters()))
+        found = {}
+        for index, layer in enumerate(self._layers):
+            for name, parameter in _layer_space(full, layer).named_parameters():
+                like = shards[_shard_name(index, name)]
+                value = parameter.detach().to(self._device)
+                found[_shard_name(index, name)] = distribute_tensor(value, like.device_mesh, like.placements)
         return found
 
-    def whole_parameters(self) -> Iterator[tuple[str, torch.Size]]:
-        """Names and shapes of the whole space's parameters."""
-        for name, parameter in self._forms[0].named_parameters():
-            yield name, parameter.shape
-
-    def group_sizes(self) -> list[int]:
-        """How many parameters each group of the whole space has."""
-        return [len(group["params"]) for group in self._forms[0].parameter_groups(1.0)]
-
-    def order(self, lr: float) -> tuple[list[str], list[str]]:
-        """Names of the whole space's parameters, and of the shards, each in the order of their groups."""
-        names = {id(p): name for name, p in self._forms[0].named_parameters()}
-        whole = [names[id(p)] for group in self._forms[0].parameter_groups(lr) for p in group["params"]]
-        own = {id(p): name for name, p in self.root.named_parameters()}
-        return whole, [own[id(p)] for group in self.parameter_groups(lr) for p in group["params"]]
-
-    def load(self, values: Mapping[str, Tensor]) -> None:
-        """Set the parameters to those of a whole space, by name."""
-        own = dict(self.root.named_parameters())
+    def load_full_parameters(self, values: Mapping[str, Tensor]) -> None:
+        """Set the parameters to full ones."""
+        shards = cast("dict[str, DTensor]", dict(self.root.named_parameters()))
         with torch.no_grad():
-            for name, shard in self.shards(values).items():
-                cast(DTensor, own[name]).to_local().copy_(cast(DTensor, shard).to_local())
+            for name, value in self.shard_values(values).items():
+                shards[name].to_local().copy_(value.to_local())
 
-    def restored(self) -> WeightSpace:
-        """The whole space, with the values of the shards, on every process; the network is let go."""
-        values = self.gathered()
+    def unsharded(self) -> WeightSpace:
+        """The full space, with the values of the shards, on every rank; the network is let go."""
         for handle in self._hooks:
             handle.remove()
-        first = torch.distributed.get_rank() == 0
-        space = _empty(self._forms[0], self._device)
-        for name, parameter in space.named_parameters():
-            value = values.pop(name)  # kept no longer than needed
-            sent = (
-                value.contiguous().to(self._device)
-                if first
-                else torch.empty(value.shape, dtype=value.dtype, device=self._device)
-            )
-            torch.distributed.broadcast(sent, 0)
-            parameter.data.copy_(sent)
-        return space
+        return self._full_space({name: p.detach() for name, p in self.root.named_parameters()}, self._device)
 
-    def _entering(self, layer: _Layer, unit: _Unit) -> Callable[..., None]:
-        def enter(module: nn.Module, arguments: Any) -> None:
+    @torch.no_grad()
+    def _full_space(self, values: Mapping[str, Tensor], device: torch.device | str) -> WeightSpace:
+        """The full space with values that belong to the shards, on a device; "meta" keeps none."""
+        full = _copy(self._meta.full, _empty_on(device))
+        for index, meta in enumerate(self._meta.layers):
+            space = _copy(meta, _empty_on(device))
+            for name, parameter in space.named_parameters():
+                value = values[_shard_name(index, name)]
+                parameter.copy_(value.full_tensor() if isinstance(value, DTensor) else value)
+            cast(ShardableSpace, full).load_layers([space])
+        return full
+
+    def _pre_forward_hook(self, layer: _Layer, unit: _Unit) -> Callable[..., None]:
+        def hook(module: nn.Module, arguments: Any) -> None:
             # Asking for the gradient of λ tells FSDP when those of the unit are complete: then they are reduced.
             preference = self._preference.clone().requires_grad_(torch.is_grad_enabled())
             theta = unit(preference)
             for registry, key, name in layer.slots:
                 registry[key] = theta[name]
             at = preference.detach()
-            context = rematerializing(theta, lambda name: unit.again(at)[name])
+            context = rematerializing(theta, lambda name: unit.recompute(at)[name])
             context.__enter__()
             self._contexts.append(cast("contextlib.AbstractContextManager[Any]", context))
 
-        return enter
+        return hook
 
-    def _leaving(self, layer: _Layer) -> Callable[..., None]:
-        def leave(module: nn.Module, arguments: Any, result: Any) -> None:
+    def _post_forward_hook(self, layer: _Layer) -> Callable[..., None]:
+        def hook(module: nn.Module, arguments: Any, result: Any) -> None:
             for registry, key, _ in layer.slots:
                 registry[key] = None
             if self._contexts:
                 self._contexts.pop().__exit__(None, None, None)
 
-        return leave
-
-
-@frozen
-class _Layer:
-    """A module that is called with its weights in place, and where these go."""
-
-    module: nn.Module
-    names: list[str]
-    slots: list[tuple[dict[str, Any], str, str]]
-
-
-def _empty(space: WeightSpace, device: torch.device | str) -> WeightSpace:
-    """The same space with parameters that have no values yet, on a device: "meta" takes no memory."""
-    memo: dict[int, Any] = {
-        id(p): nn.Parameter(torch.empty_like(p, device=device), p.requires_grad) for p in space.parameters()
-    }
-    return copy.deepcopy(space, memo)
+        return hook
 
 
 def shard_parameters(model: ParetoModel, device: torch.device) -> ShardedSpace:
-    """Shard the parameters of a model, all of whose processes hold the same ones, on the host or on `device`.
+    """Shard the parameters of a model, all of whose ranks hold the same ones, on the host or on `device`.
 
     Raises:
-        SpecError: the network or the weight space cannot be taken apart into layers.
+        SpecError: the network or the weight space cannot be split by layer.
     """
     space = ShardedSpace(model, device)
     model.run_by(space, space.run)
     return space
+
+
+def _check_shardable(space: WeightSpace) -> None:
+    """Refuse a weight space that cannot be sharded. Raises `SpecError`."""
+    scalars = [name for name, value in space.named_parameters() if value.dim() == 0]
+    if scalars:
+        raise SpecError(
+            "training.distributed.parameters: the network has weights that are single numbers, which cannot be "
+            f"sharded ({', '.join(scalars)}); use replicated, and optimizer sharded"
+        )
+    if not isinstance(space, ShardableSpace) or space.split_by_layer([]) is None:
+        raise SpecError(
+            f"training.distributed.parameters: {type(space).__name__} with these options does not make θ(λ) "
+            "layer by layer, so its parameters cannot be sharded; use replicated, and optimizer sharded"
+        )
 
 
 def _layers(model: ParetoModel) -> list[_Layer]:
@@ -306,10 +310,30 @@ def _layers(model: ParetoModel) -> list[_Layer]:
     ]
 
 
-def _joined_groups(spaces: Iterable[WeightSpace], lr: float) -> list[dict[str, Any]]:
-    groups: dict[str, dict[str, Any]] = {}
-    for space in spaces:
-        for group in space.parameter_groups(lr):
-            known = groups.setdefault(group["name"], {**group, "params": []})
-            known["params"] += group["params"]
-    return [group for group in groups.values() if group["params"]]
+def _layer_space(full: WeightSpace, layer: _Layer) -> WeightSpace:
+    spaces = cast(ShardableSpace, full).split_by_layer([layer.names])
+    assert spaces is not None, "checked before"
+    return spaces[0]
+
+
+def _fsdp_unit(space: WeightSpace, mesh: DeviceMesh) -> _Unit:
+    unit = _Unit(space)
+    for parameter in unit.parameters():  # FSDP knows no other memory order
+        parameter.data = parameter.data.contiguous()
+    fully_shard(unit, mesh=mesh)
+    return unit
+
+
+def _shard_name(index: int, name: str) -> str:
+    """What `ShardedSpace.root` calls a parameter of the space of a layer."""
+    return f"units.{index}.space.{name}"
+
+
+def _copy(space: WeightSpace, value: Callable[[Tensor], Tensor]) -> WeightSpace:
+    """The same space with other values of its parameters."""
+    memo: dict[int, Any] = {id(p): nn.Parameter(value(p), p.requires_grad) for p in space.parameters()}
+    return copy.deepcopy(space, memo)
+
+
+def _empty_on(device: torch.device | str) -> Callable[[Tensor], Tensor]:
+    return lambda parameter: torch.empty_like(parameter, device=device)

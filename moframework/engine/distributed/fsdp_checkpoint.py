@@ -1,157 +1,152 @@
-"""The optimizer's state, and a checkpoint's, where the parameters themselves are sharded; see `streaming`."""
+"""FSDP and checkpoints: the optimizer of sharded parameters, and its full state and the model's; see `fsdp`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from moframework.engine.distributed.fsdp import ShardedSpace
-from moframework.engine.distributed.optimizer_sharding import ONCE, Groups, OptimizerSharding, State
+from moframework.engine.distributed.optimizer_sharding import PER_PARAMETER, Groups, OptimizerSharding, State
 from moframework.engine.distributed.world import World
 from moframework.model import ParetoModel
 
 __all__ = ["FullySharded"]
 
+_SPACE = "space."
+
+Entries = dict[str, dict[str, Any]]
+"""An optimizer's state, by name of parameter."""
+
 
 class FullySharded(OptimizerSharding):
-    """The optimizer steps the shards that each process has; FSDP has averaged their gradients.
+    """The optimizer steps the shards that each rank has, as plain tensors: not every optimizer knows distributed ones.
+    FSDP has averaged their gradients.
 
-    What a checkpoint holds is put together as the whole weight space has it, so that any number of processes can go on.
+    Beside the shards, the groups may hold parameters that every rank has in full, those of the objective.
     """
 
-    def __init__(self, groups: Groups, space: ShardedSpace, lr: float) -> None:
-        # To the optimizer shards are plain tensors: not every one knows distributed ones.
-        self.parameters = [cast(nn.Parameter, p) for group in groups for p in group["params"]]
-        self.local = [nn.Parameter(_local(p.detach()), p.requires_grad) for p in self.parameters]
-        of = {id(p): own for p, own in zip(self.parameters, self.local, strict=True)}
-        super().__init__([{**group, "params": [of[id(p)] for p in group["params"]]} for group in groups])
+    def __init__(self, groups: Groups, space: ShardedSpace) -> None:
+        parameters = [p for group in groups for p in group["params"]]
+        super().__init__(groups, [nn.Parameter(_local(p.detach()), p.requires_grad) for p in parameters])
         self.space = space
-        self._whole_names, self._own_names = space.order(lr)
-
-    def zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """See `OptimizerSharding.zero_grad`."""
-        for tensor in (*self.parameters, *self.local):
-            tensor.grad = None
+        self._owners = space.shard_owners()
+        names = {id(parameter): name for name, parameter in space.root.named_parameters()}
+        others = [f"objective {i}" for i, p in enumerate(parameters) if id(p) not in names]
+        # The parameters' names in the order of the optimizer, sharded and in full.
+        self._sharded_order = [names[id(p)] for p in parameters if id(p) in names] + others
+        self._full_order = [name for group in space.full_groups for name in group] + others
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """See `OptimizerSharding.step`."""
-        for parameter, own in zip(self.parameters, self.local, strict=True):
-            own.grad = None if parameter.grad is None else _local(parameter.grad)
+        for parameter, shard in zip(self.parameters, self.shards, strict=True):
+            shard.grad = None if parameter.grad is None else _local(parameter.grad)
         scaler.step(optimizer)
+        self._forget_shard_gradients()
 
-    def average(self, world: World, parameters: Sequence[Tensor]) -> None:
-        """See `OptimizerSharding.average`: those of parameters that every process has whole."""
-        world.average_gradients([parameter for parameter in parameters if not isinstance(parameter, DTensor)])
+    def average_gradients(self, world: World) -> None:
+        """See `OptimizerSharding.average_gradients`: those of parameters that every rank has in full."""
+        world.average_gradients([parameter for parameter in self.parameters if not isinstance(parameter, DTensor)])
 
-    def clip(self, parameters: Sequence[Tensor], norm: float) -> None:
-        """See `OptimizerSharding.clip`."""
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        local = [_local(g) for g in gradients if isinstance(g, DTensor)]
-        alike = [g for g in gradients if not isinstance(g, DTensor)]
-        squares = torch.stack([g.square().sum() for g in local] or [torch.zeros((), device=gradients[0].device)]).sum()
+    def clip_gradients(self, norm: float) -> None:
+        """See `OptimizerSharding.clip_gradients`."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        sharded = [_local(g) for g in gradients if isinstance(g, DTensor)]
+        full = [g for g in gradients if not isinstance(g, DTensor)]
+        squares = torch.stack(
+            [g.square().sum() for g in sharded] or [torch.zeros((), device=gradients[0].device)]
+        ).sum()
         torch.distributed.all_reduce(squares)
-        for gradient in alike:
+        for gradient in full:
             squares = squares + gradient.square().sum()
         factor = (norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-        for gradient in (*local, *alike):
+        for gradient in (*sharded, *full):
             gradient.mul_(factor)
 
-    def finite(self, parameters: Sequence[Tensor]) -> bool:
-        """See `OptimizerSharding.finite`."""
-        faults = torch.stack([(~torch.isfinite(_local(p.detach()))).any() for p in parameters]).any().float()
+    def all_finite(self) -> bool:
+        """See `OptimizerSharding.all_finite`."""
+        faults = torch.stack([(~torch.isfinite(_local(p.detach()))).any() for p in self.parameters]).any().float()
         torch.distributed.all_reduce(faults)
         return not bool(faults)
 
-    def model_state(self, model: ParetoModel) -> State:
-        """See `OptimizerSharding.model_state`."""
-        rest = {name: value for name, value in model.state_dict().items() if not name.startswith("space.")}
-        return {**{f"space.{name}": value for name, value in self.space.gathered().items()}, **rest}
+    def full_model_state(self, model: ParetoModel) -> State:
+        """See `OptimizerSharding.full_model_state`."""
+        rest = {name: value for name, value in model.state_dict().items() if not name.startswith(_SPACE)}
+        return {**{_SPACE + name: value for name, value in self.space.full_parameters().items()}, **rest}
 
-    def load_model(self, model: ParetoModel, state: Mapping[str, Any]) -> None:
-        """See `OptimizerSharding.load_model`."""
-        prefix = "space."
-        self.space.load({name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)})
-        rest = {name: value for name, value in state.items() if not name.startswith(prefix)}
-        model.load_state_dict(rest, strict=False)
+    def load_model_state(self, model: ParetoModel, state: Mapping[str, Any]) -> None:
+        """See `OptimizerSharding.load_model_state`."""
+        own = {name.removeprefix(_SPACE): value for name, value in state.items() if name.startswith(_SPACE)}
+        self.space.load_full_parameters(own)
+        model.load_state_dict({name: v for name, v in state.items() if not name.startswith(_SPACE)}, strict=False)
 
-    def finish(self, model: ParetoModel) -> None:
-        """See `OptimizerSharding.finish`."""
-        model.run_by(self.space.restored(), None)
+    def unshard(self, model: ParetoModel) -> None:
+        """See `OptimizerSharding.unshard`."""
+        model.run_by(self.space.unsharded(), None)
 
-    def state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `OptimizerSharding.state`."""
-        partial = optimizer.state_dict()
-        known = partial["state"]
-        entries = {name: known[i] for i, name in enumerate(self._own_names) if i in known}
-        present = self._told(lambda name: 1.0 if name in entries else 0.0)
-        whole: dict[int, dict[str, Any]] = {
-            i: {} for i, name in enumerate(self._whole_names) if present[name].flatten()[0] > 0
-        }
-        for key in next(iter(entries.values()), {}):
-            if key in ONCE:
-                values = self._told(lambda name, key=key: float(entries[name][key]) if name in entries else 0.0)  # type: ignore[misc]
-            else:
-                values = self.space.whole(
-                    {
-                        name: _like(entries[name][key], shard) if name in entries else torch.zeros_like(shard)
-                        for name, shard in self._every().items()
-                    }
-                )
-            for i in whole:
-                value = values[self._whole_names[i]]
-                whole[i][key] = value.flatten()[0].float() if key in ONCE else value
-        offset = len(self._whole_names) - len(self._own_names)
-        for i in range(len(self._own_names), len(self._own_names) + len(known)):  # parameters of the objective
-            if i in known:
-                whole[i + offset] = known[i]
-        return {"state": whole, "param_groups": _numbered(partial["param_groups"], self.space.group_sizes())}
+    def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
+        """See `OptimizerSharding.full_optimizer_state`."""
+        local = optimizer.state_dict()
+        full = self._full_entries(_by_name(local["state"], self._sharded_order))
+        sizes = [len(names) for names in self.space.full_groups]
+        return {"state": _by_index(full, self._full_order), "param_groups": _numbered(local["param_groups"], sizes)}
 
-    def load(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `OptimizerSharding.load`."""
-        known = state["state"]
-        entries = {name: known[i] for i, name in enumerate(self._whole_names) if i in known}
-        shapes = dict(self.space.whole_parameters())
-        present = self._dealt(lambda name: torch.full(shapes[name], 1.0 if name in entries else 0.0))
-        own: dict[int, dict[str, Any]] = {i: {} for i, name in enumerate(self._own_names) if present[name]}
-        for key in next(iter(entries.values()), {}):
-            if key in ONCE:
-                numbers = self._dealt(
-                    lambda name, key=key: torch.full(
-                        shapes[name], float(entries[name][key]) if name in entries else 0.0
-                    )  # type: ignore[misc]
-                )
-                for i in own:
-                    own[i][key] = torch.tensor(numbers[self._own_names[i]])
-                continue
-            values = self.space.shards(
-                {name: entries[name][key] if name in entries else torch.zeros(shape) for name, shape in shapes.items()}
-            )
-            for i in own:
-                own[i][key] = _local(values[self._own_names[i]])
-        offset = len(self._whole_names) - len(self._own_names)
-        for i, entry in known.items():
-            if i >= len(self._whole_names):
-                own[i - offset] = entry
-        sizes = [len(group["params"]) for group in optimizer.param_groups]
-        groups = _numbered(state["param_groups"], sizes)
-        optimizer.load_state_dict({"state": own, "param_groups": groups})
+    def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """See `OptimizerSharding.load_optimizer_state`."""
+        local = self._local_entries(_by_name(state["state"], self._full_order))
+        groups = _numbered(state["param_groups"], [len(group["params"]) for group in optimizer.param_groups])
+        optimizer.load_state_dict({"state": _by_index(local, self._sharded_order), "param_groups": groups})
 
-    def _every(self) -> dict[str, Tensor]:
-        return {name: p.detach() for name, p in self.space.root.named_parameters()}
+    def _full_entries(self, entries: Entries) -> Entries:
+        """The state of the full parameters, from that of this rank's shards."""
+        full = {name: entry for name, entry in entries.items() if name not in self._owners}
+        for name, owner in self._owners.items():
+            if name in entries:
+                kept = {key: value for key, value in entries[name].items() if key in PER_PARAMETER}
+                full.setdefault(owner, {}).update(kept)
+        shards = {name: parameter.detach() for name, parameter in self.space.root.named_parameters()}
+        for key in _sharded_keys(entries):
+            values = {
+                name: _like(entries[name][key], shard) if name in entries else torch.zeros_like(shard)
+                for name, shard in shards.items()
+            }
+            for owner, value in self.space.unshard_values(values).items():
+                if owner in full:
+                    full[owner][key] = value
+        return full
 
-    def _told(self, number: Callable[[str], float]) -> dict[str, Tensor]:
-        """A number of each shard, everywhere in what belongs to it of the whole space."""
-        return self.space.whole({name: torch.full_like(shard, number(name)) for name, shard in self._every().items()})
+    def _local_entries(self, entries: Entries) -> Entries:
+        """The state of this rank's shards, from that of the full parameters."""
+        shapes = self.space.full_shapes
+        local = {name: entry for name, entry in entries.items() if name not in shapes}
+        for name, owner in self._owners.items():
+            if owner in entries:
+                local[name] = {k: copy.deepcopy(v) for k, v in entries[owner].items() if k in PER_PARAMETER}
+        for key in _sharded_keys(entries):
+            values = {
+                name: entries[name][key] if name in entries else torch.zeros(shape) for name, shape in shapes.items()
+            }
+            for name, value in self.space.shard_values(values).items():
+                if name in local:
+                    local[name][key] = _local(value)
+        return local
 
-    def _dealt(self, values: Callable[[str], Tensor]) -> dict[str, float]:
-        """A number of each of the whole space's parameters, by the names of the shards it belongs to."""
-        found = self.space.shards({name: values(name) for name in dict(self.space.whole_parameters())})
-        # A process may have no part of a small parameter.
-        return {name: float(cast(DTensor, value).full_tensor().flatten()[0]) for name, value in found.items()}
+
+def _sharded_keys(entries: Entries) -> list[str]:
+    """What an optimizer keeps for each number of a parameter."""
+    return [key for key in next(iter(entries.values()), {}) if key not in PER_PARAMETER]
+
+
+def _by_name(state: Mapping[int, dict[str, Any]], order: Sequence[str]) -> Entries:
+    return {name: state[i] for i, name in enumerate(order) if i in state}
+
+
+def _by_index(entries: Entries, order: Sequence[str]) -> dict[int, dict[str, Any]]:
+    return {i: entries[name] for i, name in enumerate(order) if name in entries}
 
 
 def _numbered(groups: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[dict[str, Any]]:
@@ -165,12 +160,12 @@ def _numbered(groups: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list
 
 
 def _local(tensor: Tensor) -> Tensor:
-    """What this process has of a tensor."""
+    """What this rank has of a tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _like(local: Tensor, shard: Tensor) -> Tensor:
-    """This process's part as a tensor distributed as `shard` is."""
+    """This rank's part as a tensor distributed as `shard` is."""
     if not isinstance(shard, DTensor):
         return local
     return DTensor.from_local(

@@ -1,4 +1,4 @@
-"""Finding the processes that train one run together."""
+"""The entry to several processes: which world torchrun has launched this process into."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import SingleProcess, World
 
-__all__ = ["joined"]
+__all__ = ["launched_world"]
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[World]:
+def launched_world() -> Iterator[World]:
     """The world of this process: a `ProcessGroup` where torchrun (or whoever sets WORLD_SIZE, RANK, LOCAL_RANK,
-    MASTER_ADDR and MASTER_PORT) started several, else `Alone`.
+    MASTER_ADDR and MASTER_PORT) launched several, else a `SingleProcess`.
 
-    A process group that the caller has initialized is used, and left as it is; otherwise one is made, and ended on
-    leaving. It talks by gloo between hosts and by NCCL between CUDA devices.
+    A process group that the caller has initialized is used, and left as it is; otherwise one is initialized, and
+    destroyed on leaving. Its backends are gloo for tensors on the host and NCCL for those on CUDA devices.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Alone()
+        yield SingleProcess()
         return
     from moframework.engine.distributed.process_group import ProcessGroup
 
-    with ProcessGroup.joined() as group:
+    with ProcessGroup.from_environment() as group:
         yield group

@@ -1,14 +1,16 @@
-"""Who holds the state of the optimizer: every process all of it, or each its slice of every parameter.
+"""Who holds the state of the optimizer: every rank all of it, or each its shard of every parameter's.
 
-Sharded, each process steps its slice of each parameter, as `Training.distributed` asks for; the slices are brought
-together after the step. For Adam that leaves two numbers a parameter (itself and its gradient) on every device and
-spreads the other two: ZeRO, stage 1 (Rajbhandari et al., SC 2020, arXiv 1910.02054).
+Sharded, each rank steps its shard of each parameter, as `Training.distributed` asks for, and the shards are gathered
+after the step. For Adam that leaves two numbers a parameter (itself and its gradient) on every device and shards the
+other two: ZeRO, stage 1 (Rajbhandari et al., SC 2020, arXiv 1910.02054).
 
-Why not `ZeroRedundancyOptimizer`: it gives whole parameters to processes, and weight spaces keep most numbers in one
-or two large tensors. Where that is not enough, `fully_sharded` has the parameters themselves in shards, for one more
-gathering of each for each of the M preferences of a step.
+Why not `ZeroRedundancyOptimizer`: it gives whole parameters to ranks, and weight spaces keep most numbers in one or two
+large tensors. Where that is not enough, FSDP (`fsdp`, `fsdp_checkpoint`) shards the parameters themselves, for one more
+all-gather of each for each of the M preferences of a step.
 
-A checkpoint holds the state as a single process has it, so any number of processes can go on with it, sharded or not.
+A checkpoint holds the full state, as a single process has it, so any number of processes can go on with it, sharded or
+not. `torch.distributed.checkpoint.state_dict` does not give that here: it names state by the sharded module's
+parameters, and knows optimizers over these alone.
 """
 
 from __future__ import annotations
@@ -25,148 +27,157 @@ from moframework.engine.settings import Training
 from moframework.errors import SpecError
 from moframework.model import ParetoModel
 
-__all__ = ["ONCE", "Groups", "OptimizerSharding", "Replicated", "Sharded", "State", "check_sharding", "make_sharding"]
+__all__ = [
+    "PER_PARAMETER",
+    "Groups",
+    "OptimizerSharding",
+    "Replicated",
+    "Sharded",
+    "State",
+    "check_sharding",
+    "make_sharding",
+]
 
 Groups = list[dict[str, Any]]
 State = dict[str, Any]
 
-ONCE = {"step", "mu_product", "eta", "mu"}
+PER_PARAMETER = {"step", "mu_product", "eta", "mu"}
 """What torch's optimizers keep once a parameter; all else they keep for each of its numbers."""
 
 
 class OptimizerSharding(ABC):
     """What lies between the parameters of a model and the optimizer that steps them.
 
+    Args:
+        groups: the parameter groups of the model.
+        shards: what the optimizer steps in place of each parameter, in their order.
+
     Attributes:
-        groups: what the optimizer is made for.
+        parameters: the model's, in the order of the groups.
+        shards: as given.
+        groups: the parameter groups for the optimizer, of shards.
     """
 
-    def __init__(self, groups: Groups) -> None:
-        self.groups = groups
+    def __init__(self, groups: Groups, shards: Sequence[Tensor]) -> None:
+        self.parameters = [cast(nn.Parameter, p) for group in groups for p in group["params"]]
+        self.shards = shards
+        rest = iter(shards)
+        self.groups = [{**group, "params": [next(rest) for _ in group["params"]]} for group in groups]
 
-    @abstractmethod
-    def zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """Forget the gradients."""
+    def zero_grad(self) -> None:
+        """Forget the gradients. The optimizer's own way takes as long as a small layer."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def average_gradients(self, world: World) -> None:
+        """Average the gradients over ranks."""
+        world.average_gradients(self.parameters)
+
+    def clip_gradients(self, norm: float) -> None:
+        """Scale the gradients, as averaged, so that their Euclidean norm is at most `norm`."""
+        torch.nn.utils.clip_grad_norm_(self.parameters, norm)
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """Take a step with the parameters' gradients, which are the same on all processes."""
+        """Take a step with the parameters' averaged gradients."""
 
-    def average(self, world: World, parameters: Sequence[Tensor]) -> None:
-        """Make the gradients of all processes' parameters their mean."""
-        world.average_gradients(parameters)
+    def all_finite(self) -> bool:
+        """Whether every number of every parameter is finite, on all ranks."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters)
 
-    def clip(self, parameters: Sequence[Tensor], norm: float) -> None:
-        """Scale the gradients, as averaged, so that their Euclidean norm is at most `norm`."""
-        torch.nn.utils.clip_grad_norm_(parameters, norm)
-
-    def finite(self, parameters: Sequence[Tensor]) -> bool:
-        """Whether no parameter, of any process, holds a number that is not finite."""
-        return all(bool(torch.isfinite(parameter).all()) for parameter in parameters)
-
-    def model_state(self, model: ParetoModel) -> State:
-        """The model's state as a single process has it; called by all processes, for the first one to use."""
+    def full_model_state(self, model: ParetoModel) -> State:
+        """The model's state as a single process has it. All ranks must call it, and rank 0 may use it."""
         return model.state_dict()
 
-    def load_model(self, model: ParetoModel, state: Mapping[str, Any]) -> None:
-        """Set the model's state to a whole one."""
+    def load_model_state(self, model: ParetoModel, state: Mapping[str, Any]) -> None:
+        """Set the model's state to a full one, on all ranks."""
         model.load_state_dict(state)
 
-    def finish(self, model: ParetoModel) -> None:  # noqa: B027 (most have nothing to do)
-        """Training is over: every process has the whole model from here on."""
+    @abstractmethod
+    def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
+        """The optimizer's state as a single process has it. All ranks must call it, and rank 0 may use it."""
 
     @abstractmethod
-    def state(self, optimizer: torch.optim.Optimizer) -> State:
-        """The optimizer's whole state, as a single process has it. Only the first process gets one to use."""
+    def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """Set the optimizer's state to a full one, on all ranks."""
 
-    @abstractmethod
-    def load(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """Set the optimizer's state to a whole one."""
+    def unshard(self, model: ParetoModel) -> None:  # noqa: B027 (most have nothing to do)
+        """Give every rank the full model; training is over."""
+
+    def _forget_shard_gradients(self) -> None:
+        """Those of shards may be views, which would keep the parameters' gradients alive."""
+        for shard in self.shards:
+            shard.grad = None
 
 
 class Replicated(OptimizerSharding):
     """The optimizer steps the parameters themselves."""
 
-    def zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """See `OptimizerSharding.zero_grad`."""
-        for group in optimizer.param_groups:  # the optimizer's own way takes as long as a small layer
-            for parameter in group["params"]:
-                parameter.grad = None
+    def __init__(self, groups: Groups) -> None:
+        super().__init__(groups, [p for group in groups for p in group["params"]])
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """See `OptimizerSharding.step`."""
         scaler.step(optimizer)
 
-    def state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `OptimizerSharding.state`."""
+    def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
+        """See `OptimizerSharding.full_optimizer_state`."""
         return optimizer.state_dict()
 
-    def load(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `OptimizerSharding.load`."""
+    def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """See `OptimizerSharding.load_optimizer_state`."""
         optimizer.load_state_dict(state)
 
 
 class Sharded(OptimizerSharding):
-    """The optimizer steps this process's slices, which are views of the parameters' own memory.
+    """The optimizer steps this rank's shards, which are views of the parameters' own memory.
 
-    A slice is a run of the parameter's numbers as they lie in memory, ⌈size / processes⌉ long but for the last ones.
+    A shard is a run of the parameter's numbers as they lie in memory, ⌈size / ranks⌉ long but for the last ones.
     """
 
     def __init__(self, groups: Groups, world: World) -> None:
         self.world = world
-        self.parameters = [cast(nn.Parameter, p) for group in groups for p in group["params"]]
-        self.slices = [nn.Parameter(self._own(_flat(p)), p.requires_grad) for p in self.parameters]
-        of = {id(p): own for p, own in zip(self.parameters, self.slices, strict=True)}
-        super().__init__([{**group, "params": [of[id(p)] for p in group["params"]]} for group in groups])
-
-    def zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """See `OptimizerSharding.zero_grad`."""
-        for tensor in (*self.parameters, *self.slices):
-            tensor.grad = None
+        parameters = [p for group in groups for p in group["params"]]
+        super().__init__(groups, [nn.Parameter(self._shard(_flat(p)), p.requires_grad) for p in parameters])
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """See `OptimizerSharding.step`."""
-        for parameter, own in zip(self.parameters, self.slices, strict=True):
-            if parameter.grad is not None:
-                own.grad = self._own(_flat(parameter.grad, like=parameter))
-        scaler.step(optimizer)
         by_type: dict[torch.dtype, list[tuple[Tensor, Tensor]]] = {}
-        for parameter, own in zip(self.parameters, self.slices, strict=True):
+        for parameter, shard in zip(self.parameters, self.shards, strict=True):
             if parameter.grad is not None:
-                by_type.setdefault(parameter.dtype, []).append((_flat(parameter), own.detach()))
+                shard.grad = self._shard(_flat(parameter.grad, like=parameter))
+                by_type.setdefault(parameter.dtype, []).append((_flat(parameter), shard.detach()))
+        scaler.step(optimizer)
+        self._forget_shard_gradients()
         for pairs in by_type.values():
-            whole = self._gathered([(own, len(flat)) for flat, own in pairs])
-            torch._foreach_copy_([flat for flat, _ in pairs], whole)
+            full = self._all_gather([(shard, len(flat)) for flat, shard in pairs])
+            torch._foreach_copy_([flat for flat, _ in pairs], full)
 
-    def state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `OptimizerSharding.state`. Gathered tensor by tensor; only the first process keeps them."""
-        partial = optimizer.state_dict()
-        whole: dict[int, dict[str, Any]] = {}
-        for index, parameter in enumerate(self.parameters):
-            if index not in partial["state"]:
-                continue
-            whole[index] = {}
-            for key, value in partial["state"][index].items():
-                if isinstance(value, Tensor) and key not in ONCE:
-                    value = self._gathered([(value, parameter.numel())])[0]
-                    value = _shaped(value, parameter).cpu() if self.world.first else None
-                whole[index][key] = value
-        return {"state": whole, "param_groups": partial["param_groups"]}
+    def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
+        """See `OptimizerSharding.full_optimizer_state`. Gathered tensor by tensor; only rank 0 keeps them."""
+        local = optimizer.state_dict()
+        full: dict[int, dict[str, Any]] = {index: {} for index in sorted(local["state"])}
+        for index, entries in full.items():
+            parameter = self.parameters[index]
+            for key, value in local["state"][index].items():
+                if _is_sharded(key, value):
+                    value = self._all_gather([(value, parameter.numel())])[0]
+                    value = _shaped(value, parameter).cpu() if self.world.is_rank_zero else None
+                entries[key] = value
+        return {**local, "state": full}
 
-    def load(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `OptimizerSharding.load`."""
-        own = {
+    def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """See `OptimizerSharding.load_optimizer_state`."""
+        local = {
             index: {
-                key: self._own(_flat(value, like=self.parameters[index]))
-                if isinstance(value, Tensor) and key not in ONCE
-                else value
+                key: self._shard(_flat(value, like=self.parameters[index])) if _is_sharded(key, value) else value
                 for key, value in entries.items()
             }
             for index, entries in state["state"].items()
         }
-        optimizer.load_state_dict({"state": own, "param_groups": state["param_groups"]})
+        optimizer.load_state_dict({**state, "state": local})
 
-    def _own(self, flat: Tensor) -> Tensor:
+    def _shard(self, flat: Tensor) -> Tensor:
         length = self._length(len(flat))
         start = min(self.world.rank * length, len(flat))
         return flat[start : start + length]
@@ -174,17 +185,17 @@ class Sharded(OptimizerSharding):
     def _length(self, count: int) -> int:
         return -(-count // self.world.size)
 
-    def _gathered(self, parts: list[tuple[Tensor, int]]) -> list[Tensor]:
-        """Whole flat tensors, of given counts, from this process's slices of them; in one message."""
-        lengths = [self._length(count) for _, count in parts]
-        padded = [torch.cat([own, own.new_zeros(n - len(own))]) for (own, _), n in zip(parts, lengths, strict=True)]
-        everyone = self.world.gathered(torch.cat(padded))
-        pieces = torch.split(everyone, lengths, dim=1)
-        return [piece.reshape(-1)[:count] for piece, (_, count) in zip(pieces, parts, strict=True)]
+    def _all_gather(self, shards: list[tuple[Tensor, int]]) -> list[Tensor]:
+        """Full flat tensors, of given counts, from this rank's shards of them; in one message."""
+        lengths = [self._length(count) for _, count in shards]
+        padded = [torch.cat([own, own.new_zeros(n - len(own))]) for (own, _), n in zip(shards, lengths, strict=True)]
+        columns = torch.split(self.world.all_gather(torch.cat(padded)), lengths, dim=1)
+        return [column.reshape(-1)[:count] for column, (_, count) in zip(columns, shards, strict=True)]
 
 
 def make_sharding(groups: Groups, training: Training, world: World) -> OptimizerSharding:
-    """How the optimizer for parameter `groups` holds its state. Raises as `check_sharding`."""
+    """How the state of the optimizer for parameter `groups` is sharded, where the parameters are not. Raises as
+    `check_sharding`."""
     if world.size == 1 or training.distributed.optimizer == "replicated":
         return Replicated(groups)
     check_sharding(training)
@@ -211,6 +222,10 @@ def check_sharding(training: Training) -> None:
             "training.distributed.optimizer: with precision fp16 each process would find other steps to be skipped; "
             "use bf16, or replicated"
         )
+
+
+def _is_sharded(key: str, value: Any) -> bool:
+    return isinstance(value, Tensor) and key not in PER_PARAMETER
 
 
 def _flat(tensor: Tensor, like: Tensor | None = None) -> Tensor:

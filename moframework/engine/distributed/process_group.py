@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -18,14 +19,14 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from moframework.engine.distributed.world import World
-from moframework.errors import MoframeworkError, PeerError, RunError
+from moframework.errors import PeerError, RunError
 from moframework.seeding import seed_generators
 
 __all__ = ["ProcessGroup"]
 
 T = TypeVar("T")
 
-# Gradients travel in pieces of about this size: large enough that latency does not count, small enough that one piece
+# Gradients travel in buckets of about this size: large enough that latency does not count, small enough that one bucket
 # is packed while another is under way.
 _BUCKET_BYTES = 32 * 2**20
 # How long to wait for what a process that failed had to say, before taking it for one that was killed.
@@ -35,7 +36,7 @@ _LAST_WORDS = timedelta(seconds=2)
 class ProcessGroup(World):
     """This process among others, over the default process group.
 
-    Gradients are averaged once a step, after the backward passes of all preferences, in large pieces. This is not
+    Gradients are averaged once a step, after the backward passes of all preferences, in large buckets. This is not
     `DistributedDataParallel`: its hooks sit in its own `forward`, which `functional_call` on a skeleton without
     parameters never enters, and with M backward passes a step, all into the same parameters of the weight space, it
     would send each gradient M times or need `no_sync` for all but the last. The gradients of a weight space are final
@@ -51,12 +52,12 @@ class ProcessGroup(World):
         self.local_rank = int(os.environ.get("LOCAL_RANK", self.rank))
         self.backend = dist.get_backend()
         self._store = store
-        self._shared: list[Tensor] = []
+        self._shared_rng_state: list[Tensor] = []
 
     @classmethod
     @contextlib.contextmanager
-    def joined(cls) -> Iterator[Self]:
-        """The default process group, made from the environment unless it exists. See `launch.joined`.
+    def from_environment(cls) -> Iterator[Self]:
+        """The default process group, initialized from the environment unless it is already. See `launched_world`.
 
         Raises:
             RunError: the other processes cannot be reached.
@@ -84,93 +85,91 @@ class ProcessGroup(World):
             raise
         dist.destroy_process_group()
 
-    def sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """See `World.sums`. All tensors travel as one."""
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """See `World.all_reduce_sum`. All tensors travel as one."""
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        total = cast(Tensor, _Sum.apply(flat, self.size))
-        pieces = torch.split(total, [tensor.numel() for tensor in tensors])
-        return [piece.view(tensor.shape).to(tensor.dtype) for piece, tensor in zip(pieces, tensors, strict=True)]
+        total = cast(Tensor, _AllReduce.apply(flat, False))
+        parts = torch.split(total, [tensor.numel() for tensor in tensors])
+        return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
 
-    def pooled(self, tensor: Tensor) -> Tensor:
-        """See `World.pooled`."""
-        return cast(Tensor, _Pool.apply(tensor))
+    def differentiable_all_reduce(self, tensor: Tensor) -> Tensor:
+        """See `World.differentiable_all_reduce`."""
+        return cast(Tensor, _AllReduce.apply(tensor, True))
 
-    def rows(self, own: Tensor, count: int) -> Tensor:
-        """See `World.rows`. As a sum of rows that are 0 elsewhere, so that parts may differ in size."""
-        at = self.span(count)
-        before, after = own.new_zeros(at.start, *own.shape[1:]), own.new_zeros(count - at.stop, *own.shape[1:])
-        return self.sums([torch.cat([before, own, after])])[0]
+    def all_gather_rows(self, rows: Tensor, count: int) -> Tensor:
+        """See `World.all_gather_rows`. As a sum of rows that are 0 elsewhere, so that parts may differ in size."""
+        at = self.local_range(count)
+        before, after = rows.new_zeros(at.start, *rows.shape[1:]), rows.new_zeros(count - at.stop, *rows.shape[1:])
+        return self.all_reduce_sum([torch.cat([before, rows, after])])[0]
 
-    def gathered(self, own: Tensor) -> Tensor:
-        """See `World.gathered`."""
-        everyone = own.new_empty(self.size * len(own))
-        dist.all_gather_into_tensor(everyone, own.detach().contiguous())
-        return everyone.view(self.size, len(own))
+    def all_gather(self, tensor: Tensor) -> Tensor:
+        """See `World.all_gather`."""
+        gathered = tensor.new_empty(self.size * len(tensor))
+        dist.all_gather_into_tensor(gathered, tensor.detach().contiguous())
+        return gathered.view(self.size, len(tensor))
 
-    def means(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """See `World.means`."""
+    def all_reduce_mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """See `World.all_reduce_mean`."""
         result = [None if tensor is None else tensor.detach().clone() for tensor in tensors]
         self._average([tensor for tensor in result if tensor is not None])
         return list(result)
 
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
         """See `World.average_gradients`."""
-        have = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
-        dist.all_reduce(have, dist.ReduceOp.MAX)
-        found: list[Tensor] = []
-        for parameter, known in zip(parameters, have.tolist(), strict=True):
-            if known and parameter.grad is None:
+        present = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
+        dist.all_reduce(present, dist.ReduceOp.MAX)
+        gradients: list[Tensor] = []
+        for parameter, somewhere in zip(parameters, present.tolist(), strict=True):
+            if somewhere and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             if parameter.grad is not None:
-                found.append(parameter.grad)
-        self._average(found)
+                gradients.append(parameter.grad)
+        self._average(gradients)
 
-    def spread(self, tensors: Sequence[Tensor], source: int = 0) -> None:
-        """See `World.spread`."""
+    def broadcast(self, tensors: Sequence[Tensor], source: int = 0) -> None:
+        """See `World.broadcast`."""
         for tensor in tensors:
-            whole = tensor.detach().contiguous()
-            dist.broadcast(whole, source)
-            if whole.data_ptr() != tensor.data_ptr():
-                tensor.detach().copy_(whole)
+            dense = tensor.detach().contiguous()
+            dist.broadcast(dense, source)
+            if dense.data_ptr() != tensor.data_ptr():
+                tensor.detach().copy_(dense)
 
-    def agreed(self, wish: bool) -> bool:
-        """See `World.agreed`."""
-        wishes = torch.tensor([wish], dtype=torch.uint8)
-        dist.all_reduce(wishes, dist.ReduceOp.MAX)
-        return bool(wishes)
+    def any_rank(self, flag: bool) -> bool:
+        """See `World.any_rank`."""
+        flags = torch.tensor([flag], dtype=torch.uint8)
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags)
 
-    def from_first(self, make: Callable[[], T]) -> T:
-        """See `World.from_first`. What is made is pickled, and read by this run's own processes only."""
+    def from_rank_zero(self, make: Callable[[], T]) -> T:
+        """See `World.from_rank_zero`. What is made is pickled, and read by this run's own processes only."""
         made: list[Any] = [None]
-        with self.together():
-            if self.first:
+        with self.fail_together():
+            if self.is_rank_zero:
                 made[0] = make()
         dist.broadcast_object_list(made, 0, device=torch.device("cpu"))
         return cast(T, made[0])
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """See `World.together`."""
+    def fail_together(self) -> Iterator[None]:
+        """See `World.fail_together`."""
         error: Exception | None = None
         try:
             yield
         except Exception as caught:
             error = caught
-        if not self.agreed(error is not None):
+        if not self.any_rank(error is not None):
             return
-        # Only now, on the way out: exceptions as text and class, which pickle whatever they hold.
-        told: list[tuple[str, bool] | None] = [None] * self.size
-        mine = None if error is None else (f"{type(error).__name__}: {error}", isinstance(error, MoframeworkError))
-        dist.all_gather_object(told, mine)
-        source = next(rank for rank, words in enumerate(told) if words is not None)
-        if self.first and error is not None:
+        # Only now, on the way out: exceptions as text, which pickles whatever they hold.
+        texts: list[str | None] = [None] * self.size
+        dist.all_gather_object(texts, None if error is None else f"{type(error).__name__}: {error}")
+        if self.is_rank_zero and error is not None:
             raise error
-        text = cast(tuple[str, bool], told[source])[0]
-        message = f"process {source} of {self.size} failed: {text}"
-        raise (RunError(message) if self.first else PeerError(message)) from error
+        source = next(rank for rank, text in enumerate(texts) if text is not None)
+        message = f"process {source} of {self.size} failed: {texts[source]}"
+        raise (RunError(message) if self.is_rank_zero else PeerError(message)) from error
 
-    def blamed(self, error: BaseException) -> Exception | None:
-        """See `World.blamed`. A process that fails leaves its words in the store that all can read; one that was
+    def root_cause(self, error: BaseException) -> Exception | None:
+        """See `World.root_cause`. A process that fails leaves its words in the store that all can read; one that was
         killed leaves none, and is noticed by its closed connection."""
         if self._store is None or isinstance(error, PeerError):
             return None
@@ -181,70 +180,59 @@ class ProcessGroup(World):
             self._store.wait(["failed"], _LAST_WORDS)
         except RuntimeError:
             lost = f"another of the {self.size} processes ended without a word, perhaps killed ({error})"
-            return RunError(lost) if self.first else PeerError(lost)
+            return RunError(lost) if self.is_rank_zero else PeerError(lost)
         return PeerError(self._store.get("failed").decode())
 
     def seed(self, value: int) -> None:
         """See `World.seed`."""
         seed_generators(value)
-        self._shared = _generators()
+        self._shared_rng_state = _rng_state()
         # Far from the seeds of other steps, which are 63 bits of a hash: this is no step's own.
         seed_generators((value + (self.rank + 1) * 0x9E3779B97F4A7C15) & 0x7FFFFFFFFFFFFFFF)
 
     @contextlib.contextmanager
-    def alike(self) -> Iterator[None]:
-        """See `World.alike`."""
-        own = _generators()
-        _set_generators(self._shared)
+    def shared_rng(self) -> Iterator[None]:
+        """See `World.shared_rng`."""
+        own = _rng_state()
+        _set_rng_state(self._shared_rng_state)
         try:
             yield
         finally:
-            self._shared = _generators()
-            _set_generators(own)
+            self._shared_rng_state = _rng_state()
+            _set_rng_state(own)
 
     def _average(self, tensors: Sequence[Tensor]) -> None:
-        """Average in place; the next piece is packed while the one before travels."""
-        under_way: list[tuple[list[Tensor], Tensor, Any]] = []
+        """Average in place, bucket by bucket: the next one is packed while the one before travels."""
+        pending: list[tuple[list[Tensor], Tensor, Any]] = []
         for bucket in _buckets(tensors):
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
-            under_way.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
-        for bucket, flat, work in under_way:
+            pending.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+        for bucket, flat, work in pending:
             work.wait()
             flat /= self.size
-            pieces = torch.split(flat, [tensor.numel() for tensor in bucket])
-            torch._foreach_copy_(bucket, [p.view(t.shape) for p, t in zip(pieces, bucket, strict=True)])
+            parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+            torch._foreach_copy_(bucket, [part.view(t.shape) for part, t in zip(parts, bucket, strict=True)])
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over processes. Each sends the gradient of the whole into its own summand only, times their number: the
-    mean over processes, which they take of their parameters' gradients, is then the gradient of the whole."""
+class _AllReduce(torch.autograd.Function):
+    """The sum over ranks. Backward gives each rank the sum of all ranks' gradients where `sums_gradients`. Otherwise
+    these are alike, and each gives its own to its own summand, times the number of ranks: the mean over ranks, which
+    is taken of the parameters' gradients, is then the gradient of the whole."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, size: int) -> Tensor:
-        ctx.size = size
+    def forward(ctx: Any, tensor: Tensor, sums_gradients: bool) -> Tensor:
+        ctx.sums_gradients = sums_gradients
         total = tensor.detach().clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0] * ctx.size, None
-
-
-class _Pool(torch.autograd.Function):
-    """The sum over processes, with the sum of their gradients on the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        total = tensor.detach().clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        if not ctx.sums_gradients:
+            return gradients[0] * dist.get_world_size(), None
         total = gradients[0].contiguous().clone()
         dist.all_reduce(total)
-        return total
+        return total, None
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
@@ -253,26 +241,20 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     for tensor in tensors:
         kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
     for alike in kinds.values():
-        bucket: list[Tensor] = []
-        filled = 0
-        for tensor in alike:
-            bucket.append(tensor)
-            filled += tensor.numel() * tensor.element_size()
-            if filled >= _BUCKET_BYTES:
-                yield bucket
-                bucket, filled = [], 0
-        if bucket:
-            yield bucket
+        starts = itertools.accumulate((tensor.nbytes for tensor in alike), initial=0)
+        numbered = zip((start // _BUCKET_BYTES for start in starts), alike, strict=False)
+        for _, bucket in itertools.groupby(numbered, key=lambda pair: pair[0]):
+            yield [tensor for _, tensor in bucket]
 
 
-def _generators() -> list[Tensor]:
+def _rng_state() -> list[Tensor]:
     states = [torch.get_rng_state()]
     if torch.cuda.is_available():
         states.append(torch.cuda.get_rng_state())
     return states
 
 
-def _set_generators(states: Sequence[Tensor]) -> None:
+def _set_rng_state(states: Sequence[Tensor]) -> None:
     torch.set_rng_state(states[0])
     if len(states) > 1:
         torch.cuda.set_rng_state(states[1])

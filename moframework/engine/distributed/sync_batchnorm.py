@@ -34,9 +34,9 @@ def sync_buffers(network: nn.Module, world: World) -> None:
         if value is not None
     ]
     known = {id(value) for value in running}
-    for value, mean in zip(running, world.means(running), strict=True):
+    for value, mean in zip(running, world.all_reduce_mean(running), strict=True):
         value.copy_(cast(Tensor, mean))
-    world.spread([value for value in network.buffers() if id(value) not in known])
+    world.broadcast([value for value in network.buffers() if id(value) not in known])
 
 
 @contextlib.contextmanager
@@ -62,11 +62,11 @@ def _forward(layer: _BatchNorm, plain: object, world: World, x: Tensor) -> Tenso
     others = [d for d in range(x.dim()) if d != 1]
     shape = [-1 if d == 1 else 1 for d in range(x.dim())]
     wide = x if x.dtype is torch.float64 else x.float()
-    total = world.pooled(torch.cat([wide.sum(others), wide.new_tensor([x.numel() / x.shape[1]])]))
+    total = world.differentiable_all_reduce(torch.cat([wide.sum(others), wide.new_tensor([x.numel() / x.shape[1]])]))
     count = total[-1].detach()
     mean = total[:-1] / count
     centered = wide - mean.view(shape)
-    variance = world.pooled(centered.square().sum(others)) / count
+    variance = world.differentiable_all_reduce(centered.square().sum(others)) / count
     result = centered * torch.rsqrt(variance + layer.eps).view(shape)
     if layer.affine:
         result = result * layer.weight.view(shape) + layer.bias.view(shape)

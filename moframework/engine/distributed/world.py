@@ -1,12 +1,12 @@
-"""The processes that train one run together, seen from one of them.
+"""The processes that train one run, seen from one of them.
 
-`World` is what the engine asks of the others: sums, agreement, one random stream. `Alone` is the world of a single
-process, in which nothing is to be done; `ProcessGroup` (imported only where there are several processes) talks through
-torch.distributed.
+`World` names the collectives that the engine needs: all-reduce, all-gather, broadcast, agreement, one random stream.
+`SingleProcess` is the world of one process, where each of them is the identity; `ProcessGroup` (imported only where
+there are several processes) runs them through torch.distributed.
 
-Contract of all that computes in a group: **every process calls the same methods in the same order**. What one of them
-decides on (a stop, the best front, a loss that is not finite) is therefore made from numbers that are the same
-everywhere, bit for bit, as results of `sums` and `rows` are.
+Contract of all that computes in a group: **every process calls the same methods in the same order**. So whatever one
+of them decides (a stop, the best front, a loss that is not finite), it decides from numbers that are the same on all
+ranks, bit for bit, as the results of `all_reduce_sum` and `all_gather_rows` are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from moframework.seeding import seed_generators
 
-__all__ = ["Alone", "World"]
+__all__ = ["SingleProcess", "World"]
 
 T = TypeVar("T")
 
@@ -29,14 +29,15 @@ class World(ABC):
     """One of `size` processes that train one run.
 
     Attributes:
-        rank: number of this process, 0 … size − 1; the first one writes and speaks.
-        size: how many there are.
+        rank: number of this process, 0 … size − 1; rank 0 writes files and reports.
+        size: how many processes there are (the world size of torch.distributed).
         local_rank: number of this process on its machine, which picks its device.
-        backend: how they talk, as torch.distributed calls it; None alone.
+        backend: how they communicate, as torch.distributed calls it; None for a single process.
 
-    Gradients: the parameters' gradient of the whole is the *mean* of what the processes leave in `.grad`, as in
-    `DistributedDataParallel`. So whatever every process computes alike (penalties, the objective's own parameters)
-    counts once, and what each computes only in part is multiplied by `size` on its way back: by `sums` and `rows`.
+    Gradients: the gradient of the whole step is the *mean* over ranks of what they leave in `.grad`, as in
+    `DistributedDataParallel`. So what every rank computes alike (penalties, the objective's own parameters) counts
+    once, and what a rank computes only in part is multiplied by `size` on its way back: `all_reduce_sum` and
+    `all_gather_rows` do that.
     """
 
     rank: int = 0
@@ -45,118 +46,120 @@ class World(ABC):
     backend: str | None = None
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+    def is_rank_zero(self) -> bool:
+        """Whether this process writes files and reports."""
         return self.rank == 0
 
-    def span(self, count: int) -> range:
-        """This process's part of `count` things: contiguous, in the order of ranks, sizes different by at most 1."""
+    def local_range(self, count: int) -> range:
+        """This rank's part of `count` things: contiguous, in the order of ranks, sizes different by at most 1."""
         each, rest = divmod(count, self.size)
         start = self.rank * each + min(self.rank, rest)
         return range(start, start + each + (self.rank < rest))
 
     @abstractmethod
-    def sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Each tensor summed over the processes, on all of them. Backward goes into this process's own tensors."""
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Each tensor summed over ranks, for all of them to use alike. The gradient goes into this rank's own tensors
+        only, times `size`, without communication."""
 
     @abstractmethod
-    def pooled(self, tensor: Tensor) -> Tensor:
-        """A tensor summed over the processes for all to go on with. Backward comes from all of them: in contrast to
-        `sums`, what each makes of the sum is its own."""
+    def differentiable_all_reduce(self, tensor: Tensor) -> Tensor:
+        """A tensor summed over ranks, which each of them uses in its own way, in contrast to `all_reduce_sum`: the
+        gradient is the sum of those of all ranks."""
 
     @abstractmethod
-    def rows(self, own: Tensor, count: int) -> Tensor:
-        """All `count` rows, of which this process has those of `span(count)`. Backward goes into its own rows."""
+    def all_gather_rows(self, rows: Tensor, count: int) -> Tensor:
+        """All `count` rows, of which this rank has those of `local_range(count)`. The gradient goes into its own rows,
+        times `size`."""
 
     @abstractmethod
-    def gathered(self, own: Tensor) -> Tensor:
-        """The tensors (n,) of all processes, (size, n), without gradient."""
+    def all_gather(self, tensor: Tensor) -> Tensor:
+        """The tensors (n,) of all ranks, (size, n), without gradient."""
 
     @abstractmethod
-    def means(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Each tensor averaged over the processes, without gradient; None where it is None, on all of them alike."""
+    def all_reduce_mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Each tensor averaged over ranks, without gradient; None where it is None, on all ranks alike."""
 
     @abstractmethod
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Average the gradients of parameters, in place. One that no process has stays None."""
+        """Average the gradients of parameters over ranks, in place. One that no rank has stays None."""
 
     @abstractmethod
-    def spread(self, tensors: Sequence[Tensor], source: int = 0) -> None:
-        """Overwrite tensors, in place, with those of the process `source`."""
+    def broadcast(self, tensors: Sequence[Tensor], source: int = 0) -> None:
+        """Overwrite tensors, in place, with those of rank `source`."""
 
     @abstractmethod
-    def agreed(self, wish: bool) -> bool:
-        """Whether any process wishes."""
+    def any_rank(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank."""
 
     @abstractmethod
-    def from_first(self, make: Callable[[], T]) -> T:
-        """What `make` returns in the first process, on all of them; what it raises there is raised on all.
+    def from_rank_zero(self, make: Callable[[], T]) -> T:
+        """What `make` returns on rank 0, broadcast to all ranks; what it raises there is raised on all.
 
         Raises:
-            PeerError: in the others, when it raised in the first.
+            PeerError: on the other ranks, when it raised on rank 0.
         """
 
     @abstractmethod
-    def together(self) -> contextlib.AbstractContextManager[None]:
-        """A part in which all processes fail when one does. The first raises the error that was met, the others
+    def fail_together(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which all ranks fail when one does. Rank 0 raises the error that was met, the others
         `PeerError`."""
 
     @abstractmethod
-    def blamed(self, error: BaseException) -> Exception | None:
-        """The error to raise in place of `error`, when that is only the echo of what went wrong in another process;
-        None when it is this process's own, which the others are told."""
+    def root_cause(self, error: BaseException) -> Exception | None:
+        """The error to raise in place of `error`, when that only follows from what went wrong on another rank; None
+        when it is this rank's own, which the others are told."""
 
     @abstractmethod
     def seed(self, value: int) -> None:
-        """Seed torch's generators: this process's own, and the one that all share inside `alike`."""
+        """Seed torch's generators: this rank's own, and the one that all ranks share inside `shared_rng`."""
 
     @abstractmethod
-    def alike(self) -> contextlib.AbstractContextManager[None]:
-        """A part in which all processes draw the same random numbers."""
+    def shared_rng(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which all ranks draw the same random numbers."""
 
 
-class Alone(World):
-    """A single process: everything is already whole, and nothing is done."""
+class SingleProcess(World):
+    """The world of one process: every collective is the identity."""
 
-    def sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The tensors themselves."""
         return list(tensors)
 
-    def pooled(self, tensor: Tensor) -> Tensor:
+    def differentiable_all_reduce(self, tensor: Tensor) -> Tensor:
         """The tensor itself."""
         return tensor
 
-    def rows(self, own: Tensor, count: int) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, count: int) -> Tensor:
         """The rows themselves."""
-        return own
+        return rows
 
-    def gathered(self, own: Tensor) -> Tensor:
+    def all_gather(self, tensor: Tensor) -> Tensor:
         """One row."""
-        return own.unsqueeze(0)
+        return tensor.unsqueeze(0)
 
-    def means(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+    def all_reduce_mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
         """The tensors themselves."""
         return list(tensors)
 
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
-    def spread(self, tensors: Sequence[Tensor], source: int = 0) -> None:
-        """Nothing."""
+    def broadcast(self, tensors: Sequence[Tensor], source: int = 0) -> None:
+        """Does nothing."""
 
-    def agreed(self, wish: bool) -> bool:
-        """The wish itself."""
-        return wish
+    def any_rank(self, flag: bool) -> bool:
+        """The flag itself."""
+        return flag
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def from_rank_zero(self, make: Callable[[], T]) -> T:
         """What `make` returns."""
         return make()
 
-    def together(self) -> contextlib.AbstractContextManager[None]:
-        """Nothing."""
+    def fail_together(self) -> contextlib.AbstractContextManager[None]:
+        """Does nothing."""
         return contextlib.nullcontext()
 
-    def blamed(self, error: BaseException) -> Exception | None:
+    def root_cause(self, error: BaseException) -> Exception | None:
         """None: there is no other process."""
         return None
 
@@ -164,6 +167,6 @@ class Alone(World):
         """Seed torch's generators."""
         seed_generators(value)
 
-    def alike(self) -> contextlib.AbstractContextManager[None]:
-        """Nothing."""
+    def shared_rng(self) -> contextlib.AbstractContextManager[None]:
+        """Does nothing."""
         return contextlib.nullcontext()

@@ -137,9 +137,9 @@ def test_several_processes_that_share_a_batch_are_refused(two: Partition) -> Non
 
 @pytest.fixture
 def two() -> Partition:
-    from moframework.engine.distributed.world import Alone
+    from moframework.engine.distributed.world import SingleProcess
 
-    class Two(Alone):
+    class Two(SingleProcess):
         size = 2
 
     return make_partition(Two(), build(Distributed, {}), Annealed(per_batch=3), 2, 8)

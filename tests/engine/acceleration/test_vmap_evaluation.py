@@ -1,6 +1,8 @@
-"""Forward passes of several preferences: in one and in turn they give the same."""
+"""One vectorized pass for several preferences: the outputs of passes one by one, where it applies and is faster."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +15,9 @@ from moframework.backbones.mlp import MLP
 from moframework.backbones.resnet import ResNet
 from moframework.backbones.vit import ViT
 from moframework.engine.acceleration import vmap_evaluation as module
-from moframework.engine.acceleration.vmap_evaluation import Passes
+from moframework.engine.acceleration.vmap_evaluation import VmapEvaluation
+from moframework.engine.device import Placement
+from moframework.engine.evaluate import one_by_one
 from moframework.model import ParetoModel, Recipe
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
@@ -47,6 +51,12 @@ def thetas(made: ParetoModel) -> list[dict[str, Tensor]]:
         return [made.weights(point) for point in POINTS]
 
 
+def forced(made: ParetoModel, weights: list[dict[str, Tensor]]) -> VmapEvaluation:
+    found = VmapEvaluation.when(made, weights, CPU, torch.empty(0), None)
+    assert isinstance(found, VmapEvaluation)
+    return found
+
+
 @pytest.mark.parametrize(
     ("weights", "backbone"),
     [
@@ -62,8 +72,8 @@ def thetas(made: ParetoModel) -> list[dict[str, Tensor]]:
 @torch.no_grad()
 def test_one_pass_gives_what_several_give(weights: WeightSpaceConfig, backbone: Backbone | None) -> None:
     made, x = model(weights, backbone), torch.randn(4, 3, 16, 16)
-    found = [list(Passes(made, thetas(made), CPU, vectorized)(x)) for vectorized in (True, False)]
-    for one, other in zip(*found, strict=True):
+    expected = one_by_one(made, thetas(made), CPU, x)
+    for one, other in zip(forced(made, thetas(made))(x), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
@@ -71,41 +81,49 @@ def test_one_pass_gives_what_several_give(weights: WeightSpaceConfig, backbone: 
 def test_the_same_weights_at_each_preference() -> None:
     made, x = model(LowRank()), torch.randn(4, 3, 16, 16)
     theta = made.weights(POINTS[0])
-    one, other = Passes(made, [theta, theta], CPU, True)(x)
+    one, other = forced(made, [theta, theta])(x)
     torch.testing.assert_close(one, other)
 
 
-def chosen(monkeypatch: pytest.MonkeyPatch, made: ParetoModel, one: float, many: float) -> tuple[Passes, list[str]]:
-    """Passes that measure, with a clock that says what we want."""
-    asked: list[str] = []
+class Clock:
+    """Says what we want passes to take, in place of the time that they take."""
 
-    def seconds(self: Passes, call: object, x: Tensor) -> float:
-        name = getattr(call, "__name__", "")
-        asked.append(name)
-        list(call(x))  # type: ignore[operator]
-        return one if name == "_in_one" else many
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, one: float, many: float) -> None:
+        self.seconds = {"VmapEvaluation": one, "partial": many}
+        self.asked: list[str] = []
+        monkeypatch.setattr(VmapEvaluation, "_seconds", lambda _, forward, x: self.taken(forward, x))
 
-    monkeypatch.setattr(Passes, "_seconds", seconds)
-    return Passes(made, thetas(made), MEASURING), asked
+    def taken(self, forward: module.Forward, x: Tensor) -> float:
+        self.asked.append(type(forward).__name__)
+        list(forward(x))
+        return self.seconds[self.asked[-1]]
+
+
+def asked(made: ParetoModel, x: Tensor) -> VmapEvaluation | str:
+    return VmapEvaluation.when(made, thetas(made), MEASURING, x, partial(one_by_one, made, thetas(made), MEASURING))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("faster", [True, False])
 def test_the_faster_is_taken_and_remembered(faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     made, x = model(LowRank()), torch.randn(4, 3, 16, 16)
-    passes, asked = chosen(monkeypatch, made, 1.0, 2.0 if faster else 0.5)
-    expected = list(Passes(made, thetas(made), CPU, faster)(x))
+    clock = Clock(monkeypatch, 1.0, 2.0 if faster else 0.5)
     for _ in range(2):
-        for one, other in zip(passes(x), expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=0)
-    again = Passes(made, thetas(made), MEASURING)
-    list(again(x))
-    assert asked == ["_in_one", "_in_turn"]
-    assert bool(again._stacked) is faster
+        found = asked(made, x)
+        if isinstance(found, str):
+            assert not faster
+            assert "one by one are faster" in found
+        else:
+            assert faster
+            for one, other in zip(found(x), forced(made, thetas(made))(x), strict=True):
+                torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert clock.asked == ["VmapEvaluation", "partial"]
+    asked(made, x[:3])
+    assert len(clock.asked) == 4, "a batch of another shape is measured anew"
 
 
 @torch.no_grad()
-def test_a_network_that_cannot_be_vectorized_runs_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_cannot_be_vectorized_runs_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     class Branching(Backbone):
         def build(self, input_shape: tuple[int, ...], outputs: object) -> nn.Module:
             class Network(nn.Module):
@@ -120,12 +138,23 @@ def test_a_network_that_cannot_be_vectorized_runs_in_turn(monkeypatch: pytest.Mo
             return Network()
 
     made, x = model(ConvexHull(), Branching()), torch.randn(4, 3, 16, 16)
-    passes, asked = chosen(monkeypatch, made, 1.0, 2.0)
-    assert len(list(passes(x))) == 3
-    assert asked == ["_in_one"]
-    assert module._FASTER[made]
+    clock = Clock(monkeypatch, 1.0, 2.0)
+    assert "all that the network can do" in str(asked(made, x))
+    assert clock.asked == ["VmapEvaluation"]
 
 
-def test_a_single_preference_is_not_vectorized() -> None:
-    made = model(LowRank())
-    assert Passes(made, thetas(made)[:1], MEASURING, True)._vectorized is False
+@torch.no_grad()
+def test_where_it_does_not_apply_it_says_why() -> None:
+    made, x = model(LowRank()), torch.randn(4, 3, 16, 16)
+    some = thetas(made)
+
+    def reason(given: object, place: Placement = MEASURING, plain: module.Forward | None = None) -> str:
+        found = VmapEvaluation.when(made, given, place, x, plain)  # type: ignore[arg-type]
+        assert isinstance(found, str)
+        return found
+
+    assert reason(some[:1]) == "there is one preference"
+    assert "too large" in reason(tuple(some))
+    assert "on a CPU" in reason(some, CPU, partial(one_by_one, made, some, CPU))
+    made.run_by(made.space, lambda network, preference, x: {})
+    assert "FSDP" in reason(some)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from moframework.engine.distributed.launch import joined
+from moframework.engine.distributed.launch import launched_world
 from moframework.engine.distributed.world import World
 
 __all__ = ["in_processes"]
@@ -43,7 +43,7 @@ def _run(function: Callable[..., Any], folder: Path, arguments: Any, rank: int, 
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
-    with joined() as world:
+    with launched_world() as world:
         result = function(world, *arguments)
     assert isinstance(world, World)
     torch.save(result, folder / f"{rank}.pt")

@@ -18,7 +18,7 @@ from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.distributed.fsdp import shard_parameters
 from moframework.engine.distributed.optimizer_sharding import check_sharding
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.method import Method
 from moframework.engine.settings import Training
 from moframework.errors import InterruptedRun, SpecError
@@ -71,7 +71,7 @@ def gradients(world: World, network: str, space: str) -> dict[str, Tensor]:
     if shards is None:
         return {name: p.grad for name, p in model.space.named_parameters() if p.grad is not None}
     found = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in shards.root.named_parameters()}
-    return shards.whole(found)
+    return shards.unshard_values(found)
 
 
 def held(world: World) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def held(world: World) -> dict[str, Any]:
     inside = len(shards._contexts) + sum(
         value is not None for registry, key, _ in model._slots for value in (registry[key],)
     )
-    restored = shards.restored()
+    restored = shards.unsharded()
     before = made("conv2d", "low rank")[0].space
     alike = all(torch.equal(a, b) for a, b in zip(restored.parameters(), before.parameters(), strict=True))
     orders = [p.is_contiguous(memory_format=torch.channels_last) for p in restored.parameters() if p.dim() == 4]
@@ -113,7 +113,7 @@ def trained(
     parts: Method | None = None,
     **options: Any,
 ) -> dict[str, Tensor]:
-    """As in `test_group`, with sharded parameters where there are several processes."""
+    """As in `test_process_group`, with sharded parameters where there are several processes."""
     parts = method(weights=weights, objective=Uncertainty()) if parts is None else parts
     parameters = "sharded" if world.size > 1 else "replicated"
     return in_group(world, folder, parts=parts, parameters=parameters, **options)
@@ -145,13 +145,13 @@ def everything(world: World, folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("streaming")
+    return tmp_path_factory.mktemp("fsdp")
 
 
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
     with pytest.raises(InterruptedRun):
-        trained(Alone(), folder / "begun alone", LowRank(rank=1), stop=StopAt(3))
+        trained(SingleProcess(), folder / "begun alone", LowRank(rank=1), stop=StopAt(3))
     found: list[dict[str, Any]] = in_processes(everything, folder, folder)
     return found
 
@@ -159,7 +159,7 @@ def both(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_gradients_are_those_of_one_process(network: str, space: str, both: list[dict[str, Any]]) -> None:
-    expected = gradients(Alone(), network, space)
+    expected = gradients(SingleProcess(), network, space)
     found = both[0]["gradients"][network, space]
     assert expected.keys() <= found.keys()
     for name, value in found.items():
@@ -178,7 +178,7 @@ def test_a_process_holds_its_share_and_no_weights_between_the_passes(both: list[
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_is_that_of_one_process(name: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-    expected = trained(Alone(), tmp_path, **TRAININGS[name])
+    expected = trained(SingleProcess(), tmp_path, **TRAININGS[name])
     for found in both:
         close(found[name], expected)
     checkpoint, alone = read_checkpoint(folder / name / "last.pt"), read_checkpoint(tmp_path / "last.pt")
@@ -192,9 +192,9 @@ def test_a_training_is_that_of_one_process(name: str, both: list[dict[str, Any]]
 
 
 def test_any_number_of_processes_goes_on(both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-    expected = trained(Alone(), tmp_path, LowRank(rank=1))
+    expected = trained(SingleProcess(), tmp_path, LowRank(rank=1))
     assert both[1]["stopped"][0] == "InterruptedRun"
-    close(trained(Alone(), folder / "stopped", LowRank(rank=1), resume=True), expected)
+    close(trained(SingleProcess(), folder / "stopped", LowRank(rank=1), resume=True), expected)
     for found in both:
         close(found["resumed"], expected)
 
@@ -235,7 +235,7 @@ def test_options_that_need_whole_parameters_are_refused(options: dict[str, Any],
 
 
 def test_gradients_of_single_tasks_are_refused(tmp_path: Path) -> None:
-    class Two(Alone):
+    class Two(SingleProcess):
         size = 2
 
     parts = method(balancing=(GradientBalancing(),))

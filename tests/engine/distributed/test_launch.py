@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 import moframework
-from moframework.engine.distributed.launch import joined
-from moframework.engine.distributed.world import Alone
+from moframework.engine.distributed.launch import launched_world
+from moframework.engine.distributed.world import SingleProcess
 
 
 def test_a_process_alone_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined() as world:
-        assert isinstance(world, Alone)
+    with launched_world() as world:
+        assert isinstance(world, SingleProcess)
     monkeypatch.setenv("WORLD_SIZE", "1")
-    with joined() as world:
-        assert (world.rank, world.size, world.first, world.backend) == (0, 1, True, None)
+    with launched_world() as world:
+        assert (world.rank, world.size, world.is_rank_zero, world.backend) == (0, 1, True, None)
 
 
 def test_what_talks_to_processes_is_imported_only_where_there_are_several() -> None:
@@ -38,4 +38,4 @@ def test_what_talks_to_processes_is_imported_only_where_there_are_several() -> N
                 assert node.col_offset > 0, f"{path.name} imports it at its top"
                 listening.add(path.stem)
     assert talking == talkers
-    assert listening == {"launch", "fit"}
+    assert listening == {"launch", "loop"}

@@ -1,4 +1,4 @@
-"""Slices of parameters: where they lie and what is refused; two processes are in `test_group`."""
+"""Slices of parameters: where they lie and what is refused; two processes are in `test_process_group`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from moframework.config.structure import build
 from moframework.engine.distributed.optimizer_sharding import Replicated, Sharded, check_sharding, make_sharding
-from moframework.engine.distributed.world import Alone
+from moframework.engine.distributed.world import SingleProcess
 from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Distributed, Training
 from moframework.errors import SpecError
@@ -16,7 +16,7 @@ from moframework.errors import SpecError
 SCALER = torch.amp.GradScaler("cpu", enabled=False)
 
 
-class Part(Alone):
+class Part(SingleProcess):
     """One of three processes, which only asks for its own slices."""
 
     def __init__(self, rank: int) -> None:
@@ -39,7 +39,7 @@ def loss(given: list[nn.Parameter]) -> Tensor:
 
 def test_slices_cover_the_memory_of_every_parameter() -> None:
     given = parameters()
-    parts = [Sharded([{"params": given}], Part(rank)).slices for rank in range(3)]
+    parts = [Sharded([{"params": given}], Part(rank)).shards for rank in range(3)]
     for k, parameter in enumerate(given):
         sizes = [len(part[k]) for part in parts]
         assert sum(sizes) == parameter.numel()
@@ -55,18 +55,21 @@ def test_steps_and_state_as_without_slices() -> None:
     given = [nn.Parameter(p.detach().clone(memory_format=torch.preserve_format)) for p in plain]
     options = build(Optimizer, {"name": "adam", "lr": 0.1, "weight_decay": 0.01})
     states = []
-    for params, kind in ((plain, Replicated([{"params": plain}])), (given, Sharded([{"params": given}], Alone()))):
+    for params, kind in (
+        (plain, Replicated([{"params": plain}])),
+        (given, Sharded([{"params": given}], SingleProcess())),
+    ):
         optimizer = options.build(kind.groups, torch.device("cpu"))
         for _ in range(3):
-            kind.zero_grad(optimizer)
+            kind.zero_grad()
             loss(params).backward()
             kind.step(optimizer, SCALER)
-        state = kind.state(optimizer)
+        state = kind.full_optimizer_state(optimizer)
         fresh = options.build(kind.groups, torch.device("cpu"))
-        kind.load(fresh, state)
+        kind.load_optimizer_state(fresh, state)
         loss(params).backward()
         kind.step(fresh, SCALER)
-        states.append(kind.state(fresh)["state"])
+        states.append(kind.full_optimizer_state(fresh)["state"])
     for one, other in zip(given, plain, strict=True):
         assert one.stride() == other.stride()
         torch.testing.assert_close(one, other)
@@ -75,13 +78,14 @@ def test_steps_and_state_as_without_slices() -> None:
 
 def test_a_parameter_without_gradient_stays() -> None:
     given = parameters()
-    sharded = Sharded([{"params": given}], Alone())
+    sharded = Sharded([{"params": given}], SingleProcess())
     optimizer = build(Optimizer, {"name": "adam", "lr": 0.1}).build(sharded.groups, torch.device("cpu"))
     before = given[1].detach().clone()
     loss([given[0]]).backward()
     sharded.step(optimizer, SCALER)
     assert torch.equal(given[1], before)
-    assert list(sharded.state(optimizer)["state"]) == [0]
+    assert all(shard.grad is None for shard in sharded.shards), "views would keep whole gradients alive"
+    assert list(sharded.full_optimizer_state(optimizer)["state"]) == [0]
 
 
 def test_what_cannot_be_sharded_is_refused() -> None:
@@ -96,5 +100,5 @@ def test_what_cannot_be_sharded_is_refused() -> None:
 
 def test_a_single_process_has_nothing_to_shard() -> None:
     training = Training(distributed=Distributed(optimizer="sharded"))
-    assert isinstance(make_sharding([{"params": parameters()}], training, Alone()), Replicated)
+    assert isinstance(make_sharding([{"params": parameters()}], training, SingleProcess()), Replicated)
     assert isinstance(make_sharding([{"params": parameters()}], training, Part(0)), Sharded)

@@ -15,10 +15,10 @@ from moframework.backbones.base import Backbone
 from moframework.config import config, entries
 from moframework.engine.distributed.partition import BySamples, make_partition
 from moframework.engine.distributed.sync_batchnorm import synchronized
-from moframework.engine.distributed.world import Alone, World
+from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.method import Method
 from moframework.engine.settings import Distributed
-from moframework.engine.step import Step
+from moframework.engine.step import OneProcess, Step
 from moframework.errors import DataError, SpecError
 from moframework.losses import MSE, Loss
 from moframework.objectives import Objective
@@ -157,7 +157,7 @@ def result(world: World, each: Case) -> dict[str, Tensor]:
     partition = make_partition(world, Distributed(preferences=each.preferences), schedule, 2, SAMPLES)
     step = Step(model, each.problem.tasks, each.parts, CPU, partition)
     step.objective_states.double()
-    order, _ = partition.samples(torch.arange(SAMPLES), SAMPLES, 3 if schedule.batch == "split" else 1)
+    order, _ = partition.local_samples(torch.arange(SAMPLES), SAMPLES, 3 if schedule.batch == "split" else 1)
     x, targets = each.problem.batch()
     x, targets = x[order], {key: value[order] for key, value in targets.items()}
     model.train()
@@ -168,7 +168,7 @@ def result(world: World, each: Case) -> dict[str, Tensor]:
             step.review(x, targets, PREFERENCES, losses)
     trained = [*model.parameters(), *step.objective_states.parameters()]
     world.average_gradients(trained)
-    step.settle()
+    step.sync_states()
     found = {f"gradient {i}": p.grad for i, p in enumerate(trained) if p.grad is not None}
     found.update({f"buffer {name}": value.double() for name, value in model.skeleton.named_buffers()})
     found.update({f"state {name}": value.double() for name, value in step.objective_states.named_buffers()})
@@ -191,7 +191,7 @@ def test_all_spaces_are_here() -> None:
 
 @pytest.mark.parametrize("name", list(cases()))
 def test_two_processes_are_as_one(name: str, both: list[dict[str, dict[str, Tensor]]]) -> None:
-    expected = result(Alone(), cases()[name])
+    expected = result(SingleProcess(), cases()[name])
     first, second = (found[name] for found in both)
     assert expected.keys() == first.keys() == second.keys()
     assert any(key.startswith("gradient") for key in expected)
@@ -200,28 +200,28 @@ def test_two_processes_are_as_one(name: str, both: list[dict[str, dict[str, Tens
         assert torch.equal(first[key], second[key]), f"{key} differs between the processes"
 
 
-class Two(Alone):
+class Two(SingleProcess):
     """What one of two processes may know without asking the other."""
 
     def __init__(self, rank: int) -> None:
         self.rank, self.size = rank, 2
 
 
-@pytest.mark.parametrize("pieces", [1, 3])
-def test_samples_are_divided_batch_by_batch(pieces: int) -> None:
+@pytest.mark.parametrize("splits", [1, 3])
+def test_samples_are_divided_batch_by_batch(splits: int) -> None:
     order = torch.randperm(45, generator=torch.Generator().manual_seed(0))
-    shares = [BySamples(Two(rank)).samples(order, 13, pieces) for rank in range(2)]
+    shares = [BySamples(Two(rank)).local_samples(order, 13, splits) for rank in range(2)]
     parts = [own.split(size) for own, size in shares]
     assert [len(part) for part in parts] == [4, 4]
     for k, batch in enumerate(order.split(13)):
-        for j, piece in enumerate(batch.tensor_split(pieces)):
-            together = torch.cat([part[k].tensor_split(pieces)[j] for part in parts])
-            assert torch.equal(together, piece), "each process's piece is its share of the whole one"
+        for j, split in enumerate(batch.tensor_split(splits)):
+            together = torch.cat([part[k].tensor_split(splits)[j] for part in parts])
+            assert torch.equal(together, split), "each rank's split is its share of the whole one"
 
 
 def test_a_single_process_keeps_its_order() -> None:
     order = torch.arange(7)
-    own, size = BySamples(Alone()).samples(order, 4, 3)
+    own, size = OneProcess().local_samples(order, 4, 3)
     assert own is order
     assert size == 4
 
@@ -232,4 +232,6 @@ def test_too_few_preferences_or_samples_are_refused() -> None:
         make_partition(Two(0), Distributed(preferences="spread"), schedule, 2, 8)
     with pytest.raises(DataError, match="divided into 4 parts, by 2 processes and 2 preferences"):
         make_partition(Two(0), Distributed(), Annealed(per_batch=2, batch="split"), 2, 3)
-    assert make_partition(Alone(), Distributed(preferences="spread"), schedule, 2, 1).own(3) == range(3)
+    assert make_partition(SingleProcess(), Distributed(preferences="spread"), schedule, 2, 1).local_preferences(
+        3
+    ) == range(3)

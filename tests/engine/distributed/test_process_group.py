@@ -18,8 +18,8 @@ from moframework.config.structure import build
 from moframework.data import TensorData
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.distributed import process_group as module
-from moframework.engine.distributed.world import Alone, World
-from moframework.engine.evaluate import evaluate
+from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
 from moframework.engine.method import Method
 from moframework.engine.optim import Optimizer
@@ -49,15 +49,15 @@ LEFT = """
 from pathlib import Path
 from moframework.engine.distributed.process_group import ProcessGroup
 
-with ProcessGroup.joined() as group:
-    assert not group.agreed(False)
+with ProcessGroup.from_environment() as group:
+    assert not group.any_rank(False)
     import torch.distributed.nn
 print([(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()])
 """
 
 
 def fail_in(world: World, rank: int) -> None:
-    with world.together():
+    with world.fail_together():
         if world.rank == rank:
             raise DataError("no such file")
 
@@ -65,33 +65,33 @@ def fail_in(world: World, rank: int) -> None:
 def words(world: World) -> dict[str, Any]:
     """Everything a process says or asks, and what it gets."""
     own = torch.full((2 - world.rank, 2), world.rank + 1.0, requires_grad=True)
-    rows = world.rows(own, 3)
+    rows = world.all_gather_rows(own, 3)
     (rows * torch.tensor([[1.0], [2.0], [3.0]])).sum().backward()
     parts = [nn.Parameter(torch.zeros(3)) for _ in range(4)]
     parts[0].grad = torch.full((3,), 2.0 * world.rank)
     if world.rank == 1:
         parts[1].grad = torch.ones(3)
     parts[2].grad = torch.arange(3.0) + world.rank
-    module._BUCKET_BYTES = 16  # more than one piece
+    module._BUCKET_BYTES = 16  # more than one bucket
     world.average_gradients(parts)
     module._BUCKET_BYTES = 32 * 2**20
     given = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).t() * (world.rank + 1)
-    world.spread([given], source=1)
+    world.broadcast([given], source=1)
     world.seed(7)
     alone = torch.rand(2)
-    with world.alike():
+    with world.shared_rng():
         alike = torch.rand(2)
     alone_again = torch.rand(2)
-    with world.alike():
+    with world.shared_rng():
         alike_again = torch.rand(2)
     return {
-        "rank": (world.rank, world.size, world.first, world.backend),
+        "rank": (world.rank, world.size, world.is_rank_zero, world.backend),
         "rows": (rows.detach(), own.grad),
         "gradients": [p.grad for p in parts],
-        "spread": given,
-        "agreed": (world.agreed(world.rank == 1), world.agreed(False)),
-        "made": world.from_first(lambda: Path(f"of-{world.rank}")),
-        "refused": raised(world.from_first, lambda: 1 / 0 if not world.first else no_folder()),
+        "broadcast": given,
+        "any_rank": (world.any_rank(world.rank == 1), world.any_rank(False)),
+        "made": world.from_rank_zero(lambda: Path(f"of-{world.rank}")),
+        "refused": raised(world.from_rank_zero, lambda: 1 / 0 if not world.is_rank_zero else no_folder()),
         "first fails": raised(fail_in, world, 0),
         "second fails": raised(fail_in, world, 1),
         "drawn": (alone, alike, alone_again, alike_again),
@@ -108,7 +108,8 @@ def front(world: World, size: int) -> Front:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.linspace(-0.3, 0.3, parameter.numel()).view(parameter.shape))
-    return evaluate(model, problem, problem.data("test"), POINTS, split="test", batch_size=4, place=CPU, world=world)
+    evaluator = Evaluator(problem=problem, place=CPU, batch_size=4, world=world)
+    return evaluator.front(model, problem.data("test"), POINTS, "test")
 
 
 class StopAt:
@@ -198,7 +199,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
     with pytest.raises(InterruptedRun):
-        trained(Alone(), folder / "begun alone", parts=mixed(), stop=StopAt(3))
+        trained(SingleProcess(), folder / "begun alone", parts=mixed(), stop=StopAt(3))
     found: list[dict[str, Any]] = in_processes(trainings, folder, folder)
     return found
 
@@ -217,8 +218,8 @@ def test_what_processes_tell_each_other(both: list[dict[str, Any]]) -> None:
         assert found["rows"][0].tolist() == [[1, 1], [1, 1], [2, 2]]
         means = [None if g is None else g.tolist() for g in found["gradients"]]
         assert means == [[1, 1, 1], [0.5, 0.5, 0.5], [0.5, 1.5, 2.5], None]
-        assert found["spread"].tolist() == [[2, 6], [4, 8]]
-        assert found["agreed"] == (True, False)
+        assert found["broadcast"].tolist() == [[2, 6], [4, 8]]
+        assert found["any_rank"] == (True, False)
         assert found["made"] == Path("of-0")
     assert first["rows"][1].tolist() == [[2, 2], [4, 4]], "twice its own: gradients are averaged"
     assert second["rows"][1].tolist() == [[6, 6]]
@@ -260,7 +261,7 @@ def test_random_numbers_are_alike_where_they_must_be(both: list[dict[str, Any]])
 def test_a_training_is_that_of_one_process(
     preferences: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path
 ) -> None:
-    expected = trained(Alone(), tmp_path)
+    expected = trained(SingleProcess(), tmp_path)
     first, second = (found[preferences] for found in both)
     close(first, expected)
     assert same_state(first, second), "replicas never drift apart"
@@ -276,15 +277,15 @@ def test_a_stop_in_one_process_stops_all_and_any_number_resumes(
     for found in both:
         assert found["stopped"][0] == "InterruptedRun"
         assert "step 3 of 8" in found["stopped"][1]
-    expected = trained(Alone(), tmp_path)
-    close(trained(Alone(), folder / "stopped", resume=True), expected)
+    expected = trained(SingleProcess(), tmp_path)
+    close(trained(SingleProcess(), folder / "stopped", resume=True), expected)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad", "nadam"])
 def test_a_sharded_optimizer_takes_the_same_steps(
     optimizer: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path
 ) -> None:
-    expected = trained(Alone(), tmp_path, parts=mixed(), optimizer=optimizer)
+    expected = trained(SingleProcess(), tmp_path, parts=mixed(), optimizer=optimizer)
     for found in both:
         close(found[f"sharded {optimizer}"], expected)
     whole, alone = (
@@ -299,23 +300,23 @@ def test_a_sharded_optimizer_takes_the_same_steps(
 def test_a_sharded_training_is_resumed_by_one_process_and_the_other_way(
     both: list[dict[str, Any]], folder: Path, tmp_path: Path
 ) -> None:
-    expected = trained(Alone(), tmp_path, parts=mixed())
+    expected = trained(SingleProcess(), tmp_path, parts=mixed())
     assert both[1]["sharded stopped"][0] == "InterruptedRun"
-    close(trained(Alone(), folder / "sharded stopped", resume=True, parts=mixed()), expected)
+    close(trained(SingleProcess(), folder / "sharded stopped", resume=True, parts=mixed()), expected)
     for found in both:
         close(found["sharded resumed"], expected)
 
 
 def test_a_loss_that_is_not_finite_stops_all(both: list[dict[str, Any]]) -> None:
     with pytest.raises(NonFiniteLossError) as alone:
-        trained(Alone(), Path("nowhere"), data=spoiled())
+        trained(SingleProcess(), Path("nowhere"), data=spoiled())
     for found in both:
         assert found["spoiled"] == ("NonFiniteLossError", str(alone.value))
 
 
 def test_statistics_of_the_whole_batch_make_batch_norm_exact(both: list[dict[str, Any]], tmp_path: Path) -> None:
     hull = method(weights=ConvexHull(), objective=Linear())
-    expected = trained(Alone(), tmp_path, problem=Normalized(size=29), parts=hull, optimizer="sgd")
+    expected = trained(SingleProcess(), tmp_path, problem=Normalized(size=29), parts=hull, optimizer="sgd")
     for found in both:
         close(found["synchronized"], expected)
 
@@ -330,7 +331,7 @@ def test_local_statistics_differ_a_little_and_their_mean_is_kept(both: list[dict
 
 @pytest.mark.parametrize("size", [13, 2, 1])
 def test_a_front_is_that_of_one_process(size: int, both: list[dict[str, Any]]) -> None:
-    expected = front(Alone(), size)
+    expected = front(SingleProcess(), size)
     for found in both:
         other = Front.from_json(found["fronts"][size])
         np.testing.assert_allclose(other.losses, expected.losses, rtol=1e-6)
