@@ -4,7 +4,7 @@ What must not live here: tasks, losses, or anything that knows a problem by name
 """
 
 from moframework.data.dataset import Batch, Dataset, DataSource, TensorData
-from moframework.data.loader import batches, gathered, loaded_items
+from moframework.data.loader import arranged, batches, gathered, loaded_items
 from moframework.data.npz import NPZ
 from moframework.data.splitting import SPLITS, Split, check_fractions, check_split, random_split
 
@@ -16,6 +16,7 @@ __all__ = [
     "Dataset",
     "Split",
     "TensorData",
+    "arranged",
     "batches",
     "check_fractions",
     "check_split",

@@ -14,7 +14,7 @@ from torch import Tensor
 from moframework.data.dataset import Batch, Dataset, TensorData
 from moframework.errors import DataError
 
-__all__ = ["batches", "gathered", "loaded_items"]
+__all__ = ["arranged", "batches", "gathered", "loaded_items"]
 
 
 def batches(
@@ -180,3 +180,18 @@ def _describe(item: object) -> str:
     if isinstance(item, tuple | list):
         return f"a {type(item).__name__} of " + ", ".join(type(part).__name__ for part in item)
     return f"a {type(item).__name__}"
+
+
+def arranged(x: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """A batch in a memory order; batches that are no images (b, c, h, w) come back as they are.
+
+    With one channel both orders are the same memory, and torch would take such a batch for a contiguous one; its
+    strides are then written out as channels last, so that the whole network runs in that order.
+    """
+    if x.dim() != 4:
+        return x
+    x = x.contiguous(memory_format=memory_format)
+    if memory_format is torch.channels_last and x.shape[1] == 1:
+        _, _, height, width = x.shape
+        return x.as_strided(x.shape, (height * width, 1, width, 1))
+    return x

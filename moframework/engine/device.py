@@ -8,6 +8,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
+from moframework.data import arranged
 from moframework.engine.settings import Training
 from moframework.errors import SpecError
 
@@ -31,18 +32,8 @@ class Placement:
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
 
     def arranged(self, x: Tensor) -> Tensor:
-        """A batch in this memory order; batches that are no images (b, c, h, w) come back as they are.
-
-        With one channel both orders are the same memory, and torch would take such a batch for a contiguous one; its
-        strides are then written out as channels last, so that the whole network runs in that order.
-        """
-        if x.dim() != 4:
-            return x
-        x = x.contiguous(memory_format=self.memory_format)
-        if self.memory_format is torch.channels_last and x.shape[1] == 1:
-            _, _, height, width = x.shape
-            return x.as_strided(x.shape, (height * width, 1, width, 1))
-        return x
+        """A batch in this memory order; see `data.loader.arranged`."""
+        return arranged(x, self.memory_format)
 
     def take(self, model: nn.Module) -> None:
         """Move a model to the device, and its tensors of four dimensions (kernels) into this memory order.

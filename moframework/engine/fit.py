@@ -13,7 +13,8 @@ from moframework.engine.distributed.sync_batchnorm import synchronized
 from moframework.engine.distributed.world import World
 from moframework.engine.events import Observer
 from moframework.engine.hooks import make_hooks
-from moframework.engine.loop import Job, Loop
+from moframework.engine.job import Job
+from moframework.engine.loop import Loop
 from moframework.errors import InterruptedRun
 
 __all__ = ["Fit", "Job", "fit"]

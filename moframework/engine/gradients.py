@@ -7,7 +7,7 @@ what the objective makes of them, and sent once through the weight space.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -124,28 +124,13 @@ class Balanced:
     preferences: Tensor
     state: nn.Module | None
 
-    @property
-    def extra(self) -> tuple[nn.Module, ...]:
-        """The state as further argument, where there is one."""
-        return () if self.state is None else (self.state,)
-
-
-class _Partition(Protocol):
-    """Which of r preferences are this process's; see `step.OneProcess`."""
-
-    def local_preferences(self, count: int) -> range: ...
-
-    def gradient_scale(self, rows: int, count: int) -> float: ...
-
-    def gather_rows(self, rows: Tensor, count: int) -> Tensor: ...
-
 
 def descend_by_task(
     objective: Objective,
     gradients: Sequence[TaskGradients],
     given: Balanced,
     factor: float | Tensor,
-    partition: _Partition,
+    partition: Any,
 ) -> None:
     """Leave in the parameters the gradient of the mean over preferences of an objective that needs those of single
     tasks, or whose balancings do.
@@ -154,6 +139,7 @@ def descend_by_task(
         gradients: of this process's preferences.
         given: of all preferences.
         factor: what the gradient is multiplied by.
+        partition: which preferences are this process's; see `step.OneProcess`.
     """
     losses, scales, count = given.losses, given.scales, len(given.preferences)
     own = partition.local_preferences(count) if len(gradients) < count else range(count)
@@ -165,18 +151,19 @@ def descend_by_task(
             for j, each in zip(own, gradients, strict=True):
                 each.backward(leaves.grad[j] / (each.factor / alone))
         return
+    extra = () if given.state is None else (given.state,)
     part = [factor / (each.factor * (count / alone)) for each in gradients]
     if isinstance(objective, Weighting):
         products = partition.gather_rows(torch.stack([each.gramian() for each in gradients]), count)
         products = products * scales.unsqueeze(2) * scales.unsqueeze(1)
-        weights = objective.weights(losses * scales, given.preferences, products, *given.extra).detach() * scales
+        weights = objective.weights(losses * scales, given.preferences, products, *extra).detach() * scales
         for j, each, share in zip(own, gradients, part, strict=True):
             each.backward(weights[j] * share)
     elif isinstance(objective, Aggregation):
         jacobians = partition.gather_rows(
             torch.stack([each.jacobian() for each in gradients]), count
         ) * scales.unsqueeze(2)
-        directions = objective.aggregate(jacobians, losses * scales, given.preferences, *given.extra).detach()
+        directions = objective.aggregate(jacobians, losses * scales, given.preferences, *extra).detach()
         for j, each, share in zip(own, gradients, part, strict=True):
             each.backward_mixed(directions[j] * share, scales[j] * share)
     else:

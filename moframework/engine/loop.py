@@ -10,66 +10,31 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import frozen
 from torch import Tensor
 
 from moframework.augmentations import augmented
-from moframework.data import Dataset, batches
+from moframework.data import arranged, batches
 from moframework.engine.acceleration import accelerate
 from moframework.engine.checkpoint import LAST, read_checkpoint, write_checkpoint
-from moframework.engine.device import Placement
 from moframework.engine.device_cache import resident
-from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, check_sharding, make_sharding
-from moframework.engine.distributed.partition import make_partition
+from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import sync_buffers
 from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.events import Observer, Progress
-from moframework.engine.method import Method
-from moframework.engine.settings import Evaluation, Training
-from moframework.engine.step import OneProcess, Step
-from moframework.errors import NON_FINITE_ADVICE, DataError, NonFiniteLossError, SpecError
-from moframework.model import ParetoModel
-from moframework.preferences import Schedule
-from moframework.problem import Problem
+from moframework.engine.job import Job, plan_partition, steps_per_epoch
+from moframework.engine.step import Step
+from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError, SpecError
 from moframework.seeding import derive_seed, seed_generators
 
-__all__ = ["Clock", "Hook", "Job", "Loop", "plan_partition", "steps_per_epoch"]
+__all__ = ["Clock", "Hook", "Loop"]
 
 # Distinct purposes of random numbers drawn from one seed.
 _STEP, _EPOCH, _AUGMENTATION = 1, 2, 3
 # Steps whose preferences are drawn at once.
 _AHEAD = 64
-
-
-@frozen(kw_only=True, eq=False)
-class Job:
-    """What is trained, on what, and how.
-
-    Attributes:
-        model: trained in place.
-        data, validation: the splits to train on and to validate with.
-        preferences: the evaluation set (n, m) for validation.
-        reference: reference point of the validation hypervolume, m numbers.
-        folder: checkpoints go here: `last.pt` (everything needed to resume) and `best.pt` (the model with the best
-            validation).
-    """
-
-    model: ParetoModel
-    problem: Problem
-    method: Method
-    training: Training
-    evaluation: Evaluation
-    data: Dataset
-    validation: Dataset
-    preferences: Tensor
-    reference: Sequence[float]
-    seed: int
-    place: Placement
-    folder: Path
 
 
 class Clock:
@@ -284,7 +249,7 @@ class Loop:
                 value = derive_seed(value, _AUGMENTATION, number + 1)
             own = torch.Generator().manual_seed(value)
             x, targets = augmented(problem.augmentation, x, targets, problem.maps, own)
-        return self.job.place.arranged(x), targets
+        return arranged(x, self.job.place.memory_format), targets
 
     def _preferences(self) -> Tensor:
         """Those of the step to come (M, m), on the host. Drawn for some steps ahead, each from its own random numbers:
@@ -355,29 +320,3 @@ class Loop:
 
 def _finite(parameters: Sequence[Tensor]) -> bool:
     return all(bool(torch.isfinite(parameter).all()) for parameter in parameters)
-
-
-def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:
-    """Batches of one epoch. Raises `DataError` when a batch is too small to be split."""
-    return _batches_of_epoch(size, training, schedule, m)[0]
-
-
-def plan_partition(world: World, size: int, training: Training, schedule: Schedule, m: int) -> OneProcess:
-    """How the steps on `size` samples are divided among processes. Raises as `make_partition` and `check_sharding`."""
-    check_sharding(training)
-    smallest = _batches_of_epoch(size, training, schedule, m)[1]
-    return make_partition(world, training.distributed, schedule, m, smallest)
-
-
-def _batches_of_epoch(size: int, training: Training, schedule: Schedule, m: int) -> tuple[int, int]:
-    """How many batches, and samples in the smallest one."""
-    rest = size % training.batch_size
-    whole = size // training.batch_size
-    keeps_rest = rest > 0 and (whole == 0 or not training.drop_last)
-    smallest = rest if keeps_rest else training.batch_size
-    if schedule.batch == "split" and smallest < schedule.count(m):
-        raise DataError(
-            f"a batch of {smallest} samples cannot be split among {schedule.count(m)} preferences: "
-            "raise training.batch_size or lower solver.preferences.per_batch"
-        )
-    return whole + keeps_rest, smallest

@@ -12,12 +12,10 @@ from moframework.engine.optim import LRSchedule, Optimizer, default_optimizer
 __all__ = ["AccelerationName", "Distributed", "EarlyStopping", "Evaluation", "Training"]
 
 AccelerationName = Literal[
-    "one_graph",
     "compile",
     "activation_checkpoint",
     "single_pass",
     "adapter_layers",
-    "merge_node",
     "shared_concat",
     "cuda_graph",
 ]

@@ -7,7 +7,7 @@ an objective that joins the preferences needs the graphs of all.
 Where a balancing or the objective needs per-task gradients, they are taken with respect to the materialized θ(λ),
 combined there, and sent once through the weight space (`engine.gradients`).
 
-This is the plain path, and all of it. What makes it faster stands in for `weights` or `plain`, or raises `joined`: see
+This is the plain path, and all of it. What makes it faster stands in for `weights`, `plain` or `execute`: see
 `engine.acceleration`. Where several processes share a step, a `Partition` says what is this one's part.
 """
 
@@ -34,6 +34,10 @@ __all__ = ["Batch", "Forward", "OneProcess", "Step"]
 Targets = dict[str, Tensor]
 Part = tuple[Tensor, Targets]
 Theta = dict[str, Tensor]
+
+# Weights of all preferences of a divided batch are made at once up to this size; for larger ones it is not worth the
+# memory.
+_WEIGHTS_BYTES = 64 * 2**20
 
 
 @frozen
@@ -178,7 +182,7 @@ class Step:
         states = [state for state in (objective.build(m, count) for count in sizes) if state is not None]
         self.objective_states = nn.ModuleList(states).to(place.device)
         self.per_task = method.needs_task_gradients
-        self.joined = not objective.separable
+        self.joined = not objective.separable or self._in_one_graph(m, r)
         self.weights: Callable[[Tensor], list[Theta]] = model.space.weights_of
         self.forwards: list[Forward] = []
         self.execute: Callable[..., Tensor] = self.run
@@ -188,6 +192,15 @@ class Step:
         # A finite space looks up which network is meant, on the host; all others compute with the numbers.
         self._on_host = model.space.anchors() is not None
         self._autocast = None if place.autocast_dtype is None else place.autocast
+
+    @torch.no_grad()
+    def _in_one_graph(self, m: int, r: int) -> bool:
+        """Whether the preferences of a divided batch go backward together: all graphs are then as large as one of the
+        whole batch, and with small networks one pass back costs less than several."""
+        if self.method.preferences.batch != "split" or self.per_task or len(self.objective_states):
+            return False
+        theta = self.model.weights(torch.full((m,), 1 / m))
+        return r * sum(value.numel() * value.element_size() for value in theta.values()) <= _WEIGHTS_BYTES
 
     def run(
         self,

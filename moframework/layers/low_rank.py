@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from moframework.layers.lazy_tensor import LazyTensor, in_graph
-from moframework.layers.merge import merged_by_node, sent_to_factors
+from moframework.layers.merge import merged, merged_by_node, sent_to_factors
 
 __all__ = [
     "Adapted",
@@ -194,7 +194,8 @@ def linear(x: Tensor, bias: Tensor | None, adapted: Adapted) -> Tensor:
 def _differentiably(
     plain: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor, needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    """Gradients of `plain` in those of its inputs that need one, which can be differentiated in turn."""
+    """Gradients of `plain` in those of its inputs that need one, which can be differentiated in turn. It merges: so far
+    nothing has differentiated twice what has a weight for each sample."""
     wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need and tensor is not None]
     found = iter(torch.autograd.grad(plain(*inputs), wanted, gradient, create_graph=True))
     return [next(found) if need else None for need in needed]
@@ -222,8 +223,8 @@ class _Linear(torch.autograd.Function):
         if torch.is_grad_enabled():
 
             def plain(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor) -> Tensor:
-                result: Tensor = functional.linear(x, base, bias) + (functional.linear(a, x) * factors).t() @ b.t()
-                return result
+                (weight,) = merged(base, b, a, factors.t())
+                return functional.linear(x, weight, bias)
 
             return (*_differentiably(plain, (x, base, bias, b, a), gradient, ctx.needs_input_grad[:5]), None)
         of_x, of_base, of_bias, of_b, of_a, _ = ctx.needs_input_grad
@@ -323,7 +324,12 @@ class _Convolution(torch.autograd.Function):
         x, base, bias, b, a, factors, hidden, patches = ctx.saved_tensors
         how: Convolution = ctx.how
         if torch.is_grad_enabled():
-            plain = partial(_unfolded, factors, how, ctx.channels_last)
+            order = (0, 2, 3, 1) if ctx.channels_last else None
+
+            def plain(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor) -> Tensor:
+                (weight,) = merged(base, b, a, factors, order)
+                return functional.conv2d(x, weight, bias, how.stride, how.padding, how.dilation)
+
             return (*_differentiably(plain, (x, base, bias, b, a), gradient, ctx.needs_input_grad[:5]), None, None)
         of_x, of_base, of_bias, of_b, of_a = ctx.needs_input_grad[:5]
         grad_b = grad_a = None
@@ -344,19 +350,6 @@ class _Convolution(torch.autograd.Function):
             if of_x:
                 grad_x += _taken_apart(torch.mm(back, a), x, base, how, ctx.channels_last)
         return grad_x, grad_base, grad_bias, grad_b, grad_a, None, None
-
-
-def _unfolded(
-    factors: Tensor, how: Convolution, channels_last: bool, x: Tensor, base: Tensor, bias: Tensor | None,
-    b: Tensor, a: Tensor,
-) -> Tensor:  # fmt: skip
-    """What `_Convolution` computes, by functions that autograd knows."""
-    result = functional.conv2d(x, base, bias, how.stride, how.padding, how.dilation)
-    patches = functional.unfold(x, base.shape[2:], how.dilation, how.padding, how.stride).transpose(1, 2)
-    if channels_last:
-        patches = patches.reshape(*patches.shape[:2], x.shape[1], -1).transpose(2, 3)
-    hidden = (patches.reshape(-1, a.shape[1]) @ a.t()) * factors
-    return result + _images(hidden.view(-1, b.numel() // len(base)) @ b.reshape(len(base), -1).t(), result)
 
 
 def _rows(images: Tensor) -> Tensor:

@@ -15,8 +15,7 @@ from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.distributed.world import SingleProcess, World
-from moframework.engine.fit import Job
-from moframework.engine.loop import plan_partition, steps_per_epoch
+from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import OneProcess, Step
 from moframework.errors import DataError, MoframeworkError, SpecError

@@ -109,8 +109,8 @@ class LowRankSpace(WeightSpace):
         self.lr_factor = float(m) if options.lr_factor is None else options.lr_factor
         self.freeze_after, self.orthogonal = options.freeze_after, options.orthogonal
         start = merged_values(network, initial)
-        self._adapted = _adapted_weights(network, options)
-        if not self._adapted:
+        self.adapted = _adapted_weights(network, options)
+        if not self.adapted:
             raise SpecError(
                 "low-rank adapters need at least one Linear, Embedding, convolution or attention layer that is "
                 f"trained; {type(network).__name__} has none. Use another weight space (for example `convex_hull`) or "
@@ -123,7 +123,7 @@ class LowRankSpace(WeightSpace):
         self.shared = nn.ParameterList(start.values())
         self.a = nn.ParameterList()
         self.b = nn.ParameterList()
-        for adapted in self._adapted:
+        for adapted in self.adapted:
             like = start[adapted.name]
             factors = []
             for _ in range(m):
@@ -132,16 +132,6 @@ class LowRankSpace(WeightSpace):
                 factors.append(factor)
             self.a.append(nn.Parameter(torch.cat(factors)))
             self.b.append(nn.Parameter(like.new_zeros(adapted.rows, m * adapted.inner)))
-
-    @property
-    def largest(self) -> int:
-        """Elements of the largest adapted weight; 0 where there is none."""
-        return max((each.shape.numel() for each in self._adapted), default=0)
-
-    @property
-    def adapted(self) -> list[str]:
-        """Names of the weights that have adapters, in the order of `a` and `b`."""
-        return [each.name for each in self._adapted]
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """See `WeightSpace.weights`: one scaled copy of B and one product per adapted weight."""
@@ -162,7 +152,7 @@ class LowRankSpace(WeightSpace):
         shared = self._by_name()
         factors: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
         values = self.a._parameters.values(), self.b._parameters.values()
-        for adapter, a, b in zip(self._adapted, *cast(Any, values), strict=True):
+        for adapter, a, b in zip(self.adapted, *cast(Any, values), strict=True):
             key = (adapter.inner, b.device, b.dtype)
             if key not in factors:
                 factors[key] = self._factors(preferences, adapter.inner, b)
@@ -175,7 +165,7 @@ class LowRankSpace(WeightSpace):
 
     def unadapted(self) -> dict[str, Tensor]:
         """The parameters that are the same for all preferences, by name."""
-        adapted = set(self.adapted)
+        adapted = {each.name for each in self.adapted}
         return {name: value for name, value in self._by_name().items() if name not in adapted}
 
     def _factors(self, preferences: Tensor, inner: int, b: Tensor) -> Tensor:
@@ -200,24 +190,24 @@ class LowRankSpace(WeightSpace):
     def load_layers(self, spaces: Sequence[WeightSpace]) -> None:
         """See `ShardableSpace.load_layers`."""
         at = {name: i for i, name in enumerate(self._names)}
-        adapted = {each.name: k for k, each in enumerate(self._adapted)}
+        adapted = {each.name: k for k, each in enumerate(self.adapted)}
         with torch.no_grad():
             for space in cast("Sequence[LowRankSpace]", spaces):
                 for name, value in zip(space._names, space.shared, strict=True):
                     self.shared[at[name]].copy_(value)
-                for each, a, b in zip(space._adapted, space.a, space.b, strict=True):
+                for each, a, b in zip(space.adapted, space.a, space.b, strict=True):
                     self.a[adapted[each.name]].copy_(a)
                     self.b[adapted[each.name]].copy_(b)
 
     def _layer_space(self, names: Collection[str]) -> LowRankSpace:
         kept = [i for i, name in enumerate(self._names) if name in names]
-        adapted = [k for k, each in enumerate(self._adapted) if each.name in names]
+        adapted = [k for k, each in enumerate(self.adapted) if each.name in names]
         # Everything else is small, and the same.
         space = copy.copy(self)
         space.__dict__.update(_parameters={}, _buffers={}, _modules={})
         space._names = [self._names[i] for i in kept]
         space._trained = [self._trained[i] for i in kept]
-        space._adapted = [self._adapted[k] for k in adapted]
+        space.adapted = [self.adapted[k] for k in adapted]
         space.shared = nn.ParameterList(_copied(self.shared[i]) for i in kept)
         space.a = nn.ParameterList(_copied(self.a[k]) for k in adapted)
         space.b = nn.ParameterList(_copied(self.b[k]) for k in adapted)
@@ -228,7 +218,7 @@ class LowRankSpace(WeightSpace):
         if self.orthogonal == 0 or self.m == 1:
             return None
         terms = []
-        for adapted, a, b in zip(self._adapted, self.a, self.b, strict=True):
+        for adapted, a, b in zip(self.adapted, self.a, self.b, strict=True):
             left = b.view(adapted.rows, self.m, adapted.inner).transpose(0, 1)
             terms.append(orthogonality(left, a.view(self.m, adapted.inner, adapted.columns)))
         return self.orthogonal * torch.stack(terms).sum()

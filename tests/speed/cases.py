@@ -240,7 +240,7 @@ def _products_chosen(ready: Plan) -> Step:
     assert isinstance(space, LowRankSpace)
     named = dict(zip(ready.model.weights(torch.full((space.m,), 0.5)), space.shared, strict=True))
     pairs: list[tuple[Tensor, Tensor]] = []
-    for each, a, b in zip(space.adapted, space.a, space.b, strict=True):
+    for each, a, b in zip((each.name for each in space.adapted), space.a, space.b, strict=True):
         out, q, columns = len(named[each]), len(a), a.shape[1]
         count = rows.get(id(named[each]))
         if count is None:

@@ -17,8 +17,6 @@ from moframework.engine.acceleration.adapter_layers import AdapterLayers
 from moframework.engine.acceleration.base import Acceleration
 from moframework.engine.acceleration.compiled import Compiled
 from moframework.engine.acceleration.cuda_graph import CudaGraph
-from moframework.engine.acceleration.merge_node import MergeNode
-from moframework.engine.acceleration.one_graph import OneGraph
 from moframework.engine.acceleration.shared_concat import SharedConcat
 from moframework.engine.acceleration.single_pass import SinglePass
 from moframework.engine.settings import Training
@@ -28,12 +26,10 @@ from moframework.errors import SpecError
 __all__ = ["ACCELERATIONS", "Acceleration", "Choice", "accelerate", "choices", "summary"]
 
 ACCELERATIONS: dict[str, type[Acceleration]] = {
-    "one_graph": OneGraph,
     "compile": Compiled,
     "activation_checkpoint": ActivationCheckpoint,
     "single_pass": SinglePass,
     "adapter_layers": AdapterLayers,
-    "merge_node": MergeNode,
     "shared_concat": SharedConcat,
     "cuda_graph": CudaGraph,
 }
@@ -62,7 +58,7 @@ def accelerate(step: Step, training: Training) -> list[Choice]:
 
 
 def choices(step: Step, training: Training) -> list[Choice]:
-    """What `accelerate` would decide, for a step that is thrown away. Raises as it does."""
+    """What `accelerate` would decide. Raises as it does."""
     return _asked(step, training, install=False)
 
 
@@ -80,7 +76,7 @@ def _asked(step: Step, training: Training, install: bool) -> list[Choice]:
         reason = _unwanted(name, training) or plug.declines(step, training)
         if reason is not None and name in training.acceleration and training.acceleration not in ("auto", "none"):
             raise SpecError(f"training.acceleration: {name} does not apply: {reason}; use auto, or leave it out")
-        if reason is None and (install or plug is OneGraph):  # what others decide depends on this one
+        if reason is None and install:
             plug(step, training)
         found.append(Choice(name, plug.does, reason))
     return found

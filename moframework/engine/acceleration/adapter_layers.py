@@ -1,7 +1,8 @@
-"""Large low-rank weights applied to what their layer reads, where that costs less than merging (`layers.low_rank`).
+"""Large low-rank weights applied to what their layer reads, where that costs less than merging, or merged at less cost.
 
-Which way is cheaper each layer tells from the shape of its input. Whatever reads such a weight otherwise (a custom
-`autograd.Function`, a kernel, a hook) gets the merged weight, and its gradient goes on to W0, B and A.
+Which way is cheaper each layer tells from the shape of its input (`layers.low_rank`), on a CPU: on an accelerator
+nothing has been measured. Whatever reads such a weight otherwise (a custom `autograd.Function`, a kernel, a hook) gets
+the merged weight, and its gradient goes on to W0, B and A. Merging is one node of autograd's graph (`layers.merge`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from moframework.engine.acceleration.base import Acceleration, AdaptedSpace
+from moframework.engine.acceleration.base import Acceleration
 from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.layers.low_rank import Adapted, adapted_weight
 from moframework.layers.merge import LARGE, merged_by_node
+from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["AdapterLayers"]
 
@@ -23,28 +25,26 @@ __all__ = ["AdapterLayers"]
 class AdapterLayers(Acceleration):
     """θ(λ) with lazy tensors in the place of large adapted weights of linear layers and convolutions."""
 
-    does: ClassVar[str] = "large adapters are applied instead of merged, where that costs less"
+    does: ClassVar[str] = "large adapters are applied to what layers read, or merged by one node, as costs less"
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
         """See `Acceleration.declines`."""
-        if not isinstance(step.model.space, AdaptedSpace):
+        spaces = _spaces(step)
+        if not spaces:
             return "the weight space has no adapters"
-        if step.place.device.type != "cpu":
-            return f"it is measured on the CPU only, and the device is {step.place.device}"
-        if step.per_task:
-            return "gradients of single tasks are needed, over merged weights"
-        if training.compile:
-            return "training.compile makes θ(λ)"
-        if not _large(step.model.space, len(step.tasks)):
+        if not any(adapter.shape.numel() >= LARGE for space in spaces for adapter in space.adapted):
             return f"no adapted weight has {LARGE:,} elements or more"
         return None
 
     def __init__(self, step: Step, training: Training) -> None:
-        assert isinstance(step.model.space, AdaptedSpace), "asked before"
-        self.space = step.model.space
-        self.large = _large(step.model.space, len(step.tasks))
-        step.weights = self
+        for each in _spaces(step):
+            each.merge = merged_by_node
+        space, on_cpu = step.model.space, step.place.device.type == "cpu"
+        if isinstance(space, LowRankSpace) and on_cpu and not (step.per_task or training.compile):
+            self.space = space
+            self.large = {one.name for one in space.adapted if one.applies and one.shape.numel() >= LARGE}
+            step.weights = self
 
     def __call__(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `Step.weights`."""
@@ -61,7 +61,6 @@ class AdapterLayers(Acceleration):
         return thetas
 
 
-def _large(space: AdaptedSpace, m: int) -> set[str]:
-    """Names of the weights that are worth it: choosing costs more than it saves for smaller ones."""
-    adapters = [each[0] for each in space.adapters(torch.full((1, m), 1 / m))]
-    return {each.name for each in adapters if each.applies and each.shape.numel() >= LARGE}
+def _spaces(step: Step) -> list[LowRankSpace]:
+    """The space of a model, or the parts of it where it is sharded by layer."""
+    return [space for space in step.model.space.modules() if isinstance(space, LowRankSpace)]

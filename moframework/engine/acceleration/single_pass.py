@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from moframework.backbones.base import Heads, Shared
-from moframework.engine.acceleration.base import Acceleration, AdaptedSpace
+from moframework.engine.acceleration.base import Acceleration
 from moframework.engine.settings import Training
 from moframework.engine.step import Batch, Step
 from moframework.layers.per_group import Mixtures, PerGroup, PerGroupNorm
 from moframework.losses import piece_sums
 from moframework.model import ParetoModel
+from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["SinglePass"]
 
@@ -78,12 +79,12 @@ class SinglePass(Acceleration):
             return "the objective has a state for each preference"
         if training.recompute or training.compile:
             return f"training.{'recompute' if training.recompute else 'compile'} has a way of its own"
-        if not isinstance(step.model.space, AdaptedSpace):
+        if not isinstance(step.model.space, LowRankSpace):
             return "the weight space has no adapters"
         return _mixing(step.model, step.model.space, m, step.partition.shards_batch)
 
     def __init__(self, step: Step, training: Training) -> None:
-        assert isinstance(step.model.space, AdaptedSpace), "asked before"
+        assert isinstance(step.model.space, LowRankSpace), "asked before"
         self.step, self.model, self.space = step, step.model, step.model.space
         self.norms = _norm_weights(self.model)
         modules = list(self.model.skeleton.modules())
@@ -135,7 +136,7 @@ class SinglePass(Acceleration):
         return theta
 
 
-def _mixing(model: ParetoModel, space: AdaptedSpace, m: int, shards_batch: bool) -> str | None:
+def _mixing(model: ParetoModel, space: LowRankSpace, m: int, shards_batch: bool) -> str | None:
     """What keeps the groups of a batch from going through the network together; None where nothing does."""
     modules = list(model.skeleton.modules())
     attention = [

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moframework.config import build, config
 from moframework.engine import acceleration
-from moframework.engine.acceleration import ACCELERATIONS, accelerate, adapter_layers, merge_node, single_pass
+from moframework.engine.acceleration import ACCELERATIONS, accelerate, adapter_layers, single_pass
 from moframework.engine.settings import AccelerationName, Training
 from moframework.engine.step import Step
 from moframework.errors import SpecError
@@ -73,7 +73,7 @@ FORMS: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def every_plug_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever costs less: sizes decide nothing here."""
-    for module in (adapter_layers, merge_node, merge):
+    for module in (adapter_layers, merge):
         monkeypatch.setattr(module, "LARGE", 0)
     for name in ("linear_pays", "conv2d_pays"):
         monkeypatch.setattr(low_rank, name, lambda *arguments: True)
@@ -138,10 +138,8 @@ def test_every_plug_does_what_the_plain_path_does(network: str, space: str, form
     for name in ACCELERATIONS:
         if name == "compile" and (network, form) not in (("linear", "divided"), ("conv2d", "joined")):
             continue  # takes long
-        needs = ("one_graph",) if name == "activation_checkpoint" and form == "divided" else ()
-        found[name] = taken(
-            network, space, FORMS[form], Training(acceleration=(*needs, name), **ASKED_BY_KEY.get(name, {}))
-        )
+        training = Training(acceleration=(name,), **ASKED_BY_KEY.get(name, {}))
+        found[name] = taken(network, space, FORMS[form], training)
     for name, result in found.items():
         if result is not None:
             torch.testing.assert_close(
@@ -151,7 +149,7 @@ def test_every_plug_does_what_the_plain_path_does(network: str, space: str, form
 
 def test_every_plug_of_the_list_was_held_against_the_plain_path() -> None:
     """Recording needs a CUDA device: tests/engine/test_cuda.py."""
-    forms = {"one_graph": "divided", "activation_checkpoint": "joined", "single_pass": "divided"}
+    forms = {"activation_checkpoint": "joined", "single_pass": "divided"}
     for name in ACCELERATIONS:
         space = "conditioned" if name == "shared_concat" else "low rank"
         training = Training(acceleration=(name,), **ASKED_BY_KEY.get(name, {}))
@@ -167,13 +165,12 @@ def test_the_list_is_what_a_spec_can_name() -> None:
 def test_a_plug_that_computes_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above fails for a plug that is wrong."""
 
-    class Wrong(acceleration.OneGraph):
-        def __init__(self, step: Step, training: Training) -> None:
-            super().__init__(step, training)
-            step.weights = lambda preferences: step.model.space.weights_of(preferences.flip(0))
+    class Wrong(adapter_layers.AdapterLayers):
+        def __call__(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+            return super().__call__(preferences.flip(0))
 
-    monkeypatch.setitem(ACCELERATIONS, "one_graph", Wrong)
-    with pytest.raises(AssertionError, match="one_graph"):
+    monkeypatch.setitem(ACCELERATIONS, "adapter_layers", Wrong)
+    with pytest.raises(AssertionError, match="adapter_layers"):
         test_every_plug_does_what_the_plain_path_does("linear", "low rank", "divided")
 
 
@@ -192,6 +189,6 @@ def test_decisions_are_told_with_reasons() -> None:
     step = Step(model("linear", SPACES["low rank"]), TASKS, parts, CPU)
     found = {choice.name: choice.declined for choice in acceleration.choices(step, build(Training, {}))}
     assert tuple(found) == tuple(ACCELERATIONS)
-    assert found["one_graph"] is None
+    assert found["single_pass"] is None
     assert found["cuda_graph"] == "the device is cpu"
     assert found["compile"] == "training.compile is false"

@@ -1,0 +1,77 @@
+"""`Job`: all that a training is made of; how many steps an epoch has, and how processes share them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+from torch import Tensor
+
+from moframework.data import Dataset
+from moframework.engine.device import Placement
+from moframework.engine.distributed.optimizer_sharding import check_sharding
+from moframework.engine.distributed.partition import make_partition
+from moframework.engine.distributed.world import World
+from moframework.engine.method import Method
+from moframework.engine.settings import Evaluation, Training
+from moframework.engine.step import OneProcess
+from moframework.errors import DataError
+from moframework.model import ParetoModel
+from moframework.preferences import Schedule
+from moframework.problem import Problem
+
+__all__ = ["Job", "plan_partition", "steps_per_epoch"]
+
+
+@frozen(kw_only=True, eq=False)
+class Job:
+    """What is trained, on what, and how.
+
+    Attributes:
+        model: trained in place.
+        data, validation: the splits to train on and to validate with.
+        preferences: the evaluation set (n, m) for validation.
+        reference: reference point of the validation hypervolume, m numbers.
+        folder: checkpoints go here: `last.pt` (everything needed to resume) and `best.pt` (the model with the best
+            validation).
+    """
+
+    model: ParetoModel
+    problem: Problem
+    method: Method
+    training: Training
+    evaluation: Evaluation
+    data: Dataset
+    validation: Dataset
+    preferences: Tensor
+    reference: Sequence[float]
+    seed: int
+    place: Placement
+    folder: Path
+
+
+def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:
+    """Batches of one epoch. Raises `DataError` when a batch is too small to be split."""
+    return _batches_of_epoch(size, training, schedule, m)[0]
+
+
+def plan_partition(world: World, size: int, training: Training, schedule: Schedule, m: int) -> OneProcess:
+    """How the steps on `size` samples are divided among processes. Raises as `make_partition` and `check_sharding`."""
+    check_sharding(training)
+    smallest = _batches_of_epoch(size, training, schedule, m)[1]
+    return make_partition(world, training.distributed, schedule, m, smallest)
+
+
+def _batches_of_epoch(size: int, training: Training, schedule: Schedule, m: int) -> tuple[int, int]:
+    """How many batches, and samples in the smallest one."""
+    rest = size % training.batch_size
+    whole = size // training.batch_size
+    keeps_rest = rest > 0 and (whole == 0 or not training.drop_last)
+    smallest = rest if keeps_rest else training.batch_size
+    if schedule.batch == "split" and smallest < schedule.count(m):
+        raise DataError(
+            f"a batch of {smallest} samples cannot be split among {schedule.count(m)} preferences: "
+            "raise training.batch_size or lower solver.preferences.per_batch"
+        )
+    return whole + keeps_rest, smallest
