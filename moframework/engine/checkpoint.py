@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from moframework.errors import RunError
+from moframework.engine.loop import Loop
+from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError, RunError
 from moframework.io.atomic import replacing
 from moframework.io.tensors import load_plain
 
-__all__ = ["BEST", "LAST", "read_checkpoint", "write_checkpoint"]
+__all__ = ["BEST", "LAST", "read_checkpoint", "restore", "save", "write_checkpoint"]
 
 LAST, BEST = "last.pt", "best.pt"
 """Names of a training's checkpoints: everything needed to resume, and the model with the best validation."""
@@ -42,3 +43,54 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if state["format"] > _FORMAT:
         raise RunError(f"{path} has format {state['format']}; this version reads up to {_FORMAT}. Update moframework.")
     return state
+
+
+def save(loop: Loop) -> None:
+    """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
+    sharding, parameters = loop.sharding, loop.parameters
+    alright = (bool(torch.isfinite(parameter).all()) for parameter in parameters)
+    if not (all(alright) if sharding is None else sharding.all_finite()):
+        raise NonFiniteLossError(
+            f"step {loop.done}: a weight is not finite although the losses were. {NON_FINITE_ADVICE}"
+        )
+    loop.sync_buffers()
+    loop.step.sync_states()
+    state = {
+        "step": loop.done,
+        "steps": loop.steps,
+        "model": loop.model_state(),
+        "optimizer": loop.optimizer.state_dict() if sharding is None else sharding.full_optimizer_state(loop.optimizer),
+        "scheduler": None if loop.scheduler is None else loop.scheduler.state_dict(),
+        "scaler": loop.scaler.state_dict(),
+        "balancing": loop.step.state,
+        "objective": loop.step.objective_states.state_dict(),
+        "seconds": loop.clock.seconds,
+        "processor_seconds": loop.clock.processor_seconds,
+    }
+    if not loop.world.is_rank_zero:
+        return
+    for hook in loop.hooks:
+        state.update(hook.state())
+    write_checkpoint(loop.job.folder / LAST, state)
+    loop.observer.saved(loop.progress, loop.job.folder / LAST)
+
+
+def restore(loop: Loop) -> None:
+    """Continue where the last checkpoint ended, which only rank 0 needs to see."""
+    state = loop.world.from_rank_zero(lambda: read_checkpoint(loop.job.folder / LAST))
+    if loop.sharding is None:
+        loop.model.load_state_dict(state["model"])
+        loop.optimizer.load_state_dict(state["optimizer"])
+    else:
+        loop.sharding.load_model_state(loop.model, state["model"])
+        loop.sharding.load_optimizer_state(loop.optimizer, state["optimizer"])
+    if loop.scheduler is not None:
+        loop.scheduler.load_state_dict(state["scheduler"])
+    loop.scaler.load_state_dict(state["scaler"])
+    device = loop.job.place.device
+    loop.step.state = [{key: value.to(device) for key, value in part.items()} for part in state["balancing"]]
+    loop.step.objective_states.load_state_dict(state["objective"])
+    loop.clock.seconds, loop.clock.processor_seconds = state["seconds"], state["processor_seconds"]
+    loop.done = state["step"]
+    for hook in loop.hooks:
+        hook.load(loop, state)

@@ -9,12 +9,13 @@ import torch
 from attrs import frozen
 
 from moframework.engine.acceleration import summary
+from moframework.engine.checkpoint import restore
 from moframework.engine.distributed.sync_batchnorm import synchronized
 from moframework.engine.distributed.world import World
 from moframework.engine.events import Observer
-from moframework.engine.hooks import make_hooks
 from moframework.engine.job import Job
 from moframework.engine.loop import Loop
+from moframework.engine.milestones import make_hooks
 from moframework.errors import InterruptedRun
 
 __all__ = ["Fit", "Job", "fit"]
@@ -64,7 +65,7 @@ def fit(
     loop = Loop(job, observer, world)
     loop.hooks = make_hooks(loop, stop)
     if resume:
-        loop.restore()
+        restore(loop)
     loop.observer.started(loop.progress)
     loop.observer.noted(summary(loop.choices))
     job.model.train()

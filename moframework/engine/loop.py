@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,7 +18,6 @@ from torch import Tensor
 from moframework.augmentations import augmented
 from moframework.data import arranged, batches
 from moframework.engine.acceleration import accelerate
-from moframework.engine.checkpoint import LAST, read_checkpoint, write_checkpoint
 from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import sync_buffers
@@ -26,7 +25,7 @@ from moframework.engine.distributed.world import SingleProcess, World
 from moframework.engine.events import Observer, Progress
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.step import Step
-from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError, SpecError
+from moframework.errors import SpecError
 from moframework.seeding import derive_seed, seed_generators
 
 __all__ = ["Clock", "Hook", "Loop"]
@@ -58,7 +57,10 @@ class Clock:
 
 
 class Hook:
-    """Something that happens after steps. Every method does nothing here."""
+    """Something that happens after steps: at milestones, or after each one. Every method does nothing here."""
+
+    every_step: ClassVar[bool] = False
+    """Whether it is called after each step, rather than where an epoch or the training ends, or a checkpoint is due."""
 
     def after_step(self, loop: Loop) -> None:
         """A step was taken: `loop.done` counts it, `loop.losses` and `loop.preferences` are its own."""
@@ -180,57 +182,8 @@ class Loop:
             self.scheduler.step()
         self.losses, self.preferences = losses, preferences
         for hook in self.hooks:
-            hook.after_step(self)
-
-    def save(self) -> None:
-        """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
-        sharding, parameters = self.sharding, self.parameters
-        if not (_finite(parameters) if sharding is None else sharding.all_finite()):
-            raise NonFiniteLossError(
-                f"step {self.done}: a weight is not finite although the losses were. {NON_FINITE_ADVICE}"
-            )
-        self.sync_buffers()
-        self.step.sync_states()
-        model = self.model_state()
-        optimizer = self.optimizer.state_dict() if sharding is None else sharding.full_optimizer_state(self.optimizer)
-        if not self.world.is_rank_zero:
-            return
-        state = {
-            "step": self.done,
-            "steps": self.steps,
-            "model": model,
-            "optimizer": optimizer,
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "balancing": self.step.state,
-            "objective": self.step.objective_states.state_dict(),
-            "seconds": self.clock.seconds,
-            "processor_seconds": self.clock.processor_seconds,
-        }
-        for hook in self.hooks:
-            state.update(hook.state())
-        write_checkpoint(self.job.folder / LAST, state)
-        self.observer.saved(self.progress, self.job.folder / LAST)
-
-    def restore(self) -> None:
-        """Continue where the last checkpoint ended, which only the first process needs to see."""
-        state = self.world.from_rank_zero(lambda: read_checkpoint(self.job.folder / LAST))
-        if self.sharding is None:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        else:
-            self.sharding.load_model_state(self.model, state["model"])
-            self.sharding.load_optimizer_state(self.optimizer, state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
-        device = self.job.place.device
-        self.step.state = [{key: value.to(device) for key, value in part.items()} for part in state["balancing"]]
-        self.step.objective_states.load_state_dict(state["objective"])
-        self.clock.seconds, self.clock.processor_seconds = state["seconds"], state["processor_seconds"]
-        self.done = state["step"]
-        for hook in self.hooks:
-            hook.load(self, state)
+            if hook.every_step or self._at_milestone():
+                hook.after_step(self)
 
     def model_state(self) -> dict[str, Any]:
         """The model's state as a single process has it; called by all processes, for the first one to use."""
@@ -239,6 +192,10 @@ class Loop:
     def sync_buffers(self) -> None:
         """Make the model's buffers the same on all processes, to be evaluated or saved."""
         sync_buffers(self.model, self.world)
+
+    def _at_milestone(self) -> bool:
+        every = self.training.checkpoint_every
+        return self.at_epoch_end or self.ends or (every is not None and self.done % every == 0)
 
     def _ready(self, x: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """A batch augmented, in the memory order of the training."""
@@ -316,7 +273,3 @@ class Loop:
         from moframework.engine.distributed.fsdp_checkpoint import FullySharded
 
         return FullySharded(groups, sharded)
-
-
-def _finite(parameters: Sequence[Tensor]) -> bool:
-    return all(bool(torch.isfinite(parameter).all()) for parameter in parameters)

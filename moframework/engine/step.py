@@ -191,6 +191,7 @@ class Step:
         self._asked = [(task.loss, task.output_key, task.target_key) for task in tasks]
         # A finite space looks up which network is meant, on the host; all others compute with the numbers.
         self._on_host = model.space.anchors() is not None
+        self._call = model.network.call
         self._autocast = None if place.autocast_dtype is None else place.autocast
 
     @torch.no_grad()
@@ -263,9 +264,9 @@ class Step:
     def outputs(self, theta: Theta, x: Tensor) -> dict[str, Tensor]:
         """What the network says, by output key."""
         if self._autocast is None:
-            return self.model.call(theta, x)
+            return self._call(theta, x)
         with self._autocast():
-            return self.model.call(theta, x)
+            return self._call(theta, x)
 
     def given(self, outputs: dict[str, Tensor], targets: Targets) -> list[tuple[Loss, Tensor, Tensor]]:
         """The loss of each task with what it takes."""

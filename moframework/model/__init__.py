@@ -1,11 +1,13 @@
 """The model: any network whose weights are a function of a preference.
 
-`pareto_model` is the model itself, `recipe` what it is built from, `operating_point` the plain network of one
+`pareto_model` is the model itself, `functional` its network as a function of weights, `recipe` what it is built from,
+ `operating_point` the plain network of one
 preference, `io` its folder, `initial` weights to start from. What must not live here: training, data, problems.
 """
 
+from moframework.model.functional import PREFERENCE, Runner
 from moframework.model.initial import load_parameters
-from moframework.model.pareto_model import PREFERENCE, ParetoModel, Runner
+from moframework.model.pareto_model import ParetoModel
 from moframework.model.recipe import Recipe
 
 __all__ = ["PREFERENCE", "ParetoModel", "Recipe", "Runner", "load_parameters"]

@@ -28,13 +28,13 @@ class Compiled(Acceleration):
         """See `Acceleration.declines`."""
         if not training.compile:
             return "training.compile is false"
-        step.model.check_compiles()
+        step.model.network.check_compiles()
         return None
 
     def __init__(self, step: Step, training: Training) -> None:
         # Recording is ours, of more than what is compiled.
         mode = None if training.compile is True else f"{training.compile}-no-cudagraphs"
-        step.model.compile_network(mode)
+        step.model.network.compile(mode)
         if step.per_task or training.recompute or step.partition.shared:
             return
         self._losses_of = torch.compile(step.losses_of, mode=mode)
@@ -55,7 +55,7 @@ def uncompiled(step: Step) -> Iterator[None]:
     forwards = step.forwards
     step.replace_forwards([forward for forward in forwards if not isinstance(forward, Compiled)])
     try:
-        with step.model.uncompiled():
+        with step.model.network.uncompiled():
             yield
     finally:
         step.replace_forwards(forwards)

@@ -151,12 +151,12 @@ def _mixing(model: ParetoModel, space: LowRankSpace, m: int, shards_batch: bool)
     if mixing is not None:
         return f"{type(mixing).__name__} is not known to treat samples one by one"
     for adapter, *_ in space.adapters(torch.full((1, m), 1 / m)):
-        owners = model.owners(adapter.name)
+        owners = model.network.owners(adapter.name)
         if not all(_is_layers(module, key) or id(module) in inside for module, key in owners):
             return f"{adapter.name} is not the weight of a layer alone"
     for name, norm in _norm_weights(model).items():
         # A tied weight has the name of its first owner alone.
-        if norm.momentum is None or name not in space.unadapted() or len(model.owners(name)) > 1:
+        if norm.momentum is None or name not in space.unadapted() or len(model.network.owners(name)) > 1:
             return f"{name.rpartition('.')[0]} keeps other statistics than running ones"
         if shards_batch:
             return "BatchNorm layers normalize by what each of several processes has"

@@ -286,7 +286,7 @@ def _check_shardable(space: WeightSpace) -> None:
 
 def _layers(model: ParetoModel) -> list[_Layer]:
     """The modules that are called one by one, each with the weights that it and what is inside uses."""
-    if model._recurrent:
+    if model.network.recurrent:
         raise SpecError("training.distributed.parameters: recurrent layers cannot be sharded; use replicated")
     owners: dict[int, str] = {}
     for prefix, module in model.skeleton.named_modules():
@@ -295,7 +295,7 @@ def _layers(model: ParetoModel) -> list[_Layer]:
     attention = [name for name, m in model.skeleton.named_modules() if isinstance(m, nn.MultiheadAttention)]
     by_module: dict[str, list[tuple[dict[str, Any], str, str]]] = {}
     users: dict[str, str] = {}
-    for registry, key, name in model._slots:
+    for registry, key, name in model.network.slots:
         owner = owners[id(registry)]
         owner = next((a for a in attention if owner == a or owner.startswith(f"{a}.")), owner)
         if users.setdefault(name, owner) != owner:

@@ -89,7 +89,7 @@ def held(world: World) -> dict[str, Any]:
     with pytest.raises(RuntimeError):
         model(x[:, :1], AT)  # a layer refuses its input
     inside = len(shards._contexts) + sum(
-        value is not None for registry, key, _ in model._slots for value in (registry[key],)
+        value is not None for registry, key, _ in model.network.slots for value in (registry[key],)
     )
     restored = shards.unsharded()
     before = made("conv2d", "low rank")[0].space
