@@ -1,6 +1,6 @@
 """Large low-rank weights applied to what their layer reads, where that costs less than merging, or merged at less cost.
 
-Which way is cheaper each layer tells from the shape of its input (`layers.low_rank`), on a CPU: on an accelerator
+Which way is cheaper each layer tells from the shape of its input (`layers.lazy_weight`), on a CPU: on an accelerator
 nothing has been measured. Whatever reads such a weight otherwise (a custom `autograd.Function`, a kernel, a hook) gets
 the merged weight, and its gradient goes on to W0, B and A. Merging is one node of autograd's graph (`layers.merge`).
 """
@@ -15,7 +15,8 @@ from torch import Tensor
 from moframework.engine.acceleration.base import Acceleration
 from moframework.engine.settings import Training
 from moframework.engine.step import Step
-from moframework.layers.low_rank import Adapted, adapted_weight
+from moframework.layers.lazy_weight import adapted_weight
+from moframework.layers.low_rank import Adapted
 from moframework.layers.merge import LARGE, merged_by_node
 from moframework.weights.low_rank import LowRankSpace
 

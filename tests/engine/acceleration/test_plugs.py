@@ -16,7 +16,7 @@ from moframework.engine.acceleration import ACCELERATIONS, accelerate, adapter_l
 from moframework.engine.settings import AccelerationName, Training
 from moframework.engine.step import Step
 from moframework.errors import SpecError
-from moframework.layers import low_rank, merge
+from moframework.layers import lazy_weight, merge
 from moframework.losses import MeanLoss
 from moframework.objectives import Scalarization
 from moframework.objectives.balancing import GradientBalancing, LossBalancing
@@ -76,7 +76,7 @@ def every_plug_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (adapter_layers, merge):
         monkeypatch.setattr(module, "LARGE", 0)
     for name in ("linear_pays", "conv2d_pays"):
-        monkeypatch.setattr(low_rank, name, lambda *arguments: True)
+        monkeypatch.setattr(lazy_weight, name, lambda *arguments: True)
     monkeypatch.setattr(single_pass.SinglePass, "takes", lambda self, batch: True)
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
 
