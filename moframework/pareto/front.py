@@ -149,20 +149,25 @@ class Front:
         if not np.isfinite(self.preferences).all():
             raise ValueError("preferences must be finite")
         for name, values in self.metrics.items():
-            task, _, metric = name.partition("/")
-            if task not in self.tasks or not metric or metric in _RESERVED:
-                raise ValueError(
-                    f"metrics are named TASK/METRIC with a task of {list(self.tasks)}, "
-                    f"and not {' or '.join(_RESERVED)}; found '{name}'"
-                )
-            if values.shape != (n,):
-                raise ValueError(f"metric '{name}' has shape {values.shape}; {n} preferences need {(n,)}")
-            if name not in self.higher_is_better:
-                raise ValueError(f"higher_is_better does not say the direction of metric '{name}'")
+            self._check_metric(name, values)
         if self.reference is not None and len(self.reference) != m:
             raise ValueError(f"the reference has {len(self.reference)} numbers for {m} tasks")
         if self.true_front is not None and self.true_front.shape[1] != m:
             raise ValueError(f"the true front has {self.true_front.shape[1]} columns for {m} tasks")
+
+    def _check_metric(self, name: str, values: Array) -> None:
+        """Raise `ValueError` unless the metric is of a task, has a value a preference, and a direction."""
+        task, _, metric = name.partition("/")
+        if task not in self.tasks or not metric or metric in _RESERVED:
+            raise ValueError(
+                f"metrics are named TASK/METRIC with a task of {list(self.tasks)}, "
+                f"and not {' or '.join(_RESERVED)}; found '{name}'"
+            )
+        n = len(self.preferences)
+        if values.shape != (n,):
+            raise ValueError(f"metric '{name}' has shape {values.shape}; {n} preferences need {(n,)}")
+        if name not in self.higher_is_better:
+            raise ValueError(f"higher_is_better does not say the direction of metric '{name}'")
 
     def nondominated(self) -> NDArray[np.bool_]:
         """(n,), True where no other point of this front is at least as good in all losses and better in one."""

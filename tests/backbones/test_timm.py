@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ from moframework.backbones import timm as module
 from moframework.backbones.timm import TimmBackbone
 from moframework.config.options import OptionError
 from moframework.errors import DataError, SpecError
+from tests.extras import needs_timm
 
 
 def test_without_timm_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +18,7 @@ def test_without_timm_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) 
         TimmBackbone(model="resnet18")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="needs the extra timm")
+@needs_timm
 class TestWithTimm:
     @pytest.mark.parametrize("model", ["test_resnet", "test_vit"])
     def test_shapes(self, model: str) -> None:

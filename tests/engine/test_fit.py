@@ -24,6 +24,7 @@ from moframework.preferences.annealed import Annealed
 from moframework.problem import ProblemOverrides
 from moframework.seeding import derive_seed
 from tests.engine.conftest import Conflict, Train, method, same_state, stop_at
+from tests.extras import needs_torchjd
 
 
 class Watch(Observer):
@@ -127,7 +128,9 @@ def test_every_objective_resumes_bitwise(train: Train, tmp_path: Path, name: str
     assert str(one["optimizer"]) == str(other["optimizer"])
 
 
-@pytest.mark.parametrize("name", ["uncertainty", "dwa", "famo", "gradvac", "pareto_mtl"])
+@pytest.mark.parametrize(
+    "name", ["uncertainty", "dwa", "famo", pytest.param("gradvac", marks=needs_torchjd), "pareto_mtl"]
+)
 def test_states_of_objectives_matter_and_are_saved(train: Train, tmp_path: Path, name: str) -> None:
     train(method(objective=build(Objective, name)), Training(epochs=3, batch_size=16), Evaluation(every=0))
     saved = read_checkpoint(tmp_path / "checkpoints" / LAST)["objective"]
@@ -142,7 +145,11 @@ def test_parameters_of_an_objective_are_a_group_of_the_optimizer(train: Train) -
 
 
 @pytest.mark.parametrize(
-    "name", ["epo", "hypervolume_gradient", "nash_mtl", "upgrad", "aligned_mtl", "pareto_mtl", "moo_svgd"]
+    "name",
+    [
+        *("epo", "hypervolume_gradient", "nash_mtl", "pareto_mtl", "moo_svgd"),
+        *(pytest.param(name, marks=needs_torchjd) for name in ("upgrad", "aligned_mtl")),
+    ],
 )
 def test_an_objective_solved_on_the_host_leaves_broken_losses_to_the_report(train: Train, name: str) -> None:
     data = Conflict().data("train")

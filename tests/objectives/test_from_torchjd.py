@@ -13,6 +13,7 @@ from torch import Tensor
 from moframework.config.structure import build
 from moframework.errors import SpecError
 from moframework.objectives import Aggregation, Objective, Weighting, from_torchjd
+from tests.extras import needs_torchjd
 
 WEIGHTINGS = {
     "mgda": "MGDAWeighting",
@@ -37,6 +38,7 @@ def weights_of(objective: Objective, jacobian: Tensor, preferences: Tensor = EVE
     return objective.weights(torch.ones(1, 3), preferences, (jacobian @ jacobian.T)[None], state)[0]
 
 
+@needs_torchjd
 @pytest.mark.parametrize("name", WEIGHTINGS)
 def test_equal_preferences_give_the_method_itself(name: str) -> None:
     import torchjd.aggregation
@@ -51,6 +53,7 @@ def test_equal_preferences_give_the_method_itself(name: str) -> None:
         torch.testing.assert_close(ours, peer(matrix @ matrix.T))
 
 
+@needs_torchjd
 @pytest.mark.parametrize("name", ["upgrad", "dual_proj"])
 def test_projections_need_no_quadprog_and_are_exact(name: str) -> None:
     """Against a general solver: `min vᵀ G v` over v ≥ u."""
@@ -67,6 +70,7 @@ def test_projections_need_no_quadprog_and_are_exact(name: str) -> None:
     assert (gramian @ found.numpy() >= -1e-6).all()
 
 
+@needs_torchjd
 @pytest.mark.parametrize("name", ["pcgrad", "gradvac", "upgrad", "dual_proj", "imtl_g", "mgda", "fairgrad"])
 def test_without_conflict_a_larger_preference_weighs_more(name: str) -> None:
     matrix = torch.eye(3)
@@ -75,6 +79,7 @@ def test_without_conflict_a_larger_preference_weighs_more(name: str) -> None:
     torch.testing.assert_close(ratio, ratio[:1].expand(3), atol=1e-5, rtol=1e-4)
 
 
+@needs_torchjd
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preference_of_zero_and_losses_that_are_not_finite(name: str) -> None:
     objective = build(Objective, name)
@@ -85,6 +90,7 @@ def test_a_preference_of_zero_and_losses_that_are_not_finite(name: str) -> None:
     assert bool(weights_of(objective, broken).isnan().all())
 
 
+@needs_torchjd
 def test_aligned_mtl_has_the_preference_as_its_vector() -> None:
     from torchjd.aggregation import AlignedMTLWeighting
 
@@ -93,6 +99,7 @@ def test_aligned_mtl_has_the_preference_as_its_vector() -> None:
     torch.testing.assert_close(weights_of(from_torchjd.AlignedMTL(scale_mode="rmse"), matrix, preference), expected)
 
 
+@needs_torchjd
 @pytest.mark.parametrize("name", ["graddrop", "config"])
 def test_aggregators_are_called_as_they_are(name: str) -> None:
     from torchjd.aggregation import ConFIG, GradDrop
@@ -105,6 +112,7 @@ def test_aggregators_are_called_as_they_are(name: str) -> None:
     torch.testing.assert_close(found, (GradDrop() if name == "graddrop" else ConFIG())(matrix))
 
 
+@needs_torchjd
 def test_graddrop_leaks_what_it_is_told() -> None:
     objective = from_torchjd.GradDrop(leak=(1.0, 1.0, 1.0))
     matrix = jacobian()
@@ -113,6 +121,7 @@ def test_graddrop_leaks_what_it_is_told() -> None:
     assert from_torchjd.GradDrop(leak=(1.0,)).faults(2, 1) == ["leak: has 1 numbers; the problem has 2 tasks"]
 
 
+@needs_torchjd
 def test_memory_of_gradvac_is_saved() -> None:
     objective = from_torchjd.GradVac()
     state, again = objective.build(3, 1), objective.build(3, 1)

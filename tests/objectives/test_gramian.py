@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from moframework.objectives.gramian import dual_cone_weights, min_norm_weights, unit_scale
+from tests.extras import needs_torchjd
 
 
 def gramians(count: int = 30) -> list[np.ndarray]:
@@ -39,6 +40,7 @@ def test_two_gradients_have_a_closed_form() -> None:
         np.testing.assert_allclose(found, [share, 1 - share], atol=1e-8)
 
 
+@needs_torchjd
 def test_shortest_combination_agrees_with_torchjd() -> None:
     from torchjd.aggregation import MGDAWeighting
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from moframework.objectives.dwa import DWA
 from moframework.objectives.famo import FAMO
 from moframework.objectives.uncertainty import Uncertainty
+from tests.extras import needs_torchjd
 
 EVEN = torch.full((1, 3), 1 / 3)
 
@@ -35,6 +36,7 @@ def test_uncertainty_by_hand() -> None:
     assert float(value.detach()) == pytest.approx(0.5 * 2 + 0.5 / 4 * 8 + 0.5 * math.log(4))
 
 
+@needs_torchjd
 def test_uncertainty_agrees_with_torchjd() -> None:
     from torchjd.scalarization import UW
 
@@ -75,6 +77,7 @@ def test_dwa_by_hand() -> None:
     torch.testing.assert_close(found, expected)  # ½ · 2 softmax
 
 
+@needs_torchjd
 def test_dwa_agrees_with_torchjd() -> None:
     from torchjd.scalarization import DWA as Peer
 
@@ -87,6 +90,7 @@ def test_dwa_agrees_with_torchjd() -> None:
         peer.step()
 
 
+@needs_torchjd
 def test_famo_agrees_with_torchjd() -> None:
     from torchjd.scalarization import FAMO as Peer
 

@@ -1,0 +1,12 @@
+"""Marks of tests that need an optional package: skipped without it, with the reason."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+
+__all__ = ["needs_timm", "needs_torchjd"]
+
+needs_torchjd = pytest.mark.skipif(find_spec("torchjd") is None, reason="needs the extra torchjd")
+needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")
