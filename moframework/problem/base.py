@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, ClassVar, TypeVar, cast, final
@@ -14,9 +13,9 @@ from torch import Tensor, nn
 
 from moframework.augmentations import Augmentation, MapKind, augmented
 from moframework.backbones.base import Backbone, named_outputs
-from moframework.config import Component, arguments, build, options_class
+from moframework.config import Component, build, options_class
 from moframework.data import Dataset, Split, TensorData, batches
-from moframework.errors import MoframeworkError, SpecError, nearest
+from moframework.errors import SpecError, nearest
 from moframework.problem.task import Task
 
 __all__ = ["Problem", "get_problem"]
@@ -28,8 +27,12 @@ class Problem(Component, kind="problems"):
     """Tasks, a network and data, with the facts that results are judged by.
 
     A problem is a config class that fills in `tasks`, `network`, `input_shape` and `data`. In a spec it is named, with
-    any part exchanged (`{name: digits, backbone: mlp}`), or declared without a name: see `problem.declared`.
+    any part exchanged (`{name: digits, backbone: mlp}`), or declared without a name: see `problem.declared`. One that
+    changes a part of another problem derives from `problem.wrapping.WrappedProblem`.
     """
+
+    of_function: ClassVar[type[Problem]]
+    """Class data: the base of what `from_function` makes; `problem.wrapping` states it."""
 
     @property
     @abstractmethod
@@ -94,7 +97,7 @@ class Problem(Component, kind="problems"):
             MoframeworkError: a parameter cannot be an option.
         """
         name = getattr(function, "__name__", type(function).__name__)
-        made: type[Component] = options_class(function, name=name, bases=(_FunctionProblem,))
+        made: type[Component] = options_class(function, name=name, bases=(cls.of_function,))
         return made
 
     @classmethod
@@ -189,66 +192,6 @@ class Problem(Component, kind="problems"):
                     found = tuple(after[what]) if what in after else "gone"
                     raise SpecError(f"{where} must leave {what} in the shape {tuple(shape)}, but it is {found} after")
         return x, targets
-
-
-class _FunctionProblem(Problem):
-    """The problem that a plain function returns; it is asked once."""
-
-    function: ClassVar[Callable[..., Any]]
-
-    @functools.cached_property
-    def made(self) -> Problem:
-        """What the function returned."""
-        found = type(self).function(**arguments(self))
-        if not isinstance(found, Problem):
-            raise MoframeworkError(
-                f"the function {type(self).__name__} must return a problem, but returned a {type(found).__name__}: "
-                "make one with moframework.problem_from_parts"
-            )
-        return found
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """Those of the problem."""
-        return self.made.tasks
-
-    @property
-    def network(self) -> Backbone:
-        """That of the problem."""
-        return self.made.network
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """That of the problem."""
-        return self.made.input_shape
-
-    @property
-    def reference(self) -> tuple[float, ...] | None:
-        """That of the problem."""
-        return self.made.reference
-
-    @property
-    def true_front(self) -> npt.NDArray[np.float64] | None:
-        """That of the problem."""
-        return self.made.true_front
-
-    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
-        """That of the problem."""
-        return self.made.hypervolume(reference)
-
-    @property
-    def maps(self) -> Mapping[str, MapKind]:
-        """Those of the problem."""
-        return self.made.maps
-
-    @property
-    def augmentation(self) -> tuple[Augmentation, ...]:
-        """Those of the problem."""
-        return self.made.augmentation
-
-    def data(self, split: Split) -> Dataset:
-        """That of the problem."""
-        return self.made.data(split)
 
 
 def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, Tensor]) -> str | None:

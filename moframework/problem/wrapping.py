@@ -1,0 +1,116 @@
+"""Problems that are another one but for a few parts: what they have in common, and that which a function returns."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from moframework.augmentations import Augmentation, MapKind
+from moframework.backbones.base import Backbone
+from moframework.config import arguments
+from moframework.data import Dataset, Split
+from moframework.errors import MoframeworkError
+from moframework.problem.base import Problem
+from moframework.problem.task import Task
+
+__all__ = ["FunctionProblem", "WrappedProblem"]
+
+
+class WrappedProblem(Problem):
+    """Another problem in all that a subclass does not override. It says which one in `wrapped`.
+
+    Example::
+
+        @config
+        class FewLabels(WrappedProblem):
+            "A problem that is trained on its first samples only; it validates and tests on all."
+
+            problem: Problem = option(help="the problem")
+            labels: int = option(100, ge=1, help="training samples that are left, at most")
+
+            @property
+            def wrapped(self) -> Problem:
+                return self.problem
+
+            def data(self, split: Split) -> Dataset:
+                data = self.problem.data(split)
+                few = range(min(self.labels, len(data)))
+                return torch.utils.data.Subset(data, few) if split == "train" else data
+    """
+
+    @property
+    @abstractmethod
+    def wrapped(self) -> Problem:
+        """The other problem."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Those of the other problem."""
+        return self.wrapped.tasks
+
+    @property
+    def network(self) -> Backbone:
+        """That of the other problem."""
+        return self.wrapped.network
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """That of the other problem."""
+        return self.wrapped.input_shape
+
+    def data(self, split: Split) -> Dataset:
+        """That of the other problem."""
+        return self.wrapped.data(split)
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """Those of the other problem."""
+        return self.wrapped.maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """Those of the other problem."""
+        return self.wrapped.augmentation
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """That of the other problem."""
+        return self.wrapped.reference
+
+    @property
+    def true_front(self) -> npt.NDArray[np.float64] | None:
+        """That of the other problem."""
+        return self.wrapped.true_front
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """That of the other problem."""
+        return self.wrapped.hypervolume(reference)
+
+
+class FunctionProblem(WrappedProblem):
+    """The problem that a plain function returns; it is asked once."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    @property
+    def wrapped(self) -> Problem:
+        """What the function returned."""
+        return self._returned
+
+    @functools.cached_property
+    def _returned(self) -> Problem:
+        found = type(self).function(**arguments(self))
+        if not isinstance(found, Problem):
+            raise MoframeworkError(
+                f"the function {type(self).__name__} must return a problem, but returned a {type(found).__name__}: "
+                "make one with moframework.problem_from_parts"
+            )
+        return found
+
+
+Problem.of_function = FunctionProblem
