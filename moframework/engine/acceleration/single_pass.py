@@ -19,7 +19,7 @@ from moframework.engine.acceleration.base import Acceleration
 from moframework.engine.settings import Training
 from moframework.engine.step import Batch, Step
 from moframework.layers.per_group import Mixtures, PerGroup, PerGroupNorm
-from moframework.losses import piece_sums
+from moframework.losses import group_sums
 from moframework.model import ParetoModel
 from moframework.weights.low_rank import LowRankSpace
 
@@ -113,9 +113,9 @@ class SinglePass(Acceleration):
             sizes = sizes[rows.start : rows.stop]
         given = self.step.given(self.step.outputs(self.weights(preferences, sizes), x), targets)
         if not self.step.partition.shards_batch:
-            losses = [loss.by_piece(output, target, sizes) for loss, output, target in given]
+            losses = [loss.per_group(output, target, sizes) for loss, output, target in given]
         else:
-            sums = [piece_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
+            sums = [group_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
             totals = self.step.partition.reduce_statistics(sums)
             losses = [task.loss.finish(total) for task, total in zip(self.step.tasks, totals, strict=True)]
         return torch.stack(losses, dim=1)
