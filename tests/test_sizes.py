@@ -27,7 +27,6 @@ TO_SPLIT: set[str] = {
     "moframework/engine/step.py:Step.run",
     "moframework/layers/low_rank.py:_Convolution.forward",
     "moframework/layers/low_rank.py:applied",
-    "moframework/problem/from_parts.py:problem_from_parts",
     "problems/scenes.py:draw_world",
 }
 

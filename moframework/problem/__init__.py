@@ -5,7 +5,7 @@
 zoo, `problems/`), or how anything is trained.
 """
 
-from moframework.problem.base import Problem, get_problem
+from moframework.problem.base import Problem, ProblemWrapper, get_problem
 from moframework.problem.declared import Customized, Declared, ProblemOverrides
 
-__all__ = ["Customized", "Declared", "Problem", "ProblemOverrides", "get_problem"]
+__all__ = ["Customized", "Declared", "Problem", "ProblemOverrides", "ProblemWrapper", "get_problem"]

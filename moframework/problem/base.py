@@ -19,7 +19,7 @@ from moframework.data import Dataset, Split, TensorData, batches
 from moframework.errors import MoframeworkError, SpecError, nearest
 from moframework.problem.task import Task
 
-__all__ = ["Problem", "get_problem"]
+__all__ = ["Problem", "ProblemWrapper", "get_problem"]
 
 T = TypeVar("T")
 
@@ -191,13 +191,65 @@ class Problem(Component, kind="problems"):
         return x, targets
 
 
-class _FunctionProblem(Problem):
+class ProblemWrapper(Problem):
+    """A problem around another one, which it is in everything that it does not say itself."""
+
+    @property
+    @abstractmethod
+    def wrapped(self) -> Problem:
+        """The problem inside."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Those of the problem inside, as all that follows."""
+        return self.wrapped.tasks
+
+    @property
+    def network(self) -> Backbone:
+        """See `Problem.network`."""
+        return self.wrapped.network
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """See `Problem.input_shape`."""
+        return self.wrapped.input_shape
+
+    @property
+    def maps(self) -> Mapping[str, MapKind]:
+        """See `Problem.maps`."""
+        return self.wrapped.maps
+
+    @property
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """See `Problem.augmentation`."""
+        return self.wrapped.augmentation
+
+    @property
+    def reference(self) -> tuple[float, ...] | None:
+        """See `Problem.reference`."""
+        return self.wrapped.reference
+
+    @property
+    def true_front(self) -> npt.NDArray[np.float64] | None:
+        """See `Problem.true_front`."""
+        return self.wrapped.true_front
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
+        """See `Problem.hypervolume`."""
+        return self.wrapped.hypervolume(reference)
+
+    def data(self, split: Split) -> Dataset:
+        """See `Problem.data`."""
+        return self.wrapped.data(split)
+
+
+class _FunctionProblem(ProblemWrapper):
     """The problem that a plain function returns; it is asked once."""
 
     function: ClassVar[Callable[..., Any]]
 
     @functools.cached_property
-    def made(self) -> Problem:
+    def wrapped(self) -> Problem:
         """What the function returned."""
         found = type(self).function(**arguments(self))
         if not isinstance(found, Problem):
@@ -206,49 +258,6 @@ class _FunctionProblem(Problem):
                 "make one with moframework.problem_from_parts"
             )
         return found
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """Those of the problem."""
-        return self.made.tasks
-
-    @property
-    def network(self) -> Backbone:
-        """That of the problem."""
-        return self.made.network
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """That of the problem."""
-        return self.made.input_shape
-
-    @property
-    def reference(self) -> tuple[float, ...] | None:
-        """That of the problem."""
-        return self.made.reference
-
-    @property
-    def true_front(self) -> npt.NDArray[np.float64] | None:
-        """That of the problem."""
-        return self.made.true_front
-
-    def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
-        """That of the problem."""
-        return self.made.hypervolume(reference)
-
-    @property
-    def maps(self) -> Mapping[str, MapKind]:
-        """Those of the problem."""
-        return self.made.maps
-
-    @property
-    def augmentation(self) -> tuple[Augmentation, ...]:
-        """Those of the problem."""
-        return self.made.augmentation
-
-    def data(self, split: Split) -> Dataset:
-        """That of the problem."""
-        return self.made.data(split)
 
 
 def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, Tensor]) -> str | None:

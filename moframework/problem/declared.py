@@ -14,7 +14,7 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Dataset, DataSource, Split
 from moframework.errors import nearest
-from moframework.problem.base import Problem
+from moframework.problem.base import Problem, ProblemWrapper
 from moframework.problem.task import Task, TaskOptions
 
 __all__ = ["Customized", "Declared", "ProblemOverrides"]
@@ -41,7 +41,7 @@ class ProblemOverrides:
 
 
 @config
-class Customized(Problem):
+class Customized(ProblemWrapper):
     """A named problem with parts exchanged."""
 
     is_customization: ClassVar[bool] = True
@@ -64,6 +64,11 @@ class Customized(Problem):
         _check_reference(self.reference if self.overrides.reference is not None else None, self.tasks)
 
     @property
+    def wrapped(self) -> Problem:
+        """The base."""
+        return self.base
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """The base's tasks with what is stated of them, then new ones."""
         changes = self.overrides.tasks or {}
@@ -75,16 +80,6 @@ class Customized(Problem):
     def network(self) -> Backbone:
         """The exchanged backbone, or the base's."""
         return self.overrides.backbone or self.base.network
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """The base's."""
-        return self.base.input_shape
-
-    @property
-    def maps(self) -> Mapping[str, MapKind]:
-        """The base's."""
-        return self.base.maps
 
     @property
     def augmentation(self) -> tuple[Augmentation, ...]:
@@ -108,10 +103,6 @@ class Customized(Problem):
     def hypervolume(self, reference: Sequence[float] | None = None) -> float | None:
         """The base's, unless tasks were changed."""
         return None if self.overrides.tasks else self.base.hypervolume(reference or self.reference)
-
-    def data(self, split: Split) -> Dataset:
-        """The base's."""
-        return self.base.data(split)
 
 
 @config
