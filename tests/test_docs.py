@@ -85,10 +85,6 @@ class Session:
         assert "Traceback" not in said, what
 
 
-NOT_WRAPPED = {"plugins.md"}
-"""Pages whose lines are not yet at most 120 columns wide."""
-
-
 def written() -> list[Path]:
     """The pages that people write: not the results of benchmarks."""
     return sorted(page for page in DOCS.rglob("*.md") if "benchmarks" not in page.relative_to(DOCS).parts)
@@ -107,10 +103,7 @@ def prose(page: Path) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("page", written(), ids=lambda page: page.stem)
 def test_lines_of_a_page_are_at_most_120_columns_wide(page: Path) -> None:
     wide = [number for number, line in prose(page) if len(line) > 120]
-    if page.name in NOT_WRAPPED:
-        assert wide, f"{page.name} is wrapped: take it out of NOT_WRAPPED"
-    else:
-        assert not wide, f"{page.name}: wrap lines {wide}"
+    assert not wide, f"{page.name}: wrap lines {wide}"
 
 
 @pytest.mark.parametrize("page", [DOCS.parent / "README.md", *written()], ids=lambda page: page.stem)
