@@ -55,7 +55,7 @@ class CSV(Problem):
     Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`. A row without a target is an
     error unless `missing_targets: drop` leaves it out.
 
-    **Splits.** `split` names a column with train, val or test in each row; without it rows are dealt out at random by
+    **Splits.** `split` names a column with train, val or test in each row; without it rows are split at random by
     `fractions` and `seed`. **Reference point.** None: the losses of the untrained network serve.
     """
 
@@ -70,7 +70,7 @@ class CSV(Problem):
     )
     standardize_targets: bool = option(True, help="regression targets get zero mean and unit variance in training")
     max_categories: int = option(200, ge=1, help="most categories of an input column; more are taken for a mistake")
-    split: str | None = option(None, help="column with train, val or test in each row; none: rows are dealt out")
+    split: str | None = option(None, help="column with train, val or test in each row; none: rows are split at random")
     fractions: tuple[float, float, float] = option(
         (0.7, 0.1, 0.2), gt=0, help="shares of train, val and test, where no column says"
     )

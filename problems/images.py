@@ -46,7 +46,7 @@ class ImageTable(Problem):
     table: Path = option(help="the table: text with commas, a header, a line for each image")
     targets: dict[str, TargetKind] = option(help="the columns to tell, and what each is: regression, binary or classes")
     file: str = option("file", help="column with the name of the image, relative to the folder")
-    split: str | None = option(None, help="column with train, val or test in each row; none: rows are dealt out")
+    split: str | None = option(None, help="column with train, val or test in each row; none: rows are split at random")
     fractions: tuple[float, float, float] = option(
         (0.7, 0.1, 0.2), ge=0, help="shares of train, val and test, where no column says"
     )

@@ -1,4 +1,4 @@
-"""Code in the docs is executed, page by page and in order.
+"""Pages: code in them is executed, page by page and in order; lines, links and names are right.
 
 In a fenced block the first line may name a file, `# some/file.ext`: then the block is that file. Else a `python` block
 is a script, and each line of an `sh` block a command. All of a page happens in one empty folder. What `pip install`
@@ -7,6 +7,8 @@ installs goes into a folder of its own, without network.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -81,6 +83,72 @@ class Session:
         what = f"line {block.line}: {command}\n{said}"
         assert done.returncode == 0, what
         assert "Traceback" not in said, what
+
+
+def written() -> list[Path]:
+    """The pages that people write: not the results of benchmarks."""
+    return sorted(page for page in DOCS.rglob("*.md") if "benchmarks" not in page.relative_to(DOCS).parts)
+
+
+def prose(page: Path) -> list[tuple[int, str]]:
+    """Numbered lines of a page that can be wrapped: no tables, no pictures, no fenced blocks."""
+    found, fenced = [], False
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        fenced ^= line.startswith("```")
+        if not fenced and not line.startswith(("|", "![", "```")):
+            found.append((number, line))
+    return found
+
+
+@pytest.mark.parametrize("page", written(), ids=lambda page: page.stem)
+def test_lines_of_a_page_are_at_most_120_columns_wide(page: Path) -> None:
+    wide = [number for number, line in prose(page) if len(line) > 120]
+    assert not wide, f"{page.name}: wrap lines {wide}"
+
+
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *written()], ids=lambda page: page.stem)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+def is_there(name: str) -> bool:
+    """Whether `a.b.C.d`, a name in moframework whose first part is a package or module of it, exists."""
+    parts = f"moframework.{name}".split(".")
+    for length in range(len(parts), 1, -1):
+        module = ".".join(parts[:length])
+        try:
+            found: object = importlib.import_module(module) if importlib.util.find_spec(module) is not None else None
+        except ModuleNotFoundError:
+            continue
+        if found is not None:
+            for part in parts[length:]:
+                if not hasattr(found, part):
+                    return False
+                found = getattr(found, part)
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "page", [DOCS / "design.md", *sorted((DOCS / "design").glob("*.md"))], ids=lambda page: page.stem
+)
+def test_design_names_what_there_is(page: Path) -> None:
+    package = DOCS.parent / "moframework"
+    homes = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    text = page.read_text(encoding="utf-8").partition("\n## Words\n")[0]
+    names = [n for n in re.findall(r"`(?:moframework\.)?([\w]+(?:\.\w+)*)`", text) if n.split(".")[0] in homes]
+    paths = re.findall(r"`(\w+(?:/\w+)+(?:\.\w+)?)`", text)
+    assert names or paths
+    assert [name for name in names if not is_there(name)] == []
+    assert [path for path in paths if not any((home / path).exists() for home in (package, DOCS.parent))] == []
+
+
+def test_names_that_are_not_there_are_found() -> None:
+    assert is_there("weights.WeightSpace.weights_of")
+    assert not is_there("weights.WeightSpace.weights_off")
+    assert not is_there("weights.joind")
 
 
 PAGES = sorted(page for page in DOCS.rglob("*.md") if any(b.language in ("python", "sh") for b in blocks(page)))

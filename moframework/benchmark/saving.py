@@ -14,7 +14,7 @@ from moframework.benchmark.figure import comparison_figure
 from moframework.benchmark.markdown import to_markdown
 from moframework.benchmark.results import CellResult, Group, Results, Row
 from moframework.config import unstructure
-from moframework.io.atomic import replacing, write_text
+from moframework.io.atomic import atomic_write, write_text
 
 __all__ = ["figure_name", "save", "to_csv", "to_json"]
 
@@ -37,7 +37,7 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
         if group.problem in pictures:
             fronts = {row.solver: row.fronts for row in group.rows if row.fronts}
             finite = {row.solver for row in group.rows if not row.continuous}
-            with replacing(folder / pictures[group.problem]) as partial:
+            with atomic_write(folder / pictures[group.problem]) as partial:
                 comparison_figure(fronts, finite=finite, title=group.problem).savefig(partial, dpi=130)
     return tuple(folder / name for name in (*texts, *pictures.values()))
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from moframework.errors import DataError
-from moframework.io.atomic import only_one, replacing
+from moframework.io.atomic import atomic_write, file_lock
 
 __all__ = ["cache_folder", "cached_tensors", "data_folder", "fingerprint", "read_idx"]
 
@@ -123,13 +123,13 @@ def cached_tensors(
     kept = _load(path, only)
     if kept is not None:
         return kept
-    with only_one(path):
+    with file_lock(path):
         kept = _load(path, only)
         if kept is not None:
             return kept
         made = build()
         try:
-            with replacing(path) as unfinished:
+            with atomic_write(path) as unfinished:
                 save_file({k: v.contiguous() for k, v in made.items()}, unfinished, metadata={"key": described})
         except (OSError, SafetensorError) as error:
             raise DataError(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moframework.errors import DataError
-from moframework.io.atomic import only_one, replacing
+from moframework.io.atomic import atomic_write, file_lock
 
 __all__ = ["download"]
 
@@ -43,7 +43,7 @@ def download(urls: Sequence[str], target: Path, *, md5: str, unpack: bool = Fals
         DataError: no place gave the file; the text tells what each of them answered.
     """
     part = target.with_name(target.name + ".part")
-    with only_one(target):
+    with file_lock(target):
         if target.exists():
             return
         reasons = []
@@ -126,7 +126,7 @@ def _starts_at(answer: http.client.HTTPResponse, start: int) -> bool:
 
 
 def _place(part: Path, target: Path, unpack: bool) -> None:
-    with replacing(target) as unfinished:
+    with atomic_write(target) as unfinished:
         if unpack:
             with gzip.open(part) as source, unfinished.open("wb") as file:
                 shutil.copyfileobj(source, file, _CHUNK)

@@ -9,7 +9,7 @@ import torch
 
 from moframework.engine.loop import Loop
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError, RunError
-from moframework.io.atomic import replacing
+from moframework.io.atomic import atomic_write
 from moframework.io.tensors import load_plain
 
 __all__ = ["BEST", "LAST", "read_checkpoint", "restore", "save", "write_checkpoint"]
@@ -24,7 +24,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, text, and lists and dicts of them) to `path`: the old file stays until the
     new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         torch.save({"format": _FORMAT, **state}, partial)
 
 

@@ -12,13 +12,13 @@ import filelock
 
 from moframework.errors import DataError
 
-__all__ = ["only_one", "remove_leftovers", "replacing", "write_bytes", "write_text"]
+__all__ = ["atomic_write", "file_lock", "remove_leftovers", "write_bytes", "write_text"]
 
 PREFIX = ".unfinished-"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8, newlines as given) to `path`, whole or not at all. See `replacing`.
+    """Write `text` (UTF-8, newlines as given) to `path`, whole or not at all. See `atomic_write`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -30,13 +30,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all. See `replacing`."""
-    with replacing(path) as temporary:
+    """Write `data` to `path`, whole or not at all. See `atomic_write`."""
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a fresh name in the folder of `path` for the caller to write; on leaving, it takes the place of `path`.
 
     The old file stays readable under `path` until the new one is safely on disk, even through a power cut: the content
@@ -61,7 +61,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def only_one(target: Path) -> Iterator[None]:
+def file_lock(target: Path) -> Iterator[None]:
     """Hold the right to make `target`, whose folder is made, among all processes of this machine.
 
     Others wait. The right is freed when the process dies, however it does.

@@ -4,7 +4,7 @@ What lives here: the interface, and the losses that a spec can name. What must n
 differentiated, and how losses of several tasks become one number, which is in `objectives`.
 """
 
-from moframework.losses.base import Loss, MeanLoss, piece_sums
+from moframework.losses.base import Loss, MeanLoss, group_sums
 from moframework.losses.cosine import Cosine
 from moframework.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from moframework.losses.group_gap import GroupGap
@@ -21,5 +21,5 @@ __all__ = [
     "Loss",
     "MaskedL1",
     "MeanLoss",
-    "piece_sums",
+    "group_sums",
 ]

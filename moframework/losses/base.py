@@ -13,7 +13,7 @@ from torch import Tensor
 from moframework.config import Component, arguments, options_class
 from moframework.errors import MoframeworkError
 
-__all__ = ["Loss", "MeanLoss", "at_least_float32", "piece_sums", "ratio", "same_shape"]
+__all__ = ["Loss", "MeanLoss", "at_least_float32", "group_sums", "ratio", "same_shape"]
 
 
 class Loss(Component, kind="losses"):
@@ -68,14 +68,14 @@ class Loss(Component, kind="losses"):
         """
         return self.finish(self.statistics(output, target).sum(dim=0))
 
-    def by_piece(self, output: Tensor, target: Tensor, sizes: Sequence[int]) -> Tensor:
-        """The losses (M,) of M consecutive pieces of a batch.
+    def per_group(self, output: Tensor, target: Tensor, sizes: Sequence[int]) -> Tensor:
+        """The losses (M,) of M consecutive groups of a batch.
 
         Args:
             output, target: as `statistics` takes them.
-            sizes: numbers of samples of the pieces; together the batch.
+            sizes: numbers of samples of the groups; together the batch.
         """
-        return self.finish(piece_sums(self.statistics(output, target), sizes))
+        return self.finish(group_sums(self.statistics(output, target), sizes))
 
     @classmethod
     def from_function(cls, function: Callable[..., Any]) -> type[Component]:
@@ -119,11 +119,11 @@ class MeanLoss(Loss):
         """See `Loss.__call__`: sum over count of the whole batch, a few operations instead of a dozen."""
         return self.mean(at_least_float32(output), target)
 
-    def by_piece(self, output: Tensor, target: Tensor, sizes: Sequence[int]) -> Tensor:
-        """See `Loss.by_piece`: all means at once where the pieces are alike."""
+    def per_group(self, output: Tensor, target: Tensor, sizes: Sequence[int]) -> Tensor:
+        """See `Loss.per_group`: all means at once where the groups have one size."""
         if len(set(sizes)) > 1 or sizes[0] == 0:
-            pieces = zip(torch.split(output, list(sizes)), torch.split(target, list(sizes)), strict=True)
-            return torch.stack([self(*piece) for piece in pieces])
+            groups = zip(torch.split(output, list(sizes)), torch.split(target, list(sizes)), strict=True)
+            return torch.stack([self(*group) for group in groups])
         values, weights = self.values(at_least_float32(output), target)
         values = values.reshape(len(sizes), sizes[0], *values.shape[1:]).flatten(1)
         if weights is None:
@@ -155,15 +155,15 @@ class _FunctionLoss(MeanLoss):
         return values, None
 
 
-def piece_sums(values: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Sums (M, ...) over M consecutive pieces of values (b, ...), of the given sizes.
+def group_sums(values: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Sums (M, ...) over M consecutive groups of values (b, ...), of the given sizes.
 
-    >>> piece_sums(torch.tensor([1.0, 2.0, 3.0]), [1, 2]).tolist()
+    >>> group_sums(torch.tensor([1.0, 2.0, 3.0]), [1, 2]).tolist()
     [1.0, 5.0]
     """
     if len(set(sizes)) == 1:
         return values.reshape(len(sizes), sizes[0], *values.shape[1:]).sum(dim=1)
-    return torch.stack([piece.sum(dim=0) for piece in torch.split(values, list(sizes))])
+    return torch.stack([group.sum(dim=0) for group in torch.split(values, list(sizes))])
 
 
 def ratio(sums: Tensor, counts: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from moframework.backbones.base import Backbone
 from moframework.config.structure import build, unstructure
 from moframework.errors import RunError
-from moframework.io.atomic import replacing, write_text
+from moframework.io.atomic import atomic_write, write_text
 from moframework.model.recipe import Recipe
 from moframework.weights import WeightSpaceConfig
 
@@ -45,7 +45,7 @@ def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor])
         "backbone": unstructure(recipe.backbone.bare()),
         "weights": unstructure(recipe.weights),
     }
-    with replacing(folder / _WEIGHTS) as partial:
+    with atomic_write(folder / _WEIGHTS) as partial:
         save_file(tensors, partial)
     write_text(folder / _RECIPE, json.dumps(written, indent=2) + "\n")
 

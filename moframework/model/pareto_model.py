@@ -97,15 +97,20 @@ class ParetoModel(nn.Module):
         key."""
         return self.network.call(weights, x)
 
-    def run_by(self, space: WeightSpace, runner: Runner | None) -> None:
-        """Use another weight space. Where `runner` is given, the space's `weights` are the preference alone, under
-        `PREFERENCE`, and the runner makes the network's outputs of the skeleton, whose parameters are not in place, the
-        preference, and a batch."""
+    def replace_space(self, space: WeightSpace, runner: Runner | None) -> None:
+        """Use another weight space from now on.
+
+        Args:
+            space: the space.
+            runner: None where `space.weights` gives θ(λ). Otherwise it gives the preference alone, under `PREFERENCE`,
+                and `runner(skeleton, preference, x)` returns the outputs of the network; the skeleton has no parameters
+                in place.
+        """
         self.space, self.network.runner = space, runner
 
     @property
-    def runs_whole(self) -> bool:
-        """Whether `weights` gives all weights of the network, to be used in whatever way."""
+    def materializes(self) -> bool:
+        """Whether `weights` gives all weights of the network, which can then be used in whatever way."""
         return self.network.runner is None
 
     def at(

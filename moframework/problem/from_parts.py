@@ -54,24 +54,13 @@ def problem_from_parts(
             data={split: (x, {"even": x[:, 0] % 2, "half": x[:, 0] / 2}) for split in ("train", "val", "test")},
         )
     """
-    if isinstance(network, nn.Module):
-        raise SpecError(
-            f"the network must be a function or class that makes it, but it is a {type(network).__name__} already "
-            "made: solvers make several networks, each freshly initialized"
-        )
-    if not isinstance(network, Backbone):
-        if not callable(network):
-            raise SpecError(
-                f"the network must be a function or class that makes it, but it is a {type(network).__name__}"
-            )
-        network = _backbone(network)
     if not callable(data):
         missing = [split for split in SPLITS if split not in data]
         if missing:
             raise SpecError(f"data must have train, val and test, but lacks {', '.join(missing)}")
     return _Parts(
         given_tasks=_tasks(tasks),
-        given_network=network,
+        given_network=_backbone(network),
         given_data=data,
         given_reference=None if reference is None else tuple(float(value) for value in reference),
     )
@@ -126,7 +115,16 @@ def _tasks(tasks: Tasks) -> tuple[Task, ...]:
     return tuple(made)
 
 
-def _backbone(network: Callable[..., nn.Module]) -> Backbone:
+def _backbone(network: object) -> Backbone:
+    """A backbone, or what a function or class makes of one. Raises `SpecError` for anything else."""
+    if isinstance(network, Backbone):
+        return network
+    if not callable(network) or isinstance(network, nn.Module):
+        made_already = " already made" if isinstance(network, nn.Module) else ""
+        raise SpecError(
+            f"the network must be a function or class that makes it, but it is a {type(network).__name__}"
+            f"{made_already}: solvers make several networks, each freshly initialized"
+        )
     name = getattr(network, "__name__", type(network).__name__)
     made = cast(Any, Backbone.adopt(network, f"the network {name}"))
     return cast(Backbone, build(made, {}))

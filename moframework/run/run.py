@@ -24,7 +24,7 @@ from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import fit
 from moframework.engine.memory import keep_freed_memory, peak_memory
 from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
-from moframework.io.atomic import remove_leftovers, replacing, write_text
+from moframework.io.atomic import atomic_write, remove_leftovers, write_text
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.pareto.plots import front_figure
@@ -281,7 +281,7 @@ def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: fl
     model.save(folder / _MODEL)
     for split, value in fronts.items():
         value.save(folder / f"front-{split}.json")
-    with replacing(folder / "front.png") as partial:
+    with atomic_write(folder / "front.png") as partial:
         front_figure(fronts["test"]).savefig(partial, dpi=120)
     _state(
         folder, "done", started=started, steps=result.steps, training_seconds=round(result.training_seconds, 3),

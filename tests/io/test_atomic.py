@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moframework.io.atomic import remove_leftovers, replacing, write_bytes, write_text
+from moframework.io.atomic import atomic_write, remove_leftovers, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -58,7 +58,7 @@ def test_error_while_writing_leaves_nothing_behind(tmp_path: Path, error: type[B
     path = tmp_path / "front.png"
 
     def draw() -> None:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             assert temporary.suffix == ".png"
             assert temporary.parent == tmp_path
             temporary.write_text("half")
@@ -70,7 +70,7 @@ def test_error_while_writing_leaves_nothing_behind(tmp_path: Path, error: type[B
 
 
 def test_error_before_the_first_byte(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="early"), replacing(tmp_path / "a"):
+    with pytest.raises(ValueError, match="early"), atomic_write(tmp_path / "a"):
         raise ValueError("early")
     assert names(tmp_path) == []
 
@@ -101,8 +101,8 @@ def test_content_is_on_disk_before_the_name_changes(tmp_path: Path, monkeypatch:
 def test_killed_process_leaves_a_file_that_is_found_and_removed(tmp_path: Path) -> None:
     write_text(tmp_path / "last", "old")
     script = (
-        "import os, sys; from pathlib import Path; from moframework.io.atomic import replacing\n"
-        "with replacing(Path(sys.argv[1])) as t: t.write_text('half'); os._exit(9)"
+        "import os, sys; from pathlib import Path; from moframework.io.atomic import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1])) as t: t.write_text('half'); os._exit(9)"
     )
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "last")], check=False)
     assert killed.returncode == 9

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from moframework.layers.per_group import ByPiece, Mixtures, NormalizedByPiece
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moframework.layers import low_rank as activation_space
 from moframework.layers import per_group as module
-from moframework.layers.per_group import ByPiece, Mixtures, NormalizedByPiece
 from moframework.weights.low_rank import LowRank, LowRankSpace
 
 IN, OUT, INNER = 5, 4, 3

@@ -25,16 +25,16 @@ def _each(request: pytest.FixtureRequest) -> tuple[Loss, Tensor, Tensor, Callabl
 @pytest.mark.parametrize("count", [1, 3, 20])
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("name", CASES)
-def test_losses_of_pieces_are_those_of_each(name: str, alike: bool, count: int) -> None:
+def test_losses_of_groups_are_those_of_each(name: str, alike: bool, count: int) -> None:
     loss, make, _ = CASES[name]
     output, target = make()
     if alike:
         output, target = (value[: len(value) // count * count] for value in (output, target))
     output.requires_grad_()
-    sizes = [len(piece) for piece in target.tensor_split(count)]
-    found = loss.by_piece(output, target, sizes)
-    pieces = zip(output.tensor_split(count), target.tensor_split(count), strict=True)
-    expected = torch.stack([loss(*piece) for piece in pieces])
+    sizes = [len(group) for group in target.tensor_split(count)]
+    found = loss.per_group(output, target, sizes)
+    groups = zip(output.tensor_split(count), target.tensor_split(count), strict=True)
+    expected = torch.stack([loss(*group) for group in groups])
     torch.testing.assert_close(found, expected)
     (first,), (second,) = (torch.autograd.grad(losses.sin().sum(), output) for losses in (found, expected))
     torch.testing.assert_close(first, second)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import types
+
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +13,7 @@ from moframework.augmentations.crop import Crop
 from moframework.augmentations.flip import Flip
 from moframework.backbones.lenet import LeNet
 from moframework.errors import SpecError
-from moframework.problem import Customized, ProblemOverrides, get_problem
+from moframework.problem import Customized, Problem, ProblemOverrides, WrappedProblem, get_problem
 from tests.problem.parts import Halved, ParityGap, Pictures, Shared
 
 
@@ -65,3 +68,38 @@ def test_get_problem() -> None:
 def test_augmentation_that_does_not_fit_is_told_before_training(part: Augmentation, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         Pictures().customized(ProblemOverrides(augmentation=(Flip(), part))).check()
+
+
+class Around(WrappedProblem):
+    """A problem around another, with nothing of its own."""
+
+    def __init__(self, inside: Problem) -> None:
+        self.inside = inside
+
+    @property
+    def wrapped(self) -> Problem:
+        return self.inside
+
+
+def test_a_wrapper_is_the_problem_inside_in_everything_that_is_not_final() -> None:
+    facts = [
+        name
+        for name, value in vars(Problem).items()
+        if isinstance(value, property | types.FunctionType)
+        and not name.startswith("_")
+        # what is final follows from the rest; only functions say so when asked
+        and name != "outputs"
+        and not getattr(value, "__final__", False)
+    ]
+    assert set(facts) >= {"tasks", "network", "data", "reference", "true_front", "hypervolume", "maps", "augmentation"}
+    assert [name for name in facts if name not in vars(WrappedProblem)] == [], "a wrapper would lose these"
+    around = Around(Pictures())
+    assert around.tasks == Pictures().tasks
+    assert around.maps == Pictures().maps
+    assert around.augmentation == Pictures().augmentation
+    assert torch.equal(around.data("val").inputs, Pictures().data("val").inputs)  # type: ignore[attr-defined]
+    assert Around(Shared()).reference == Shared().reference
+    assert np.array_equal(Around(Shared()).true_front, Shared().true_front)
+    zdt = get_problem("zdt1")
+    assert Around(zdt).hypervolume((2.0, 2.0)) == zdt.hypervolume((2.0, 2.0)) != zdt.hypervolume()
+    around.check()

@@ -23,7 +23,7 @@ from moframework.layers.lazy_weight import Apply, chosen
 from moframework.layers.low_rank import Adapted
 from moframework.layers.merge import merged_by_node
 from moframework.layers.rematerialized import Rematerialized
-from moframework.losses import piece_sums
+from moframework.losses import group_sums
 from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["SinglePass"]
@@ -98,9 +98,9 @@ class SinglePass(Acceleration):
             sizes = sizes[rows.start : rows.stop]
         given = self.step.given(self.outputs(preferences, sizes, x), targets)
         if not self.step.partition.shards_batch:
-            losses = [loss.by_piece(output, target, sizes) for loss, output, target in given]
+            losses = [loss.per_group(output, target, sizes) for loss, output, target in given]
         else:
-            sums = [piece_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
+            sums = [group_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
             totals = self.step.partition.reduce_statistics(sums)
             losses = [task.loss.finish(total) for task, total in zip(self.step.tasks, totals, strict=True)]
         return torch.stack(losses, dim=1)

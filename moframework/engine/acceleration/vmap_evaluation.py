@@ -76,7 +76,7 @@ class VmapEvaluation:
         """
         if len(thetas) < 2:
             return "there is one preference"
-        if not model.runs_whole:
+        if not model.materializes:
             return "θ(λ) is made layer by layer (FSDP)"
         if not isinstance(thetas, list):
             return "the weights of all preferences are too large to be in memory at once"

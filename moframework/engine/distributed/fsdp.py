@@ -265,7 +265,7 @@ def shard_parameters(model: ParetoModel, device: torch.device) -> ShardedSpace:
         SpecError: the network or the weight space cannot be split by layer.
     """
     space = ShardedSpace(model, device)
-    model.run_by(space, space.run)
+    model.replace_space(space, space.run)
     return space
 
 

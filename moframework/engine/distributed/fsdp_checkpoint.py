@@ -86,7 +86,7 @@ class FullySharded(OptimizerSharding):
 
     def unshard(self, model: ParetoModel) -> None:
         """See `OptimizerSharding.unshard`."""
-        model.run_by(self.space.unsharded(), None)
+        model.replace_space(self.space.unsharded(), None)
 
     def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
         """See `OptimizerSharding.full_optimizer_state`."""

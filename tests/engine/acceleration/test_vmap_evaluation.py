@@ -156,5 +156,5 @@ def test_where_it_does_not_apply_it_says_why() -> None:
     assert reason(some[:1]) == "there is one preference"
     assert "too large" in reason(tuple(some))
     assert "on a CPU" in reason(some, CPU, partial(one_by_one, made, some, CPU))
-    made.run_by(made.space, lambda network, preference, x: {})
+    made.replace_space(made.space, lambda network, preference, x: {})
     assert "FSDP" in reason(some)
