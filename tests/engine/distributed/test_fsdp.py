@@ -18,7 +18,7 @@ from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.distributed.fsdp import shard_parameters
 from moframework.engine.distributed.optimizer_sharding import check_sharding
-from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.distributed.world import World
 from moframework.engine.method import Method
 from moframework.engine.settings import Training
 from moframework.errors import InterruptedRun, SpecError
@@ -56,7 +56,7 @@ def made(network: str, space: str) -> tuple[ParetoModel, Tensor]:
     """A model, the same in all processes, and four inputs."""
     torch.manual_seed(0)
     model = of_zoo(network, SPACES[space])
-    CHANNELS_LAST.take(model)  # as training has it, where there are kernels of images
+    CHANNELS_LAST.move(model)  # as training has it, where there are kernels of images
     return model, torch.cat([ZOO[network].inputs() for _ in range(4)])[:4]
 
 
@@ -151,7 +151,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
     with pytest.raises(InterruptedRun):
-        trained(SingleProcess(), folder / "begun alone", LowRank(rank=1), stop=StopAt(3))
+        trained(World(), folder / "begun alone", LowRank(rank=1), stop=StopAt(3))
     found: list[dict[str, Any]] = in_processes(everything, folder, folder)
     return found
 
@@ -159,7 +159,7 @@ def both(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_gradients_are_those_of_one_process(network: str, space: str, both: list[dict[str, Any]]) -> None:
-    expected = gradients(SingleProcess(), network, space)
+    expected = gradients(World(), network, space)
     found = both[0]["gradients"][network, space]
     assert expected.keys() <= found.keys()
     for name, value in found.items():
@@ -178,7 +178,7 @@ def test_a_process_holds_its_share_and_no_weights_between_the_passes(both: list[
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_is_that_of_one_process(name: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-    expected = trained(SingleProcess(), tmp_path, **TRAININGS[name])
+    expected = trained(World(), tmp_path, **TRAININGS[name])
     for found in both:
         close(found[name], expected)
     checkpoint, alone = read_checkpoint(folder / name / "last.pt"), read_checkpoint(tmp_path / "last.pt")
@@ -192,9 +192,9 @@ def test_a_training_is_that_of_one_process(name: str, both: list[dict[str, Any]]
 
 
 def test_any_number_of_processes_goes_on(both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-    expected = trained(SingleProcess(), tmp_path, LowRank(rank=1))
+    expected = trained(World(), tmp_path, LowRank(rank=1))
     assert both[1]["stopped"][0] == "InterruptedRun"
-    close(trained(SingleProcess(), folder / "stopped", LowRank(rank=1), resume=True), expected)
+    close(trained(World(), folder / "stopped", LowRank(rank=1), resume=True), expected)
     for found in both:
         close(found["resumed"], expected)
 
@@ -235,7 +235,7 @@ def test_options_that_need_whole_parameters_are_refused(options: dict[str, Any],
 
 
 def test_gradients_of_single_tasks_are_refused(tmp_path: Path) -> None:
-    class Two(SingleProcess):
+    class Two(World):
         size = 2
 
     parts = method(balancing=(GradientBalancing(),))
