@@ -41,15 +41,19 @@ from tests.weights.zoo import ZOO
 CPU_DEVICE = torch.device("cpu")
 CHANNELS_LAST = evolve(CPU, memory_format=torch.channels_last)
 AT = torch.tensor([0.3, 0.7])
-# Those whose weights are not one layer's, or not separately called, are refused.
+# Those whose weights are not one layer's, or not separately called, are refused at once or when they run.
 REFUSED = {"tied", "recurrent", "odd"}
+REFUSED_RUNNING = {
+    "read by another": "reads layer.weight outside the layer that it belongs to",
+    "mapped": "the layer of layer.weight runs inside a transform such as vmap",
+}
 SPACES: dict[str, WeightSpaceConfig] = {
     "low rank": LowRank(rank=2),
     "peft": LowRank(rank=2, conv="peft"),
     "separable": LowRank(rank=2, conv="separable"),
     "hull": ConvexHull(),
 }
-NETWORKS = [name for name in ZOO if name not in REFUSED]
+NETWORKS = [name for name in ZOO if name not in REFUSED | REFUSED_RUNNING.keys()]
 
 
 def made(network: str, space: str) -> tuple[ParetoModel, Tensor]:
@@ -135,6 +139,7 @@ def everything(world: World, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         "gradients": {(n, s): gradients(world, n, s) for n in NETWORKS for s in SPACES},
         "held": held(world),
+        "refused": {name: raised(lambda name=name: gradients(world, name, "hull")) for name in REFUSED_RUNNING},
     }
     for name, options in TRAININGS.items():
         found[name] = trained(world, folder / name, **options)
@@ -210,6 +215,15 @@ def test_any_number_of_processes_goes_on(both: list[dict[str, Any]], folder: Pat
 def test_networks_that_have_no_layers_of_their_own_are_refused(network: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         shard_parameters(of_zoo(network, LowRank()), CPU_DEVICE)
+
+
+@pytest.mark.parametrize("network", REFUSED_RUNNING)
+def test_weights_that_are_read_outside_their_layers_are_refused(network: str, both: list[dict[str, Any]]) -> None:
+    for found in both:
+        kind, words = found["refused"][network]
+        assert kind == "SpecError"
+        assert REFUSED_RUNNING[network] in words
+        assert "use replicated" in words
 
 
 @pytest.mark.parametrize("space", [ChunkedHypernetwork(hidden=(8,), chunk=16, embedding=3), LowRank(orthogonal=0.1)])
