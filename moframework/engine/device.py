@@ -35,7 +35,7 @@ class Placement:
         """A batch in this memory order; see `data.loader.arranged`."""
         return arranged(x, self.memory_format)
 
-    def take(self, model: nn.Module) -> None:
+    def move(self, model: nn.Module) -> None:
         """Move a model to the device, and its tensors of four dimensions (kernels) into this memory order.
 
         Others stay as they are: a weight space may stack kernels in five dimensions, which have no such order.

@@ -16,7 +16,7 @@ from moframework.data import Dataset, TensorData, batches
 from moframework.engine.acceleration.vmap_evaluation import VmapEvaluation
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
-from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.distributed.world import World
 from moframework.engine.settings import Evaluation
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
@@ -78,7 +78,7 @@ class Evaluator:
     reference: Sequence[float] | None = None
     metrics: bool = True
     calibration: Dataset | None = None
-    world: World = field(factory=SingleProcess)
+    world: World = field(factory=World)
     accelerated: bool | None = None
 
     @torch.no_grad()
@@ -131,7 +131,7 @@ class Evaluator:
     ) -> tuple[Tensor, dict[str, np.ndarray]]:
         """Losses (n, m), and metrics by name, n numbers each."""
         size = len(data)  # type: ignore[arg-type]
-        world = SingleProcess() if size < self.world.size else self.world
+        world = World() if size < self.world.size else self.world
         order = None if world.size == 1 else torch.tensor(world.local_range(size))
         accumulator = Accumulator(self.problem.tasks, len(thetas), self.place, metrics=self.metrics)
         forward: Forward | None = None

@@ -21,7 +21,7 @@ from moframework.engine.acceleration import accelerate
 from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import sync_buffers
-from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.distributed.world import World
 from moframework.engine.events import Observer, Progress
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.step import Step
@@ -96,7 +96,7 @@ class Loop:
         model, training, place = job.model, job.training, job.place
         self.job, self.model, self.training = job, model, training
         self.observer = Observer() if observer is None else observer
-        self.world = SingleProcess() if world is None else world
+        self.world = World() if world is None else world
         self.m, self.schedule = len(job.problem.tasks), job.method.preferences
         size = len(job.data)  # type: ignore[arg-type]
         self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)

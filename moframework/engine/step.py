@@ -352,7 +352,9 @@ class Step:
             return
         batch = Batch(x, targets, len(preferences), self.method.preferences.batch == "split")
         own = self.partition.local_preferences(batch.count)
-        found = stacked(self.losses_of(preferences[own.start : own.stop], batch.parts(own)))
+        # One by one, on any number of ranks: what changed by rounding alone is no change.
+        parts = zip(own, batch.parts(own), strict=True)
+        found = stacked([self.losses(self.model.weights(preferences[j]), *part) for j, part in parts])
         after = self.partition.gather_rows(found, batch.count)
         if not objective.separable:
             objective.review(losses, after, self._state(0))

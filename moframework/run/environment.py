@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from moframework.config import entries, kinds
-from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.distributed.world import World
 
 __all__ = ["environment"]
 
@@ -46,7 +46,7 @@ def environment(world: World | None = None) -> dict[str, Any]:
         (a fixed list of environment variables, those that are set) and `git` (`commit`, `dirty`) of the
         current folder, or None where there is none. No user name, host name or other variable is recorded.
     """
-    world = SingleProcess() if world is None else world
+    world = World() if world is None else world
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

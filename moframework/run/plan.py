@@ -14,7 +14,7 @@ from moframework.config.structure import unstructure
 from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
-from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.distributed.world import World
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import OneProcess, Step
@@ -131,7 +131,7 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
     _check_saving(problem.network)
     method = spec.solver.method(m)
     method.check(m)
-    world = SingleProcess() if world is None else world
+    world = World() if world is None else world
     model, place, base = _model(spec, method, None if world.size == 1 else world.local_rank)
     size = len(data["train"])  # type: ignore[arg-type]
     partition = OneProcess() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)

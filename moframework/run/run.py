@@ -261,7 +261,7 @@ def _compare(folder: Path, spec: Spec, resume: bool) -> None:
 def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: float, world: World) -> None:
     spec, problem, model, place = ready.spec, ready.spec.problem, ready.model, ready.place
     keep_freed_memory()
-    place.take(model)
+    place.move(model)
     checkpoints = folder / _CHECKPOINTS
     evaluator = Evaluator(
         problem=problem, place=place, batch_size=spec.evaluate.batch_size, workers=spec.training.workers, world=world

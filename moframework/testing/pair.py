@@ -180,7 +180,7 @@ class _Killer(Observer):
 
 def _fit(ready: Plan, folder: Path, observer: Observer, *, resume: bool = False) -> None:
     m = len(ready.spec.problem.tasks)
-    ready.place.take(ready.model)
+    ready.place.move(ready.model)
     fit(ready.job(folder, ready.reference or (1.0,) * m), observer=observer, resume=resume)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from moframework.engine import accumulator as module
 from moframework.engine.accumulator import Accumulator
-from moframework.engine.distributed.world import SingleProcess
+from moframework.engine.distributed.world import World
 from moframework.losses import MSE, CrossEntropy
 from moframework.metrics import MAE, Accuracy
 from moframework.problem.task import Task
@@ -32,7 +32,7 @@ def test_batches_add_up(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
         accumulator.begin({"kind": kinds[part], "size": sizes[part]})
         for j, each in enumerate(outputs):
             accumulator.add(j, {key: value[part] for key, value in each.items()})
-    losses, metrics = accumulator.losses(SingleProcess()), accumulator.metrics(SingleProcess())
+    losses, metrics = accumulator.losses(World()), accumulator.metrics(World())
     for j, each in enumerate(outputs):
         expected = [torch.nn.functional.cross_entropy(each["kind"], kinds), (each["size"] - sizes).square().mean()]
         torch.testing.assert_close(losses[j].float(), torch.stack(expected))
@@ -43,8 +43,8 @@ def test_batches_add_up(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_metrics_and_without_samples() -> None:
     accumulator = Accumulator(TASKS, 1, CPU, metrics=False)
     with pytest.raises(ValueError, match="no samples"):
-        accumulator.losses(SingleProcess())
+        accumulator.losses(World())
     accumulator.begin({"kind": torch.zeros(2, dtype=torch.long), "size": torch.zeros(2, 1)})
     accumulator.add(0, {"kind": torch.zeros(2, 3), "size": torch.ones(2, 1)})
-    assert accumulator.metrics(SingleProcess()) == {}
-    np.testing.assert_allclose(accumulator.losses(SingleProcess()).numpy(), [[np.log(3), 1.0]], rtol=1e-6)
+    assert accumulator.metrics(World()) == {}
+    np.testing.assert_allclose(accumulator.losses(World()).numpy(), [[np.log(3), 1.0]], rtol=1e-6)

@@ -49,7 +49,7 @@ SOLVERS: tuple[Any, ...] = (
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
 def test_a_step_never_waits_for_the_device(solver: Any) -> None:
     ready = plan(build(Spec, {**SPEC, "solver": solver}))
-    ready.place.take(ready.model)
+    ready.place.move(ready.model)
     step = Step(ready.model.train(), ready.spec.problem.tasks, ready.method, ready.place)
     x, targets = ready.data["train"].inputs[:64].cuda(), ready.data["train"].targets  # type: ignore[attr-defined]
     wanted = {key: value[:64].cuda() for key, value in targets.items()}
@@ -100,7 +100,7 @@ def taken(solver: Any, steps: int, recorded: bool | str, **training: Any) -> tup
     ready = plan(
         build(Spec, {**SPEC, "problem": {**SPEC["problem"], **BACKBONE}, "solver": solver, "training": options})
     )
-    ready.place.take(ready.model)
+    ready.place.move(ready.model)
     notes = Notes()
     loop = Loop(ready.job(Path(), (1.0, 1.0)), notes)
     loop.hooks = [losses := LossLog(loop)]
@@ -185,7 +185,7 @@ def test_data_that_is_loaded_goes_with_recorded_steps(tmp_path: Path) -> None:
 @pytest.mark.parametrize("solver", ["palora", "pamal", "cosmos"])
 def test_fronts_in_one_pass_are_those_in_turn(solver: str) -> None:
     ready = plan(build(Spec, {**SPEC, "solver": solver}))
-    ready.place.take(ready.model)
+    ready.place.move(ready.model)
     points = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     found = {}
     for vectorized in (False, None, True)[: 2 if solver == "cosmos" else 3]:  # it concatenates in a memory order

@@ -52,7 +52,7 @@ def test_kernels_follow_and_other_weights_stay() -> None:
     model = nn.Module()
     model.kernel, model.stack = (nn.Parameter(torch.randn(*shape)) for shape in ((4, 3, 2, 2), (2, 4, 3, 2, 2)))
     before = model.kernel.detach().clone()
-    placement(Training(device="cpu"), IMAGES, 4).take(model)
+    placement(Training(device="cpu"), IMAGES, 4).move(model)
     assert model.kernel.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(model.kernel, before)
     assert model.stack.is_contiguous()

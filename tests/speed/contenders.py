@@ -45,7 +45,7 @@ def planned(problem: Problem, solver: Mapping[str, Any], training: Mapping[str, 
         },
     )
     ready = plan(spec)
-    ready.place.take(ready.model)
+    ready.place.move(ready.model)
     return ready
 
 
@@ -66,7 +66,7 @@ def plain_step(ready: Plan, passes: int = 1, *, recorded: bool = False, compiled
     several passes over the batch their gradients add up, as those of batches do that are too large for one pass.
     Recorded: forward and backward pass are a CUDA graph, as in ours; compiled: by torch.compile."""
     network = ready.spec.problem.backbone().train()
-    ready.place.take(network)
+    ready.place.move(network)
     kind = ready.place.device.type
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=kind in ("cpu", "cuda"))
     x, targets = batch_of(ready)
@@ -111,7 +111,7 @@ def palora_by_hand(ready: Plan) -> Step:
     linear or convolution layer is made in a line, nothing is checked, nothing can be chosen. What a framework can be
     held against."""
     network = ready.spec.problem.backbone().train()
-    ready.place.take(network)
+    ready.place.move(network)
     rank, tasks = 4, ready.spec.problem.tasks
     m = len(tasks)
     shared, adapters, layers = list(network.parameters()), [], []
@@ -153,7 +153,7 @@ def divided_step(ready: Plan, count: int) -> Step:
     """A plain step whose batch goes through the network in `count` pieces: what dividing alone costs. The pieces see
     the same weights, and one backward pass goes through all of them."""
     network = ready.spec.problem.backbone().train()
-    ready.place.take(network)
+    ready.place.move(network)
     kind = ready.place.device.type
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=kind in ("cpu", "cuda"))
     x, targets = batch_of(ready)
@@ -193,7 +193,7 @@ def our_evaluation(
 def plain_evaluation(ready: Plan, batch_size: int) -> Step:
     """One network over the training split, with its losses: what each preference costs at least."""
     network: nn.Module = ready.spec.problem.backbone().eval()
-    ready.place.take(network)
+    ready.place.move(network)
     whole = resident(ready.data["train"], True, ready.place.device)
     tasks = ready.spec.problem.tasks
     size = len(whole)  # type: ignore[arg-type]

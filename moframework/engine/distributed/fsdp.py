@@ -62,6 +62,31 @@ class _Layer:
     names: list[str]
     slots: list[tuple[dict[str, Any], str, str]]
 
+    def fill(self, value: Callable[[str], Any]) -> None:
+        """Put values, by name, where the weights go."""
+        for registry, key, name in self.slots:
+            registry[key] = value(name)
+
+
+class _Absent(Tensor):
+    """Stands for a weight while its layer does not run, when nothing may read it. Raises `SpecError`."""
+
+    weight: str
+
+    @staticmethod
+    def __new__(cls, weight: str) -> _Absent:
+        made = Tensor._make_subclass(cls, torch.empty(0, device="meta"))
+        made.weight = weight
+        return made
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        read = next((each.weight for each in args if isinstance(each, cls)), "a weight")
+        raise SpecError(
+            f"training.distributed.parameters: the network reads {read} outside the layer that it belongs to, where it "
+            "is not unsharded; use replicated, and optimizer sharded"
+        )
+
 
 class _Unit(nn.Module):
     """An FSDP unit: the weight space of one layer."""
@@ -151,6 +176,8 @@ class ShardedSpace(WeightSpace):
     def run(self, network: nn.Module, preference: Tensor, x: Tensor) -> Any:
         """What the network makes of x at a preference."""
         self._preference = preference.detach().to(self._device, non_blocking=True)
+        for layer in self._layers:
+            layer.fill(_Absent)
         try:
             with warnings.catch_warnings():
                 # FSDP warns of views, which must not be changed in place; neither weights nor outputs are.
@@ -159,6 +186,8 @@ class ShardedSpace(WeightSpace):
         finally:
             while self._contexts:  # a layer failed
                 self._contexts.pop().__exit__(None, None, None)
+            for layer in self._layers:
+                layer.fill(lambda name: None)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The groups of all layers, those of one name as one."""
@@ -236,11 +265,16 @@ class ShardedSpace(WeightSpace):
 
     def _pre_forward_hook(self, layer: _Layer, unit: _Unit) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: Any) -> None:
-            # Asking for the gradient of λ tells FSDP when those of the unit are complete: then they are reduced.
-            preference = self._preference.clone().requires_grad_(torch.is_grad_enabled())
+            try:
+                # Asking for the gradient of λ tells FSDP when those of the unit are complete: then they are reduced.
+                preference = self._preference.clone().requires_grad_(torch.is_grad_enabled())
+            except RuntimeError as error:
+                raise SpecError(
+                    f"training.distributed.parameters: the layer of {layer.names[0]} runs inside a transform such as "
+                    "vmap, where it cannot be unsharded; use replicated, and optimizer sharded"
+                ) from error
             theta = unit(preference)
-            for registry, key, name in layer.slots:
-                registry[key] = theta[name]
+            layer.fill(theta.__getitem__)
             at = preference.detach()
             context = rematerializing(theta, lambda name: unit.recompute(at)[name])
             context.__enter__()
@@ -250,8 +284,7 @@ class ShardedSpace(WeightSpace):
 
     def _post_forward_hook(self, layer: _Layer) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: Any, result: Any) -> None:
-            for registry, key, _ in layer.slots:
-                registry[key] = None
+            layer.fill(_Absent)
             if self._contexts:
                 self._contexts.pop().__exit__(None, None, None)
 
@@ -262,7 +295,8 @@ def shard_parameters(model: ParetoModel, device: torch.device) -> ShardedSpace:
     """Shard the parameters of a model, all of whose ranks hold the same ones, on the host or on `device`.
 
     Raises:
-        SpecError: the network or the weight space cannot be split by layer.
+        SpecError: the network or the weight space cannot be split by layer. Weights that the network reads outside
+            their layers are only known when it runs: then its first forward pass raises it.
     """
     space = ShardedSpace(model, device)
     model.replace_space(space, space.run)

@@ -43,10 +43,7 @@ class FullySharded(OptimizerSharding):
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """See `OptimizerSharding.step`."""
-        for parameter, shard in zip(self.parameters, self.shards, strict=True):
-            shard.grad = None if parameter.grad is None else _local(parameter.grad)
-        scaler.step(optimizer)
-        self._forget_shard_gradients()
+        self._step_shards(optimizer, scaler, lambda gradient, _: _local(gradient))
 
     def average_gradients(self, world: World) -> None:
         """See `OptimizerSharding.average_gradients`: those of parameters that every rank has in full."""

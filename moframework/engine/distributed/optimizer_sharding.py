@@ -15,8 +15,7 @@ parameters, and knows optimizers over these alone.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -27,16 +26,7 @@ from moframework.engine.settings import Training
 from moframework.errors import SpecError
 from moframework.model import ParetoModel
 
-__all__ = [
-    "PER_PARAMETER",
-    "Groups",
-    "OptimizerSharding",
-    "Replicated",
-    "Sharded",
-    "State",
-    "check_sharding",
-    "make_sharding",
-]
+__all__ = ["PER_PARAMETER", "OptimizerSharding", "Replicated", "Sharded", "check_sharding", "make_sharding"]
 
 Groups = list[dict[str, Any]]
 State = dict[str, Any]
@@ -45,23 +35,22 @@ PER_PARAMETER = {"step", "mu_product", "eta", "mu"}
 """What torch's optimizers keep once a parameter; all else they keep for each of its numbers."""
 
 
-class OptimizerSharding(ABC):
+class OptimizerSharding:
     """What lies between the parameters of a model and the optimizer that steps them.
 
     Args:
         groups: the parameter groups of the model.
-        shards: what the optimizer steps in place of each parameter, in their order.
+        shards: what the optimizer steps in place of each parameter, in their order; None: the parameters.
 
     Attributes:
         parameters: the model's, in the order of the groups.
-        shards: as given.
         groups: the parameter groups for the optimizer, of shards.
     """
 
-    def __init__(self, groups: Groups, shards: Sequence[Tensor]) -> None:
+    def __init__(self, groups: Groups, shards: Sequence[Tensor] | None = None) -> None:
         self.parameters = [cast(nn.Parameter, p) for group in groups for p in group["params"]]
-        self.shards = shards
-        rest = iter(shards)
+        self.shards = self.parameters if shards is None else shards
+        rest = iter(self.shards)
         self.groups = [{**group, "params": [next(rest) for _ in group["params"]]} for group in groups]
 
     def zero_grad(self) -> None:
@@ -77,9 +66,9 @@ class OptimizerSharding(ABC):
         """Scale the gradients, as averaged, so that their Euclidean norm is at most `norm`."""
         torch.nn.utils.clip_grad_norm_(self.parameters, norm)
 
-    @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """Take a step with the parameters' averaged gradients."""
+        scaler.step(optimizer)
 
     def all_finite(self) -> bool:
         """Whether every number of every parameter is finite, on all ranks."""
@@ -93,40 +82,32 @@ class OptimizerSharding(ABC):
         """Set the model's state to a full one, on all ranks."""
         model.load_state_dict(state)
 
-    @abstractmethod
     def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
         """The optimizer's state as a single process has it. All ranks must call it, and rank 0 may use it."""
+        return optimizer.state_dict()
 
-    @abstractmethod
     def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
         """Set the optimizer's state to a full one, on all ranks."""
+        optimizer.load_state_dict(state)
 
-    def unshard(self, model: ParetoModel) -> None:  # noqa: B027 (most have nothing to do)
+    def unshard(self, model: ParetoModel) -> None:
         """Give every rank the full model; training is over."""
 
-    def _forget_shard_gradients(self) -> None:
-        """Those of shards may be views, which would keep the parameters' gradients alive."""
+    def _step_shards(
+        self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, part: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        """Step the shards with their part of each gradient, a function of gradient and parameter. It may be a view, so
+        that it must not keep the gradient alive afterwards."""
+        for parameter, shard in zip(self.parameters, self.shards, strict=True):
+            if parameter.grad is not None:
+                shard.grad = part(parameter.grad, parameter)
+        scaler.step(optimizer)
         for shard in self.shards:
             shard.grad = None
 
 
 class Replicated(OptimizerSharding):
-    """The optimizer steps the parameters themselves."""
-
-    def __init__(self, groups: Groups) -> None:
-        super().__init__(groups, [p for group in groups for p in group["params"]])
-
-    def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """See `OptimizerSharding.step`."""
-        scaler.step(optimizer)
-
-    def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `OptimizerSharding.full_optimizer_state`."""
-        return optimizer.state_dict()
-
-    def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `OptimizerSharding.load_optimizer_state`."""
-        optimizer.load_state_dict(state)
+    """Every rank holds all of the optimizer's state, and steps the parameters themselves."""
 
 
 class Sharded(OptimizerSharding):
@@ -142,13 +123,11 @@ class Sharded(OptimizerSharding):
 
     def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """See `OptimizerSharding.step`."""
+        self._step_shards(optimizer, scaler, lambda gradient, like: self._shard(_flat(gradient, like=like)))
         by_type: dict[torch.dtype, list[tuple[Tensor, Tensor]]] = {}
         for parameter, shard in zip(self.parameters, self.shards, strict=True):
             if parameter.grad is not None:
-                shard.grad = self._shard(_flat(parameter.grad, like=parameter))
                 by_type.setdefault(parameter.dtype, []).append((_flat(parameter), shard.detach()))
-        scaler.step(optimizer)
-        self._forget_shard_gradients()
         for pairs in by_type.values():
             full = self._all_gather([(shard, len(flat)) for flat, shard in pairs])
             torch._foreach_copy_([flat for flat, _ in pairs], full)

@@ -1,7 +1,7 @@
 """The processes that train one run, seen from one of them.
 
 `World` names the collectives that the engine needs: all-reduce, all-gather, broadcast, agreement, one random stream.
-`SingleProcess` is the world of one process, where each of them is the identity; `ProcessGroup` (imported only where
+It is itself the world of a single process, where each of them is the identity; `ProcessGroup` (imported only where
 there are several processes) runs them through torch.distributed.
 
 Contract of all that computes in a group: **every process calls the same methods in the same order**. So whatever one
@@ -12,7 +12,6 @@ ranks, bit for bit, as the results of `all_reduce_sum` and `all_gather_rows` are
 from __future__ import annotations
 
 import contextlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -20,13 +19,13 @@ from torch import Tensor
 
 from moframework.seeding import seed_generators
 
-__all__ = ["SingleProcess", "World"]
+__all__ = ["World"]
 
 T = TypeVar("T")
 
 
-class World(ABC):
-    """One of `size` processes that train one run.
+class World:
+    """One of `size` processes that train one run; a single one, unless a `ProcessGroup`.
 
     Attributes:
         rank: number of this process, 0 … size − 1; rank 0 writes files and reports.
@@ -56,117 +55,61 @@ class World(ABC):
         start = self.rank * each + min(self.rank, rest)
         return range(start, start + each + (self.rank < rest))
 
-    @abstractmethod
     def all_reduce_sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Each tensor summed over ranks, for all of them to use alike. The gradient goes into this rank's own tensors
         only, times `size`, without communication."""
+        return list(tensors)
 
-    @abstractmethod
     def differentiable_all_reduce(self, tensor: Tensor) -> Tensor:
         """A tensor summed over ranks, which each of them uses in its own way, in contrast to `all_reduce_sum`: the
         gradient is the sum of those of all ranks."""
+        return tensor
 
-    @abstractmethod
     def all_gather_rows(self, rows: Tensor, count: int) -> Tensor:
         """All `count` rows, of which this rank has those of `local_range(count)`. The gradient goes into its own rows,
         times `size`."""
+        return rows
 
-    @abstractmethod
     def all_gather(self, tensor: Tensor) -> Tensor:
         """The tensors (n,) of all ranks, (size, n), without gradient."""
+        return tensor.detach().unsqueeze(0)
 
-    @abstractmethod
     def all_reduce_mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Each tensor averaged over ranks, without gradient; None where it is None, on all ranks alike."""
+        return list(tensors)
 
-    @abstractmethod
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Average the gradients of parameters over ranks, in place. One that no rank has stays None."""
 
-    @abstractmethod
     def broadcast(self, tensors: Sequence[Tensor], source: int = 0) -> None:
         """Overwrite tensors, in place, with those of rank `source`."""
 
-    @abstractmethod
     def any_rank(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""
+        return flag
 
-    @abstractmethod
     def from_rank_zero(self, make: Callable[[], T]) -> T:
         """What `make` returns on rank 0, broadcast to all ranks; what it raises there is raised on all.
 
         Raises:
             PeerError: on the other ranks, when it raised on rank 0.
         """
-
-    @abstractmethod
-    def fail_together(self) -> contextlib.AbstractContextManager[None]:
-        """A block in which all ranks fail when one does. Rank 0 raises the error that was met, the others
-        `PeerError`."""
-
-    @abstractmethod
-    def root_cause(self, error: BaseException) -> Exception | None:
-        """The error to raise in place of `error`, when that only follows from what went wrong on another rank; None
-        when it is this rank's own, which the others are told."""
-
-    @abstractmethod
-    def seed(self, value: int) -> None:
-        """Seed torch's generators: this rank's own, and the one that all ranks share inside `shared_rng`."""
-
-    @abstractmethod
-    def shared_rng(self) -> contextlib.AbstractContextManager[None]:
-        """A block in which all ranks draw the same random numbers."""
-
-
-class SingleProcess(World):
-    """The world of one process: every collective is the identity."""
-
-    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The tensors themselves."""
-        return list(tensors)
-
-    def differentiable_all_reduce(self, tensor: Tensor) -> Tensor:
-        """The tensor itself."""
-        return tensor
-
-    def all_gather_rows(self, rows: Tensor, count: int) -> Tensor:
-        """The rows themselves."""
-        return rows
-
-    def all_gather(self, tensor: Tensor) -> Tensor:
-        """One row."""
-        return tensor.unsqueeze(0)
-
-    def all_reduce_mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The tensors themselves."""
-        return list(tensors)
-
-    def average_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Does nothing."""
-
-    def broadcast(self, tensors: Sequence[Tensor], source: int = 0) -> None:
-        """Does nothing."""
-
-    def any_rank(self, flag: bool) -> bool:
-        """The flag itself."""
-        return flag
-
-    def from_rank_zero(self, make: Callable[[], T]) -> T:
-        """What `make` returns."""
         return make()
 
     def fail_together(self) -> contextlib.AbstractContextManager[None]:
-        """Does nothing."""
+        """A block in which all ranks fail when one does. Rank 0 raises the error that was met, the others
+        `PeerError`."""
         return contextlib.nullcontext()
 
     def root_cause(self, error: BaseException) -> Exception | None:
-        """None: there is no other process."""
+        """The error to raise in place of `error`, when that only follows from what went wrong on another rank; None
+        when it is this rank's own, which the others are told."""
         return None
 
     def seed(self, value: int) -> None:
-        """Seed torch's generators."""
+        """Seed torch's generators: this rank's own, and the one that all ranks share inside `shared_rng`."""
         seed_generators(value)
 
     def shared_rng(self) -> contextlib.AbstractContextManager[None]:
-        """Does nothing."""
+        """A block in which all ranks draw the same random numbers."""
         return contextlib.nullcontext()

@@ -137,9 +137,9 @@ def test_several_processes_that_share_a_batch_are_refused(two: Partition) -> Non
 
 @pytest.fixture
 def two() -> Partition:
-    from moframework.engine.distributed.world import SingleProcess
+    from moframework.engine.distributed.world import World
 
-    class Two(SingleProcess):
+    class Two(World):
         size = 2
 
     return make_partition(Two(), build(Distributed, {}), Annealed(per_batch=3), 2, 8)

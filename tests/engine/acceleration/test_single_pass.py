@@ -19,7 +19,7 @@ from moframework.engine import step as stepping
 from moframework.engine.acceleration.single_pass import Undivided, undivided
 from moframework.engine.device import Placement
 from moframework.engine.distributed.partition import ByPreferences
-from moframework.engine.distributed.world import SingleProcess
+from moframework.engine.distributed.world import World
 from moframework.engine.step import Step
 from moframework.layers.low_rank import linear_pays
 from moframework.losses import MSE, CrossEntropy, GroupGap, Loss, MaskedL1
@@ -208,7 +208,7 @@ def test_under_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_same(one, other, rtol=0.05, atol=0.05)
 
 
-class Second(SingleProcess):
+class Second(World):
     """The process that runs the last two of three preferences, without the others."""
 
     size, rank = 2, 1

@@ -18,7 +18,7 @@ from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.distributed.fsdp import shard_parameters
 from moframework.engine.distributed.optimizer_sharding import check_sharding
-from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.distributed.world import World
 from moframework.engine.method import Method
 from moframework.engine.settings import Training
 from moframework.errors import InterruptedRun, SpecError
@@ -41,22 +41,26 @@ from tests.weights.zoo import ZOO
 CPU_DEVICE = torch.device("cpu")
 CHANNELS_LAST = evolve(CPU, memory_format=torch.channels_last)
 AT = torch.tensor([0.3, 0.7])
-# Those whose weights are not one layer's, or not separately called, are refused.
+# Those whose weights are not one layer's, or not separately called, are refused at once or when they run.
 REFUSED = {"tied", "recurrent", "odd"}
+REFUSED_RUNNING = {
+    "read by another": "reads layer.weight outside the layer that it belongs to",
+    "mapped": "the layer of layer.weight runs inside a transform such as vmap",
+}
 SPACES: dict[str, WeightSpaceConfig] = {
     "low rank": LowRank(rank=2),
     "peft": LowRank(rank=2, conv="peft"),
     "separable": LowRank(rank=2, conv="separable"),
     "hull": ConvexHull(),
 }
-NETWORKS = [name for name in ZOO if name not in REFUSED]
+NETWORKS = [name for name in ZOO if name not in REFUSED | REFUSED_RUNNING.keys()]
 
 
 def made(network: str, space: str) -> tuple[ParetoModel, Tensor]:
     """A model, the same in all processes, and four inputs."""
     torch.manual_seed(0)
     model = of_zoo(network, SPACES[space])
-    CHANNELS_LAST.take(model)  # as training has it, where there are kernels of images
+    CHANNELS_LAST.move(model)  # as training has it, where there are kernels of images
     return model, torch.cat([ZOO[network].inputs() for _ in range(4)])[:4]
 
 
@@ -135,6 +139,7 @@ def everything(world: World, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         "gradients": {(n, s): gradients(world, n, s) for n in NETWORKS for s in SPACES},
         "held": held(world),
+        "refused": {name: raised(lambda name=name: gradients(world, name, "hull")) for name in REFUSED_RUNNING},
     }
     for name, options in TRAININGS.items():
         found[name] = trained(world, folder / name, **options)
@@ -151,7 +156,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
     with pytest.raises(InterruptedRun):
-        trained(SingleProcess(), folder / "begun alone", LowRank(rank=1), stop=StopAt(3))
+        trained(World(), folder / "begun alone", LowRank(rank=1), stop=StopAt(3))
     found: list[dict[str, Any]] = in_processes(everything, folder, folder)
     return found
 
@@ -159,7 +164,7 @@ def both(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_gradients_are_those_of_one_process(network: str, space: str, both: list[dict[str, Any]]) -> None:
-    expected = gradients(SingleProcess(), network, space)
+    expected = gradients(World(), network, space)
     found = both[0]["gradients"][network, space]
     assert expected.keys() <= found.keys()
     for name, value in found.items():
@@ -178,7 +183,7 @@ def test_a_process_holds_its_share_and_no_weights_between_the_passes(both: list[
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_is_that_of_one_process(name: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-    expected = trained(SingleProcess(), tmp_path, **TRAININGS[name])
+    expected = trained(World(), tmp_path, **TRAININGS[name])
     for found in both:
         close(found[name], expected)
     checkpoint, alone = read_checkpoint(folder / name / "last.pt"), read_checkpoint(tmp_path / "last.pt")
@@ -192,9 +197,9 @@ def test_a_training_is_that_of_one_process(name: str, both: list[dict[str, Any]]
 
 
 def test_any_number_of_processes_goes_on(both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-    expected = trained(SingleProcess(), tmp_path, LowRank(rank=1))
+    expected = trained(World(), tmp_path, LowRank(rank=1))
     assert both[1]["stopped"][0] == "InterruptedRun"
-    close(trained(SingleProcess(), folder / "stopped", LowRank(rank=1), resume=True), expected)
+    close(trained(World(), folder / "stopped", LowRank(rank=1), resume=True), expected)
     for found in both:
         close(found["resumed"], expected)
 
@@ -210,6 +215,15 @@ def test_any_number_of_processes_goes_on(both: list[dict[str, Any]], folder: Pat
 def test_networks_that_have_no_layers_of_their_own_are_refused(network: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         shard_parameters(of_zoo(network, LowRank()), CPU_DEVICE)
+
+
+@pytest.mark.parametrize("network", REFUSED_RUNNING)
+def test_weights_that_are_read_outside_their_layers_are_refused(network: str, both: list[dict[str, Any]]) -> None:
+    for found in both:
+        kind, words = found["refused"][network]
+        assert kind == "SpecError"
+        assert REFUSED_RUNNING[network] in words
+        assert "use replicated" in words
 
 
 @pytest.mark.parametrize("space", [ChunkedHypernetwork(hidden=(8,), chunk=16, embedding=3), LowRank(orthogonal=0.1)])
@@ -235,7 +249,7 @@ def test_options_that_need_whole_parameters_are_refused(options: dict[str, Any],
 
 
 def test_gradients_of_single_tasks_are_refused(tmp_path: Path) -> None:
-    class Two(SingleProcess):
+    class Two(World):
         size = 2
 
     parts = method(balancing=(GradientBalancing(),))

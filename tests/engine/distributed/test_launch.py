@@ -9,13 +9,13 @@ import pytest
 
 import moframework
 from moframework.engine.distributed.launch import launched_world
-from moframework.engine.distributed.world import SingleProcess
+from moframework.engine.distributed.world import World
 
 
 def test_a_process_alone_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with launched_world() as world:
-        assert isinstance(world, SingleProcess)
+        assert type(world) is World
     monkeypatch.setenv("WORLD_SIZE", "1")
     with launched_world() as world:
         assert (world.rank, world.size, world.is_rank_zero, world.backend) == (0, 1, True, None)

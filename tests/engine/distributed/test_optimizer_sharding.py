@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from moframework.config.structure import build
 from moframework.engine.distributed.optimizer_sharding import Replicated, Sharded, check_sharding, make_sharding
-from moframework.engine.distributed.world import SingleProcess
+from moframework.engine.distributed.world import World
 from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Distributed, Training
 from moframework.errors import SpecError
@@ -16,7 +16,7 @@ from moframework.errors import SpecError
 SCALER = torch.amp.GradScaler("cpu", enabled=False)
 
 
-class Part(SingleProcess):
+class Part(World):
     """One of three processes, which only asks for its own slices."""
 
     def __init__(self, rank: int) -> None:
@@ -57,7 +57,7 @@ def test_steps_and_state_as_without_slices() -> None:
     states = []
     for params, kind in (
         (plain, Replicated([{"params": plain}])),
-        (given, Sharded([{"params": given}], SingleProcess())),
+        (given, Sharded([{"params": given}], World())),
     ):
         optimizer = options.build(kind.groups, torch.device("cpu"))
         for _ in range(3):
@@ -78,7 +78,7 @@ def test_steps_and_state_as_without_slices() -> None:
 
 def test_a_parameter_without_gradient_stays() -> None:
     given = parameters()
-    sharded = Sharded([{"params": given}], SingleProcess())
+    sharded = Sharded([{"params": given}], World())
     optimizer = build(Optimizer, {"name": "adam", "lr": 0.1}).build(sharded.groups, torch.device("cpu"))
     before = given[1].detach().clone()
     loss([given[0]]).backward()
@@ -100,5 +100,5 @@ def test_what_cannot_be_sharded_is_refused() -> None:
 
 def test_a_single_process_has_nothing_to_shard() -> None:
     training = Training(distributed=Distributed(optimizer="sharded"))
-    assert isinstance(make_sharding([{"params": parameters()}], training, SingleProcess()), Replicated)
+    assert isinstance(make_sharding([{"params": parameters()}], training, World()), Replicated)
     assert isinstance(make_sharding([{"params": parameters()}], training, Part(0)), Sharded)

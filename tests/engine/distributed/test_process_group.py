@@ -18,7 +18,7 @@ from moframework.config.structure import build
 from moframework.data import TensorData
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.distributed import process_group as module
-from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
 from moframework.engine.method import Method
@@ -199,7 +199,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
     with pytest.raises(InterruptedRun):
-        trained(SingleProcess(), folder / "begun alone", parts=mixed(), stop=StopAt(3))
+        trained(World(), folder / "begun alone", parts=mixed(), stop=StopAt(3))
     found: list[dict[str, Any]] = in_processes(trainings, folder, folder)
     return found
 
@@ -261,7 +261,7 @@ def test_random_numbers_are_alike_where_they_must_be(both: list[dict[str, Any]])
 def test_a_training_is_that_of_one_process(
     preferences: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path
 ) -> None:
-    expected = trained(SingleProcess(), tmp_path)
+    expected = trained(World(), tmp_path)
     first, second = (found[preferences] for found in both)
     close(first, expected)
     assert same_state(first, second), "replicas never drift apart"
@@ -277,15 +277,15 @@ def test_a_stop_in_one_process_stops_all_and_any_number_resumes(
     for found in both:
         assert found["stopped"][0] == "InterruptedRun"
         assert "step 3 of 8" in found["stopped"][1]
-    expected = trained(SingleProcess(), tmp_path)
-    close(trained(SingleProcess(), folder / "stopped", resume=True), expected)
+    expected = trained(World(), tmp_path)
+    close(trained(World(), folder / "stopped", resume=True), expected)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad", "nadam"])
 def test_a_sharded_optimizer_takes_the_same_steps(
     optimizer: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path
 ) -> None:
-    expected = trained(SingleProcess(), tmp_path, parts=mixed(), optimizer=optimizer)
+    expected = trained(World(), tmp_path, parts=mixed(), optimizer=optimizer)
     for found in both:
         close(found[f"sharded {optimizer}"], expected)
     whole, alone = (
@@ -300,23 +300,23 @@ def test_a_sharded_optimizer_takes_the_same_steps(
 def test_a_sharded_training_is_resumed_by_one_process_and_the_other_way(
     both: list[dict[str, Any]], folder: Path, tmp_path: Path
 ) -> None:
-    expected = trained(SingleProcess(), tmp_path, parts=mixed())
+    expected = trained(World(), tmp_path, parts=mixed())
     assert both[1]["sharded stopped"][0] == "InterruptedRun"
-    close(trained(SingleProcess(), folder / "sharded stopped", resume=True, parts=mixed()), expected)
+    close(trained(World(), folder / "sharded stopped", resume=True, parts=mixed()), expected)
     for found in both:
         close(found["sharded resumed"], expected)
 
 
 def test_a_loss_that_is_not_finite_stops_all(both: list[dict[str, Any]]) -> None:
     with pytest.raises(NonFiniteLossError) as alone:
-        trained(SingleProcess(), Path("nowhere"), data=spoiled())
+        trained(World(), Path("nowhere"), data=spoiled())
     for found in both:
         assert found["spoiled"] == ("NonFiniteLossError", str(alone.value))
 
 
 def test_statistics_of_the_whole_batch_make_batch_norm_exact(both: list[dict[str, Any]], tmp_path: Path) -> None:
     hull = method(weights=ConvexHull(), objective=Linear())
-    expected = trained(SingleProcess(), tmp_path, problem=Normalized(size=29), parts=hull, optimizer="sgd")
+    expected = trained(World(), tmp_path, problem=Normalized(size=29), parts=hull, optimizer="sgd")
     for found in both:
         close(found["synchronized"], expected)
 
@@ -331,7 +331,7 @@ def test_local_statistics_differ_a_little_and_their_mean_is_kept(both: list[dict
 
 @pytest.mark.parametrize("size", [13, 2, 1])
 def test_a_front_is_that_of_one_process(size: int, both: list[dict[str, Any]]) -> None:
-    expected = front(SingleProcess(), size)
+    expected = front(World(), size)
     for found in both:
         other = Front.from_json(found["fronts"][size])
         np.testing.assert_allclose(other.losses, expected.losses, rtol=1e-6)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from moframework.engine.distributed.sync_batchnorm import sync_buffers, synchronized
-from moframework.engine.distributed.world import SingleProcess
+from moframework.engine.distributed.world import World
 
 LAYERS = {
     "vectors": (nn.BatchNorm1d(3), (5, 3)),
@@ -28,7 +28,7 @@ def test_as_torch(name: str) -> None:
     expected = [network(x) for x in batches]
     after = {key: value.clone() for key, value in network.state_dict().items()}
     network.load_state_dict(before)
-    with synchronized(network, SingleProcess()):
+    with synchronized(network, World()):
         found = [network(x) for x in batches]
         network.eval()
         evaluated = network(batches[0])
@@ -44,7 +44,7 @@ def test_gradients_as_torch() -> None:
     x = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(6, 3, dtype=torch.float64)
     expected = torch.autograd.grad((layer(x) * weight).square().sum(), (x, layer.weight, layer.bias))
-    with synchronized(layer, SingleProcess()):
+    with synchronized(layer, World()):
         found = torch.autograd.grad((layer(x) * weight).square().sum(), (x, layer.weight, layer.bias))
     torch.testing.assert_close(found, expected)
 
@@ -52,7 +52,7 @@ def test_gradients_as_torch() -> None:
 def test_half_precision_comes_out_as_it_went_in() -> None:
     layer = nn.BatchNorm1d(3)
     x = torch.randn(6, 3).bfloat16()
-    with synchronized(layer, SingleProcess()):
+    with synchronized(layer, World()):
         assert layer(x).dtype is torch.bfloat16
 
 
@@ -60,5 +60,5 @@ def test_alone_buffers_stay() -> None:
     layer = nn.BatchNorm1d(3)
     layer(torch.randn(4, 3))
     before = layer.running_mean.clone()
-    sync_buffers(layer, SingleProcess())
+    sync_buffers(layer, World())
     assert torch.equal(layer.running_mean, before)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moframework.engine.distributed.world import SingleProcess
+from moframework.engine.distributed.world import World
 
 
 def test_spans_cover_everything_once() -> None:
-    world = SingleProcess()
+    world = World()
     world.size = 3
     parts = []
     for world.rank in range(3):
@@ -18,7 +18,7 @@ def test_spans_cover_everything_once() -> None:
 
 
 def test_nothing_is_done_alone() -> None:
-    world = SingleProcess()
+    world = World()
     own, grown = torch.ones(2, 3), torch.nn.Parameter(torch.zeros(2))
     grown.grad = torch.ones(2)
     assert world.all_reduce_sum([own])[0] is own
