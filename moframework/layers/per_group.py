@@ -86,6 +86,10 @@ class PerGroup(LazyTensor):
         made.base, made.b, made.a, made.mixtures, made.order = base, b, a, mixtures, order
         return made
 
+    def materialize(self) -> Tensor:
+        """Refused: the groups have no one weight."""
+        raise _refusal(None)
+
     def each(self) -> list[Tensor]:
         """The weights of the groups."""
         rows = self.mixtures.rows
@@ -148,8 +152,8 @@ class PerGroupNorm(LazyTensor):
         return _per_group(func, given, further, self.sizes)
 
 
-def _refusal(func: Callable[..., Any]) -> NotImplementedError:
-    name = getattr(func, "__name__", str(func))
+def _refusal(func: Callable[..., Any] | None) -> NotImplementedError:
+    name = "code below torch's functions" if func is None else getattr(func, "__name__", str(func))
     # Not a TypeError, which would make Python try `==` and `+` in other ways.
     return NotImplementedError(f"{name}: a weight that differs from sample to sample can only be used by a layer")
 
