@@ -133,7 +133,8 @@ class LazyTensor(Tensor):
         result = func(*made[0], **made[1])
         for each in lazy:
             each._notice(func)
-        return result
+        # What gives back its argument does so here.
+        return next((each for each in lazy if each._made is result), result)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
