@@ -50,7 +50,7 @@ MOVED: Mapping[str, str] = {
     "moframework.tensorfiles": "moframework.io.tensors",
     "moframework.testing.few": "moframework.testing.subset",
     "moframework.weights.activation_space": "moframework.layers.low_rank",
-    "moframework.weights.by_piece": "moframework.layers.per_group",
+    "moframework.weights.by_piece": "moframework.engine.acceleration.single_pass",
     "moframework.weights.joined": "moframework.layers.shared_concat",
     "moframework.weights.merging": "moframework.layers.merge",
     "moframework.weights.stand_in": "moframework.layers.lazy_tensor",

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_map
 
 __all__ = ["LazyTensor", "in_graph", "lazy_tensors", "materialized"]
@@ -21,6 +22,12 @@ _FACTS: set[Any] = {
     Tensor.__len__,
     Tensor.is_floating_point,
 }
+# What may change a tensor, or its gradient, behind the back of its version counter.
+_OPENS: set[Any] = {
+    *(getattr(torch._C.TensorBase.data, name) for name in ("__get__", "__set__")),
+    *(getattr(Tensor, name) for name in ("data_ptr", "untyped_storage", "storage", "numpy", "__array__", "__dlpack__")),
+    *(Tensor.register_hook, Tensor.retain_grad),
+}
 
 
 class LazyTensor(Tensor):
@@ -29,15 +36,30 @@ class LazyTensor(Tensor):
 
     Some code never passes torch's Python functions: `torch.autograd.Function.apply`, a kernel that reads an address, an
     extension in C++. There a lazy tensor that `in_graph` has put into autograd's graph is an input like any other: it
-    is read as the tensor that is made, once, and its gradient flows on to what it is made of.
+    is read as the tensor that is made, and its gradient flows on to what it is made of. Only C++ that asks for its
+    address itself is told by torch that there is none.
 
-    Derived classes construct themselves with `standing_for`, and override both methods.
+    What is changed in place, by way of `.data` or a hook too, is changed for whatever reads the tensor later: `through`
+    is not asked any more. For that a class must keep what it makes (`once`).
+
+    Derived classes construct themselves with `standing_for`, and override `materialize` and `through`.
     """
 
+    _made: Tensor | None = None
+    _read: Tensor | None = None
+    _changed = False
+    _made_version = _own_version = 0  # as far as they are known
+
     @classmethod
-    def standing_for(cls, size: Sequence[int], like: Tensor) -> Self:
-        """A new one of that size, of the dtype and on the device of `like`."""
-        return Tensor._make_wrapper_subclass(cls, size, dtype=like.dtype, device=like.device, requires_grad=False)
+    def standing_for(cls, size: Sequence[int], like: Tensor, strides: Sequence[int] | None = None) -> Self:
+        """A new one of that size, of the dtype and on the device of `like`.
+
+        Args:
+            strides: of what is made, where code below torch's Python functions may read it; None: contiguous.
+        """
+        return Tensor._make_wrapper_subclass(
+            cls, size, strides=strides, dtype=like.dtype, device=like.device, requires_grad=False
+        )
 
     def materialize(self) -> Tensor:
         """The tensor this one stands for, differentiable in what it is made of."""
@@ -46,6 +68,44 @@ class LazyTensor(Tensor):
     def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What `func` returns for arguments of which this is one; None: what it returns for the materialized."""
         return None
+
+    def once(self, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` gives, the first time, and the same tensor from then on: for `materialize`.
+
+        What is made below autograd has no graph, and is kept for there alone. What is made in inference mode or under a
+        transform of `torch.func` is good for nothing else, and not kept.
+        """
+        if self._made is not None:
+            return self._made
+        if torch.is_inference_mode_enabled() or torch._C._are_functorch_transforms_active():
+            return make()
+        if not torch.is_grad_enabled():
+            if self._read is None:
+                self._read = make()
+            return self._read
+        # The hooks in force may be those of a checkpoint, which expects the same of every call; this happens at one.
+        with saved_tensors_hooks(_itself, _itself):
+            self._made, self._read = make(), None
+        self._made_version = self._made._version
+        return self._made
+
+    def _notice(self, func: Callable[..., Any] | None = None) -> None:
+        """See whether what was made has been changed (by `func`, in ways that its version does not tell). Then the
+        gradient of this tensor becomes one of what was made, whose graph knows the change."""
+        made = self._made
+        if made is None or (made._version == self._made_version and func not in _OPENS):
+            return
+        self._changed, self._made_version = True, made._version
+        if made.requires_grad:
+            with torch.enable_grad(), torch._C.DisableTorchFunctionSubclass():
+                _Follow.apply(self, made)
+                self._own_version = self._version
+
+    def _changed_below(self) -> bool:
+        """Whether this tensor itself was changed in place, below torch's Python functions. It then is what autograd
+        knows, and what was made its memory."""
+        with torch._C.DisableTorchFunctionSubclass():
+            return self._version != self._own_version
 
     @classmethod
     def __torch_function__(
@@ -59,11 +119,22 @@ class LazyTensor(Tensor):
         if func in _FACTS:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **given)
-        for each in lazy_tensors([*args, *given.values()]):
-            found = each.through(func, args, given)
+        lazy = list(lazy_tensors([*args, *given.values()]))
+        if any(each._changed_below() for each in lazy):
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **given)
+        for each in lazy:
+            each._notice()
+            found = None if each._changed else each.through(func, args, given)
             if found is not None:
                 return found
-        return func(*materialized(tuple(args)), **materialized(given))
+        with torch.enable_grad():  # others may use it where gradients are on
+            made = materialized((tuple(args), given))
+        result = func(*made[0], **made[1])
+        for each in lazy:
+            each._notice(func)
+        # What gives back its argument does so here.
+        return next((each for each in lazy if each._made is result), result)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -107,6 +178,23 @@ class _InGraph(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return None, None, *ctx.send(gradient)
+
+
+class _Follow(torch.autograd.Function):
+    """Puts a lazy tensor behind what was made of it in autograd's graph: its gradient goes there."""
+
+    @staticmethod
+    def forward(ctx: Any, lazy: LazyTensor, made: Tensor) -> LazyTensor:
+        ctx.mark_dirty(lazy)
+        return lazy
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, gradient
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def materialized(value: Any, made: Mapping[str, Tensor] | None = None) -> Any:

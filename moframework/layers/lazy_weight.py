@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,19 +82,21 @@ class AdaptedWeight(LazyTensor):
 
     @staticmethod
     def __new__(cls, adapted: Adapted) -> AdaptedWeight:  # noqa: D102 (see the class)
-        made = cls.standing_for(adapted.base.shape, adapted.base)
+        made = cls.standing_for(adapted.base.shape, adapted.base, adapted.base.stride())
         made.adapted = adapted
         return made
 
     def materialize(self) -> Tensor:
-        """W, kept: with its graph, or where gradients are off, without."""
-        name = "_with_graph" if torch.is_grad_enabled() else "_alone"
-        known = vars(self).get(name)
-        if known is None:
-            own = self.adapted
-            order = None if own.order is None else tuple(own.order)
-            known = vars(self)[name] = merged_by_node(own.base, own.b, own.a, own.factors.t(), order)[0]
-        return cast(Tensor, known)
+        """W, made once."""
+        return self.once(self._merged)
+
+    def _merged(self) -> Tensor:
+        own, kind = self.adapted, self.adapted.base.device.type
+        order = None if own.order is None else tuple(own.order)
+        # Weights have full precision; autocast is for what layers make of them.
+        precise = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, enabled=False) if precise else contextlib.nullcontext():
+            return merged_by_node(own.base, own.b, own.a, own.factors.t(), order)[0]
 
     def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What a layer makes of it, where that costs less than merging."""

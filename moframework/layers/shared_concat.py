@@ -19,14 +19,15 @@ def shared_concat(own: Tensor, shared: Tensor) -> Tensor:
     """`concatenated(own, shared)`, lazily: see `SharedConcat`.
 
     Args:
-        own: (b, c, ...), a part for each sample; no gradient is sent to it.
+        own: (b, c, ...), a part for each sample.
         shared: (1, s, ...), the same for all.
     """
 
-    def send(gradient: Tensor) -> tuple[Tensor]:
-        return (gradient[:, own.shape[1] :].sum(dim=0, keepdim=True).to(shared.dtype),)
+    def send(gradient: Tensor) -> tuple[Tensor, Tensor]:
+        count = own.shape[1]
+        return gradient[:, :count], gradient[:, count:].sum(dim=0, keepdim=True).to(shared.dtype)
 
-    return in_graph(partial(SharedConcat, own, shared), send, (shared,))
+    return in_graph(partial(SharedConcat, own, shared), send, (own, shared))
 
 
 class SharedConcat(LazyTensor):
@@ -44,13 +45,18 @@ class SharedConcat(LazyTensor):
 
     @staticmethod
     def __new__(cls, own: Tensor, shared: Tensor) -> SharedConcat:  # noqa: D102 (see the class)
-        made = cls.standing_for((len(own), own.shape[1] + shared.shape[1], *own.shape[2:]), own)
+        size = (len(own), own.shape[1] + shared.shape[1], *own.shape[2:])
+        strides = None
+        if _order(own) == torch.channels_last:
+            _, channels, height, width = size
+            strides = (channels * height * width, 1, channels * width, channels)
+        made = cls.standing_for(size, own, strides)
         made.own, made.shared = own, shared
         return made
 
     def materialize(self) -> Tensor:
-        """The concatenation."""
-        return concatenated(self.own, self.shared)
+        """The concatenation, made once."""
+        return self.once(lambda: concatenated(self.own, self.shared))
 
     def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """A layer's result, and what flattening leaves as it is."""
@@ -65,12 +71,14 @@ class SharedConcat(LazyTensor):
     def _layer(
         self, func: Callable[..., Tensor], weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any
     ) -> Tensor | None:
-        """What a layer makes of the whole; None where it mixes channels in groups."""
+        """What a layer makes of the whole; None where it mixes channels in groups, or what it reads is no channels."""
         if func is functional.conv2d and (kwargs.get("groups", 1) != 1 or (len(args) > 3 and args[3] != 1)):
+            return None
+        if func is functional.linear and self.dim() != 2:
             return None
         weight, count = materialized(weight), self.own.shape[1]
         shared = self.shared.to(self.own.dtype)
-        if func is functional.linear and self.dim() == 2:
+        if func is functional.linear:
             # What all share is one more bias.
             return func(self.own, weight[:, :count], func(shared, weight[:, count:], bias)[0])
         own = func(self.own, weight[:, :count], bias, *args, **kwargs)
@@ -103,7 +111,10 @@ def concatenated(own: Tensor, shared: Tensor) -> Tensor:
     """`own` with `shared` joined along the second dimension, as a plain tensor in the memory order of `own`."""
     shared = shared.to(own.dtype).expand(len(own), *shared.shape[1:])
     if own.dim() == 4:
-        # The stride tells the order even of one channel, for which both are the same memory.
-        order = torch.channels_last if own.stride(1) == 1 else torch.contiguous_format
-        shared = shared.contiguous(memory_format=order)
+        shared = shared.contiguous(memory_format=_order(own))
     return torch.cat([own, shared], dim=1)
+
+
+def _order(own: Tensor) -> torch.memory_format:
+    # The stride tells the order even of one channel, for which both are the same memory.
+    return torch.channels_last if own.dim() == 4 and own.stride(1) == 1 else torch.contiguous_format

@@ -15,7 +15,7 @@ from moframework.backbones.base import Backbone
 from moframework.config import config, entries
 from moframework.engine.distributed.partition import BySamples, make_partition
 from moframework.engine.distributed.sync_batchnorm import synchronized
-from moframework.engine.distributed.world import SingleProcess, World
+from moframework.engine.distributed.world import World
 from moframework.engine.method import Method
 from moframework.engine.settings import Distributed
 from moframework.engine.step import OneProcess, Step
@@ -199,7 +199,7 @@ def test_two_processes_are_as_one(name: str, both: list[dict[str, dict[str, Tens
     each = cases()[name]
     if missing(each):
         pytest.skip(missing(each)[0])
-    expected = result(SingleProcess(), each)
+    expected = result(World(), each)
     first, second = (found[name] for found in both)
     assert expected.keys() == first.keys() == second.keys()
     assert any(key.startswith("gradient") for key in expected)
@@ -208,7 +208,7 @@ def test_two_processes_are_as_one(name: str, both: list[dict[str, dict[str, Tens
         assert torch.equal(first[key], second[key]), f"{key} differs between the processes"
 
 
-class Two(SingleProcess):
+class Two(World):
     """What one of two processes may know without asking the other."""
 
     def __init__(self, rank: int) -> None:
@@ -240,6 +240,6 @@ def test_too_few_preferences_or_samples_are_refused() -> None:
         make_partition(Two(0), Distributed(preferences="spread"), schedule, 2, 8)
     with pytest.raises(DataError, match="divided into 4 parts, by 2 processes and 2 preferences"):
         make_partition(Two(0), Distributed(), Annealed(per_batch=2, batch="split"), 2, 3)
-    assert make_partition(SingleProcess(), Distributed(preferences="spread"), schedule, 2, 1).local_preferences(
+    assert make_partition(World(), Distributed(preferences="spread"), schedule, 2, 1).local_preferences(
         3
     ) == range(3)
