@@ -14,36 +14,34 @@ from typing import Any
 from unittest import mock
 
 import torch
-from attrs import field, frozen
+from attrs import frozen
 from torch import Tensor, nn
 
 from moframework.backbones.base import Backbone
 from moframework.config import build
 from moframework.data import TensorData, batches
 from moframework.engine.checkpoint import write_checkpoint
-from moframework.layers import low_rank as activation_space
-from moframework.layers.low_rank import conv2d, linear
-from moframework.layers.shared_concat import Joined
+from moframework.layers import low_rank
+from moframework.layers.low_rank import Adapted, Convolution, conv2d, linear
+from moframework.layers.shared_concat import shared_concat
 from moframework.model import ParetoModel
 from moframework.preferences.evaluation import evaluation_set
-from moframework.problem import Problem
 from moframework.run.plan import Plan
 from moframework.weights.conditioned import ConditionedNetwork
 from moframework.weights.low_rank import LowRankSpace
 from tests.speed.contenders import (
     Step,
-    batch_of,
     divided_step,
     our_evaluation,
     our_step,
     palora_by_hand,
     plain_evaluation,
     plain_step,
-    planned,
 )
-from tests.speed.synthetic import ATTRIBUTES, Attributes, Classes, Dense, Torques
+from tests.speed.nets import NETS, Net, batch_of, palora, planned
+from tests.speed.synthetic import ATTRIBUTES, Attributes
 
-__all__ = ["NETS", "Case", "Contender", "Net", "cases"]
+__all__ = ["Case", "Contender", "cases"]
 
 
 @frozen
@@ -64,60 +62,6 @@ class Case:
     name: str
     """`step/lenet`: what is measured, then on what."""
     make: Callable[[], Mapping[str, Contender]]
-
-
-@frozen(kw_only=True)
-class Net:
-    """A network with a problem of two tasks in the shape of a real one."""
-
-    backbone: dict[str, Any]
-    problem: Callable[..., Problem]
-    shape: tuple[int, ...]
-    batch: int
-    palora: float
-    """Limits of a step at one preference."""
-    pamal: float
-    evaluated: int = 4
-    """Batches of an evaluation."""
-    convolves: bool = True
-    by_hand: bool = True
-    """Whether only linear and convolution layers have adapters."""
-    training: dict[str, Any] = field(factory=dict)
-
-    def build(self, samples: int | None = None, **options: Any) -> Problem:
-        backbone = build(Backbone, self.backbone)  # type: ignore[type-abstract]
-        return self.problem(backbone_=backbone, shape=self.shape, samples=samples or self.batch, **options)
-
-    def planned(self, solver: Mapping[str, Any], training: Mapping[str, Any] | None = None, **options: Any) -> Plan:
-        chosen = {"batch_size": self.batch, **self.training, **(training or {})}
-        return planned(self.build(**options), solver, chosen)
-
-
-def _two(kind: Callable[..., Problem]) -> Callable[..., Problem]:
-    return lambda **options: kind(**{"m": 2, **options})
-
-
-NETS = {
-    "lenet": Net(
-        backbone={"name": "lenet"}, problem=Classes, shape=(1, 28, 28), batch=256, palora=1.10, pamal=1.15
-    ),
-    "mlp": Net(
-        backbone={"name": "mlp", "hidden": [256, 256, 256]}, problem=_two(Torques), shape=(21,), batch=512,
-        palora=1.10, pamal=1.15, convolves=False,
-    ),
-    "resnet18": Net(
-        backbone={"name": "resnet", "depth": 18}, problem=Classes, shape=(3, 64, 64), batch=32, palora=1.05,
-        pamal=1.10, evaluated=2,
-    ),
-    "segnet": Net(
-        backbone={"name": "segnet"}, problem=_two(Dense), shape=(3, 128, 256), batch=2, palora=1.05, pamal=1.10,
-        evaluated=1,
-    ),
-    "vit": Net(
-        backbone={"name": "vit", "patch": 8, "width": 192, "depth": 6, "heads": 3}, problem=Classes,
-        shape=(3, 64, 64), batch=32, palora=1.05, pamal=1.10, evaluated=2, convolves=False, by_hand=False,
-    ),
-}  # fmt: skip
 
 
 # Parameters of a network that is vectorized on a CPU too, at most: larger ones take too long.
@@ -145,50 +89,44 @@ def cases() -> Iterator[Case]:
 _PAMAL: dict[str, Any] = {"name": "pamal", "preferences": {"name": "dirichlet", "per_batch": 1}}
 
 
-def _palora(per_batch: int, batch: str = "shared", **options: Any) -> dict[str, Any]:
-    preferences = {"name": "annealed", "per_batch": per_batch, "batch": batch}
-    return {"name": "palora", "preferences": preferences, **options}
-
-
 def _steps(net: Net) -> dict[str, Contender]:
     """One preference, and several that each see the whole batch."""
-    first = net.planned(_palora(1))
+    first = net.planned(palora(1))
     found = {
         "plain": Contender(plain_step(first)),
         "palora": Contender(our_step(first), net.palora),
-        **({"palora, by hand": Contender(palora_by_hand(net.planned(_palora(1))))} if net.by_hand else {}),
-        "palora, r = 1": Contender(our_step(net.planned(_palora(1, rank=1))), net.palora),
+        **({"palora, by hand": Contender(palora_by_hand(net.planned(palora(1))))} if net.by_hand else {}),
+        "palora, r = 1": Contender(our_step(net.planned(palora(1, rank=1))), net.palora),
         **{
             f"palora, separable, r = {rank}": Contender(
-                our_step(net.planned(_palora(1, rank=rank, conv="separable"))), net.palora
+                our_step(net.planned(palora(1, rank=rank, conv="separable"))), net.palora
             )
             for rank in ((1, 4) if net.convolves else ())
         },
         "pamal": Contender(our_step(net.planned(_PAMAL)), net.pamal),
-        "palora, weights made again": Contender(our_step(net.planned(_palora(1), {"recompute": "weights"}))),
-        "cosmos": Contender(our_step(net.planned("cosmos")), 1.10),  # type: ignore[arg-type]
-        "single": Contender(our_step(net.planned("single"))),  # type: ignore[arg-type]
+        "cosmos": Contender(our_step(net.planned("cosmos")), 1.10),
+        "single": Contender(our_step(net.planned("single"))),
     }
     if first.place.device.type == "cuda":
         # What recording saves, the plain step and ours.
-        unrecorded = net.planned(_palora(1), {"cuda_graph": False})
+        unrecorded = net.planned(palora(1), {"cuda_graph": False})
         found["plain, recorded"] = Contender(plain_step(first, recorded=True))
         found["palora, not recorded"] = Contender(our_step(unrecorded))
     for count in (2, 4):
         found[f"palora, {count} shared (a preference)"] = Contender(
-            our_step(net.planned(_palora(count))), 1.05, per=count
+            our_step(net.planned(palora(count))), 1.05, per=count
         )
     return found
 
 
 def _profile(net: Net) -> dict[str, Contender]:
     """What methods add to a plain step, part by part, with what in it nothing can save."""
-    ready = net.planned(_palora(1))
+    ready = net.planned(palora(1))
     return {
         "plain step": Contender(plain_step(ready)),
         **_profile_of_palora(ready),
         **_profile_of_pamal(net.planned(_PAMAL)),
-        **(_profile_of_cosmos(net.planned("cosmos")) if len(net.shape) == 3 else {}),  # type: ignore[arg-type]
+        **(_profile_of_cosmos(net.planned("cosmos")) if len(net.shape) == 3 else {}),
     }
 
 
@@ -225,16 +163,16 @@ def _products_chosen(ready: Plan) -> Step:
     rows, else those that merge it."""
     rows: dict[int, int] = {}
 
-    def convolved(x: Tensor, base: Tensor, *others: Any) -> Tensor:
-        height, width = others[4].places(x, base)
-        rows[id(base)] = len(x) * height * width
-        return conv2d(x, base, *others)
+    def convolved(x: Tensor, bias: Tensor | None, adapted: Adapted, how: Convolution) -> Tensor:
+        height, width = how.places(x, adapted.base)
+        rows[id(adapted.base)] = len(x) * height * width
+        return conv2d(x, bias, adapted, how)
 
-    def multiplied(x: Tensor, base: Tensor, *others: Any) -> Tensor:
-        rows[id(base)] = x.shape[:-1].numel()
-        return linear(x, base, *others)
+    def multiplied(x: Tensor, bias: Tensor | None, adapted: Adapted) -> Tensor:
+        rows[id(adapted.base)] = x.shape[:-1].numel()
+        return linear(x, bias, adapted)
 
-    with mock.patch.multiple(activation_space, conv2d=convolved, linear=multiplied):
+    with mock.patch.multiple(low_rank, conv2d=convolved, linear=multiplied):
         our_step(ready)()
     space = ready.model.space
     assert isinstance(space, LowRankSpace)
@@ -293,7 +231,7 @@ def _profile_of_cosmos(ready: Plan) -> dict[str, Contender]:
         weight.grad = alone.grad = shared.grad = None
 
     return {
-        "cosmos: first layer with λ's maps, and back": Contender(lambda: layer(Joined(x, shared), weight)),
+        "cosmos: first layer with λ's maps, and back": Contender(lambda: layer(shared_concat(x, shared), weight)),
         "  on the images alone": Contender(lambda: layer(x, alone)),
     }
 
@@ -343,9 +281,9 @@ def _adam(ready: Plan, groups: Any) -> Step:
 
 def _compiled(net: Net) -> dict[str, Contender]:
     """What torch.compile makes of a step: of the network alone, and of all that leads to the losses."""
-    plain, eager = net.planned(_palora(1)), net.planned(_palora(1))
-    whole = net.planned(_palora(1), {"compile": True})
-    network = net.planned(_palora(1))
+    plain, eager = net.planned(palora(1)), net.planned(palora(1))
+    whole = net.planned(palora(1), {"compile": True})
+    network = net.planned(palora(1))
     network.model.compile_network()
     found = {
         "plain": Contender(plain_step(plain)),
@@ -355,25 +293,25 @@ def _compiled(net: Net) -> dict[str, Contender]:
         "palora, compiled": Contender(our_step(whole)),
     }
     if plain.place.device.type == "cuda":
-        unrecorded = net.planned(_palora(1), {"compile": True, "cuda_graph": False})
+        unrecorded = net.planned(palora(1), {"compile": True, "cuda_graph": False})
         found["palora, compiled, not recorded"] = Contender(our_step(unrecorded))
     return found
 
 
 def _split(net: Net) -> dict[str, Contender]:
     """Several preferences that share the batch, against one; and what dividing a batch costs a plain step."""
-    first = net.planned(_palora(1))
+    first = net.planned(palora(1))
     found = {"palora": Contender(our_step(first))}
     for count in (2, 4, 8):
         if net.batch >= count:
-            found[f"palora, {count} split"] = Contender(our_step(net.planned(_palora(count, "split"))), 1.15)
+            found[f"palora, {count} split"] = Contender(our_step(net.planned(palora(count, "split"))), 1.15)
             found[f"plain, batch in {count}"] = Contender(divided_step(first, count))
     return found
 
 
 def _gradients(net: Net) -> dict[str, Contender]:
     """What needs the gradient of every task: one forward pass, m backward passes. At most 1 + 0.6·m plain steps."""
-    balanced = net.planned(_palora(1, balancing=["gradient"]))
+    balanced = net.planned(palora(1, balancing=["gradient"]))
     limit = 1 + 0.6 * len(balanced.spec.problem.tasks)
     found = {
         "plain": Contender(plain_step(balanced)),
@@ -387,7 +325,7 @@ def _gradients(net: Net) -> dict[str, Contender]:
 
 def _evaluation(net: Net) -> dict[str, Contender]:
     """A front of n preferences against n plain passes over the data."""
-    ready = net.planned(_palora(1), samples=net.batch * net.evaluated)
+    ready = net.planned(palora(1), samples=net.batch * net.evaluated)
     count = 11
     preferences = evaluation_set(len(ready.spec.problem.tasks), count)
     name = f"front of {count} (a preference)"
@@ -410,7 +348,7 @@ def _weights(net: Net) -> dict[str, Contender]:
     """Making θ(λ), against one plain forward pass; nothing is promised of it alone."""
     found: dict[str, Contender] = {}
     for solver in ("palora", "pamal", "lorpman", "cosmos"):
-        ready = net.planned(solver)  # type: ignore[arg-type]
+        ready = net.planned(solver)
         if not found:
             found["plain pass"] = Contender(plain_evaluation(ready, net.batch))
         preference = torch.full((len(ready.spec.problem.tasks),), 0.5)
@@ -420,7 +358,7 @@ def _weights(net: Net) -> dict[str, Contender]:
 
 def _checkpoint(net: Net) -> dict[str, Contender]:
     """Writing a checkpoint of model and Adam, against torch.save of the same tensors."""
-    ready = net.planned(_palora(1))
+    ready = net.planned(palora(1))
     optimizer = torch.optim.Adam(ready.model.parameters())
     for parameter in ready.model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -445,7 +383,7 @@ def _tasks() -> dict[str, Contender]:
     for m in (2, 8, 20, ATTRIBUTES):
         backbone = build(Backbone, net.backbone)  # type: ignore[type-abstract]
         problem = Attributes(backbone_=backbone, shape=net.shape, samples=net.batch, m=m)
-        ready = planned(problem, _palora(1, rank=1), {"batch_size": net.batch})
+        ready = planned(problem, palora(1, rank=1), {"batch_size": net.batch})
         made[f"palora r = 1, m = {m}"] = Contender(our_step(ready), 1.5 if m > 2 else None)
     return made
 
@@ -453,7 +391,7 @@ def _tasks() -> dict[str, Contender]:
 def _data(net: Net) -> dict[str, Contender]:
     """An epoch of batches in random order, against copying the same tensors once."""
     count = max(2 * net.batch, min(20_000, _DATA_NUMBERS // math.prod(net.shape)))
-    device = net.planned("single").place.device  # type: ignore[arg-type]
+    device = net.planned("single").place.device
     data = TensorData(torch.rand(count, *net.shape), {"left": torch.zeros(count, dtype=torch.long)}).to(device)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     chosen = order.to(device)

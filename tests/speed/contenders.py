@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from moframework.config import build
 from moframework.engine.device_cache import resident
 from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.loop import Loop
-from moframework.problem import Problem
-from moframework.run.plan import Plan, plan
-from moframework.spec import Spec
+from moframework.run.plan import Plan
+from tests.speed.nets import batch_of
 from tests.speed.synthetic import plain_loss
 
 __all__ = [
-    "batch_of",
     "divided_step",
     "our_evaluation",
     "our_step",
     "palora_by_hand",
     "plain_evaluation",
     "plain_step",
-    "planned",
 ]
 
 Step = Callable[[], object]
-
-
-def planned(problem: Problem, solver: Mapping[str, Any], training: Mapping[str, Any]) -> Plan:
-    """A problem with a solver, ready to train, on the device and in the memory order that the engine chooses."""
-    spec: Spec = build(
-        Spec,
-        {
-            "problem": problem,
-            "solver": solver,
-            "training": {"steps": 10**9, "optimizer": {"name": "adam", "lr": 1e-4}, **training},
-        },
-    )
-    ready = plan(spec)
-    ready.place.move(ready.model)
-    return ready
 
 
 def our_step(ready: Plan, world: World | None = None) -> Step:
@@ -209,11 +189,3 @@ def plain_evaluation(ready: Plan, batch_size: int) -> Step:
                 totals[t] += plain_loss(task, outputs[task.output_key], target).double() * len(x)
 
     return run
-
-
-def batch_of(ready: Plan) -> tuple[Tensor, dict[str, Tensor]]:
-    """The first `batch_size` samples, on the device."""
-    size, device = ready.spec.training.batch_size, ready.place.device
-    data = ready.data["train"]
-    x, targets = data.inputs[:size], data.targets  # type: ignore[attr-defined]
-    return x.to(device), {key: value[:size].to(device) for key, value in targets.items()}

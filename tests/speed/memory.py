@@ -15,8 +15,8 @@ from attrs import evolve, field, frozen
 
 from moframework.engine.distributed.launch import launched_world
 from moframework.engine.memory import keep_freed_memory, peak_memory
-from tests.speed.cases import NETS, Net
 from tests.speed.contenders import our_step, plain_step
+from tests.speed.nets import NETS, Net, palora
 
 __all__ = ["MEMORY_CASES", "MemoryCase", "measure", "resident"]
 
@@ -44,10 +44,6 @@ class MemoryCase:
     """That share each step, over gloo; what the largest of them takes counts."""
 
 
-def _palora(count: int, **options: Any) -> dict[str, Any]:
-    return {"name": "palora", "preferences": {"name": "annealed", "per_batch": count}, **options}
-
-
 # A network whose parameters, not whose activations, take the memory.
 _NETS = {
     **NETS,
@@ -58,34 +54,26 @@ _NETS = {
 }  # fmt: skip
 _SHARDED = {"distributed": {"parameters": "sharded"}}
 _CHUNKED = {"name": "phn", "weights": "chunked_hypernetwork", "preferences": {"name": "dirichlet", "per_batch": 1}}
-_JOINED = _palora(8, rank=4, objective="hypervolume_gradient")
+_JOINED = palora(8, rank=4, objective="hypervolume_gradient")
 MEMORY_CASES = (
-    MemoryCase(name="segnet, palora r = 4", net="segnet", solver=_palora(1, rank=4), limit=1.10),
+    MemoryCase(name="segnet, palora r = 4", net="segnet", solver=palora(1, rank=4), limit=1.10),
     MemoryCase(
-        name="segnet, palora r = 4, 4 shared", net="segnet", solver=_palora(4, rank=4), against="segnet, palora r = 4",
+        name="segnet, palora r = 4, 4 shared", net="segnet", solver=palora(4, rank=4), against="segnet, palora r = 4",
         limit=1.05,
     ),
     # What adding up gradients costs a network by itself.
     MemoryCase(
-        name="segnet, palora r = 4, 4 shared, against 4 passes", net="segnet", solver=_palora(4, rank=4), passes=4,
+        name="segnet, palora r = 4, 4 shared, against 4 passes", net="segnet", solver=palora(4, rank=4), passes=4,
         limit=1.10,
     ),
-    MemoryCase(
-        name="segnet, palora r = 4, weights made again", net="segnet", solver=_palora(1, rank=4), limit=1.10,
-        training={"recompute": "weights"},
-    ),
-    MemoryCase(
-        name="segnet, palora r = 4, 4 shared, weights made again", net="segnet", solver=_palora(4, rank=4),
-        against="segnet, palora r = 4", limit=1.05, training={"recompute": "weights"},
-    ),
     # The batch of the papers.
-    MemoryCase(name="segnet, batch 8, palora r = 4", net="segnet", solver=_palora(1, rank=4), batch=8, limit=1.10),
+    MemoryCase(name="segnet, batch 8, palora r = 4", net="segnet", solver=palora(1, rank=4), batch=8, limit=1.10),
     # m times the parameters' share: weights, gradients and Adam's two moments of 25 million are 382 of 968 MiB.
     MemoryCase(
         name="segnet, pamal", net="segnet",
         solver={"name": "pamal", "preferences": {"name": "dirichlet", "per_batch": 1}}, limit=1.39,
     ),
-    *(MemoryCase(name=f"{net}, palora r = 4", net=net, solver=_palora(1, rank=4)) for net in NETS if net != "segnet"),
+    *(MemoryCase(name=f"{net}, palora r = 4", net=net, solver=palora(1, rank=4)) for net in NETS if net != "segnet"),
     MemoryCase(name="resnet18, phn chunked", net="resnet18", solver=_CHUNKED),
     MemoryCase(
         name="resnet18, palora r = 4, 8 joined", net="resnet18", solver=_JOINED, against="resnet18, palora r = 4",
@@ -94,13 +82,13 @@ MEMORY_CASES = (
         name="resnet18, palora r = 4, 8 joined, recomputed", net="resnet18", solver=_JOINED,
         against="resnet18, palora r = 4", training={"recompute": True},
     ),
-    MemoryCase(name="wide mlp, palora r = 4", net="wide mlp", solver=_palora(1)),
+    MemoryCase(name="wide mlp, palora r = 4", net="wide mlp", solver=palora(1)),
     MemoryCase(
-        name="wide mlp, palora r = 4, parameters in 2 shards", net="wide mlp", solver=_palora(1), training=_SHARDED,
+        name="wide mlp, palora r = 4, parameters in 2 shards", net="wide mlp", solver=palora(1), training=_SHARDED,
         against="wide mlp, palora r = 4", processes=2,
     ),
     MemoryCase(
-        name="wide mlp, palora r = 4, parameters in 4 shards", net="wide mlp", solver=_palora(1), training=_SHARDED,
+        name="wide mlp, palora r = 4, parameters in 4 shards", net="wide mlp", solver=palora(1), training=_SHARDED,
         against="wide mlp, palora r = 4", processes=4,
     ),
 )  # fmt: skip

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 from moframework.problem import Problem
 from tests.speed.__main__ import main
-from tests.speed.cases import NETS, Contender, cases
-from tests.speed.contenders import divided_step, our_step, plain_step, planned
+from tests.speed.cases import Contender, cases
+from tests.speed.contenders import divided_step, our_step, plain_step
+from tests.speed.nets import NETS, planned
 from tests.speed.report import Line, load, save, table, worse
 from tests.speed.synthetic import Attributes, Torques
 from tests.speed.timing import alternate
