@@ -20,7 +20,6 @@ MOST_PARAMETERS = 8  # without self and cls
 TO_SPLIT: set[str] = {
     "moframework/engine/fit.py:fit",
     "moframework/engine/gradients.py:descend_by_task",
-    "moframework/problem/from_parts.py:problem_from_parts",
 }
 
 
