@@ -82,22 +82,22 @@ class Accumulator:
         }
 
     def _flush(self) -> None:
-        whole: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        targets: dict[tuple[str, tuple[int, ...]], Tensor] = {}
         for j, parts in enumerate(self._outputs):
             if not parts:
                 continue
             numbers = tuple(number for number, _ in parts)
-            outputs = {key: _joined([part[key] for _, part in parts]) for key in self._keys}
+            outputs = {key: _concatenated([part[key] for _, part in parts]) for key in self._keys}
             for t, task in enumerate(self.tasks):
                 at = (task.target_key, numbers)
-                if at not in whole:
-                    whole[at] = _joined([self._targets[number][task.target_key] for number in numbers])
-                self._take(j, t, outputs[task.output_key], whole[at])
+                if at not in targets:
+                    targets[at] = _concatenated([self._targets[number][task.target_key] for number in numbers])
+                self._update(j, t, outputs[task.output_key], targets[at])
             parts.clear()
         self._targets = {self._batch: self._targets[self._batch]} if self._targets else {}
         self._bytes = 0
 
-    def _take(self, j: int, t: int, output: Tensor, target: Tensor) -> None:
+    def _update(self, j: int, t: int, output: Tensor, target: Tensor) -> None:
         value = self.tasks[t].loss.statistics(output, target).sum(dim=0, dtype=self._exact)
         before = self._totals[j][t]
         self._totals[j][t] = value if before is None else before + value
@@ -105,7 +105,7 @@ class Accumulator:
             meter.update(output, target)
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
+def _concatenated(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -17,7 +17,7 @@ from moframework.engine.acceleration.vmap_evaluation import VmapEvaluation
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
 from moframework.engine.distributed.world import World
-from moframework.engine.settings import Evaluation
+from moframework.engine.settings import Evaluation, Training
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
@@ -80,6 +80,16 @@ class Evaluator:
     calibration: Dataset | None = None
     world: World = field(factory=World)
     accelerated: bool | None = None
+
+    @classmethod
+    def of_spec(
+        cls, problem: Problem, place: Placement, training: Training, evaluation: Evaluation, world: World
+    ) -> Evaluator:
+        """As the sections of a spec say; its reference and calibration are the problem's and none."""
+        return cls(
+            problem=problem, place=place, batch_size=evaluation.batch_size, workers=training.workers, world=world,
+            accelerated=False if training.acceleration == "none" else None,
+        )  # fmt: skip
 
     @torch.no_grad()
     def front(self, model: ParetoModel, data: Dataset, preferences: Tensor, split: str) -> Front:

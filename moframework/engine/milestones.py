@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from moframework.engine.averaging import WeightAverage
 from moframework.engine.checkpoint import BEST, save, write_checkpoint
@@ -59,10 +59,9 @@ class Validation(Hook):
         job = loop.job
         self.best, self.average, self.stopping = _Best(), average, job.training.early_stopping
         self.data = resident(job.validation, job.training.resident, job.place.device, job.training.workers)
-        self.evaluator = Evaluator(
-            problem=job.problem, place=job.place, batch_size=job.evaluation.batch_size, workers=job.training.workers,
-            reference=job.reference, calibration=calibration_data(job.evaluation, job.data), world=loop.world,
-        )  # fmt: skip
+        calibration = calibration_data(job.evaluation, job.data)
+        evaluator = Evaluator.of_spec(job.problem, job.place, job.training, job.evaluation, loop.world)
+        self.evaluator = evolve(evaluator, reference=job.reference, calibration=calibration)
 
     def after_step(self, loop: Loop) -> None:
         """See `Hook.after_step`."""

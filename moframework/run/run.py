@@ -259,13 +259,11 @@ def _compare(folder: Path, spec: Spec, resume: bool) -> None:
 
 
 def _train(ready: Plan, folder: Path, observers: Sequence[Observer], started: float, world: World) -> None:
-    spec, problem, model, place = ready.spec, ready.spec.problem, ready.model, ready.place
+    spec, model, place = ready.spec, ready.model, ready.place
     keep_freed_memory()
     place.move(model)
     checkpoints = folder / _CHECKPOINTS
-    evaluator = Evaluator(
-        problem=problem, place=place, batch_size=spec.evaluate.batch_size, workers=spec.training.workers, world=world
-    )
+    evaluator = Evaluator.of_spec(spec.problem, place, spec.training, spec.evaluate, world)
     reference = ready.reference or _untrained(ready, evaluator)
     resume = world.from_rank_zero((checkpoints / LAST).is_file)
     with stop_signals() as stop, _watched(ready, folder, observers, world) as observer:

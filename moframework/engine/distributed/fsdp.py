@@ -201,10 +201,10 @@ class ShardedSpace(WeightSpace):
         """Of which full parameter each shard (by its name in `root`) is a part."""
         numbers = itertools.count()
         tagged = _copy(self._meta.full, lambda p: torch.full((), next(numbers), dtype=p.dtype).expand(p.shape))
-        names = {float(p.flatten()[0]): name for name, p in tagged.named_parameters()}
+        names = {float(p.detach().flatten()[0]): name for name, p in tagged.named_parameters()}
         assert len(names) == len(list(tagged.parameters())), "a dtype that has too few numbers"
         return {
-            _shard_name(index, name): names[float(parameter.flatten()[0])]
+            _shard_name(index, name): names[float(parameter.detach().flatten()[0])]
             for index, layer in enumerate(self._layers)
             for name, parameter in _layer_space(tagged, layer).named_parameters()
         }
