@@ -9,7 +9,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 import torch
@@ -174,6 +174,7 @@ USES: dict[str, Use] = {
     "a layer and a Function": lambda x, w: F.linear(x, w).sin() + Layer.apply(x, w),
     "a Function that returns it": lambda x, w: F.linear(x, Reversed.apply(w)),
     "scripted": lambda x, w: SCRIPTED_LAYER(x, w),
+    "scripted, then a product": lambda x, w: SCRIPTED_LAYER(x, w) + x @ w.t(),
     "a custom operator": lambda x, w: numpy_layer(x, w),
     "a custom operator and a layer": lambda x, w: numpy_layer(x, w) * F.linear(x, w),
     "its address": lambda x, w: F.linear(x, w) + at_address(w)[3],
@@ -193,11 +194,12 @@ USES: dict[str, Use] = {
     ),
     "differentiated for each row": lambda x, w: torch.func.jacrev(lambda y: F.linear(y, w).sin())(x[0]),
     "itself": lambda x, w: F.linear(x, w.contiguous()) + Layer.apply(x, w.to(torch.float64)),
-    "without gradients first": lambda x, w: F.linear(x, w) + x @ w.t() + without(torch.no_grad, w),
-    "in inference first": lambda x, w: F.linear(x, w) + x @ w.t() + without(torch.inference_mode, w),
+    "without gradients first": lambda x, w: without(torch.no_grad, w) + F.linear(x, w) + x @ w.t(),
+    "in inference first": lambda x, w: without(torch.inference_mode, w) + F.linear(x, w) + x @ w.t(),
     "a detached one": lambda x, w: F.linear(x, w) * F.linear(x, w.detach()),
     "its data": lambda x, w: F.linear(x, w) * w.data.norm(),
     "a list": lambda x, w: torch.cat([w, 2 * w]).sum() + torch.einsum("bi,oi->bo", x, w),
+    "the input of a layer": lambda x, w: F.linear(w, x) + Layer.apply(w, x).sin(),
     "an argument by name": lambda x, w: F.linear(input=x, weight=w),
     "views": lambda x, w: w[1] * x + w.reshape(IN, OUT).sum() + w.unbind()[0],
 }
