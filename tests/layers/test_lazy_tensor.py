@@ -7,9 +7,9 @@ import ctypes
 import gc
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -428,7 +428,7 @@ class Named(LazyTensor):
 
 
 @pytest.fixture
-def named() -> Iterator[LazyTensor]:
+def named() -> LazyTensor:
     Named.count = 0
     return Named.standing_for((2, 3), torch.empty(0))
 
