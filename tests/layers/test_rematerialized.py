@@ -15,13 +15,13 @@ from torch.nn import functional as F
 from moframework.layers.rematerialized import Rematerialized, rematerializing
 
 USES: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda w: F.linear(torch.ones(2, 3), w),
-    "in a keyword": lambda w: F.linear(torch.ones(2, 3), weight=w),
-    "conv1d": lambda w: F.conv1d(torch.ones(1, 3, 4), w.unsqueeze(2)),
+    "linear": lambda w: F.linear(torch.ones(2, 3).to(w.dtype), w),
+    "in a keyword": lambda w: F.linear(torch.ones(2, 3).to(w.dtype), weight=w),
+    "conv1d": lambda w: F.conv1d(torch.ones(1, 3, 4).to(w.dtype), w.unsqueeze(2)),
     "embedding": lambda w: F.embedding(torch.tensor([1, 0, 1]), w),
     "arithmetic": lambda w: 2 * w + w,
-    "transposed": lambda w: torch.ones(2, 3) @ w.t(),
-    "sliced": lambda w: w[:, :2] @ torch.ones(2, 1),
+    "transposed": lambda w: torch.ones(2, 3).to(w.dtype) @ w.t(),
+    "sliced": lambda w: w[:, :2] @ torch.ones(2, 1).to(w.dtype),
     "in a list": lambda w: torch.cat([w, w * w]),
     "normalized": lambda w: w / w.norm(),
 }
@@ -46,6 +46,16 @@ def test_every_use_sees_the_weight_and_sends_gradients_back(name: str) -> None:
     torch.testing.assert_close(
         torch.autograd.grad(found.sin().sum(), parameter), torch.autograd.grad(expected.sin().sum(), parameter)
     )
+
+
+@pytest.mark.parametrize("name", USES)
+def test_gradients_of_gradients(name: str) -> None:
+    parameter = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for value in (USES[name](weight(parameter, [])), USES[name](parameter.exp().square())):
+        (first,) = torch.autograd.grad(value.sin().sum(), parameter, create_graph=True)
+        found.append([first, *torch.autograd.grad(first.sin().sum(), parameter)])
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_the_graph_makes_it_again() -> None:
