@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from moframework.layers import low_rank, merge
+from moframework.layers import lazy_weight, merge
 from moframework.layers.lazy_tensor import LazyTensor, in_graph, lazy_tensors, materialized
-from moframework.layers.low_rank import Adapted, adapted_weight
+from moframework.layers.lazy_weight import adapted_weight
+from moframework.layers.low_rank import Adapted
 from moframework.layers.merge import merged
 from moframework.layers.shared_concat import concatenated, shared_concat
 
@@ -59,7 +60,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kin
     """A layer applies the adapter, or it is merged in one way or the other."""
     if request.param == "concatenated":
         return concatenation()
-    monkeypatch.setattr(low_rank, "linear_pays", lambda *arguments: request.param == "applied")
+    monkeypatch.setattr(lazy_weight, "linear_pays", lambda *arguments: request.param == "applied")
     if request.param == "merged by a node":
         monkeypatch.setattr(merge, "LARGE", 0)
     return adapter()
