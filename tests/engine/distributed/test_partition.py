@@ -240,6 +240,4 @@ def test_too_few_preferences_or_samples_are_refused() -> None:
         make_partition(Two(0), Distributed(preferences="spread"), schedule, 2, 8)
     with pytest.raises(DataError, match="divided into 4 parts, by 2 processes and 2 preferences"):
         make_partition(Two(0), Distributed(), Annealed(per_batch=2, batch="split"), 2, 3)
-    assert make_partition(World(), Distributed(preferences="spread"), schedule, 2, 1).local_preferences(
-        3
-    ) == range(3)
+    assert make_partition(World(), Distributed(preferences="spread"), schedule, 2, 1).local_preferences(3) == range(3)
