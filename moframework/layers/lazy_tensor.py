@@ -152,16 +152,18 @@ class LazyTensor(Tensor):
 
 def in_graph(
     make: Callable[[], LazyTensor], send: Callable[[Tensor], Sequence[Tensor | None]], sources: Sequence[Tensor]
-) -> LazyTensor:
+) -> Tensor:
     """A lazy tensor whose gradient, where something below torch's Python functions computes one, reaches what it is
-    made of.
+    made of. Under a transform of `torch.func`, which knows no such nodes of the graph, it is made at once.
 
     Args:
         make: the lazy tensor; called once.
         send: its gradient → those of the sources, differentiable where gradients are enabled.
         sources: the tensors it is made of.
     """
-    result: LazyTensor = _InGraph.apply(make, send, *sources)
+    if torch._C._are_functorch_transforms_active():
+        return make().materialize()
+    result: Tensor = _InGraph.apply(make, send, *sources)
     return result
 
 

@@ -7,7 +7,7 @@ import ctypes
 import gc
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from moframework.layers import low_rank, merge
+from moframework.layers import lazy_weight, merge
 from moframework.layers.lazy_tensor import LazyTensor, in_graph, lazy_tensors, materialized
-from moframework.layers.low_rank import Adapted, adapted_weight
+from moframework.layers.lazy_weight import adapted_weight
+from moframework.layers.low_rank import Adapted
 from moframework.layers.merge import merged
 from moframework.layers.shared_concat import concatenated, shared_concat
 
@@ -59,7 +60,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kin
     """A layer applies the adapter, or it is merged in one way or the other."""
     if request.param == "concatenated":
         return concatenation()
-    monkeypatch.setattr(low_rank, "linear_pays", lambda *arguments: request.param == "applied")
+    monkeypatch.setattr(lazy_weight, "linear_pays", lambda *arguments: request.param == "applied")
     if request.param == "merged by a node":
         monkeypatch.setattr(merge, "LARGE", 0)
     return adapter()
@@ -174,6 +175,7 @@ USES: dict[str, Use] = {
     "a layer and a Function": lambda x, w: F.linear(x, w).sin() + Layer.apply(x, w),
     "a Function that returns it": lambda x, w: F.linear(x, Reversed.apply(w)),
     "scripted": lambda x, w: SCRIPTED_LAYER(x, w),
+    "scripted, then a product": lambda x, w: SCRIPTED_LAYER(x, w) + x @ w.t(),
     "a custom operator": lambda x, w: numpy_layer(x, w),
     "a custom operator and a layer": lambda x, w: numpy_layer(x, w) * F.linear(x, w),
     "its address": lambda x, w: F.linear(x, w) + at_address(w)[3],
@@ -193,11 +195,12 @@ USES: dict[str, Use] = {
     ),
     "differentiated for each row": lambda x, w: torch.func.jacrev(lambda y: F.linear(y, w).sin())(x[0]),
     "itself": lambda x, w: F.linear(x, w.contiguous()) + Layer.apply(x, w.to(torch.float64)),
-    "without gradients first": lambda x, w: F.linear(x, w) + x @ w.t() + without(torch.no_grad, w),
-    "in inference first": lambda x, w: F.linear(x, w) + x @ w.t() + without(torch.inference_mode, w),
+    "without gradients first": lambda x, w: without(torch.no_grad, w) + F.linear(x, w) + x @ w.t(),
+    "in inference first": lambda x, w: without(torch.inference_mode, w) + F.linear(x, w) + x @ w.t(),
     "a detached one": lambda x, w: F.linear(x, w) * F.linear(x, w.detach()),
     "its data": lambda x, w: F.linear(x, w) * w.data.norm(),
     "a list": lambda x, w: torch.cat([w, 2 * w]).sum() + torch.einsum("bi,oi->bo", x, w),
+    "the input of a layer": lambda x, w: F.linear(w, x) + Layer.apply(w, x).sin(),
     "an argument by name": lambda x, w: F.linear(input=x, weight=w),
     "views": lambda x, w: w[1] * x + w.reshape(IN, OUT).sum() + w.unbind()[0],
 }
@@ -251,14 +254,14 @@ def test_gradients_of_gradients(name: str, kind: Kind, x: Tensor) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # the compiler looks at all of it
-def test_a_function_that_is_compiled(kind: Kind, x: Tensor) -> None:
+def test_a_function_that_is_compiled(x: Tensor) -> None:
     torch.compiler.reset()
 
     @torch.compile(backend="aot_eager")
     def layer(x: Tensor, weight: Tensor) -> Tensor:
         return (x @ weight.t()).sin()
 
-    assert_as_plain(layer, x, kind)
+    assert_as_plain(layer, x, adapter())
 
 
 def limited(x: Tensor, weight: Tensor) -> Tensor:
@@ -426,7 +429,7 @@ class Named(LazyTensor):
 
 
 @pytest.fixture
-def named() -> Iterator[LazyTensor]:
+def named() -> LazyTensor:
     Named.count = 0
     return Named.standing_for((2, 3), torch.empty(0))
 

@@ -43,9 +43,9 @@ def test_backward_is_autograds(
     parameters = [base, b, a]
     if frozen is not None:
         parameters[frozen].requires_grad_(False)
-    expected = merging.merged(base, b, a, factors, axes)  # small: autograd's own
-    monkeypatch.setattr(merging, "_LARGE", 0)
-    values = merging.merged(base, b, a, factors, axes)
+    expected = merging.merged(base, b, a, factors, axes)  # autograd's own
+    monkeypatch.setattr(merging, "LARGE", 0)
+    values = merging.merged_by_node(base, b, a, factors, axes)
     assert [type(value.grad_fn).__name__ for value in values] == ["_MergedBackward"] * r
     for value, wanted in zip(values, expected, strict=True):
         assert torch.equal(value, wanted)
@@ -72,12 +72,38 @@ def test_each_row_is_the_equation(r: int, contiguous: bool) -> None:
 def test_the_gradient_of_a_large_weight_becomes_that_of_the_base_without_a_copy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(merging, "_LARGE", 0)
+    monkeypatch.setattr(merging, "LARGE", 0)
     base, b, a, factors = tensors((6, 5), 6, 5, 1)
     places = []
-    (value,) = merging.merged(base, b, a, factors)
+    (value,) = merging.merged_by_node(base, b, a, factors)
     doubled = value * 2
     value.register_hook(lambda gradient: places.append(gradient.data_ptr()))
     doubled.sin().sum().backward()  # type: ignore[no-untyped-call]
     assert base.grad is not None
     assert base.grad.data_ptr() == places[0]
+
+
+@pytest.mark.parametrize("r", [1, 3])
+@pytest.mark.parametrize("order", [None, (0, 2, 3, 1)])
+def test_gradients_of_gradients(r: int, order: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "LARGE", 0)
+    base, b, a, factors = tensors((4, 3, 2, 2), 8, 6, r)
+
+    def run(base: Tensor, b: Tensor, a: Tensor) -> tuple[Tensor, ...]:
+        values = merging.merged_by_node(base, b, a, factors, order)
+        assert type(values[0].grad_fn).__name__ == "_MergedBackward"
+        return values
+
+    assert torch.autograd.gradcheck(run, [base, b, a])
+    assert torch.autograd.gradgradcheck(run, [base, b, a])
+
+
+def test_small_weights_and_those_under_a_transform_are_merged_by_torchs_functions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base, b, a, factors = tensors((6, 5), 6, 5, 1)
+    assert type(merging.merged_by_node(base, b, a, factors)[0].grad_fn).__name__ != "_MergedBackward"
+    monkeypatch.setattr(merging, "LARGE", 0)
+    run = lambda base: merging.merged_by_node(base, b, a, factors)[0]  # noqa: E731
+    found = torch.func.vmap(run)(torch.stack([base, 2 * base]))
+    torch.testing.assert_close(found, torch.stack([run(base), run(2 * base)]))

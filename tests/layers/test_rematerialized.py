@@ -1,4 +1,5 @@
-"""Weights that are made where they are used: every function gets the whole, the graph keeps it or not."""
+"""Weights that are made where they are used, and again going backward: every function sees the weight, no graph keeps
+it."""
 
 from __future__ import annotations
 
@@ -11,35 +12,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from moframework.layers.rematerialized import Unmade
+from moframework.layers.rematerialized import Rematerialized, rematerializing
 
 USES: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda w: F.linear(torch.ones(2, 3), w),
-    "in a keyword": lambda w: F.linear(torch.ones(2, 3), weight=w),
-    "conv1d": lambda w: F.conv1d(torch.ones(1, 3, 4), w.unsqueeze(2)),
+    "linear": lambda w: F.linear(torch.ones(2, 3).to(w.dtype), w),
+    "in a keyword": lambda w: F.linear(torch.ones(2, 3).to(w.dtype), weight=w),
+    "conv1d": lambda w: F.conv1d(torch.ones(1, 3, 4).to(w.dtype), w.unsqueeze(2)),
     "embedding": lambda w: F.embedding(torch.tensor([1, 0, 1]), w),
     "arithmetic": lambda w: 2 * w + w,
-    "transposed": lambda w: torch.ones(2, 3) @ w.t(),
-    "sliced": lambda w: w[:, :2] @ torch.ones(2, 1),
+    "transposed": lambda w: torch.ones(2, 3).to(w.dtype) @ w.t(),
+    "sliced": lambda w: w[:, :2] @ torch.ones(2, 1).to(w.dtype),
     "in a list": lambda w: torch.cat([w, w * w]),
     "normalized": lambda w: w / w.norm(),
 }
 
 
-def weight(kept: bool, parameter: Tensor, made: list[weakref.ref[Tensor]]) -> Unmade:
+def weight(parameter: Tensor, made: list[weakref.ref[Tensor]]) -> Rematerialized:
     def make() -> Tensor:
         value = parameter.exp()
         made.append(weakref.ref(value))
         return value.square()
 
-    return Unmade(parameter.shape, parameter, make, kept=kept)
+    return Rematerialized(parameter.shape, parameter, make)
 
 
-@pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("name", USES)
-def test_every_use_sees_the_whole_and_sends_gradients_back(name: str, kept: bool) -> None:
+def test_every_use_sees_the_weight_and_sends_gradients_back(name: str) -> None:
     parameter = torch.randn(4, 3, requires_grad=True)
-    found = USES[name](weight(kept, parameter, []))
+    found = USES[name](weight(parameter, []))
     expected = USES[name](parameter.exp().square())
     assert type(found) is Tensor
     torch.testing.assert_close(found, expected)
@@ -48,8 +48,17 @@ def test_every_use_sees_the_whole_and_sends_gradients_back(name: str, kept: bool
     )
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_the_graph_keeps_what_was_made_or_makes_it_again(kept: bool) -> None:
+@pytest.mark.parametrize("name", USES)
+def test_gradients_of_gradients(name: str) -> None:
+    parameter = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for value in (USES[name](weight(parameter, [])), USES[name](parameter.exp().square())):
+        (first,) = torch.autograd.grad(value.sin().sum(), parameter, create_graph=True)
+        found.append([first, *torch.autograd.grad(first.sin().sum(), parameter)])
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_the_graph_makes_it_again() -> None:
     values: list[weakref.ref[Tensor]] = []
     calls = 0
     parameter = torch.randn(4, 3, requires_grad=True)
@@ -62,17 +71,17 @@ def test_the_graph_keeps_what_was_made_or_makes_it_again(kept: bool) -> None:
         return value
 
     x = torch.randn(2, 3, requires_grad=True)
-    result = F.linear(x, Unmade((4, 3), parameter, make, kept=kept))
+    result = F.linear(x, Rematerialized((4, 3), parameter, make))
     gc.collect()
-    assert (values[0]() is not None) is kept
+    assert values[0]() is None
     result.sum().backward()
-    assert calls == (1 if kept else 2)
+    assert calls == 2
     torch.testing.assert_close(x.grad, (parameter + 1).sum(dim=0).expand(2, 3))
 
 
 def test_without_gradients_nothing_is_made_twice() -> None:
     values: list[weakref.ref[Tensor]] = []
-    made = weight(False, torch.randn(4, 3), values)
+    made = weight(torch.randn(4, 3), values)
     with torch.no_grad():
         F.linear(torch.ones(2, 3), made)
     assert len(values) == 1
@@ -85,27 +94,39 @@ def test_attention_with_several_of_them() -> None:
     expected = attention(x, x, x)[0]
     wanted = torch.autograd.grad(expected.sum(), list(parameters.values()))
     attention.in_proj_weight = None  # type: ignore[assignment]
-    attention._parameters["in_proj_weight"] = Unmade(  # type: ignore[assignment]
-        (12, 4), x, lambda: parameters["in_proj_weight"] * 1, kept=False
+    attention._parameters["in_proj_weight"] = Rematerialized(  # type: ignore[assignment]
+        (12, 4), x, lambda: parameters["in_proj_weight"] * 1
     )
-    attention.out_proj._parameters["weight"] = Unmade(  # type: ignore[assignment]
-        (4, 4), x, lambda: parameters["out_proj.weight"] * 1, kept=False
+    attention.out_proj._parameters["weight"] = Rematerialized(  # type: ignore[assignment]
+        (4, 4), x, lambda: parameters["out_proj.weight"] * 1
     )
     found = attention(x, x, x)[0]
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found.sum(), list(parameters.values())), wanted)
 
 
-def test_a_use_of_its_own_comes_first() -> None:
-    parameter = torch.randn(4, 3)
-    made = Unmade(
-        (4, 3), parameter, lambda: parameter, use=lambda own, func, args, given: "own" if func is F.linear else None
-    )
-    assert F.linear(torch.ones(2, 3), made) == "own"  # type: ignore[comparison-overlap]
-    assert torch.equal(made + 0, parameter)
+def test_views_of_named_weights_are_made_again() -> None:
+    """The hooks by themselves, as sharded parameters use them: of several weights, each is asked for by its name."""
+    parameters = {"left": torch.randn(4, 3, requires_grad=True), "right": torch.randn(3, 4, requires_grad=True)}
+    values = {name: value * 2 for name, value in parameters.items()}
+    asked: list[str] = []
+
+    def make(name: str) -> Tensor:
+        asked.append(name)
+        return parameters[name] * 2
+
+    x = torch.randn(2, 3, requires_grad=True)
+    with rematerializing(values, make):
+        result = x @ values["left"].t()[:, 1:] + (x @ values["right"])[:, :3]
+    values.clear()
+    result.sin().sum().backward()
+    assert sorted(asked) == ["left", "right"]
+    expected = x @ (parameters["left"] * 2).t()[:, 1:] + (x @ (parameters["right"] * 2))[:, :3]
+    leaves = [x, *parameters.values()]
+    torch.testing.assert_close([leaf.grad for leaf in leaves], list(torch.autograd.grad(expected.sin().sum(), leaves)))
 
 
 def test_what_is_known_without_making_it() -> None:
-    made = Unmade((4, 3), torch.empty(0, dtype=torch.float64), lambda: pytest.fail("it was made"))
+    made = Rematerialized((4, 3), torch.empty(0, dtype=torch.float64), lambda: pytest.fail("it was made"))
     assert (made.shape, made.dim(), made.size(1), len(made), made.numel()) == ((4, 3), 2, 3, 4, 12)
     assert (made.dtype, made.device.type, made.is_floating_point()) == (torch.float64, "cpu", True)

@@ -7,15 +7,10 @@ import itertools
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from moframework.errors import SpecError
-from moframework.layers import low_rank as applied_layers
-from moframework.layers.rematerialized import Unmade
-from moframework.weights import low_rank
+from moframework.layers.merge import merged_by_node
 from moframework.weights.low_rank import LowRank, LowRankSpace
-from tests.weights.test_spaces import model
-from tests.weights.zoo import ZOO
 
 
 class Net(nn.Module):
@@ -237,55 +232,37 @@ def test_the_shared_network_is_frozen_late() -> None:
     space(net).progressed(1.0)
 
 
+def test_adapters_are_told_apart_from_what_is_shared() -> None:
+    """What accelerations ask a space for: for each adapted weight what it is merged of, and everything else."""
+    made = randomized(space(Net(), m=3))
+    preferences = torch.rand(2, 3)
+    thetas, unadapted = made.weights_of(preferences), made.unadapted()
+    assert sorted([*(each.name for each in made.adapted), *unadapted]) == sorted(thetas[0])
+    assert [each.name for each in made.adapted] == ["conv.weight", "group.weight", "line.weight", "head.weight"]
+    for name, value in unadapted.items():
+        assert value is thetas[0][name] is thetas[1][name]
+    names = []
+    for adapter, base, b, a, factors in made.adapters(preferences):
+        names.append(adapter.name)
+        assert (adapter.shape, factors.shape) == (base.shape, (2, 3 * adapter.inner))
+        for row, theta in zip(factors, thetas, strict=True):
+            expected = base + ((b * row) @ a).view(base.shape)
+            torch.testing.assert_close(theta[adapter.name], expected, rtol=1e-4, atol=1e-5)
+    assert names == [each.name for each in made.adapted]
+
+
 @pytest.mark.parametrize("conv", ["loralib", "peft", "separable"])
-@pytest.mark.parametrize("pays", [True, False])
-@pytest.mark.parametrize("network", ZOO)
-def test_weights_for_a_pass_do_what_merged_ones_do(
-    network: str, pays: bool, conv: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On every kind of layer, whichever way each takes; two preferences at once."""
-    monkeypatch.setattr(low_rank, "_LARGE", 0)
-    for name in ("linear_pays", "conv2d_pays"):
-        monkeypatch.setattr(applied_layers, name, lambda *arguments: pays)
-    made = model(network, LowRank(rank=2, conv=conv))  # type: ignore[arg-type]
-    randomized(made.space)  # type: ignore[arg-type]
-    x, at = ZOO[network].inputs(), torch.tensor([[0.3, 0.7], [0.9, 0.1]])
-    found = []
-    for thetas in (made.space.weights_of(at), made.space.weights_for_pass(at)):
-        made.zero_grad()
-        outputs = [made.call(theta, x)["y"] for theta in thetas]
-        torch.stack(outputs).square().sum().backward()
-        gradients = {name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None}
-        found.append((outputs, gradients))
-    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-4)
+def test_only_linear_layers_and_plain_convolutions_can_apply_their_adapter(conv: str) -> None:
+    made = space(Net(), conv=conv)
+    applies = {adapter.name: adapter.applies for adapter, *_ in made.adapters(torch.ones(1, 2) / 2)}
+    assert applies == {"conv.weight": True, "group.weight": False, "line.weight": False, "head.weight": True}
 
 
-def test_large_weights_are_not_made_where_applying_them_costs_less() -> None:
-    net = nn.Sequential(nn.Conv2d(256, 256, 3, padding=1), nn.Flatten(), nn.Linear(1024, 512), nn.Linear(512, 4))
-    made = randomized(space(net))
-    theta = made.weights_for_pass(torch.tensor([[0.5, 0.5]]))[0]
-    late = {name: value for name, value in theta.items() if isinstance(value, Unmade)}
-    assert list(late) == ["0.weight", "2.weight"]
-    calls: list[str] = []
-    for name, value in late.items():
-        value.make = lambda name=name, make=value.make: (calls.append(name), make())[1]  # type: ignore[misc]
-    x = torch.randn(2, 256, 2, 2)
-    features = F.conv2d(x, theta["0.weight"], theta["0.bias"], (1, 1), (1, 1), (1, 1), 1)
-    F.linear(features.flatten(1), theta["2.weight"], theta["2.bias"])
-    assert calls == []
-    F.conv2d(torch.randn(64, 256, 8, 8), theta["0.weight"], theta["0.bias"], (1, 1), (1, 1), (1, 1), 1)
-    F.linear(torch.randn(8192, 1024), theta["2.weight"], theta["2.bias"])
-    assert calls == ["0.weight", "2.weight"]
-
-
-@pytest.mark.parametrize("padding", ["same", "valid"])
-def test_padding_by_name_is_merged(padding: str) -> None:
-    net = nn.Conv2d(128, 128, 3, padding=padding)
-    made = randomized(space(net))
-    theta, merged = made.weights_for_pass(torch.tensor([[0.5, 0.5]]))[0], made.weights(torch.tensor([0.5, 0.5]))
-    assert isinstance(theta["weight"], Unmade)
-    x = torch.randn(1, 128, 3, 3)
-    torch.testing.assert_close(
-        F.conv2d(x, theta["weight"], None, (1, 1), padding, (1, 1), 1),
-        F.conv2d(x, merged["weight"], None, (1, 1), padding, (1, 1), 1),
-    )
+def test_another_way_to_merge_may_stand_in() -> None:
+    made = randomized(space(nn.Sequential(nn.Linear(400, 400))))
+    at = torch.tensor([0.4, 0.6])
+    expected = made.weights(at)["0.weight"]
+    made.merge = merged_by_node
+    found = made.weights(at)["0.weight"]
+    assert type(found.grad_fn).__name__ == "_MergedBackward"
+    assert torch.equal(found, expected)

@@ -119,7 +119,8 @@ class SinglePass(Acceleration):
         forwards: dict[nn.Module, Callable[..., Any]] = {}
         for layer, slots in self.layers.items():
             own = [(module._parameters, key, *adapted[name]) for module, key, name in slots]
-            forwards[layer] = partial(self._forward if layer is slots[0][0] else _attention, layer, own, sizes)
+            attends = isinstance(layer, nn.MultiheadAttention)
+            forwards[layer] = partial(_attention if attends else self._forward, layer, own, sizes)
         forwards.update({norm: partial(_normalized, norm, sizes) for norm in self.norms})
         for module, forward in forwards.items():
             vars(module)["forward"] = forward
