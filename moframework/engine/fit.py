@@ -66,9 +66,21 @@ def fit(
     loop.hooks = make_hooks(loop, stop)
     if resume:
         restore(loop)
+    _run(loop)
+    return Fit(
+        steps=loop.done,
+        best_hypervolume=loop.best_hypervolume,
+        training_seconds=loop.clock.seconds,
+        processor_seconds=loop.clock.processor_seconds,
+        compile_seconds=loop.compile_seconds,
+    )
+
+
+def _run(loop: Loop) -> None:
+    """Train to the end, or until somebody asks to stop."""
     loop.observer.started(loop.progress)
     loop.observer.noted(summary(loop.choices))
-    job.model.train()
+    loop.model.train()
     with _surroundings(loop):
         for x, targets in loop.batches():
             loop.train_step(x, targets)
@@ -79,15 +91,8 @@ def fit(
     for hook in loop.hooks:
         hook.finished(loop)
     if loop.sharding is not None:
-        loop.sharding.unshard(job.model)
+        loop.sharding.unshard(loop.model)
     loop.observer.finished(loop.progress)
-    return Fit(
-        steps=loop.done,
-        best_hypervolume=loop.best_hypervolume,
-        training_seconds=loop.clock.seconds,
-        processor_seconds=loop.clock.processor_seconds,
-        compile_seconds=loop.compile_seconds,
-    )
 
 
 @contextlib.contextmanager

@@ -132,39 +132,34 @@ def descend_by_task(
     factor: float | Tensor,
     partition: Any,
 ) -> None:
-    """Leave in the parameters the gradient of the mean over preferences of an objective that needs those of single
-    tasks, or whose balancings do.
+    """Leave in the parameters the gradient of the mean over preferences, times a factor, of an objective that needs
+    those of single tasks, or whose balancings do.
 
     Args:
-        gradients: of this process's preferences.
+        gradients: of this process's preferences; which these are `partition` says (a `step.OneProcess`).
         given: of all preferences.
-        factor: what the gradient is multiplied by.
-        partition: which preferences are this process's; see `step.OneProcess`.
     """
-    losses, scales, count = given.losses, given.scales, len(given.preferences)
+    count = len(given.preferences)
     own = partition.local_preferences(count) if len(gradients) < count else range(count)
     alone = partition.gradient_scale(len(gradients), count)
     if isinstance(objective, Scalarization):
-        leaves = losses.detach().requires_grad_()
-        (objective.total(leaves, given.preferences, scales, given.state) * factor).backward()  # type: ignore[no-untyped-call]
+        leaves = given.losses.detach().requires_grad_()
+        (objective.total(leaves, given.preferences, given.scales, given.state) * factor).backward()  # type: ignore[no-untyped-call]
         if leaves.grad is not None:
             for j, each in zip(own, gradients, strict=True):
                 each.backward(leaves.grad[j] / (each.factor / alone))
         return
+    shares = [factor / (each.factor * (count / alone)) for each in gradients]
     extra = () if given.state is None else (given.state,)
-    part = [factor / (each.factor * (count / alone)) for each in gradients]
+    losses, scales = given.losses * given.scales, given.scales
     if isinstance(objective, Weighting):
         products = partition.gather_rows(torch.stack([each.gramian() for each in gradients]), count)
         products = products * scales.unsqueeze(2) * scales.unsqueeze(1)
-        weights = objective.weights(losses * scales, given.preferences, products, *extra).detach() * scales
-        for j, each, share in zip(own, gradients, part, strict=True):
+        weights = objective.weights(losses, given.preferences, products, *extra).detach() * scales
+        for j, each, share in zip(own, gradients, shares, strict=True):
             each.backward(weights[j] * share)
     elif isinstance(objective, Aggregation):
-        jacobians = partition.gather_rows(
-            torch.stack([each.jacobian() for each in gradients]), count
-        ) * scales.unsqueeze(2)
-        directions = objective.aggregate(jacobians, losses * scales, given.preferences, *extra).detach()
-        for j, each, share in zip(own, gradients, part, strict=True):
+        jacobians = partition.gather_rows(torch.stack([each.jacobian() for each in gradients]), count)
+        directions = objective.aggregate(jacobians * scales.unsqueeze(2), losses, given.preferences, *extra).detach()
+        for j, each, share in zip(own, gradients, shares, strict=True):
             each.backward_mixed(directions[j] * share, scales[j] * share)
-    else:
-        raise TypeError(f"{type(objective).__name__} is no Scalarization, Weighting or Aggregation")

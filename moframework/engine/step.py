@@ -94,8 +94,8 @@ class OneProcess:
         return range(count)
 
     def gradient_scale(self, rows: int, count: int) -> float:
-        """What this rank multiplies the gradients of its `rows` of `count` preferences by, since gradients are averaged
-        over ranks: 1 where other ranks add to the same ones, their number where it alone has them."""
+        """What this rank multiplies the gradients of its `rows` of `count` preferences by: gradients are averaged over
+        ranks, so the number of those where it alone has them."""
         return 1.0
 
     def gather_rows(self, rows: Tensor, count: int) -> Tensor:
@@ -120,16 +120,9 @@ class OneProcess:
         several."""
 
     def local_samples(self, order: Tensor, batch_size: int, splits: int) -> tuple[Tensor, int]:
-        """This rank's samples of an epoch.
-
-        Args:
-            order: all samples in the epoch's order (k,), whole batches first.
-            batch_size: of the whole batch.
-            splits: parts that each batch is divided into (`batch: split`), of each of which this rank needs its share.
-
-        Returns:
-            its order, and its batch size; the number of batches is that of the whole.
-        """
+        """This rank's order and batch size, from the order of all samples of an epoch (k,), whole batches first, and
+        the whole batch size; `splits` are the parts that each batch is divided into, of each of which it needs its
+        share. The number of batches is that of the whole."""
         return order, batch_size
 
 
