@@ -45,9 +45,8 @@ def test_only_parameters_that_all_tasks_reach_count() -> None:
 
 def test_without_shared_parameters_all_count() -> None:
     weights = [torch.ones(1, requires_grad=True), torch.ones(2, requires_grad=True)]
-    made = TaskGradients(weights, torch.ones(()))
-    made.add((torch.tensor([2.0]), None))
-    made.add((None, torch.tensor([3.0, 4.0])))
+    made = TaskGradients(dict(zip("ab", weights, strict=True)), torch.device("cpu"))
+    made.by_task = [(torch.tensor([2.0]), None), (None, torch.tensor([3.0, 4.0]))]
     torch.testing.assert_close(made.norms(), torch.tensor([2.0, 5.0]))
     torch.testing.assert_close(made.jacobian(), torch.tensor([[2.0, 0.0, 0.0], [0.0, 3.0, 4.0]]))
 
