@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from moframework.engine.averaging import Averaging, WeightAverage
-from moframework.engine.checkpoint import read_checkpoint
-from moframework.engine.fit import BEST, LAST
+from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import InterruptedRun
 from tests.engine.conftest import Train, same_state, stop_at

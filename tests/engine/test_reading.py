@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from moframework.config import build
+from moframework.engine.acceleration import accelerate
 from moframework.engine.device import Placement
 from moframework.engine.step import Step
 from moframework.run.plan import plan
@@ -37,21 +38,28 @@ SOLVERS: tuple[Any, ...] = (
 )
 
 
-def step_on_meta(solver: Any) -> tuple[Step, torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
-    ready = plan(build(Spec, {"problem": PROBLEM, "solver": solver, "training": {"device": "cpu", "batch_size": 12}}))
+def step_on_meta(
+    solver: Any, acceleration: Any = "auto"
+) -> tuple[Step, torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+    """A step of a solver, accelerated as told, with a batch and preferences."""
+    training = {"device": "cpu", "batch_size": 12, "acceleration": acceleration}
+    ready = plan(build(Spec, {"problem": PROBLEM, "solver": solver, "training": training}))
     model = ready.model.to("meta").train()
     data = ready.data["train"]
     x = data.inputs[:12].to("meta").float()
     targets = {key: value[:12].to("meta") for key, value in data.targets.items()}
     count = ready.method.preferences.count(2)
     preferences = ready.method.preferences.draw(0.5, count, 2, torch.Generator().manual_seed(0))
-    return Step(model, ready.spec.problem.tasks, ready.method, META), x, targets, preferences
+    step = Step(model, ready.spec.problem.tasks, ready.method, META)
+    accelerate(step, ready.spec.training)
+    return step, x, targets, preferences
 
 
+@pytest.mark.parametrize("acceleration", ["auto", "none"])
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
-def test_a_step_reads_nothing_from_its_device(solver: Any) -> None:
-    step, x, targets, preferences = step_on_meta(solver)
-    losses = step.run(x, targets, preferences)
+def test_a_step_reads_nothing_from_its_device(solver: Any, acceleration: Any) -> None:
+    step, x, targets, preferences = step_on_meta(solver, acceleration)
+    losses = step.execute(x, targets, preferences)
     assert losses.is_meta
     assert any(p.grad is not None for p in step.model.parameters())
 
