@@ -90,6 +90,7 @@ class SARCOS(SevenJoints):
             MatReadError,
             ValueError,
             TypeError,
+            IndexError,
             OSError,
             NotImplementedError,
         ) as error:  # what scipy raises for other files

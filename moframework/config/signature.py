@@ -64,7 +64,10 @@ def options_class(
         space["function"] = staticmethod(function)
         space["parameters"] = tuple(made)
 
-    return config(types.new_class(name, bases, {}, body))
+    # Before 25.3 attrs cannot make a class called <lambda>.
+    made = config(types.new_class(name if name.isidentifier() else "Function", bases, {}, body))
+    made.__name__ = made.__qualname__ = name
+    return made
 
 
 def arguments(options: Any) -> dict[str, Any]:
