@@ -65,9 +65,9 @@ def options_class(
         space["parameters"] = tuple(made)
 
     # Before 25.3 attrs cannot make a class called <lambda>.
-    made = config(types.new_class(name if name.isidentifier() else "Function", bases, {}, body))
-    made.__name__ = made.__qualname__ = name
-    return made
+    cls: type[Any] = config(types.new_class(name if name.isidentifier() else "Function", bases, {}, body))
+    cls.__name__ = cls.__qualname__ = name
+    return cls
 
 
 def arguments(options: Any) -> dict[str, Any]:
