@@ -44,7 +44,7 @@ class AcceleratedForward(Protocol):
         """The outputs of each preference, by output key."""
 
 
-ACCELERATIONS: tuple[type[AcceleratedForward], ...] = (VmapEvaluation,)
+EVALUATION_ACCELERATIONS: tuple[type[AcceleratedForward], ...] = (VmapEvaluation,)
 """In the order in which they are asked."""
 
 # The weights of all preferences are kept for the whole evaluation up to this many bytes; beyond, they are made anew for
@@ -63,7 +63,7 @@ class Evaluator:
             the statistics that all preferences share. See `calibration_data`.
         world: the ranks, each of which reads its part of the data (all of it, where there are fewer samples than
             ranks); they hold the same model, and all get the whole front.
-        accelerated: whether one of `ACCELERATIONS` is used where it can be; None: where it is faster.
+        accelerated: whether one of `EVALUATION_ACCELERATIONS` is used where it can be; None: where it is faster.
 
     Example::
 
@@ -88,7 +88,7 @@ class Evaluator:
         """As the sections of a spec say; its reference and calibration are the problem's and none."""
         return cls(
             problem=problem, place=place, batch_size=evaluation.batch_size, workers=training.workers, world=world,
-            accelerated=False if training.acceleration == "none" else None,
+            accelerated=None if training.acceleration == "auto" else False,
         )  # fmt: skip
 
     @torch.no_grad()
@@ -157,7 +157,7 @@ class Evaluator:
         """What gives the outputs of each preference for batches like x: the first acceleration that applies, else the
         plain `one_by_one`."""
         plain = functools.partial(one_by_one, model, thetas, self.place)
-        for acceleration in () if self.accelerated is False else ACCELERATIONS:
+        for acceleration in () if self.accelerated is False else EVALUATION_ACCELERATIONS:
             found = acceleration.when(model, thetas, self.place, x, None if self.accelerated else plain)
             if not isinstance(found, str):
                 return found

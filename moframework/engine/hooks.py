@@ -1,4 +1,4 @@
-"""What happens after every training step: whether to stop, what compiling took, losses."""
+"""What happens after every training step: whether to stop, what compiling took, losses. The others: `milestones`."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Loop:
 
     Attributes:
         done, steps, per_epoch: steps taken, in all, and of an epoch.
-        hooks: called after each step, in this order.
+        hooks: called in this order after each step, or at milestones (`Hook.every_step`).
         stopping: somebody asked to stop after this step.
         out_of_patience: validation has not improved for too long.
         losses, preferences: of the last step, both (M, m); the losses on the device.
@@ -165,7 +165,8 @@ class Loop:
                 yield self._ready(x, targets)
 
     def train_step(self, x: Tensor, targets: dict[str, Tensor]) -> None:
-        """One optimizer step on one batch. Nothing is read back from the device."""
+        """One optimizer step on one batch, and the hooks after it. The step reads nothing back from the device (fp16's
+        scaler looks for overflow); hooks do, where they are due."""
         self.began = time.perf_counter()
         self._seed_all(derive_seed(self.job.seed, _STEP, self.done))  # dropout and the like
         preferences = self._preferences()

@@ -1,4 +1,5 @@
-"""What happens where an epoch or the training ends: averages, validation, early stopping, checkpoints."""
+"""What happens where an epoch or the training ends: validation, early stopping, checkpoints; and averages of weights,
+which all of these see."""
 
 from __future__ import annotations
 
@@ -118,7 +119,8 @@ class Checkpoints(Hook):
 
 
 def make_hooks(loop: Loop, wished: Callable[[], bool]) -> list[Hook]:
-    """The hooks of a training, in their order.
+    """The hooks of a training. Their order matters: `Stop` says whether this step is the last, losses are read before
+    validation, which says whether patience has run out, and a checkpoint holds what all of them left.
 
     Args:
         wished: whether to stop after this step.

@@ -9,7 +9,7 @@ import torch
 from moframework import TensorData
 from moframework.data import Batch
 from moframework.engine import evaluate as module
-from moframework.engine.evaluate import ACCELERATIONS, AcceleratedForward, Evaluator, one_by_one
+from moframework.engine.evaluate import EVALUATION_ACCELERATIONS, AcceleratedForward, Evaluator, one_by_one
 from tests.engine.conftest import CPU, Conflict, method, model_for
 
 PREFERENCES = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
@@ -76,7 +76,7 @@ def test_no_samples_is_an_error() -> None:
         Evaluator(problem=problem, place=CPU, batch_size=8).front(model, empty, PREFERENCES, "test")
 
 
-@pytest.mark.parametrize("acceleration", ACCELERATIONS)
+@pytest.mark.parametrize("acceleration", EVALUATION_ACCELERATIONS)
 @torch.no_grad()
 def test_accelerations_give_what_the_plain_forward_gives(acceleration: type[AcceleratedForward]) -> None:
     _, model, data = prepared()
@@ -99,7 +99,7 @@ def test_asked_not_to_be_accelerated_an_evaluation_is_not(monkeypatch: pytest.Mo
             asked.append(arguments[-1] is not None)
             return "it never does"
 
-    monkeypatch.setattr(module, "ACCELERATIONS", (Acceleration,))
+    monkeypatch.setattr(module, "EVALUATION_ACCELERATIONS", (Acceleration,))
     for accelerated in (False, None, True):
         evaluator = Evaluator(problem=problem, place=CPU, batch_size=8, accelerated=accelerated)
         assert evaluator.front(model, data, PREFERENCES, "test").losses.shape == (2, 2)
