@@ -284,7 +284,7 @@ def _compiled(net: Net) -> dict[str, Contender]:
     plain, eager = net.planned(palora(1)), net.planned(palora(1))
     whole = net.planned(palora(1), {"compile": True})
     network = net.planned(palora(1))
-    network.model.compile_network()
+    network.model.network.compile()
     found = {
         "plain": Contender(plain_step(plain)),
         "plain, compiled": Contender(plain_step(plain, compiled=True)),

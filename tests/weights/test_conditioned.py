@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from moframework.backbones.lenet import LeNet
 from moframework.errors import SpecError
+from moframework.layers.shared_concat import SharedConcat
 from moframework.weights.conditioned import Conditioned, ConditionedNetwork, ConditionedSpace
 
 
@@ -69,6 +70,24 @@ def test_images_keep_their_memory_order(channels: int) -> None:
     if channels == 1:  # as `Placement.arranged` writes the strides of one channel
         arranged = x.as_strided(x.shape, (64, 1, 8, 1))
     assert made.joined(arranged).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 20, 14)], ids=str)
+def test_a_first_layer_need_not_see_the_concatenation(shape: tuple[int, ...]) -> None:
+    """In training, and where it is asked for; what it stands for is the same, with the same gradients."""
+    made, _ = network(shape)
+    assert isinstance(made.network, Recorder)
+    x, seen = torch.randn(4, *shape), made.network.seen
+    for lazy, training in ((False, True), (True, False), (True, True)):
+        made.lazy = lazy
+        made.train(training)(x)
+        assert isinstance(seen[-1], SharedConcat) is (lazy and training)
+    assert isinstance(seen[-1], SharedConcat)
+    torch.testing.assert_close(seen[-1].materialize(), seen[0])
+    leaves = [p for p in made.parameters() if p is not made.network.scale]
+    if leaves:
+        found = [torch.autograd.grad(value.sin().sum(), leaves) for value in (seen[-1] * 1, seen[0])]
+        torch.testing.assert_close(found[0], found[1])
 
 
 def test_the_preference_is_what_depends_on_the_preference() -> None:
