@@ -21,8 +21,9 @@ from moframework.backbones.base import Backbone
 from moframework.config import build
 from moframework.data import TensorData, batches
 from moframework.engine.checkpoint import write_checkpoint
-from moframework.layers import low_rank
-from moframework.layers.low_rank import Adapted, Convolution, conv2d, linear
+from moframework.layers import lazy_weight
+from moframework.layers.low_rank import Adapted, linear
+from moframework.layers.low_rank_conv import Convolution, conv2d
 from moframework.layers.shared_concat import shared_concat
 from moframework.model import ParetoModel
 from moframework.preferences.evaluation import evaluation_set
@@ -161,20 +162,7 @@ def _profile_of_palora(ready: Plan) -> dict[str, Contender]:
 def _products_chosen(ready: Plan) -> Step:
     """The products that adapters cost at least in a step: where a layer applies its adapter those with its patches or
     rows, else those that merge it."""
-    rows: dict[int, int] = {}
-
-    def convolved(x: Tensor, bias: Tensor | None, adapted: Adapted, how: Convolution) -> Tensor:
-        height, width = how.places(x, adapted.base)
-        rows[id(adapted.base)] = len(x) * height * width
-        return conv2d(x, bias, adapted, how)
-
-    def multiplied(x: Tensor, bias: Tensor | None, adapted: Adapted) -> Tensor:
-        rows[id(adapted.base)] = x.shape[:-1].numel()
-        return linear(x, bias, adapted)
-
-    with mock.patch.multiple(low_rank, conv2d=convolved, linear=multiplied):
-        our_step(ready)()
-    space = ready.model.space
+    rows, space = _rows_applied(ready), ready.model.space
     assert isinstance(space, LowRankSpace)
     named = dict(zip(ready.model.weights(torch.full((space.m,), 0.5)), space.shared, strict=True))
     pairs: list[tuple[Tensor, Tensor]] = []
@@ -197,6 +185,24 @@ def _products_chosen(ready: Plan) -> Step:
             torch.mm(left, right)
 
     return run
+
+
+def _rows_applied(ready: Plan) -> dict[int, int]:
+    """How many rows or places the layers have that apply their adapter in a step, by the identity of W0."""
+    rows: dict[int, int] = {}
+
+    def convolved(x: Tensor, bias: Tensor | None, adapted: Adapted, how: Convolution) -> Tensor:
+        height, width = how.places(x, adapted.base)
+        rows[id(adapted.base)] = len(x) * height * width
+        return conv2d(x, bias, adapted, how)
+
+    def multiplied(x: Tensor, bias: Tensor | None, adapted: Adapted) -> Tensor:
+        rows[id(adapted.base)] = x.shape[:-1].numel()
+        return linear(x, bias, adapted)
+
+    with mock.patch.multiple(lazy_weight, conv2d=convolved, linear=multiplied):
+        our_step(ready)()
+    return rows
 
 
 def _profile_of_pamal(ready: Plan) -> dict[str, Contender]:

@@ -88,7 +88,8 @@ def planned(problem: Problem, solver: str | Mapping[str, Any], training: Mapping
         },
     )
     ready = plan(spec)
-    ready.place.move(ready.model)
+    place = ready.place
+    (place.move if hasattr(place, "move") else place.take)(ready.model)  # as older versions call it
     return ready
 
 

@@ -1,7 +1,8 @@
 """What is measured of two versions: cases that any checkout from commit 93847ec on can run.
 
-They use what both sides have. Where that is not enough, one small function per side knows how (`_loop_step` and
-`_loop_step_before_jobs`, `_evaluation`): a checkout that moves these parts again adds the next one.
+They use what both sides have. Where that is not enough, one small function per side knows how: `_loop_step` and
+`_loop_step_before_jobs`, `_evaluation` and `_evaluation_before_evaluators`. A change that moves these parts again adds
+the next ones.
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ def _stepping(net: str, solver: Any) -> Callable[[], Repeat]:
 
 def _loop_step(ready: Any) -> Callable[[], object]:
     """A step with the hooks that follow each, of which none but the reading of losses is ever due."""
-    from moframework.engine.hooks import make_hooks
     from moframework.engine.loop import Loop
+    from moframework.engine.milestones import make_hooks
     from tests.speed.nets import batch_of
 
     loop = Loop(ready.job(Path(tempfile.gettempdir()), ()))
@@ -143,13 +144,25 @@ def _evaluating(net: str, count: int) -> Callable[[], Repeat]:
         size = NETS[net]
         ready = size.planned(_palora(1), samples=size.batch * size.evaluated)
         preferences = evaluation_set(len(ready.spec.problem.tasks), count)
-        return _repeated(_evaluation(ready, preferences, size.batch))
+        try:
+            front = _evaluation(ready, preferences, size.batch)
+        except ImportError:
+            front = _evaluation_before_evaluators(ready, preferences, size.batch)
+        return _repeated(front)
 
     return make
 
 
 def _evaluation(ready: Any, preferences: Any, batch_size: int) -> Callable[[], object]:
-    from moframework.engine.evaluate import evaluate
+    from moframework.engine.evaluate import Evaluator
+
+    evaluator = Evaluator(problem=ready.spec.problem, place=ready.place, batch_size=batch_size)
+    return lambda: evaluator.front(ready.model, ready.data["train"], preferences, "train")
+
+
+def _evaluation_before_evaluators(ready: Any, preferences: Any, batch_size: int) -> Callable[[], object]:
+    """The same of commit 93847ec, where it is one function."""
+    from moframework.engine.evaluate import evaluate  # type: ignore[attr-defined]
 
     return lambda: evaluate(
         ready.model, ready.spec.problem, ready.data["train"], preferences, split="train", batch_size=batch_size,

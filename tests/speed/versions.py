@@ -35,8 +35,6 @@ _SIDES: tuple[Side, Side] = ("new", "old")
 
 # What of a checkout its package is not made from.
 _LEFT_OUT = (".*", "__pycache__", "*.egg-info", "build", "dist", "runs", "tests")
-# Fresh processes whose peaks are compared: they differ by some hundredths from one to the next.
-_PROCESSES = 3
 
 
 class BenchError(Exception):
@@ -161,15 +159,21 @@ def compare(cases: Sequence[VersionCase], on: Bench, turns: Turns, tell: Callabl
             yield _line(case.name, "seconds", taken, case.limit)
 
 
-def compare_memory(cases: Sequence[VersionCase], on: Bench, tell: Callable[[str], None]) -> Iterator[Line]:
-    """Peak memory of each case that trains, each side in fresh processes. Arguments and result as of `compare`."""
+def compare_memory(
+    cases: Sequence[VersionCase], on: Bench, tell: Callable[[str], None], processes: int = 3
+) -> Iterator[Line]:
+    """Peak memory of each case that trains. Arguments and result as of `compare`.
+
+    Args:
+        processes: fresh ones for each side, at least 2: peaks differ by some hundredths from one to the next.
+    """
     for case in cases:
         if not case.trains:
             continue
         tell(f"{case.name}, memory …")
         taken: dict[Side, list[float]] = {side: [] for side in _SIDES}
         try:
-            for _ in range(_PROCESSES):
+            for _ in range(processes):
                 for side in _SIDES:
                     with _Process(on) as worker:
                         taken[side].append(worker.ask(case=case.name, peak=side, count=3)["bytes"])

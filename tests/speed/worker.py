@@ -98,7 +98,7 @@ class Worker:
             return {"bytes": self._peak(case, command["peak"], command["count"])}
         now = processor_seconds if command["clock"] == "processor" else time.perf_counter
         taken: dict[str, list[float]] = {side: [] for side in self.versions}
-        for build in range(_BUILDS):
+        for build in range(min(_BUILDS, command["rounds"])):
             sides = list(self.versions) if build % 2 == 0 else list(self.versions)[::-1]
             repeats = {side: self.versions[side].build(case) for side in sides}
             least = min(self._burst(side, repeats[side], 1, time.perf_counter) for side in sides)
