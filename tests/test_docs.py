@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from moframework.engine.acceleration import ACCELERATIONS
+
 DOCS = Path(__file__).parents[1] / "docs"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
@@ -143,6 +145,12 @@ def test_design_names_what_there_is(page: Path) -> None:
     assert names or paths
     assert [name for name in names if not is_there(name)] == []
     assert [path for path in paths if not any((home / path).exists() for home in (package, DOCS.parent))] == []
+
+
+def test_every_acceleration_has_its_paragraph() -> None:
+    text = (DOCS / "design" / "performance.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Accelerations\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^- \*\*`(\w+)`", section, re.MULTILINE)) == set(ACCELERATIONS)
 
 
 def test_names_that_are_not_there_are_found() -> None:

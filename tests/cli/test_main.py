@@ -270,7 +270,7 @@ def test_two_runs_to_resume(call: Call, tmp_path: Path) -> None:
             ModuleNotFoundError("No module named 'jsonschema'", name="jsonschema.validators"),
             1,
             "Error: this needs the package 'jsonschema', which is not installed. "
-            "Install it with: pip install 'moframework[dev]'\n",
+            "Install it with: pip install 'moframework[test]'\n",
         ),
         (
             ModuleNotFoundError("No module named 'elsewhere'", name="elsewhere"),
