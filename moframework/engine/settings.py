@@ -103,8 +103,8 @@ class Training:
     acceleration: Literal["auto", "none"] | tuple[AccelerationName, ...] = option(
         "auto",
         help="what makes a step faster, or smaller, and may change rounding: auto: all that applies; none: the plain "
-        "path, to compare with; or the names of those to use, each of which must apply. Fronts are evaluated in one pass "
-        "with auto alone",
+        "path, to compare with; or the names of those to use, each of which must apply. Fronts are evaluated in one "
+        "pass with auto alone",
     )
     device: str = option("auto", help="auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
     workers: int = option(0, ge=0, help="processes that load data, for data that does not fit in memory")

@@ -1,7 +1,8 @@
 """Accelerations of the training step: each a plug in one file that can be taken out, all in one list.
 
 `training.acceleration` says which are asked: `auto` (all; `compile` and `activation_checkpoint` apply where their own
-keys ask for them), `none` (the plain path, `engine.step`, is all that runs), or names. One test holds every plug of the list against the plain path on all networks and weight spaces it claims.
+keys ask for them), `none` (the plain path, `engine.step`, is all that runs), or names. One test holds every plug of the
+list against the plain path on all networks and weight spaces that it claims.
 
 What must not live here: anything that changes a result by more than rounding, or that a solver cannot do without.
 """
