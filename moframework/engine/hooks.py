@@ -56,13 +56,10 @@ class LossLog(Hook):
     def __init__(self, loop: Loop) -> None:
         self.tasks = [task.name for task in loop.job.problem.tasks]
         self.entries: list[tuple[int, Tensor, Tensor]] = []
-        self._listening = loop.observer.listens("stepped")
 
     def after_step(self, loop: Loop) -> None:
         """See `Hook.after_step`."""
         self.entries.append((loop.done, loop.losses, loop.preferences))
-        if self._listening:
-            loop.observer.stepped(loop.progress)
         if loop.done % loop.training.log_every == 0 or loop.at_epoch_end or loop.at_end or loop.stopping:
             self.flush(loop)
 

@@ -122,6 +122,7 @@ class Loop:
         self.stopping = self.out_of_patience = False
         self.best_hypervolume: float | None = None
         self.compile_seconds: float | None = None
+        self._listening = self.observer.listens("stepped")
         self._drawn: dict[int, Tensor] = {}
         self._seed_all = seed_generators if self.world.size == 1 else self.world.seed
 
@@ -182,6 +183,8 @@ class Loop:
         if self.scheduler is not None and (self.scheduler_by_step or self.at_epoch_end):
             self.scheduler.step()
         self.losses, self.preferences = losses, preferences
+        if self._listening:
+            self.observer.stepped(self.progress)
         for hook in self.hooks:
             if hook.every_step or self._at_milestone():
                 hook.after_step(self)

@@ -103,11 +103,11 @@ class Recurrent(nn.Module):
 
 
 class Rounded(torch.autograd.Function):
-    """Rounding to thirds whose gradient passes straight through."""
+    """Rounding to hundredths whose gradient passes straight through."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return (value * 3).round() / 3
+        return (value * 100).round() / 100
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
