@@ -39,7 +39,8 @@ from tests.speed.contenders import (
     plain_evaluation,
     plain_step,
 )
-from tests.speed.nets import NETS, Net, batch_of, palora, planned
+from tests.speed.nets import NETS, Net, batch_of, planned
+from tests.speed.solvers import palora
 from tests.speed.synthetic import ATTRIBUTES, Attributes
 
 __all__ = ["Case", "Contender", "cases"]

@@ -18,7 +18,7 @@ from moframework.run.plan import Plan, plan
 from moframework.spec import Spec
 from tests.speed.synthetic import Classes, Dense, Torques
 
-__all__ = ["NETS", "Net", "batch_of", "palora", "planned"]
+__all__ = ["NETS", "Net", "batch_of", "planned"]
 
 
 @frozen(kw_only=True)
@@ -99,9 +99,3 @@ def batch_of(ready: Plan) -> tuple[Tensor, dict[str, Tensor]]:
     data = ready.data["train"]
     x, targets = data.inputs[:size], data.targets  # type: ignore[attr-defined]
     return x.to(device), {key: value[:size].to(device) for key, value in targets.items()}
-
-
-def palora(per_batch: int, batch: str = "shared", **options: Any) -> dict[str, Any]:
-    """PaLoRA at `per_batch` preferences a step, as a spec has it."""
-    preferences = {"name": "annealed", "per_batch": per_batch, "batch": batch}
-    return {"name": "palora", "preferences": preferences, **options}

@@ -18,6 +18,8 @@ from typing import Any
 
 from attrs import frozen
 
+from tests.speed.solvers import palora
+
 __all__ = ["Repeat", "VersionCase", "version_cases"]
 
 Repeat = Callable[[int], None]
@@ -52,11 +54,6 @@ def version_cases() -> Iterator[VersionCase]:
         yield VersionCase(name=f"start/{name}", make=_starting(command), limit=_SMALL, trains=False)
 
 
-def _palora(per_batch: int, batch: str = "shared", **options: Any) -> dict[str, Any]:
-    preferences = {"name": "annealed", "per_batch": per_batch, "batch": batch}
-    return {"name": "palora", "preferences": preferences, **options}
-
-
 def _solvers(net: str) -> dict[str, Any]:
     """What takes a step, as a spec has it."""
     # The full hypernetwork of a ResNet-18 would have a billion parameters.
@@ -64,10 +61,10 @@ def _solvers(net: str) -> dict[str, Any]:
     one = {"name": "dirichlet", "per_batch": 1}
     return {
         "palora": "palora",
-        "palora, 1": _palora(1),
-        **{f"palora, {count} shared": _palora(count) for count in (2, 4)},
-        **{f"palora, {count} split": _palora(count, "split") for count in (2, 4, 8)},
-        "palora, gradient balancing": _palora(1, balancing=["gradient"]),
+        "palora, 1": palora(1),
+        **{f"palora, {count} shared": palora(count) for count in (2, 4)},
+        **{f"palora, {count} split": palora(count, "split") for count in (2, 4, 8)},
+        "palora, gradient balancing": palora(1, balancing=["gradient"]),
         "pamal": "pamal",
         "pamal, 1": {"name": "pamal", "preferences": one},
         "cosmos": "cosmos",
@@ -142,7 +139,7 @@ def _evaluating(net: str, count: int) -> Callable[[], Repeat]:
         from tests.speed.nets import NETS
 
         size = NETS[net]
-        ready = size.planned(_palora(1), samples=size.batch * size.evaluated)
+        ready = size.planned(palora(1), samples=size.batch * size.evaluated)
         preferences = evaluation_set(len(ready.spec.problem.tasks), count)
         try:
             front = _evaluation(ready, preferences, size.batch)
