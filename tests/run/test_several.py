@@ -83,7 +83,9 @@ def ended(spec: Path) -> Iterator[dict[str, Ended]]:
         found = {}
         for fate, process in started.items():
             stdout, stderr = process.communicate(timeout=240)
-            found[fate] = Ended(spec.parent / fate, process.returncode, stdout, stderr)
+            # Some releases of torch print there who is connected.
+            own = "".join(line for line in stdout.splitlines(keepends=True) if not line.startswith("[Gloo] "))
+            found[fate] = Ended(spec.parent / fate, process.returncode, own, stderr)
         yield found
     finally:
         for process in started.values():
