@@ -22,11 +22,14 @@ _FACTS: set[Any] = {
     Tensor.__len__,
     Tensor.is_floating_point,
 }
-# What may change a tensor, or its gradient, behind the back of its version counter.
+# What is about the gradient of the tensor itself.
+_GRADIENTS: set[Any] = {Tensor.register_hook, Tensor.retain_grad, torch.autograd.grad}
+# What may change a tensor, or what becomes of its gradient, without its version telling.
 _OPENS: set[Any] = {
-    *(getattr(torch._C.TensorBase.data, name) for name in ("__get__", "__set__")),
+    vars(torch._C.TensorBase)["data"].__get__,
+    *(vars(torch._C.TensorBase)[name].__set__ for name in ("data", "requires_grad")),
     *(getattr(Tensor, name) for name in ("data_ptr", "untyped_storage", "storage", "numpy", "__array__", "__dlpack__")),
-    *(Tensor.register_hook, Tensor.retain_grad),
+    *(Tensor.requires_grad_, Tensor.register_hook, Tensor.retain_grad),
 }
 
 
@@ -40,14 +43,16 @@ class LazyTensor(Tensor):
     address itself is told by torch that there is none.
 
     What is changed in place, by way of `.data` or a hook too, is changed for whatever reads the tensor later: `through`
-    is not asked any more. For that a class must keep what it makes (`once`).
+    is not asked any more. For that a class must keep what it makes (`once`). The gradient of the tensor itself can be
+    asked for, by a hook or `torch.autograd.grad`, where that is said before it is used (a hook, `requires_grad_`):
+    what `through` has answered knows nothing of it. Else it is refused.
 
     Derived classes construct themselves with `standing_for`, and override `materialize` and `through`.
     """
 
     _made: Tensor | None = None
     _read: Tensor | None = None
-    _changed = False
+    _changed = _answered = False
     _made_version = _own_version = 0  # as far as they are known
 
     @classmethod
@@ -101,6 +106,15 @@ class LazyTensor(Tensor):
                 _Follow.apply(self, made)
                 self._own_version = self._version
 
+    def _check_gradient(self, func: Callable[..., Any]) -> None:
+        """Raise NotImplementedError where a function is about a gradient that is not complete."""
+        if self._changed or not (self._answered or func is torch.autograd.grad):
+            return
+        raise NotImplementedError(
+            f"{func.__name__}: the gradient of a weight or an input is not known that layers have used without making "
+            "it; call requires_grad_() on it before they do, or set training.acceleration to none"
+        )
+
     def _changed_below(self) -> bool:
         """Whether this tensor itself was changed in place, below torch's Python functions. It then is what autograd
         knows, and what was made its memory."""
@@ -125,8 +139,11 @@ class LazyTensor(Tensor):
                 return func(*args, **given)
         for each in lazy:
             each._notice()
+            if func in _GRADIENTS:
+                each._check_gradient(func)
             found = None if each._changed else each.through(func, args, given)
             if found is not None:
+                each._answered = found is not each
                 return found
         with torch.enable_grad():  # others may use it where gradients are on
             made = materialized((tuple(args), given))
