@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "DamagedFileError",
     "DataError",
     "InterruptedRun",
     "MoframeworkError",
@@ -37,6 +38,11 @@ class DataError(MoframeworkError):
 
 class RunError(MoframeworkError):
     """A run directory cannot be used as asked: not a run, not finished, or made from another spec."""
+
+
+class DamagedFileError(RunError, ValueError):
+    """A file of a run or a model is missing, damaged, empty or something else. The text names it, and says what is
+    wrong with it and what to do."""
 
 
 class PeerError(RunError):

@@ -2,47 +2,113 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from moframework.engine.loop import Loop
-from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError, RunError
-from moframework.io.atomic import atomic_write
+from moframework.errors import NON_FINITE_ADVICE, DamagedFileError, NonFiniteLossError, RunError
+from moframework.io.atomic import atomic_write, keep_as
+from moframework.io.sealed import seal_zip, verify_zip
 from moframework.io.tensors import load_plain
 
-__all__ = ["BEST", "LAST", "read_checkpoint", "restore", "save", "write_checkpoint"]
+__all__ = ["BEST", "LAST", "exists", "previous", "read_checkpoint", "recover", "restore", "save", "write_checkpoint"]
 
 LAST, BEST = "last.pt", "best.pt"
-"""Names of a training's checkpoints: everything needed to resume, and the model with the best validation."""
+"""Names of a training's checkpoints: everything needed to resume, and the model with the best validation. Of each the
+one before it is kept too (`previous`)."""
 
-_FORMAT = 1
+_FORMAT = 2  # the first with a checksum
+_ADVICE = "Bring the file back from a copy, or start a new run with another --out."
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint that was at `path` before the present one is kept: `last.previous.pt`."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a checkpoint of this name, or the one before it."""
+    return path.is_file() or previous(path).is_file()
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, text, and lists and dicts of them) to `path`: the old file stays until the
-    new one is whole."""
+    """Write `state` (tensors, numbers, text, and lists and dicts of them) to `path` with a checksum: the old file stays
+    until the new one is whole, and then as `previous(path)`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial:
-        torch.save({"format": _FORMAT, **state}, partial)
+        with _without_crc():
+            torch.save({"format": _FORMAT, **state}, partial)
+        seal_zip(partial)
+        if path.is_file():
+            keep_as(path, previous(path))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read what `write_checkpoint` wrote, onto the host.
 
     Raises:
-        RunError: missing, damaged, or of a newer format.
+        RunError: of a newer format; as `DamagedFileError` where it is missing, damaged or something else.
     """
-    if not path.is_file():
-        raise RunError(f"{path} does not exist: there is nothing to resume. Start the run without --resume.")
+    sealed = verify_zip(path, advice=_ADVICE)
     try:
-        state: dict[str, Any] = load_plain(path)
+        state = load_plain(path)
     except ValueError as error:
-        raise RunError(f"{error}. Start the run anew.") from error
-    if state["format"] > _FORMAT:
-        raise RunError(f"{path} has format {state['format']}; this version reads up to {_FORMAT}. Update moframework.")
+        raise DamagedFileError(f"{error}. {_ADVICE}") from error
+    number = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(number, int) or "model" not in state:
+        raise DamagedFileError(f"{path} is no checkpoint of a training. {_ADVICE}")
+    if number > _FORMAT:
+        raise RunError(f"{path} has format {number}; this version reads up to {_FORMAT}. Update moframework.")
+    if number >= 2 and not sealed:
+        raise DamagedFileError(f"{path} has lost its checksum: it is damaged. {_ADVICE}")
+    return dict(state)
+
+
+def recover(path: Path, noted: Callable[[str], None]) -> dict[str, Any]:
+    """Read the checkpoint at `path`, or where that is damaged the one before it, so that nothing more is lost.
+
+    The damaged one is set aside as `last.damaged.pt`, and `noted` is told.
+
+    Raises:
+        DamagedFileError: neither can be read; the text names both, which stay where they are.
+    """
+    before = previous(path)
+    try:
+        return read_checkpoint(path)
+    except DamagedFileError as error:
+        if not before.is_file():
+            raise
+        reason = str(error).removesuffix(_ADVICE).strip()
+        try:
+            state = read_checkpoint(before)
+        except DamagedFileError as other:
+            raise DamagedFileError(f"{reason} And the one before it: {other}") from other
+    if path.is_file():
+        aside = path.with_name(f"{path.stem}.damaged{path.suffix}")
+        path.replace(aside)
+        reason += f" It is kept as {aside.name}."
+    noted(f"{reason} The checkpoint before it is used{_step(state)}: {before.name}")
     return state
+
+
+@contextlib.contextmanager
+def _without_crc() -> Iterator[None]:
+    """While inside, `torch.save` computes no CRC-32, which no reader of torch looks at: that takes as long as the
+    checksum that is looked at."""
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        yield
+    finally:
+        torch.serialization.set_crc32_options(before)
+
+
+def _step(state: dict[str, Any]) -> str:
+    return f", of step {state['step']}" if "step" in state else ""
 
 
 def save(loop: Loop) -> None:
@@ -77,7 +143,17 @@ def save(loop: Loop) -> None:
 
 def restore(loop: Loop) -> None:
     """Continue where the last checkpoint ended, which only rank 0 needs to see."""
-    state = loop.world.from_rank_zero(lambda: read_checkpoint(loop.job.folder / LAST))
+    state = loop.world.from_rank_zero(lambda: recover(loop.job.folder / LAST, loop.observer.noted))
+    try:
+        _load(loop, state)
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
+        raise RunError(
+            f"the checkpoint in {loop.job.folder} is not of this training: {type(error).__name__}: {error}. It was made "
+            "by another spec, or by another version of a part. Start a new run with another --out."
+        ) from error
+
+
+def _load(loop: Loop, state: dict[str, Any]) -> None:
     if loop.sharding is None:
         loop.model.load_state_dict(state["model"])
         loop.optimizer.load_state_dict(state["optimizer"])

@@ -12,7 +12,7 @@ import filelock
 
 from moframework.errors import DataError
 
-__all__ = ["atomic_write", "file_lock", "remove_leftovers", "write_bytes", "write_text"]
+__all__ = ["atomic_write", "file_lock", "keep_as", "remove_leftovers", "write_bytes", "write_text"]
 
 PREFIX = ".unfinished-"
 
@@ -58,6 +58,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     _flush_folder(path.parent)
+
+
+def keep_as(path: Path, other: Path) -> None:
+    """Make the file at `path` readable as `other` too, in place of what was there: until `path` is replaced, both are
+    one file, and `path` is never missing. Where the disk knows no such links, the file moves."""
+    temporary = other.with_name(f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}-{other.name}")
+    try:
+        os.link(path, temporary)
+    except OSError:
+        path.replace(other)
+        return
+    try:
+        temporary.replace(other)
+    finally:
+        temporary.unlink(missing_ok=True)  # nothing happens where both names were one file already
 
 
 @contextlib.contextmanager
