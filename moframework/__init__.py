@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from moframework.problem.from_parts import problem_from_parts as problem_from_parts
     from moframework.problem.task import Task as Task
     from moframework.run.run import Run as Run
-    from moframework.run.run import check as check
-    from moframework.run.run import solve as solve
+    from moframework.run.solving import check as check
+    from moframework.run.solving import solve as solve
     from moframework.solvers.base import Solver as Solver
     from moframework.spec import Spec as Spec
     from moframework.spec import load_spec as load_spec
@@ -83,13 +83,13 @@ _HOMES = {
     "WeightSpace": "moframework.weights",
     "WeightSpaceConfig": "moframework.weights",
     "Weighting": "moframework.objectives",
-    "check": "moframework.run.run",
+    "check": "moframework.run.solving",
     "get_problem": "moframework.problem",
     "load_benchmark": "moframework.benchmark.loading",
     "load_spec": "moframework.spec",
     "problem_from_parts": "moframework.problem.from_parts",
     "run_benchmark": "moframework.benchmark.running",
-    "solve": "moframework.run.run",
+    "solve": "moframework.run.solving",
 }
 __all__ = sorted(_HOMES)
 

@@ -10,6 +10,7 @@ __all__ = [
     "DamagedFileError",
     "DataError",
     "InterruptedRun",
+    "LostPeerError",
     "MoframeworkError",
     "NonFiniteLossError",
     "PeerError",
@@ -47,6 +48,11 @@ class DamagedFileError(RunError, ValueError):
 
 class PeerError(RunError):
     """Another of the processes that solve one spec together failed. It tells why; this one only stops with it."""
+
+
+class LostPeerError(RunError):
+    """Another of the processes that solve one spec together ended without a word, perhaps killed; each of the others
+    says so."""
 
 
 NON_FINITE_ADVICE = (

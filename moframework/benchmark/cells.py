@@ -16,16 +16,16 @@ from attrs import frozen
 from moframework.benchmark.executor import Job
 from moframework.benchmark.loading import cell_spec
 from moframework.benchmark.spec import Benchmark, part_name
+from moframework.errors import DamagedFileError
 from moframework.io.atomic import write_text
+from moframework.io.sealed import read_sealed_yaml, write_sealed_yaml
 from moframework.pareto.front import Front
-from moframework.run.run import Run
+from moframework.run.run import SPEC, STATUS, Run
 from moframework.spec import Spec
 
 __all__ = ["Cell", "State", "cell", "chosen"]
 
 State = Literal["done", "failed", "unfinished", "missing"]
-
-_SPEC = "spec.yaml"
 
 
 @frozen(kw_only=True)
@@ -69,13 +69,17 @@ class Cell:
 
     @property
     def state(self) -> State:
-        """How far it is, as its folder tells; `missing` also when it is prepared but was never started."""
+        """How far it is, as its folder tells; `missing` also when it is prepared but was never started, `unfinished`
+        also when a result is damaged: running it makes that anew."""
         if self._failure.is_file():
             return "failed"
-        if not (self.folder / _SPEC).is_file() or not self.run.summary():
+        if not (self.folder / SPEC).is_file() or not (self.folder / STATUS).is_file():
             return "missing"
-        same = (self.folder / _SPEC).read_text(encoding="utf-8") == self.text
-        return "done" if same and self.run.status == "done" else "unfinished"
+        try:
+            same = read_sealed_yaml(self.folder / SPEC, advice="") == self.text
+        except DamagedFileError:  # it is written anew when the cell is run
+            same = False
+        return "done" if same and self.run.status == "done" and not self.run.damaged() else "unfinished"
 
     @property
     def message(self) -> str | None:
@@ -86,7 +90,7 @@ class Cell:
         """Write the spec into the run folder, forget an earlier failure, and return the job that starts or resumes
         it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / _SPEC, self.text)
+        write_sealed_yaml(self.folder / SPEC, self.text)
         self._failure.unlink(missing_ok=True)
         folder = self.folder.absolute()
         command = (sys.executable, "-m", "moframework", "solve", str(folder), "--resume", "--quiet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from moframework.benchmark.spec import Benchmark
 from moframework.benchmark.tuning import Tuned
 from moframework.pareto.front import Front
 from moframework.run.environment import environment
+from moframework.run.run import Run
 
 __all__ = ["CellResult", "Group", "Results", "Row", "Statistic", "collect"]
 
@@ -197,7 +197,7 @@ def _result(
     if front is not None:
         exact, single = _exact(one, reference), singles.get(one.seed)
         measures = measure(front, one.front("val"), one.run.summary(), reference, exact=exact, single=single)
-        place = _place(one.folder)
+        place = _place(one.run)
     return CellResult(cell=one, state=one.state, message=one.message, front=front, measures=measures, environment=place)
 
 
@@ -209,9 +209,9 @@ def _exact(one: Cell, reference: Sequence[float] | None) -> float | None:
         return None
 
 
-def _place(folder: Path) -> dict[str, Any]:
+def _place(run: Run) -> dict[str, Any]:
     """What of a run's environment decides over times and numbers."""
-    full = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    full = run.environment()
     return {
         "time": full["time"],
         "processor": full["platform"]["processor"],

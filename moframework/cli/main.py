@@ -106,7 +106,11 @@ def _missing(error: Exception) -> str | None:
 
 
 def _unexpected(error: Exception) -> str:
-    """An error nobody planned for: its text, and the name of a file with the traceback (a plug-in may be at fault)."""
+    """An error nobody planned for: its text, and the name of a file with the traceback (a plug-in may be at fault): a
+    run's log, where the error says so."""
+    notes = getattr(error, "__notes__", [])
+    if notes:
+        return "\n".join([f"unexpected {type(error).__name__}: {error}", *notes])
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="moframework-", suffix=".txt", delete=False) as file:
         traceback.print_exception(error, file=file)
     return f"unexpected {type(error).__name__}: {error}\nThe traceback is in {file.name}"
@@ -179,10 +183,11 @@ def solve(
 
     from moframework.cli.progress import watching
     from moframework.cli.tables import output, print_run
-    from moframework.run.run import Run, solve
+    from moframework.run.run import Run
+    from moframework.run.solving import solve
     from moframework.spec import load_spec
 
-    file = spec if folder is None else Run(folder).path / "spec.yaml"
+    file = spec if folder is None else Run(folder).spec_file
     loaded = load_spec(file, overrides)
     first = _rank("RANK") == 0
     with watching(quiet or not first) as observers:
@@ -240,7 +245,7 @@ def check(spec: str, overrides: tuple[str, ...]) -> None:
 
     Does all that can be known before the first batch; all mistakes of SPEC are reported at once, with their lines.
     """
-    from moframework.run.run import check
+    from moframework.run.solving import check
     from moframework.spec import load_spec
 
     for line in check(load_spec(spec, overrides)):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import torch
 
 from moframework.engine.loop import Loop
 from moframework.errors import NON_FINITE_ADVICE, DamagedFileError, NonFiniteLossError, RunError
-from moframework.io.atomic import atomic_write, keep_as
-from moframework.io.sealed import seal_zip, verify_zip
-from moframework.io.tensors import load_plain
+from moframework.io.atomic import keep_as
+from moframework.io.sealed import verify_zip
+from moframework.io.tensors import load_plain, save_plain
 
 __all__ = ["BEST", "LAST", "exists", "previous", "read_checkpoint", "recover", "restore", "save", "write_checkpoint"]
 
@@ -39,12 +38,12 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, text, and lists and dicts of them) to `path` with a checksum: the old file stays
     until the new one is whole, and then as `previous(path)`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as partial:
-        with _without_crc():
-            torch.save({"format": _FORMAT, **state}, partial)
-        seal_zip(partial)
+
+    def keep() -> None:
         if path.is_file():
             keep_as(path, previous(path))
+
+    save_plain(path, {"format": _FORMAT, **state}, before=keep)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -95,18 +94,6 @@ def recover(path: Path, noted: Callable[[str], None]) -> dict[str, Any]:
     return state
 
 
-@contextlib.contextmanager
-def _without_crc() -> Iterator[None]:
-    """While inside, `torch.save` computes no CRC-32, which no reader of torch looks at: that takes as long as the
-    checksum that is looked at."""
-    before = torch.serialization.get_crc32_options()
-    torch.serialization.set_crc32_options(False)
-    try:
-        yield
-    finally:
-        torch.serialization.set_crc32_options(before)
-
-
 def _step(state: dict[str, Any]) -> str:
     return f", of step {state['step']}" if "step" in state else ""
 
@@ -148,8 +135,8 @@ def restore(loop: Loop) -> None:
         _load(loop, state)
     except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise RunError(
-            f"the checkpoint in {loop.job.folder} is not of this training: {type(error).__name__}: {error}. It was made "
-            "by another spec, or by another version of a part. Start a new run with another --out."
+            f"the checkpoint in {loop.job.folder} is not of this training: {type(error).__name__}: {error}. It was "
+            "made by another spec, or by another version of a part. Start a new run with another --out."
         ) from error
 
 

@@ -97,11 +97,11 @@ def file_lock(target: Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> tuple[Path, ...]:
-    """Remove what a killed process left half written in `folder` (not below it) and return the names removed.
+    """Remove what a killed process left half written in `folder` and below it, and return the names removed.
 
     Only safe when no other process is writing there: `moframework solve --resume` calls it before it begins.
     """
-    leftovers = tuple(sorted(folder.glob(f"{PREFIX}*")))
+    leftovers = tuple(sorted(folder.rglob(f"{PREFIX}*")))
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)
     return leftovers

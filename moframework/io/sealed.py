@@ -21,7 +21,16 @@ from attrs import frozen
 from moframework.errors import DamagedFileError
 from moframework.io.atomic import write_text
 
-__all__ = ["checksum", "read_json", "read_sealed_yaml", "seal_zip", "verify_zip", "write_json", "write_sealed_yaml"]
+__all__ = [
+    "checksum",
+    "read_json",
+    "read_sealed_yaml",
+    "seal_json",
+    "seal_zip",
+    "verify_zip",
+    "write_json",
+    "write_sealed_yaml",
+]
 
 _CHUNK = 1 << 20
 _LARGE = 16 << 20  # bytes from which bringing a file to disk takes longer than starting a thread for it
@@ -52,20 +61,20 @@ _YAML = _Seal(b"# sha256: ", b"\n")
 _ZIP = _Seal(b"sha256: ", b"")
 
 
-def write_json(path: Path, content: Mapping[str, Any], *, lines: bool = True) -> None:
+def seal_json(text: str) -> str:
+    """The text of a JSON object that is not empty, its closing brace alone on the last line, with a checksum added as
+    its last key."""
+    body = text.rstrip().removesuffix("\n}").encode()
+    return (body + _JSON.made(hashlib.sha256(body).hexdigest())).decode()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a mapping that is not empty as JSON with a checksum, whole or not at all.
 
     Args:
         content: plain data without the key `sha256`; numbers may be nan or infinite, as in Python's JSON.
-        lines: whether lists and mappings inside are spread over lines.
     """
-    if lines:
-        text = json.dumps(dict(content), indent=2)
-    else:
-        rows = (f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
-        text = "{\n" + ",\n".join(rows) + "\n}"
-    body = text.removesuffix("\n}").encode()
-    write_text(path, (body + _JSON.made(hashlib.sha256(body).hexdigest())).decode())
+    write_text(path, seal_json(json.dumps(dict(content), indent=2)))
 
 
 def read_json(path: Path, *, advice: str) -> dict[str, Any]:

@@ -1,29 +1,30 @@
 """A model's folder: `model.safetensors` holds its tensors, `model.json` its recipe.
 
-Reading it executes nothing that it contains. Each file is written whole or not at all.
+Reading it executes nothing that it contains. Each file is written whole or not at all; the recipe ends with a checksum
+of itself, and tells that of the tensors.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.config.structure import build, unstructure
-from moframework.errors import RunError
-from moframework.io.atomic import atomic_write, write_text
+from moframework.errors import DamagedFileError, RunError
+from moframework.io.sealed import checksum, read_json, write_json
+from moframework.io.tensors import load_state, save_tensors
 from moframework.model.recipe import Recipe
 from moframework.weights import WeightSpaceConfig
 
-__all__ = ["read_model", "write_model"]
+__all__ = ["read_model", "verify_model", "write_model"]
 
-_FORMAT = 1
+_FORMAT = 2  # the first with checksums
 _WEIGHTS, _RECIPE = "model.safetensors", "model.json"
+_CHECKSUM = "weights_sha256"
 
 
 def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor]) -> None:
@@ -45,9 +46,8 @@ def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor])
         "backbone": unstructure(recipe.backbone.bare()),
         "weights": unstructure(recipe.weights),
     }
-    with atomic_write(folder / _WEIGHTS) as partial:
-        save_file(tensors, partial)
-    write_text(folder / _RECIPE, json.dumps(written, indent=2) + "\n")
+    save_tensors(folder / _WEIGHTS, tensors)
+    write_json(folder / _RECIPE, {**written, _CHECKSUM: checksum(folder / _WEIGHTS)})
 
 
 def read_model(folder: Path | str) -> tuple[Recipe, dict[str, Tensor]]:
@@ -57,17 +57,18 @@ def read_model(folder: Path | str) -> tuple[Recipe, dict[str, Tensor]]:
         folder: the model's folder, or the run folder that holds it as `model/`.
 
     Raises:
-        RunError: there is no model, or it was written by a newer version.
+        RunError: there is no model, or it was written by a newer version; as `DamagedFileError` where a file is
+            missing, damaged or something else.
     """
     folder = Path(folder)
     if not (folder / _RECIPE).is_file() and (folder / "model" / _RECIPE).is_file():
         folder = folder / "model"
-    try:
-        stored = json.loads((folder / _RECIPE).read_text())
-    except FileNotFoundError:
-        raise RunError(
-            f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder."
-        ) from None
+    if not (folder / _RECIPE).is_file():
+        raise RunError(f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder.")
+    stored = read_json(folder / _RECIPE, advice=_advice(folder))
+    missing = [key for key in ("format", "tasks", "input_shape", "outputs", "backbone", "weights") if key not in stored]
+    if missing:
+        raise DamagedFileError(f"{folder / _RECIPE} is no model's recipe: it lacks {', '.join(missing)}.")
     if stored["format"] > _FORMAT:
         raise RunError(
             f"{folder / _RECIPE} has format {stored['format']}; this version reads up to {_FORMAT}. Update moframework."
@@ -79,4 +80,40 @@ def read_model(folder: Path | str) -> tuple[Recipe, dict[str, Tensor]]:
         outputs=stored["outputs"],
         weights=build(cast(type[Any], WeightSpaceConfig), stored["weights"]),
     )
-    return recipe, load_file(folder / _WEIGHTS)
+    return recipe, _tensors(folder, stored.get(_CHECKSUM))
+
+
+def verify_model(folder: Path) -> None:
+    """Read a model's recipe, and add up its tensors, without making anything of them.
+
+    Raises:
+        DamagedFileError: a file is missing, damaged or something else.
+    """
+    stored = read_json(folder / _RECIPE, advice=_advice(folder))
+    _check_tensors(folder, stored.get(_CHECKSUM))
+
+
+def _tensors(folder: Path, told: str | None) -> dict[str, Tensor]:
+    """The weights, whose file has the checksum that the recipe tells, if it tells one."""
+    _check_tensors(folder, told)
+    try:
+        return load_state(folder / _WEIGHTS)
+    except ValueError as error:
+        raise DamagedFileError(f"{error}. {_advice(folder)}") from error
+
+
+def _check_tensors(folder: Path, told: str | None) -> None:
+    path, advice = folder / _WEIGHTS, _advice(folder)
+    if not path.is_file():
+        raise DamagedFileError(f"{path} does not exist. {advice}")
+    if told is not None and checksum(path) != told:
+        raise DamagedFileError(
+            f"{path} is not what was written: its SHA-256 is another than the one in {_RECIPE}, so it is damaged. "
+            f"{advice}"
+        )
+
+
+def _advice(folder: Path) -> str:
+    if folder.name != "model":
+        return "Bring the file back from a copy."
+    return f"Bring the file back from a copy; where it belongs to a run: moframework solve {folder.parent} --resume"

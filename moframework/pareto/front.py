@@ -14,8 +14,9 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 
-from moframework.errors import MoframeworkError
+from moframework.errors import DamagedFileError, MoframeworkError
 from moframework.io.atomic import write_text
+from moframework.io.sealed import read_json, seal_json
 from moframework.pareto import indicators, relative
 from moframework.pareto.selection import best_row
 
@@ -23,6 +24,7 @@ __all__ = ["Front", "Hypervolume"]
 
 Array = NDArray[np.float64]
 
+_FORMAT = 2
 _RESERVED = ("preference", "loss")
 
 
@@ -325,12 +327,13 @@ class Front:
     def to_json(self) -> str:
         """This front as JSON text, one line a key, with all that is computed from it.
 
-        What was given: `tasks`, `split`, `preferences` and `losses` (n rows of m), `metrics`, `higher_is_better`,
-        `reference`, `metric_reference`, `true_front`. What follows from it: `nondominated` (n booleans),
-        `hypervolume` (see `hypervolumes`), `controllability` (m numbers), `nonuniformity`, and where a true front is
-        known `igd` and `igd_plus`. A number that is nan is null.
+        `format` is the number of this format. What was given: `tasks`, `split`, `preferences` and `losses` (n rows of
+        m), `metrics`, `higher_is_better`, `reference`, `metric_reference`, `true_front`. What follows from it:
+        `nondominated` (n booleans), `hypervolume` (see `hypervolumes`), `controllability` (m numbers),
+        `nonuniformity`, and where a true front is known `igd` and `igd_plus`. A number that is nan is null.
         """
         data: dict[str, Any] = {
+            "format": _FORMAT,
             "tasks": list(self.tasks),
             "split": self.split,
             "preferences": self.preferences.tolist(),
@@ -361,6 +364,8 @@ class Front:
             ValueError: not JSON, a key is missing, or the content is not a front.
         """
         data = json.loads(text)
+        if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > _FORMAT:
+            raise ValueError(f"it has format {data['format']}; this version reads up to {_FORMAT}. Update moframework")
         names = [field.name for field in attrs.fields(cls)]
         missing = [name for name in names if not isinstance(data, dict) or name not in data]
         if missing:
@@ -372,21 +377,23 @@ class Front:
         return cls(**given)
 
     def save(self, path: str | Path) -> None:
-        """Write `to_json` to `path`, whole or not at all; its folder must exist."""
-        write_text(Path(path), self.to_json())
+        """Write `to_json` to `path` with a checksum as its last key, whole or not at all; its folder must exist."""
+        write_text(Path(path), seal_json(self.to_json()))
 
     @classmethod
     def load(cls, path: str | Path) -> Front:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the file is no front; it is named.
-            OSError: the file cannot be read.
+            DamagedFileError (a `RunError` and a `ValueError`): there is no such file, or it is damaged or no front.
         """
+        path = Path(path)
+        advice = f"Where it belongs to a run, this writes it anew: moframework solve {path.parent} --resume"
+        data = read_json(path, advice=advice)
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            return cls.from_json(json.dumps(data))
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise DamagedFileError(f"{path}: {error}. {advice}") from error
 
     def to_frame(self) -> Any:
         """A pandas data frame: a row for each preference, the columns of `columns`, and `nondominated`.

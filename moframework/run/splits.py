@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Any, cast
@@ -10,9 +9,11 @@ from typing import Any, cast
 from moframework.data import Dataset, Split
 from moframework.data.fingerprint import contents
 from moframework.errors import DataError
-from moframework.io.atomic import write_text
+from moframework.io.sealed import read_json, write_json
 
 __all__ = ["compare_splits", "describe_splits", "write_splits"]
+
+_FORMAT = 2
 
 Splits = dict[str, dict[str, Any]]
 
@@ -23,8 +24,8 @@ def describe_splits(data: Mapping[Split, Dataset]) -> Splits:
 
 
 def write_splits(path: Path, splits: Splits) -> None:
-    """Write `splits` to `path` as JSON."""
-    write_text(path, json.dumps(splits, indent=2) + "\n")
+    """Write `splits` to `path`, as JSON with a checksum."""
+    write_json(path, {"format": _FORMAT, **splits})
 
 
 def compare_splits(path: Path, splits: Splits) -> None:
@@ -32,10 +33,15 @@ def compare_splits(path: Path, splits: Splits) -> None:
 
     Raises:
         DataError: they differ; the text says which and how, and what to do.
+        DamagedFileError: the file cannot be read.
     """
     if not path.is_file():
         return
-    before: Splits = json.loads(path.read_text(encoding="utf-8"))
+    before: Splits = read_json(
+        path,
+        advice=f"It says which data {path.parent} was started with. Bring it back from a copy; or delete it, where you "
+        "are sure that the data is still the same, and resume.",
+    )
     changed = [
         f"{split} was {_said(before[split])} and is {_said(splits[split])}"
         for split in splits

@@ -22,7 +22,7 @@ from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
 from moframework.run.plan import Plan, plan
-from moframework.run.run import solve
+from moframework.run.solving import solve
 from moframework.solvers.base import Solver
 from moframework.spec import Spec, load_spec
 from moframework.testing.matrix import Pair

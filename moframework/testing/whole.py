@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from moframework.run.run import Run, solve
+from moframework.run.run import Run
+from moframework.run.solving import solve
 from moframework.testing.matrix import Pair
 
 __all__ = ["check_run"]

@@ -9,7 +9,7 @@ from typing import Any
 from moframework.benchmark.executor import Executor, Job, Outcome
 from moframework.config import config, option
 from moframework.errors import InterruptedRun, MoframeworkError
-from moframework.run.run import solve
+from moframework.run.solving import solve
 
 SMALL: dict[str, Any] = {"name": "digits", "train": 64, "val": 32, "test": 32}
 

@@ -287,7 +287,7 @@ def test_exit_codes(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("moframework.run.run.solve", fail)
+    monkeypatch.setattr("moframework.run.solving.solve", fail)
     found = call("solve", spec, "--quiet")
     assert (found.code, found.out, found.err) == (code, "", said)
 
@@ -300,7 +300,7 @@ def test_unexpected_error_keeps_its_traceback_in_a_file(
         raise error
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("moframework.run.run.solve", fail)
+    monkeypatch.setattr("moframework.run.solving.solve", fail)
     found = call("solve", spec, "--quiet")
     assert found.code == 1
     assert found.err.startswith(f"Error: unexpected {type(error).__name__}: {error}\nThe traceback is in ")

@@ -18,7 +18,7 @@ from moframework.preferences import Schedule
 from moframework.preferences.annealed import Annealed
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.preferences.grid import Grid
-from moframework.run.run import solve
+from moframework.run.solving import solve
 from moframework.solvers.base import Method, Solver
 from moframework.solvers.palora import PaLoRA
 from moframework.spec.writing import write_yaml

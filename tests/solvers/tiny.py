@@ -9,7 +9,8 @@ import numpy as np
 
 from moframework.engine.method import Method
 from moframework.run.plan import Plan, plan
-from moframework.run.run import Run, solve
+from moframework.run.run import Run
+from moframework.run.solving import solve
 from moframework.spec import load_spec
 
 __all__ = ["parts", "planned", "solved"]

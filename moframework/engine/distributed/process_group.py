@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from moframework.engine.distributed.world import World
-from moframework.errors import PeerError, RunError
+from moframework.errors import LostPeerError, PeerError, RunError
 from moframework.seeding import seed_generators
 
 __all__ = ["ProcessGroup"]
@@ -180,7 +180,7 @@ class ProcessGroup(World):
             self._store.wait(["failed"], _LAST_WORDS)
         except RuntimeError:
             lost = f"another of the {self.size} processes ended without a word, perhaps killed ({error})"
-            return RunError(lost) if self.is_rank_zero else PeerError(lost)
+            return LostPeerError(lost)
         return PeerError(self._store.get("failed").decode())
 
     def seed(self, value: int) -> None:

@@ -1,0 +1,261 @@
+"""`solve`: a spec to a run directory; `check`: all that can be known before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import torch
+
+from moframework.data import Split
+from moframework.engine.checkpoint import BEST, LAST, exists, recover
+from moframework.engine.distributed.launch import launched_world
+from moframework.engine.distributed.world import World
+from moframework.engine.evaluate import Evaluator, calibration_data
+from moframework.engine.events import Observer, Observers
+from moframework.engine.fit import Fit, fit
+from moframework.engine.memory import keep_freed_memory, peak_memory
+from moframework.errors import RunError
+from moframework.io.atomic import atomic_write, remove_leftovers
+from moframework.io.lock import LOCK, OWNER, FolderLock
+from moframework.io.sealed import write_json, write_sealed_yaml
+from moframework.model import ParetoModel
+from moframework.pareto.front import Front
+from moframework.pareto.plots import front_figure
+from moframework.run.ending import Ending
+from moframework.run.environment import environment
+from moframework.run.logs import TensorBoardLog, TextLog
+from moframework.run.plan import Plan, plan
+from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, EVENTS, LOG, MODEL, SPEC, STATUS, Run
+from moframework.run.signals import StopRequest, stop_signals
+from moframework.run.splits import compare_splits, describe_splits, write_splits
+from moframework.spec import Spec, load_spec
+
+__all__ = ["check", "solve"]
+
+
+def check(spec: Spec | Path | str | Mapping[str, Any]) -> list[str]:
+    """Do all that can be known before the first batch, and describe it in a few lines.
+
+    Raises:
+        SpecError, DataError: what is wrong with the spec or its data.
+    """
+    return plan(_loaded(spec)).describe()
+
+
+def solve(
+    spec: Spec | Path | str | Mapping[str, Any],
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+    observers: Sequence[Observer] = (),
+) -> Run:
+    """Solve `spec`: train, evaluate, and leave everything in a run directory.
+
+    Where torchrun has started several processes, each calls this alike, and they solve it together: `training.
+    distributed` says how. The first one writes the run directory and is heard by `observers`; all stop together. A run
+    can be resumed by another number of processes.
+
+    Whatever ends a run is recorded in its `status.json`, with the traceback in `log.txt`. One process at a time solves
+    in a folder.
+
+    Args:
+        spec: a spec, a path or bundled name, or a mapping. With `resume` also a run folder.
+        out: the run directory; by default `runs/<name>-<date>-<time>`.
+        resume: continue the run in `out` (or in `spec`) where its last checkpoint ends; a run that was never started is
+            started, a finished one is returned.
+        device: replaces `training.device`.
+        observers: told about progress, beside the run's own logs.
+
+    Raises:
+        SpecError, DataError: before anything is written; also where the data of a run to resume has changed.
+        RunError: `out` holds another run, or is being solved by another process; there is nothing to resume; memory or
+            the disk is full.
+        NonFiniteLossError: during training; the last good checkpoint is kept.
+        InterruptedRun: SIGINT, SIGTERM or SIGHUP asked for it. In training the step is finished and saved; a second
+            signal ends at once.
+        PeerError: another process failed, and raises one of these or what else went wrong.
+    """
+    with launched_world() as world, stop_signals(polled=False) as stop:
+        return _solve(world, spec, out, resume, device, observers, stop)
+
+
+def _solve(
+    world: World,
+    spec: Spec | Path | str | Mapping[str, Any],
+    out: Path | str | None,
+    resume: bool,
+    device: str | None,
+    observers: Sequence[Observer],
+    stop: StopRequest,
+) -> Run:
+    if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
+        out = Path(spec) if out is None else Path(out)
+        spec = Run(spec).spec
+    loaded = _loaded(spec)
+    if device is not None:
+        loaded = _on(loaded, device)
+    if resume and out is None:
+        raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
+    folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume))
+    if done:
+        return Run(folder)
+    with contextlib.ExitStack() as stack:
+        world.from_rank_zero(lambda: stack.enter_context(_held(folder, loaded, resume)))
+        ending = stack.enter_context(Ending(folder, world))
+        stop.during("reading the data")
+        with world.fail_together():
+            ready = plan(loaded, world)
+            splits = describe_splits(ready.data)
+            compare_splits(folder / DATA, splits)
+        with world.fail_together():
+            if world.is_rank_zero:
+                remove_leftovers(folder)
+                write_sealed_yaml(folder / SPEC, loaded.to_yaml())
+                write_splits(folder / DATA, splits)
+                write_json(folder / ENVIRONMENT, {"format": 2, **environment(world)})
+                ending.state("running")
+        _train(ready, folder, observers, ending, world, stop)
+        world.any_rank(False)  # all is written when the first process comes here
+    return Run(folder)
+
+
+@contextlib.contextmanager
+def _held(folder: Path, spec: Spec, resume: bool) -> Iterator[None]:
+    """Hold the run folder, which is made, and is removed again when nothing was written into it.
+
+    Raises:
+        RunError: it cannot be written, another process holds it, or it holds another run by now.
+    """
+    made = not folder.exists()
+    try:
+        with contextlib.ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FolderLock(folder))
+            except OSError as error:
+                raise RunError(f"{folder} cannot be written ({error.strerror}). Choose another --out.") from error
+            _compare(folder, spec, resume)
+            yield
+    finally:
+        if made and folder.is_dir() and not (folder / SPEC).is_file():
+            (folder / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _chosen(spec: Spec, out: Path | str | None, resume: bool) -> tuple[Path, bool]:
+    """The run folder, and whether the run in it is done. Raises `RunError` when it cannot be used."""
+    name = spec.name or "run"
+    folder = Path(out) if out is not None else Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    _compare(folder, spec, resume)
+    return folder, resume and (folder / STATUS).is_file() and Run(folder).status == "done" and not Run(folder).damaged()
+
+
+def _loaded(spec: Spec | Path | str | Mapping[str, Any]) -> Spec:
+    return spec if isinstance(spec, Spec) else load_spec(spec)
+
+
+def _on(spec: Spec, device: str) -> Spec:
+    """`spec` on another device."""
+    training = attrs.evolve(cast(Any, spec.training), device=device)
+    return cast(Spec, attrs.evolve(cast(Any, spec), training=training))
+
+
+def _compare(folder: Path, spec: Spec, resume: bool) -> None:
+    """Refuse to overwrite another run, or to resume one with another spec (the device may differ)."""
+    if not (folder / SPEC).is_file():
+        if folder.is_dir() and any(path.name not in (LOCK, OWNER) for path in folder.iterdir()):
+            raise RunError(f"{folder} exists, is not empty, and is not a run. Choose another --out.")
+        return
+    if not resume:
+        raise RunError(f"{folder} already holds a run. Continue it with --resume, or choose another --out.")
+
+    def comparable(one: Spec) -> str:
+        return cast(str, attrs.evolve(cast(Any, _on(one, "auto")), name=None).to_yaml())
+
+    before, after = comparable(Run(folder).spec).splitlines(), comparable(spec).splitlines()
+    if before != after:
+        changed = [f"{old.strip()} → {new.strip()}" for old, new in zip(before, after, strict=False) if old != new]
+        raise RunError(
+            f"{folder} was made from another spec; first difference: {changed[0] if changed else 'its length'}. "
+            f"Resume with `moframework solve {folder} --resume`, or start a new run with another --out."
+        )
+
+
+def _train(
+    ready: Plan, folder: Path, observers: Sequence[Observer], ending: Ending, world: World, stop: StopRequest
+) -> None:
+    spec, model, place = ready.spec, ready.model, ready.place
+    keep_freed_memory()
+    place.move(model)
+    checkpoints = folder / CHECKPOINTS
+    stop.during("evaluating the untrained network")
+    evaluator = Evaluator.of_spec(spec.problem, place, spec.training, spec.evaluate, world)
+    reference = ready.reference or _untrained(ready, evaluator)
+    resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
+    stop.during("training")
+    with _watched(ready, folder, observers, world) as observer:
+        with stop.polled():
+            result = fit(ready.job(checkpoints, reference), observer=observer, resume=resume, stop=stop, world=world)
+        stop.during("evaluating the model")
+        if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
+            best = world.from_rank_zero(lambda: recover(checkpoints / BEST, observer.noted))
+            model.load_state_dict(best["model"])
+    evaluator = attrs.evolve(
+        evaluator, reference=reference, calibration=calibration_data(spec.evaluate, ready.data["train"])
+    )
+    evaluated: tuple[Split, ...] = ("val", "test")
+    fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in evaluated}
+    stop.during("writing the results")
+    if world.is_rank_zero:
+        _write(folder, model, fronts)
+        ending.state("done", **_facts(ready, result, fronts))
+
+
+def _write(folder: Path, model: ParetoModel, fronts: Mapping[Split, Front]) -> None:
+    model.save(folder / MODEL)
+    for split, value in fronts.items():
+        value.save(folder / f"front-{split}.json")
+    with atomic_write(folder / "front.png") as partial:
+        front_figure(fronts["test"]).savefig(partial, dpi=120)
+
+
+def _facts(ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str, Any]:
+    """What the status of a finished run tells."""
+    return {
+        "steps": result.steps,
+        "training_seconds": round(result.training_seconds, 3),
+        "processor_seconds": round(result.processor_seconds, 3),
+        "compile_seconds": result.compile_seconds,
+        "peak_memory": peak_memory(ready.place.device),
+        "backbone_parameters": ready.backbone_parameters,
+        "parameters": sum(parameter.numel() for parameter in ready.model.space.parameters()),
+        "hypervolumes": {split: value.hypervolumes() for split, value in fronts.items()},
+    }
+
+
+@contextlib.contextmanager
+def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: World) -> Iterator[Observer]:
+    """What watches the training: logs and `observers` in the first process, nothing in the others."""
+    if not world.is_rank_zero:
+        yield Observer()
+        return
+    tasks = tuple(task.name for task in ready.spec.problem.tasks)
+    text, board = TextLog(folder / LOG), TensorBoardLog(folder / EVENTS, tasks)
+    with contextlib.closing(text), contextlib.closing(board):
+        yield Observers((text, board, *observers))
+
+
+def _untrained(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
+    """The losses of the untrained network at the centre of the simplex, 10 % farther out: a reference point for
+    problems that state none. It depends on problem, backbone and seed only, so that it is the same after a resume."""
+    m = len(ready.spec.problem.tasks)
+    evaluator = attrs.evolve(evaluator, metrics=False, reference=[float("inf")] * m)
+    front = evaluator.front(ready.model, ready.data["val"], torch.full((1, m), 1 / m), "val")
+    return tuple(float(value + 0.1 * abs(value)) for value in front.losses[0])
