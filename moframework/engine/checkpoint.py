@@ -73,9 +73,12 @@ def recover(path: Path, noted: Callable[[str], None]) -> dict[str, Any]:
     The damaged one is set aside as `last.damaged.pt`, and `noted` is told.
 
     Raises:
+        RunError: there is neither.
         DamagedFileError: neither can be read; the text names both, which stay where they are.
     """
     before = previous(path)
+    if not exists(path):
+        raise RunError(f"{path} does not exist: there is nothing to resume. Start the run without --resume.")
     try:
         return read_checkpoint(path)
     except DamagedFileError as error:

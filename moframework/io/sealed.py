@@ -57,6 +57,7 @@ class _Seal:
 
 
 _JSON = _Seal(b',\n  "sha256": "', b'"\n}\n')
+_YAML_HEAD = b"# written by moframework, with a checksum on the last line\n"
 _YAML = _Seal(b"# sha256: ", b"\n")
 _ZIP = _Seal(b"sha256: ", b"")
 
@@ -107,21 +108,22 @@ def _is_sealed_format(content: Mapping[str, Any]) -> bool:
 
 
 def write_sealed_yaml(path: Path, text: str) -> None:
-    """Write YAML text, whose last line ends, with a checksum as its last comment; whole or not at all."""
-    body = text.encode()
+    """Write YAML text, whose last line ends, between a first comment line that says that it has a checksum, and a last
+    one that has it; whole or not at all."""
+    body = _YAML_HEAD + text.encode()
     write_text(path, (body + _YAML.made(hashlib.sha256(body).hexdigest())).decode())
 
 
 def read_sealed_yaml(path: Path, *, advice: str) -> str:
-    """The text that `write_sealed_yaml` was given; what has no comment at its end is returned as it is.
+    """The text that `write_sealed_yaml` was given; what begins with no comment is returned as it is.
 
     Raises:
         DamagedFileError: there is no such file, or it is damaged or empty.
     """
     data = _read(path, advice)
     if _verify(path, data, _YAML, advice):
-        data = data[: -_YAML.size]
-    elif b"sha256" in data[-2 * _YAML.size :] or data.rstrip(b"\n").rpartition(b"\n")[2].startswith(b"#"):
+        data = data[len(_YAML_HEAD) : -_YAML.size]
+    elif data.startswith(b"#"):
         raise DamagedFileError(f"{path} has lost its checksum: it is damaged, or was changed by hand. {advice}")
     try:
         return data.decode()

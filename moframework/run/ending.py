@@ -81,8 +81,7 @@ class Ending:
 
     def _record(self, status: str, told: BaseException, error: BaseException) -> None:
         """Status, and the traceback in the log. A disk that takes nothing more must not hide why the run ended."""
-        planned = isinstance(told, MoframeworkError)
-        message = str(told) if planned else f"{type(told).__name__}: {told}"
+        message = str(told) if isinstance(told, InterruptedRun) else f"{type(told).__name__}: {told}"
         message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
         try:
             self.state(status, message=message)

@@ -7,7 +7,7 @@ from moframework.benchmark.cells import cell, chosen
 from moframework.benchmark.loading import load_benchmark
 from moframework.io.atomic import write_text
 from moframework.spec import load_spec
-from tests.benchmark.parts import tiny
+from tests.benchmark.parts import pretend_done, tiny
 
 BENCHMARK = load_benchmark(tiny())
 
@@ -46,8 +46,12 @@ def test_states(tmp_path: Path) -> None:
     write_text(one.folder / "status.json", json.dumps({"status": "interrupted"}))
     one.prepare()
     assert (one.state, one.message) == ("unfinished", None), "a new attempt forgets the failure"
-    write_text(one.folder / "status.json", json.dumps({"status": "done"}))
+    pretend_done(one)
     assert one.state == "done"
+    text = (one.folder / "front-val.json").read_text()
+    (one.folder / "front-val.json").write_text(text.replace("0.3", "0.4"))
+    assert one.state == "unfinished", "a result that is damaged is made anew"
+    pretend_done(one)
     write_text(one.folder / "spec.yaml", "seed: 3\n")
     assert one.state == "unfinished", "the folder holds a run of another spec"
 

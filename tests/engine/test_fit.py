@@ -12,11 +12,11 @@ from torch import Generator, Tensor
 from moframework.augmentations import Augmentation
 from moframework.config import config
 from moframework.config.structure import build
-from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
+from moframework.engine.checkpoint import BEST, LAST, previous, read_checkpoint
 from moframework.engine.events import Observer, Progress, Reading
 from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import EarlyStopping, Evaluation, Training
-from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError
+from moframework.errors import DamagedFileError, DataError, InterruptedRun, NonFiniteLossError, RunError
 from moframework.objectives import Objective
 from moframework.objectives.balancing import LossBalancing
 from moframework.objectives.uncertainty import Uncertainty
@@ -34,6 +34,11 @@ class Watch(Observer):
         self.rates: list[dict[str, float]] = []
         self.fronts: list[Any] = []
         self.best: list[bool] = []
+        self.notes: list[str] = []
+
+    def noted(self, words: str) -> None:
+        if "accelerat" not in words:
+            self.notes.append(words)
 
     def started(self, progress: Progress) -> None:
         self.calls.append(("started", progress.step))
@@ -172,10 +177,44 @@ def test_nothing_to_resume_is_an_error(train: Train) -> None:
         train(resume=True)
 
 
-def test_damaged_checkpoint_is_an_error(train: Train, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
+def test_the_checkpoint_before_a_damaged_one_is_used(train: Train, tmp_path: Path, damage: str) -> None:
+    whole, _ = train(folder=tmp_path / "whole")
+    last = tmp_path / "checkpoints" / LAST
+    with pytest.raises(InterruptedRun):
+        train(stop=stop_at(8))
+    assert [read_checkpoint(path)["step"] for path in (last, previous(last))] == [8, 4]
+    data = bytearray(last.read_bytes())
+    data[len(data) // 2] ^= 1
+    if damage == "missing":
+        last.unlink()
+    else:
+        last.write_bytes({"flip": bytes(data), "cut": bytes(data[:-100]), "empty": b""}[damage])
+    watch = Watch()
+    resumed, _ = train(resume=True, observer=watch)
+    assert watch.calls[0] == ("started", 4)
+    (words,) = watch.notes
+    assert str(last) in words
+    assert "The checkpoint before it is used, of step 4" in words
+    assert same_state(resumed.state_dict(), whole.state_dict())
+    aside = last.with_name("last.damaged.pt")
+    assert aside.is_file() == (damage != "missing")
+
+
+def test_two_damaged_checkpoints_are_an_error_and_stay(train: Train, tmp_path: Path) -> None:
     train()
-    (tmp_path / "checkpoints" / LAST).write_bytes(b"half")
-    with pytest.raises(RunError, match="damaged"):
+    last = tmp_path / "checkpoints" / LAST
+    for path in (last, previous(last)):
+        path.write_bytes(b"half")
+    with pytest.raises(DamagedFileError, match=r"last\.pt .* damaged .* And the one before it: .*last\.previous\.pt"):
+        train(resume=True)
+    assert last.is_file()
+    assert previous(last).is_file()
+
+
+def test_a_checkpoint_of_another_training_is_an_error(train: Train) -> None:
+    train(method(objective=build(Objective, "uncertainty")))
+    with pytest.raises(RunError, match="is not of this training"):
         train(resume=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from moframework import ParetoModel
 from moframework.errors import RunError
+from moframework.io.sealed import read_json, write_json
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.low_rank import LowRank
 from tests.model.networks import ANCHORS, ODD, model
@@ -43,7 +43,6 @@ def test_loading_what_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no model"):
         ParetoModel.load(tmp_path)
     model().save(tmp_path)
-    stored = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps({**stored, "format": 99}))
+    write_json(tmp_path / "model.json", {**read_json(tmp_path / "model.json", advice=""), "format": 99})
     with pytest.raises(RunError, match="format 99"):
         ParetoModel.load(tmp_path)

@@ -132,6 +132,7 @@ def test_json_holds_what_follows() -> None:
     front = example(true_front=[[0.1, 0.1]])
     data = json.loads(front.to_json())
     assert list(data) == [
+        "format",
         "tasks",
         "split",
         "preferences",
@@ -173,7 +174,7 @@ def test_json_is_strict_about_what_is_not_a_number() -> None:
     ("text", "words"),
     [
         ("{}", "this is not a front: it lacks tasks, preferences"),
-        ("[1]", "this is not a front"),
+        ("[1]", "holds no JSON object"),
         ("{", "Expecting"),
         ('{"tasks": ["a"]}', "it lacks preferences, losses"),
     ],

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from moframework import ParetoModel, Run, check, load_spec, solve
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError, SpecError
+from moframework.io.sealed import write_json
 from moframework.spec import Spec
 
 TINY: dict[str, Any] = {
@@ -31,7 +32,7 @@ TINY: dict[str, Any] = {
     "evaluate": {"points": 3},
 }
 FILES = {
-    "checkpoints", "data.json", "environment.json", "events", "front-test.json", "front-val.json", "front.png",
+    ".lock", "checkpoints", "data.json", "environment.json", "events", "front-test.json", "front-val.json", "front.png",
     "log.txt", "model", "spec.yaml", "status.json",
 }  # fmt: skip
 
@@ -187,11 +188,8 @@ def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
     spec = tiny(problem=problem, training={"steps": 2, "batch_size": 4})
     run = solve(spec, tmp_path / "run")
     before = (run.path / "data.json").read_bytes()
-    assert {split: part["samples"] for split, part in json.loads(before).items()} == dict.fromkeys(
-        ("train", "val", "test"), 4
-    )
-    status = json.loads((run.path / "status.json").read_text())
-    (run.path / "status.json").write_text(json.dumps({**status, "status": "interrupted"}))
+    assert [json.loads(before)[split]["samples"] for split in ("train", "val", "test")] == [4, 4, 4]
+    write_json(run.path / "status.json", {**run.summary(), "status": "interrupted"})
     write(2.0)
     with pytest.raises(DataError, match=r"the data is not what .* was started with: train was 4 samples"):
         solve(run.path, resume=True)

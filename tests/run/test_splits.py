@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from moframework.data import Dataset, Split, TensorData
 from moframework.data.fingerprint import contents
 from moframework.errors import DataError
+from moframework.io.sealed import read_json
 from moframework.run.splits import compare_splits, describe_splits, write_splits
 
 
@@ -26,7 +26,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "data.json"
     splits = describe_splits(data())
     write_splits(path, splits)
-    assert json.loads(path.read_text()) == splits
+    assert read_json(path, advice="") == {"format": 2, **splits}
     assert {split: part["samples"] for split, part in splits.items()} == {"train": 3, "val": 2, "test": 1}
     assert splits["train"]["contents"] == contents(data()["train"])
     compare_splits(path, describe_splits(data()))
