@@ -14,6 +14,7 @@ from attrs import define
 
 from moframework.benchmark.executor import Executor, Job, Outcome
 from moframework.config import config, option
+from moframework.run.signals import PARENT
 
 __all__ = ["Local"]
 
@@ -42,7 +43,8 @@ class _Running:
 class Local(Executor):
     """Processes on this machine, `jobs` at a time, which share its cores equally.
 
-    Each process has a session of its own, so that Ctrl-C reaches it once, through the benchmark, and holds a lock on
+    Each process has a session of its own, so that Ctrl-C reaches it once, through the benchmark; when the benchmark is
+    killed, it saves and ends. It holds a lock on
     its cell, so that two benchmarks in one folder, or one that was killed and started again, never write the same
     run: a cell whose lock is held is waited for. (Locks: POSIX systems.)
     """
@@ -124,7 +126,7 @@ class Local(Executor):
             return _Running(job, process, time.monotonic(), before)
 
     def _environment(self) -> dict[str, str]:
-        environment = dict(os.environ)
+        environment = {**os.environ, PARENT: str(os.getpid())}
         if self.threads is not None or "OMP_NUM_THREADS" not in environment:
             count = self.threads or max(1, _cores() // self.jobs)
             environment["OMP_NUM_THREADS"] = str(count)

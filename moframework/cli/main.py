@@ -184,8 +184,11 @@ def solve(
     from moframework.cli.progress import watching
     from moframework.cli.tables import output, print_run
     from moframework.run.run import Run
+    from moframework.run.signals import follow_parent
     from moframework.run.solving import solve
     from moframework.spec import load_spec
+
+    follow_parent()
 
     file = spec if folder is None else Run(folder).spec_file
     loaded = load_spec(file, overrides)

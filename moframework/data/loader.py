@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import random
+import traceback
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any, cast
 
@@ -52,7 +54,8 @@ def batches(
         inputs (b, ...) and targets {key: (b, ...)}.
 
     Raises:
-        DataError: an item is not (input, {key: target}).
+        DataError: an item is not (input, {key: target}). What the data set itself raises in a process that loads is
+            raised as it was.
     """
     device = torch.device(device)
     for x, targets in _raw_batches(data, batch_size, order, device, workers, skip, drop_last, seed):
@@ -108,7 +111,10 @@ def _raw_batches(
         # DataLoader draws its workers' base seed from here, not from the caller's generator.
         generator=torch.Generator().manual_seed(0),
     )
-    yield from loader
+    for batch in loader:
+        if isinstance(batch, _WorkerError):
+            raise batch.error from _WorkerTraceback(batch.trace)
+        yield batch
 
 
 def _as_float(x: Tensor) -> Tensor:
@@ -144,7 +150,27 @@ def loaded_items(data: Dataset, indices: Sequence[int], seed: int = 0) -> Batch:
     Raises:
         DataError: an item is not (input, {key: target}).
     """
-    return _LoadedBatches(data, (seed,))[0, list(indices)]
+    return _LoadedBatches(data, (seed,)).load(0, list(indices))
+
+
+class _WorkerError:
+    """What went wrong in a process that loads, on its way to the main one, which raises it as it was: DataLoader would
+    make a new error of its own text and the whole traceback."""
+
+    def __init__(self, error: Exception) -> None:
+        self.trace = "".join(traceback.format_exception(error)).rstrip()
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # an error that cannot travel: its words do
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        self.error = error
+
+
+class _WorkerTraceback(Exception):
+    """Where it went wrong, in the process that loads."""
+
+    def __str__(self) -> str:
+        return f"in a process that loads data\n{self.args[0]}"
 
 
 class _LoadedBatches(torch.utils.data.Dataset[Batch]):
@@ -155,7 +181,15 @@ class _LoadedBatches(torch.utils.data.Dataset[Batch]):
         self.seed = seed
 
     def __getitem__(self, index: tuple[int, list[int]]) -> Batch:
-        position, indices = index
+        if torch.utils.data.get_worker_info() is None:
+            return self.load(*index)
+        try:
+            return self.load(*index)
+        except Exception as error:
+            return cast(Batch, _WorkerError(error))
+
+    def load(self, position: int, indices: list[int]) -> Batch:
+        """The items at `indices`, as the batch of this number in the epoch."""
         before = random.getstate(), np.random.get_state()  # noqa: NPY002 (what user code may draw from)
         drawn = np.random.SeedSequence((*self.seed, position)).generate_state(3)
         try:

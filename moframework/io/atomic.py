@@ -41,7 +41,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     The old file stays readable under `path` until the new one is safely on disk, even through a power cut: the content
     is flushed before the name changes, and the folder after it. When the block raises, `path` is untouched and the new
-    file is removed. The temporary name ends as `path` does, for writers that choose a format by it.
+    file is removed. The temporary name ends as `path` does, for writers that choose a format by it. Who may read the
+    file follows from the process's umask, however it was written.
 
     Args:
         path: the file to write; its folder must exist.
@@ -51,7 +52,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
+        temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode
         yield temporary
+        if temporary.stat().st_mode != mode:  # safetensors 0.8.0 makes files that nobody else can read, whatever umask
+            temporary.chmod(mode)
         _flush(temporary)
         temporary.replace(path)
     except BaseException:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from moframework.errors import InterruptedRun
 
-__all__ = ["Signaled", "StopRequest", "stop_signals"]
+__all__ = ["PARENT", "Signaled", "StopRequest", "follow_parent", "stop_signals"]
+
+PARENT = "MOFRAMEWORK_PARENT"
+"""Environment variable that names the process for which this one works."""
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last
 
@@ -68,6 +73,20 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+
+
+def follow_parent() -> None:
+    """Where `PARENT` says whose child this process is: stop, as at SIGTERM, when that process is no more."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None or os.name == "nt":
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="moframework-parent", daemon=True).start()
 
 
 @contextlib.contextmanager

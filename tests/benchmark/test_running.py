@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import functools
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +18,7 @@ from moframework.benchmark.loading import load_benchmark
 from moframework.benchmark.results import Results
 from moframework.benchmark.running import Watcher, default_folder, run_benchmark
 from moframework.errors import InterruptedRun, SpecError
+from moframework.run.run import Run
 from tests.benchmark.conftest import TUNE
 from tests.benchmark.parts import tiny
 
@@ -165,3 +172,35 @@ def test_tuning_by_a_hypervolume_that_is_not_there(copy: Path) -> None:
 
 def test_default_folder() -> None:
     assert default_folder(load_benchmark(tiny())) == Path("runs/benchmark-tiny")
+
+
+def test_a_killed_benchmark_leaves_no_children_and_goes_on(tmp_path: Path) -> None:
+    training = {"steps": 100_000, "batch_size": 16, "checkpoint_every": 20}
+    spec = tiny(solvers=["palora"], seeds=[0], training=training, executor="local")
+    (tmp_path / "long.yaml").write_text(json.dumps(spec))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "moframework", "benchmark", str(tmp_path / "long.yaml"), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        wait_for(lambda: any(out.rglob("last.pt")))
+        (owner,) = out.rglob(".owner.json")
+        child = json.loads(owner.read_text())["pid"]
+        process.kill()
+    wait_for(functools.partial(is_gone, child))
+    run = Run(owner.parent)
+    assert run.status == "interrupted"
+    assert "solve" in run.summary()["message"]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.05)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").is_file() and ") Z " in Path(f"/proc/{pid}/stat").read_text()

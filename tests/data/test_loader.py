@@ -115,3 +115,42 @@ def test_batches_come_on_the_device(place: str) -> None:
 def test_items_of_another_form_are_refused() -> None:
     with pytest.raises(DataError, match=r"items of Wrong must be .* but item 0 is a tuple of Tensor, Tensor"):
         next(batches(Wrong(), 2, order=None, device="cpu"))
+
+
+class Broken(Items):
+    """Fails at one item, with whatever error it is given."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 5:
+            raise self.error
+        return super().__getitem__(index)
+
+
+class Unpicklable(ValueError):
+    def __init__(self, text: str, more: object) -> None:
+        super().__init__(f"{text} and {more}")
+        self.hold = lambda: more
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (DataError("row 5 has no label"), DataError, "row 5 has no label"),
+        (KeyError("label"), KeyError, "'label'"),
+        (Unpicklable("a", "b"), Exception, "a and b"),
+    ],
+)
+def test_an_error_of_the_data_is_raised_as_it_was(
+    workers: int, error: Exception, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        list(batches(Broken(error), 4, order=None, device="cpu", workers=workers))
+    text = str(caught.value)
+    assert text == words or (isinstance(error, Unpicklable) and text in (words, f"Unpicklable: {words}"))
+    if workers:
+        assert "in __getitem__" in str(caught.value.__cause__)

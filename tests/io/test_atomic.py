@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from moframework.io.atomic import atomic_write, remove_leftovers, write_bytes, write_text
 
@@ -33,6 +35,17 @@ def test_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
     (tmp_path / "usual").write_text("x")
     write_text(tmp_path / "ours", "x")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_writer_with_other_permissions_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "usual").write_text("x")
+    with atomic_write(tmp_path / "ours.safetensors") as temporary:
+        save_file({"x": torch.zeros(2)}, temporary)  # 0.8.0 leaves 0600
+    with atomic_write(tmp_path / "closed") as temporary:
+        temporary.write_text("x")
+        temporary.chmod(0o600)
+    for name in ("ours.safetensors", "closed"):
+        assert (tmp_path / name).stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_crash_between_write_and_replace_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
