@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moframework.config import Trust, unstructure
+from moframework.config.references import references
 from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
 from moframework.engine.distributed.launch import launched_world
@@ -31,6 +33,7 @@ from moframework.pareto.plots import front_figure
 from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.plan import Plan, plan
+from moframework.run.resuming import resume_command
 from moframework.run.signals import stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits
 from moframework.spec import Spec, load_spec
@@ -50,12 +53,19 @@ class Run:
         front = run.front("test")
         network = run.model().at([0.3, 0.7])
 
+    Args:
+        path: of the folder.
+        trust: where the run's spec or model names code (`python: ./mine.py:Mine`), neither is loaded unless True says
+            that this code may be run, or a list has the classes and functions that are named. A process that has
+            imported them already, as the one that solved the run has, needs neither.
+
     Raises:
         RunError: `path` is not a run.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, trust: Trust = False) -> None:
         self.path = Path(path)
+        self.trust = trust
         if not (self.path / _SPEC).is_file():
             hint = ""
             if self.path.parent.is_dir():
@@ -68,8 +78,8 @@ class Run:
 
     @property
     def spec(self) -> Spec:
-        """The expanded spec that the run solves."""
-        return load_spec(self.path / _SPEC)
+        """The expanded spec that the run solves. Raises `SpecError`, also where it names code that is not trusted."""
+        return load_spec(self.path / _SPEC, trust=self.trust)
 
     @property
     def status(self) -> str:
@@ -93,7 +103,7 @@ class Run:
             have = sorted(p.stem.removeprefix("front-") for p in self.path.glob("front-*.json"))
             raise RunError(
                 f"{self.path} has no front of split '{split}' (status: {self.status}). "
-                + (f"It has: {', '.join(have)}." if have else f"Finish it with: moframework solve {self.path} --resume")
+                + (f"It has: {', '.join(have)}." if have else f"Finish it with: {resume_command(self.path)}")
             )
         return Front.load(path)
 
@@ -116,18 +126,26 @@ class Run:
         except ValueError as error:
             raise RunError(f"{self.path} cannot be held against {single.path}: {error}") from error
 
-    def model(self, device: torch.device | str = "cpu") -> ParetoModel:
-        """The trained model. Raises `RunError` when the run has not finished."""
-        return ParetoModel.load(self.path / _MODEL, device)
+    def model(self, device: torch.device | str = "cpu", *, trust: Trust = False) -> ParetoModel:
+        """The trained model; `trust` as of the run, where that has none.
+
+        Raises:
+            RunError: the run has not finished, or the model names code that is not trusted.
+        """
+        return ParetoModel.load(self.path / _MODEL, device, trust=trust or self.trust)
 
 
-def check(spec: Spec | Path | str | Mapping[str, Any]) -> list[str]:
+def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) -> list[str]:
     """Do all that can be known before the first batch, and describe it in a few lines.
+
+    Args:
+        spec: a spec, a path or bundled name, or a mapping; code that it names is imported.
+        trust: what may be imported where the run that `solver.initial` names, names code.
 
     Raises:
         SpecError, DataError: what is wrong with the spec or its data.
     """
-    return plan(_loaded(spec)).describe()
+    return plan(_loaded(spec), trust=trust).describe()
 
 
 def solve(
@@ -137,6 +155,7 @@ def solve(
     resume: bool = False,
     device: str | None = None,
     observers: Sequence[Observer] = (),
+    trust: Trust = False,
 ) -> Run:
     """Solve `spec`: train, evaluate, and leave everything in a run directory.
 
@@ -151,6 +170,8 @@ def solve(
             started, a finished one is returned.
         device: replaces `training.device`.
         observers: told about progress, beside the run's own logs.
+        trust: what may be imported where a run folder to resume, or the run that `solver.initial` names, names code;
+            code that `spec` itself names is always imported. See `Run`.
 
     Raises:
         SpecError, DataError: before anything is written; also where the data of a run to resume has changed.
@@ -159,7 +180,7 @@ def solve(
         PeerError: another process failed, and raises one of these or what else went wrong.
     """
     with launched_world() as world:
-        return _solve(world, spec, out, resume, device, observers)
+        return _solve(world, spec, out, resume, device, observers, trust)
 
 
 def _solve(
@@ -169,20 +190,21 @@ def _solve(
     resume: bool,
     device: str | None,
     observers: Sequence[Observer],
+    trust: Trust,
 ) -> Run:
     if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
         out = Path(spec) if out is None else Path(out)
-        spec = Run(spec).spec
+        spec = Run(spec, trust=trust).spec
     loaded = _loaded(spec)
     if device is not None:
         loaded = _on(loaded, device)
     if resume and out is None:
         raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
-    folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume))
+    folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume, trust))
     if done:
-        return Run(folder)
+        return Run(folder, trust=trust)
     with world.fail_together():
-        ready = plan(loaded, world)
+        ready = plan(loaded, world, trust)
         splits = describe_splits(ready.data)
         compare_splits(folder / _DATA, splits)
     started = time.time()
@@ -200,13 +222,13 @@ def _solve(
     except InterruptedRun as error:
         if world.is_rank_zero:
             _state(folder, "interrupted", started=started, message=str(error))
-        raise InterruptedRun(f"{error}. Continue with: moframework solve {folder} --resume") from None
+        raise InterruptedRun(f"{error}. Continue with: {resume_command(folder)}") from None
     except Exception as error:
         blamed = _record_failure(error, folder, started, world)
         if blamed is not None:
             raise blamed from error
         raise
-    return Run(folder)
+    return Run(folder, trust=trust)
 
 
 def _record_failure(error: Exception, folder: Path, started: float, world: World) -> Exception | None:
@@ -219,11 +241,11 @@ def _record_failure(error: Exception, folder: Path, started: float, world: World
     return blamed
 
 
-def _chosen(spec: Spec, out: Path | str | None, resume: bool) -> tuple[Path, bool]:
+def _chosen(spec: Spec, out: Path | str | None, resume: bool, trust: Trust) -> tuple[Path, bool]:
     """The run folder, and whether the run in it is done. Raises `RunError` when it cannot be used."""
     name = spec.name or "run"
     folder = Path(out) if out is not None else Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    _compare(folder, spec, resume)
+    _compare(folder, spec, resume, trust)
     return folder, resume and (folder / _STATUS).is_file() and Run(folder).status == "done"
 
 
@@ -237,7 +259,7 @@ def _on(spec: Spec, device: str) -> Spec:
     return cast(Spec, attrs.evolve(cast(Any, spec), training=training))
 
 
-def _compare(folder: Path, spec: Spec, resume: bool) -> None:
+def _compare(folder: Path, spec: Spec, resume: bool, trust: Trust) -> None:
     """Refuse to overwrite another run, or to resume one with another spec (the device may differ)."""
     if not (folder / _SPEC).is_file():
         if folder.is_dir() and any(folder.iterdir()):
@@ -249,12 +271,12 @@ def _compare(folder: Path, spec: Spec, resume: bool) -> None:
     def comparable(one: Spec) -> str:
         return cast(str, attrs.evolve(cast(Any, _on(one, "auto")), name=None).to_yaml())
 
-    before, after = comparable(Run(folder).spec).splitlines(), comparable(spec).splitlines()
+    before, after = comparable(Run(folder, trust=trust).spec).splitlines(), comparable(spec).splitlines()
     if before != after:
         changed = [f"{old.strip()} → {new.strip()}" for old, new in zip(before, after, strict=False) if old != new]
         raise RunError(
             f"{folder} was made from another spec; first difference: {changed[0] if changed else 'its length'}. "
-            f"Resume with `moframework solve {folder} --resume`, or start a new run with another --out."
+            f"Resume with `{resume_command(folder)}`, or start a new run with another --out."
         )
 
 
@@ -299,6 +321,8 @@ def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: Wo
     tasks = tuple(task.name for task in ready.spec.problem.tasks)
     text, board = TextLog(folder / _LOG), TensorBoardLog(folder / _EVENTS, tasks)
     with contextlib.closing(text), contextlib.closing(board):
+        for reference in references(unstructure(ready.spec)):
+            text.append(f"code of your own: {reference}")
         yield Observers((text, board, *observers))
 
 
