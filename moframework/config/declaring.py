@@ -93,16 +93,19 @@ def _returns(found: Callable[..., Any], wanted: type | None) -> bool:
 
 
 def _is_own(found: object, reference: Reference) -> bool:
-    """Whether it was written where nothing is installed: in a file or module of the user's."""
-    if isinstance(reference.where, Path) and _is_installed(reference.where):
-        return False
-    if not hasattr(found, "__qualname__"):  # an object that can be called, such as a partial function: made by the file
-        return isinstance(reference.where, Path)
-    name = str(found.__module__)
-    if name == "__main__":
+    """Whether it was written, and is named, where nothing is installed: in files or modules of the user's."""
+    # An object that can be called, such as a partial function, does not tell where it was made.
+    places = [reference.where, str(found.__module__)] if hasattr(found, "__qualname__") else [reference.where]
+    return all(_is_own_place(place) for place in places)
+
+
+def _is_own_place(place: Path | str) -> bool:
+    if isinstance(place, Path):
+        return not _is_installed(place)
+    if place == "__main__":
         return True
-    file = getattr(sys.modules.get(name), "__file__", None)  # what is built into Python has none
-    return file is not None and name.partition(".")[0] != "moframework" and not _is_installed(Path(file))
+    file = getattr(sys.modules.get(place), "__file__", None)  # what is built into Python has none
+    return file is not None and place.partition(".")[0] != "moframework" and not _is_installed(Path(file))
 
 
 def _is_installed(file: Path) -> bool:

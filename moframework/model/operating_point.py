@@ -54,11 +54,16 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
     Raises:
         ValueError: as by `on_simplex`.
     """
+    compiling = torch.compiler.is_compiling()
     if not isinstance(preference, Tensor):
-        return on_simplex(preference, tasks)
+        if not compiling:
+            return on_simplex(preference, tasks)
+        preference = torch.as_tensor(preference, dtype=torch.float32)
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]  # where a shape is no number either
+        return preference
     if preference.shape != (len(tasks),):
         raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preference.shape)}")
-    numbers = _numbers(preference)
+    numbers = None if compiling else _numbers(preference)
     if numbers is None:
         return preference
     if min(numbers) >= 0 and abs(sum(numbers) - 1) <= _ROUNDING and preference.is_floating_point():
@@ -70,7 +75,7 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
 
 def _numbers(values: Tensor) -> list[float] | None:
     """What a tensor holds, or None where that cannot be read."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+    if type(values) not in (Tensor, nn.Parameter):  # fake and functional tensors, and those that lie in shards
         return None
     if values.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
