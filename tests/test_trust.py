@@ -174,8 +174,9 @@ def test_a_function_or_class_can_be_handed_in(foreign: Foreign, known: Run, tmp_
         ParetoModel.load(foreign.run, trust=[network, another_network()])
     with pytest.raises(RunError, match="'network', which is handed in, is not a backbone"):
         ParetoModel.load(foreign.run, trust=[type("network", (), {})])
-    with pytest.raises(TypeError, match="trust is True, False, or a list of classes and functions"):
-        ParetoModel.load(foreign.run, trust="network")
+    for wrong in ("network", [network, "network"], 1):
+        with pytest.raises(TypeError, match="trust is True, False, or a list of classes and functions"):
+            ParetoModel.load(foreign.run, trust=wrong)  # type: ignore[arg-type]
 
 
 def test_the_process_that_solved_a_run_loads_its_model(known: Run, tmp_path: Path) -> None:

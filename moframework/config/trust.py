@@ -64,7 +64,7 @@ def part_of_reference(
 
 def _handed_in(trust: Collection[object], name: str) -> object:
     """The one of the given classes and functions that is called so, or None."""
-    if isinstance(trust, str) or not all(callable(one) for one in trust):
+    if isinstance(trust, str) or not isinstance(trust, Collection) or not all(callable(one) for one in trust):
         raise TypeError(f"trust is True, False, or a list of classes and functions, but it is {trust!r}")
     names = ("__qualname__", "__name__")
     found = [one for one in trust if any(getattr(one, key, None) == name for key in names)]
