@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from moframework._moved import MOVED, install, renamed
-from moframework.config.references import load_reference
+from moframework.config.references import Reference
 
 ROOT = Path(__file__).parents[1]
 
@@ -141,7 +141,7 @@ DOCUMENTED = (
 @pytest.mark.parametrize("name", DOCUMENTED)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_what_pages_named_is_found_where_they_said(name: str) -> None:
-    assert callable(load_reference(name, None)[0])
+    assert callable(Reference.read(name, None).load())
 
 
 def test_nothing_of_ours_uses_an_old_path() -> None:

@@ -31,6 +31,8 @@ class Backbone(Component, kind="backbones"):
     In a spec `weights` and `freeze` may stand beside the options of any backbone: see `BackboneOverrides`.
     """
 
+    returns = nn.Module
+
     @abstractmethod
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
         """A freshly initialized network.

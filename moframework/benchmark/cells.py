@@ -86,14 +86,20 @@ class Cell:
         """Why it failed, in its last attempt."""
         return self._failure.read_text(encoding="utf-8") if self.state == "failed" else None
 
-    def prepare(self) -> Job:
-        """Write the spec into the run folder, forget an earlier failure, and return the job that starts or resumes
-        it."""
+    def prepare(self, *, trust: bool = False) -> Job:
+        """Write the spec into the run folder, forget an earlier failure, and return the job that starts or resumes it.
+
+        The job names the spec, whose code is the benchmark's own, and not the folder, so that it needs no `--trust` for
+        that. With `trust` it also imports what the run that `solver.initial` names, names.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         write_sealed_yaml(self.folder / SPEC, self.text)
         self._failure.unlink(missing_ok=True)
         folder = self.folder.absolute()
-        command = (sys.executable, "-m", "moframework", "solve", str(folder), "--resume", "--quiet")
+        command = (
+            *(sys.executable, "-m", "moframework", "solve", str(folder / SPEC), "--out", str(folder)),
+            *("--resume", "--quiet", *(("--trust",) if trust else ())),
+        )
         return Job(name=self.name, command=command, folder=folder, log=folder.with_name(f"{folder.name}.log"))
 
     def fail(self, message: str) -> None:

@@ -13,7 +13,7 @@ from moframework.benchmark.composing import DEFERRED, compose, expand, overlay
 from moframework.benchmark.spec import Benchmark, part_name
 from moframework.config import build, unstructure
 from moframework.config.schema import Schema
-from moframework.config.structure import KeyPath, structure
+from moframework.config.structure import Fault, KeyPath, structure
 from moframework.engine.settings import Evaluation, Training
 from moframework.solvers.base import Solver
 from moframework.spec import Spec
@@ -33,7 +33,7 @@ _RUN = Other(
 
 
 def load_benchmark(source: str | Path | Mapping[str, object], overrides: Sequence[str] = ()) -> Benchmark:
-    """Load a benchmark from a file, by the name of a bundled one, or from a mapping.
+    """Load a benchmark from a file, by the name of a bundled one, or from a mapping. Code that it names is imported.
 
     Args:
         source: a path, a bundled name such as `benchmarks/digits`, or the content as a mapping.
@@ -43,7 +43,7 @@ def load_benchmark(source: str | Path | Mapping[str, object], overrides: Sequenc
         SpecError: with every fault found, each with its position. What entries override and what the grid tries is
             checked for every pair of problem and solver.
     """
-    benchmark = load(source, Benchmark, overrides, expand=expand, further=_faults, other=_RUN)
+    benchmark = load(source, Benchmark, overrides, expand=expand, further=_faults, other=_RUN, trust=True)
     if benchmark.name is None and not isinstance(source, Mapping):
         named: Benchmark = attrs.evolve(cast(Any, benchmark), name=Path(source).stem)
         return named
@@ -70,7 +70,7 @@ def cell_spec(
     tree = overlay(tree, {key: from_plain(value, mark) for key, value in (choice or {}).items()})
     parts = benchmark.problems[problem].problem, benchmark.solvers[solver].solver
     name = "-".join([*(part_name(part) for part in parts), f"seed-{seed}"])  # no label: a new one makes no new cell
-    return build(Spec, {**plain(tree), "seed": seed, "name": name})
+    return build(Spec, {**plain(tree), "seed": seed, "name": name}, trust=True)
 
 
 def benchmark_schema() -> Schema:
@@ -108,7 +108,7 @@ def _faults_of_pair(root: Item, problem: int, solver: int, *, whole: bool) -> It
     for section in DEFERRED:
         if section in pair.value:
             part = Item({section: pair.value[section]}, pair.mark)
-            _, faults = structure(plain(pair.value[section]), _TYPES[section], base=_folder(part, section))
+            _, faults = _structured(part, section)
             for fault in faults:
                 faulty = True
                 path = (section, *fault.path)
@@ -121,7 +121,7 @@ def _faults_of_pair(root: Item, problem: int, solver: int, *, whole: bool) -> It
             tried = overlay(pair, {key: value})
             section = key.partition(".")[0]
             part = Item({section: tried.value[section]}, tried.mark)
-            _, faults = structure(plain(tried.value[section]), _TYPES[section], base=_folder(part, section))
+            _, faults = _structured(part, section)
             for fault in faults:
                 whose = f" (in solvers.{solver})" if section == "solver" else ""
                 yield Located(value.mark, ("tune", "grid", key, position), f"{section}.{fault}{whose}")
@@ -132,6 +132,10 @@ def _has_grid(root: Item) -> bool:
     return tune is not None and isinstance(tune.value, dict)
 
 
-def _folder(tree: Item, section: str) -> Any:
-    """What relative paths in a section start from: the folder of the spec each was written in."""
-    return lambda path: locate(tree, (section, *path)).source.folder
+def _structured(tree: Item, section: str) -> tuple[Any, list[Fault]]:
+    """An object of a section and its faults; relative paths start from the folder of the spec each was written in."""
+
+    def folder(path: KeyPath) -> Path:
+        return locate(tree, (section, *path)).source.folder
+
+    return structure(plain(tree.value[section]), _TYPES[section], base=folder, trust=True)

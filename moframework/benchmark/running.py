@@ -37,7 +37,12 @@ class Watcher:
 
 
 def run_benchmark(
-    benchmark: Benchmark, out: Path | str | None = None, *, report_only: bool = False, watcher: Watcher | None = None
+    benchmark: Benchmark,
+    out: Path | str | None = None,
+    *,
+    report_only: bool = False,
+    watcher: Watcher | None = None,
+    trust: bool = False,
 ) -> Results:
     """Run what is missing of a benchmark, and write its results.
 
@@ -51,6 +56,8 @@ def run_benchmark(
         out: its folder; by default `runs/benchmark-NAME`. The same folder again goes on.
         report_only: run nothing; make the results of what is there.
         watcher: told about progress.
+        trust: whether cells may import code that the runs named, by their solvers' `initial`, as networks to start
+            from, name; the benchmark's own is always imported.
 
     Raises:
         InterruptedRun: asked to stop by SIGINT or SIGTERM; running cells were saved, and the results are not written.
@@ -59,7 +66,7 @@ def run_benchmark(
     folder = Path(out) if out is not None else default_folder(benchmark)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "benchmark.yaml", benchmark.to_yaml())
-    work = _Work(benchmark, folder, None if report_only else watcher or Watcher())
+    work = _Work(benchmark, folder, None if report_only else watcher or Watcher(), trust)
     tuned = work.tune()
     results = collect(benchmark, work.cells(tuned), tuned)
     save(results, folder)
@@ -74,8 +81,8 @@ def default_folder(benchmark: Benchmark) -> Path:
 class _Work:
     """The rounds of one benchmark. Without a watcher nothing is run."""
 
-    def __init__(self, benchmark: Benchmark, folder: Path, watcher: Watcher | None) -> None:
-        self.benchmark, self.folder, self.watcher = benchmark, folder, watcher
+    def __init__(self, benchmark: Benchmark, folder: Path, watcher: Watcher | None, trust: bool) -> None:
+        self.benchmark, self.folder, self.watcher, self.trust = benchmark, folder, watcher, trust
         self.pairs = list(itertools.product(range(len(benchmark.problems)), range(len(benchmark.solvers))))
 
     def tune(self) -> dict[tuple[int, int], Tuned]:
@@ -112,7 +119,7 @@ class _Work:
         self.watcher.planned(len(distinct), len(distinct) - len(open_))
         if not open_:
             return
-        by_job = {one.prepare(): one for one in open_}
+        by_job = {one.prepare(trust=self.trust): one for one in open_}
         with stop_signals() as stop:
             started = self.watcher.started
             ended = self.benchmark.executor.run(list(by_job), started=lambda job: started(by_job[job]), stop=stop)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -149,6 +151,35 @@ def _set_option(command: F) -> F:
     )(command)
 
 
+def _trust_option(what: str) -> Callable[[F], F]:
+    return click.option(
+        "--trust", is_flag=True, help=f"Import the code that {what} names (`python:`); without it, nothing is executed."
+    )
+
+
+@contextlib.contextmanager
+def _imports_told() -> Iterator[None]:
+    """While inside, a line on stderr says which file will be run, or which module imported, for a reference; the first
+    of several processes says it."""
+    logger, handler = logging.getLogger("moframework.imports"), _Told()
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    if _rank("RANK") == 0:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Told(logging.Handler):
+    """Writes what is logged to stderr, as it is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
+
+
 @main.command(epilog=EXIT_CODES)
 @_spec_argument
 @click.option(
@@ -161,13 +192,20 @@ def _set_option(command: F) -> F:
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or in SPEC when that is a run folder.")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the spec's.")
 @click.option("--quiet", is_flag=True, help="Show no progress; print the run folder alone.")
+@_trust_option("the run folder to resume, or the run that `initial` names,")
 def solve(
-    spec: str, out: Path | None, overrides: tuple[str, ...], resume: bool, device: str | None, quiet: bool
+    spec: str,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    device: str | None,
+    quiet: bool,
+    trust: bool,
 ) -> None:
     """Train and evaluate what a spec says.
 
     SPEC is a YAML file, or the name of a bundled spec (see `moframework specs`). Ends with the test front, the run
-    folder, and what to do next. Ctrl-C finishes the step, saves and stops.
+    folder, and what to do next. Ctrl-C finishes the step, saves and stops. Code that SPEC names is run, and said so.
 
     \b
     Several processes or devices train one run together:
@@ -175,7 +213,9 @@ def solve(
     """
     folder = Path(spec) if Path(spec).is_dir() else None
     if folder is not None and not resume:
-        raise click.UsageError(f"{spec} is a folder. To continue the run in it: moframework solve {spec} --resume")
+        from moframework.run.resuming import resume_command
+
+        raise click.UsageError(f"{spec} is a folder. To continue the run in it: {resume_command(folder)}")
     if resume and folder is None and out is None:
         raise click.UsageError("--resume continues a run: say which with --out RUN, or give the run folder as SPEC")
     if folder is not None and out is not None and folder.resolve() != out.resolve():
@@ -191,10 +231,11 @@ def solve(
     follow_parent()
 
     file = spec if folder is None else Run(folder).spec_file
-    loaded = load_spec(file, overrides)
     first = _rank("RANK") == 0
-    with watching(quiet or not first) as observers:
-        run = solve(loaded, out or folder, resume=resume, device=device, observers=observers)
+    with _imports_told():
+        loaded = load_spec(file, overrides, trust=folder is None or trust)
+        with watching(quiet or not first) as observers:
+            run = solve(loaded, out or folder, resume=resume, device=device, observers=observers, trust=trust)
     if not first:
         return
     if quiet:
@@ -214,7 +255,10 @@ def solve(
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Cells at a time: --set executor.jobs=N.")
 @_set_option
 @click.option("--report-only", is_flag=True, help="Run nothing; make the results of what is there.")
-def benchmark(spec: str, out: Path | None, jobs: int | None, overrides: tuple[str, ...], report_only: bool) -> None:
+@_trust_option("a run that `initial` of a solver names,")
+def benchmark(
+    spec: str, out: Path | None, jobs: int | None, overrides: tuple[str, ...], report_only: bool, trust: bool
+) -> None:
     """Compare solvers on problems over seeds.
 
     SPEC lists problems, solvers and seeds, and what is tuned for all: a YAML file, or a bundled one such as
@@ -230,9 +274,10 @@ def benchmark(spec: str, out: Path | None, jobs: int | None, overrides: tuple[st
     from moframework.cli.tables import output, print_results
 
     given = (*overrides, f"executor.jobs={jobs}") if jobs is not None else overrides
-    loaded = load_benchmark(spec, given)
+    with _imports_told():
+        loaded = load_benchmark(spec, given)
     folder = out or default_folder(loaded)
-    results = run_benchmark(loaded, folder, report_only=report_only, watcher=BenchmarkLines())
+    results = run_benchmark(loaded, folder, report_only=report_only, watcher=BenchmarkLines(), trust=trust)
     print_results(output(), folder, results)
     for text in results.failed:
         click.echo(f"failed: {text}", err=True)
@@ -243,16 +288,19 @@ def benchmark(spec: str, out: Path | None, jobs: int | None, overrides: tuple[st
 @main.command(epilog=EXIT_CODES)
 @_spec_argument
 @_set_option
-def check(spec: str, overrides: tuple[str, ...]) -> None:
+@_trust_option("the run that `initial` names,")
+def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
     """Check a spec and print the plan.
 
-    Does all that can be known before the first batch; all mistakes of SPEC are reported at once, with their lines.
+    Does all that can be known before the first batch; all mistakes of SPEC are reported at once, with their lines. Code
+    that SPEC names is run, and said so.
     """
     from moframework.run.solving import check
     from moframework.spec import load_spec
 
-    for line in check(load_spec(spec, overrides)):
-        click.echo(line)
+    with _imports_told():
+        for line in check(load_spec(spec, overrides), trust=trust):
+            click.echo(line)
 
 
 @main.command()
@@ -364,15 +412,18 @@ def _first_comment(path: Path) -> str:
     help="A run of single-task networks on the same problem: show the mean relative change, Δm %, of each point.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: tasks, preferences, losses, metrics and indicators.")
-def front(run: Path, split: str, against: Path | None, as_json: bool) -> None:
+@_trust_option("RUN or STL_RUN")
+def front(run: Path, split: str, against: Path | None, as_json: bool, trust: bool) -> None:
     """Show the front that a run has found.
 
     RUN is a run folder, as `moframework solve` leaves it.
     """
     from moframework.run.run import Run
 
-    found = Run(run).front(split)
-    change = None if against is None else Run(run).delta_m(Run(against), split)
+    one = Run(run, trust=trust)
+    found = one.front(split)
+    with _imports_told():
+        change = None if against is None else one.delta_m(Run(against, trust=trust), split)
     if as_json:
         click.echo(found.to_json() if change is None else _with_change(found.to_json(), change.tolist()))
         return

@@ -6,17 +6,20 @@ plain data and reports every fault, `unstructure` goes back, `json_schema` descr
 YAML, positions in files, torch, or the name of any particular solver or problem.
 """
 
+from moframework.config.declaring import part
 from moframework.config.options import Component, OptionError, config, option
 from moframework.config.registry import Entry, entries, find, kinds
 from moframework.config.schema import json_schema
 from moframework.config.signature import arguments, options_class
 from moframework.config.structure import Fault, build, structure, unstructure
+from moframework.config.trust import Trust
 
 __all__ = [
     "Component",
     "Entry",
     "Fault",
     "OptionError",
+    "Trust",
     "arguments",
     "build",
     "config",
@@ -26,6 +29,7 @@ __all__ = [
     "kinds",
     "option",
     "options_class",
+    "part",
     "structure",
     "unstructure",
 ]

@@ -62,6 +62,10 @@ class Component(ABC):
         if kind is not None:
             cls.kind = kind
 
+    returns: ClassVar[type | None] = None
+    """Class data of an interface that plain functions can stand for: what such a function returns. One that is
+    annotated so declares itself; see `moframework.config.declaring.part`."""
+
     @classmethod
     def interface(cls) -> type[Component]:
         """The class that named the registry kind: `Schedule` for `Dirichlet`."""

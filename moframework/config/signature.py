@@ -19,7 +19,7 @@ from moframework.config.options import config, option
 from moframework.config.words import union_members
 from moframework.errors import MoframeworkError
 
-__all__ = ["arguments", "options_class"]
+__all__ = ["arguments", "options_class", "return_type"]
 
 _SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable)
 
@@ -73,6 +73,14 @@ def options_class(
 def arguments(options: Any) -> dict[str, Any]:
     """The keyword arguments that an object of an `options_class` stands for, without the options of its bases."""
     return {name: getattr(options, name) for name in type(options).parameters}
+
+
+def return_type(function: Callable[..., Any]) -> Any:
+    """What a function is annotated to return; None where it says nothing that can be resolved."""
+    try:
+        return _hints(function).get("return")
+    except Exception:  # an annotation is any expression
+        return None
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

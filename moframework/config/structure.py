@@ -11,8 +11,9 @@ import attrs
 from moframework.config import registry
 from moframework.config.fields import Option, is_config, is_interface, options_of
 from moframework.config.options import Component, OptionError, check_bounds
-from moframework.config.references import load_reference, remember
+from moframework.config.references import Reference, remember
 from moframework.config.reinstall import reinstall_hint
+from moframework.config.trust import Trust, part_of_reference
 from moframework.config.unstructure import unstructure
 from moframework.config.words import allowed, expected, shown, suggestion, union_members
 from moframework.errors import MoframeworkError, SpecError
@@ -47,7 +48,7 @@ class _Failed:
 _FAILED = _Failed()
 
 
-def structure(value: object, type_: Any, *, base: Base = None) -> tuple[Any, list[Fault]]:
+def structure(value: object, type_: Any, *, base: Base = None, trust: Trust = False) -> tuple[Any, list[Fault]]:
     """Make an object of `type_` from plain data.
 
     Understood types: bool, int, float (also written as a whole number), str, Path, None, `Literal`, unions,
@@ -64,17 +65,18 @@ def structure(value: object, type_: Any, *, base: Base = None) -> tuple[Any, lis
         type_: what to make.
         base: folder that relative paths start from, or a function from a key path to that folder; None leaves them
             relative.
+        trust: what may be imported where `value` names code by `python:`; see `moframework.config.trust.Trust`.
 
     Returns:
         the object and no faults, or None and all faults.
     """
-    work = _Structure(base)
+    work = _Structure(base, trust)
     made = work.make(value, type_, (), None)
     return (None if work.faults else made), work.faults
 
 
-def build(type_: type[T], value: object, base: Path | None = None) -> T:
-    """Make an object of `type_` from plain data.
+def build(type_: type[T], value: object, base: Path | None = None, *, trust: Trust = False) -> T:
+    """Make an object of `type_` from plain data. Arguments as of `structure`.
 
     Raises:
         SpecError: listing every fault, a line each.
@@ -86,17 +88,18 @@ def build(type_: type[T], value: object, base: Path | None = None) -> T:
     >>> build(Example, {"rank": 2})
     Example(rank=2)
     """
-    made, faults = structure(value, type_, base=base)
+    made, faults = structure(value, type_, base=base, trust=trust)
     if faults:
         raise SpecError("\n".join(str(fault) for fault in faults))
     return cast(T, made)
 
 
 class _Structure:
-    """One walk over a value: the folder of relative paths, and the faults found so far."""
+    """One walk over a value: the folder of relative paths, what is trusted, and the faults found so far."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, trust: Trust) -> None:
         self.base = base
+        self.trust = trust
         self.faults: list[Fault] = []
 
     def fail(self, path: KeyPath, message: str, *, on_key: bool = False) -> _Failed:
@@ -278,14 +281,12 @@ class _Structure:
             self.fail(path, f"must be ./file.py:Class or package.module:Class, but it is {shown(reference)}")
             return None
         try:
-            found, origin = load_reference(reference, self.folder(path))
-            cls = interface.adopt(found, origin)
+            named = Reference.read(reference, self.folder(path))
+            cls = part_of_reference(named, interface, self.trust, ".".join(str(key) for key in path))
             options_of(cls)
         except MoframeworkError as error:
             self.fail(path, str(error))
             return None
-        if ".py:" in reference:  # a class of a module may be registered all the same
-            remember(cls, {"python": origin})
         return cls
 
     def keys(self, value: Mapping[Any, Any], path: KeyPath, known: list[str]) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Loss(Component, kind="losses"):
             return (scale * (output.squeeze(1) - target)).cosh().log()
     """
 
+    returns = Tensor
+
     @abstractmethod
     def statistics(self, output: Tensor, target: Tensor) -> Tensor:
         """Additive statistics of each sample.

@@ -8,26 +8,32 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from moframework.errors import DataError, nearest
+from moframework.config import Trust
+from moframework.errors import DataError, RunError, nearest
 from moframework.io.tensors import load_state
 from moframework.model.pareto_model import ParetoModel
 
 __all__ = ["load_parameters"]
 
 
-def load_parameters(path: Path, network: nn.Module) -> dict[str, Tensor]:
+def load_parameters(path: Path, network: nn.Module, trust: Trust = False) -> dict[str, Tensor]:
     """The state dict at `path`, checked against `network`: to start a training from.
 
     Args:
         path: a `.safetensors` file; a torch file holding a state dict (also under `state_dict` or `model`), read
             without executing anything; or a run or model folder of moframework, whose network at the centre of the
             simplex is taken.
+        trust: what may be imported where that model names code; see `ParetoModel.load`.
 
     Raises:
+        RunError: the model cannot be loaded, or names code that is not trusted.
         DataError: unreadable, or names or shapes that do not fit; the text lists them.
     """
     if path.is_dir():
-        model = ParetoModel.load(path)
+        try:
+            model = ParetoModel.load(path, trust=trust)
+        except RunError as error:
+            raise RunError(f"initial: {error}") from error
         found: Mapping[str, Any] = model.at([1.0] * len(model.tasks)).state_dict()
     else:
         try:

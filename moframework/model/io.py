@@ -1,20 +1,21 @@
 """A model's folder: `model.safetensors` holds its tensors, `model.json` its recipe.
 
-Reading it executes nothing that it contains. Each file is written whole or not at all; the recipe ends with a checksum
-of itself, and tells that of the tensors.
+Reading it executes nothing that it contains, and imports nothing that it names unless that is trusted. Each file is
+written whole or not at all; the recipe ends with a checksum of itself, and tells that of the tensors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
 from moframework.backbones.base import Backbone
-from moframework.config.structure import build, unstructure
-from moframework.errors import DamagedFileError, RunError
+from moframework.config import Trust, build, config, option, unstructure
+from moframework.config.fields import options_of
+from moframework.errors import DamagedFileError, RunError, SpecError
 from moframework.io.sealed import checksum, read_json, write_json
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model.recipe import Recipe
@@ -50,15 +51,16 @@ def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor])
     write_json(folder / _RECIPE, {**written, _CHECKSUM: checksum(folder / _WEIGHTS)})
 
 
-def read_model(folder: Path | str) -> tuple[Recipe, dict[str, Tensor]]:
+def read_model(folder: Path | str, trust: Trust = False) -> tuple[Recipe, dict[str, Tensor]]:
     """The recipe and the state dict (on the host) that `write_model` wrote.
 
     Args:
         folder: the model's folder, or the run folder that holds it as `model/`.
+        trust: what may be imported where the recipe names code; see `moframework.config.trust.Trust`.
 
     Raises:
-        RunError: there is no model, or it was written by a newer version; as `DamagedFileError` where a file is
-            missing, damaged or something else.
+        RunError: there is no model; it is of a newer version, or names code that is not trusted; as `DamagedFileError`
+            where a file is missing, damaged or something else.
     """
     folder = Path(folder)
     if not (folder / _RECIPE).is_file() and (folder / "model" / _RECIPE).is_file():
@@ -66,21 +68,40 @@ def read_model(folder: Path | str) -> tuple[Recipe, dict[str, Tensor]]:
     if not (folder / _RECIPE).is_file():
         raise RunError(f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder.")
     stored = read_json(folder / _RECIPE, advice=_advice(folder))
-    missing = [key for key in ("format", "tasks", "input_shape", "outputs", "backbone", "weights") if key not in stored]
-    if missing:
-        raise DamagedFileError(f"{folder / _RECIPE} is no model's recipe: it lacks {', '.join(missing)}.")
-    if stored["format"] > _FORMAT:
+    version = stored.get("format")
+    if not isinstance(version, int):
+        raise DamagedFileError(f"{folder / _RECIPE} is not the recipe of a model: it states no format.")
+    if version > _FORMAT:
         raise RunError(
-            f"{folder / _RECIPE} has format {stored['format']}; this version reads up to {_FORMAT}. Update moframework."
+            f"{folder / _RECIPE} has format {version}; this version reads up to {_FORMAT}. Update moframework."
         )
-    recipe = Recipe(
-        tasks=tuple(stored["tasks"]),
-        backbone=build(cast(type[Any], Backbone), stored["backbone"]),
-        input_shape=tuple(stored["input_shape"]),
-        outputs=stored["outputs"],
-        weights=build(cast(type[Any], WeightSpaceConfig), stored["weights"]),
+    return _recipe(stored, folder / _RECIPE, trust), _tensors(folder, stored.get(_CHECKSUM))
+
+
+def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust) -> Recipe:
+    """What `model.json` says. Raises `RunError` naming it."""
+    try:
+        made = build(_Written, {o.key: stored[o.key] for o in options_of(_Written) if o.key in stored}, trust=trust)
+    except SpecError as error:
+        raise RunError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from error
+    return Recipe(
+        tasks=made.tasks,
+        backbone=made.backbone.bare(),  # a saved model brings its own weights: none are read or downloaded for it
+        input_shape=made.input_shape,
+        outputs=made.outputs,
+        weights=made.weights,
     )
-    return recipe, _tensors(folder, stored.get(_CHECKSUM))
+
+
+@config
+class _Written:
+    """A recipe as its file has it."""
+
+    tasks: tuple[str, ...] = option(help="names of the objectives")
+    input_shape: tuple[int, ...] = option(help="of one input", ge=0)
+    outputs: dict[str, int] = option(help="width of each output")
+    backbone: Backbone = option(help="the network")
+    weights: WeightSpaceConfig = option(help="the weight space")
 
 
 def verify_model(folder: Path) -> None:

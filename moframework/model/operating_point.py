@@ -13,7 +13,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["batch_statistics", "merged_network", "on_simplex"]
+__all__ = ["as_preference", "batch_statistics", "merged_network", "on_simplex"]
+
+_ROUNDING = 1e-6
+"""A sum that is this close to 1 is 1: float32 numbers that were divided by their sum are hardly closer."""
 
 
 def on_simplex(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tensor:
@@ -33,12 +36,58 @@ def on_simplex(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tensor:
     if isinstance(preference, Tensor):
         preference = preference.detach().cpu().float().numpy()
     value = torch.from_numpy(np.array(preference, dtype=np.float32))
-    m = len(tasks)
-    if value.shape != (m,):
-        raise ValueError(f"a preference has {m} numbers, one for each of {', '.join(tasks)}; got {value.tolist()}")
+    if value.shape != (len(tasks),):
+        raise ValueError(f"{_wanted(tasks)}; got {value.tolist()}")
     if not bool(torch.isfinite(value).all()) or bool((value < 0).any()) or float(value.sum()) <= 0:
         raise ValueError(f"a preference is non-negative and not all zero; got {value.tolist()}")
     return value / value.sum()
+
+
+def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tensor:
+    """A preference as a tensor (m,) on the simplex, for use where it is: with its device and its gradient.
+
+    A tensor of floating-point numbers on the simplex is returned as it is; whatever else can be read is checked and
+    scaled as by `on_simplex`. Of a tensor whose numbers cannot be read (while something is compiled, exported, traced,
+    vectorized by `torch.func.vmap`, or captured as a CUDA graph) only the shape is checked. Numbers on a CUDA device
+    are waited for.
+
+    Raises:
+        ValueError: as by `on_simplex`.
+    """
+    compiling = torch.compiler.is_compiling()
+    if not isinstance(preference, Tensor):
+        if not compiling:
+            return on_simplex(preference, tasks)
+        preference = torch.as_tensor(preference, dtype=torch.float32)
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]  # where a shape is no number either
+        return preference
+    if preference.shape != (len(tasks),):
+        raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preference.shape)}")
+    numbers = None if compiling else _numbers(preference)
+    if numbers is None:
+        return preference
+    if min(numbers) >= 0 and abs(sum(numbers) - 1) <= _ROUNDING and preference.is_floating_point():
+        return preference
+    on_simplex(preference, tasks)
+    preference = preference if preference.is_floating_point() else preference.float()
+    return preference / preference.sum()
+
+
+def _numbers(values: Tensor) -> list[float] | None:
+    """What a tensor holds, or None where that cannot be read."""
+    if type(values) not in (Tensor, nn.Parameter):  # fake and functional tensors, and those that lie in shards
+        return None
+    if values.is_cuda and torch.cuda.is_current_stream_capturing():
+        return None
+    try:
+        found: list[float] = values.tolist()
+    except RuntimeError:  # vectorized, or without any numbers
+        return None
+    return found
+
+
+def _wanted(tasks: Sequence[str]) -> str:
+    return f"a preference has {len(tasks)} numbers, one for each of {', '.join(tasks)}"
 
 
 def merged_network(

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from moframework.config import Trust
 from moframework.model.functional import FunctionalNetwork, Runner
 from moframework.model.io import read_model, write_model
-from moframework.model.operating_point import batch_statistics, merged_network, on_simplex
+from moframework.model.operating_point import as_preference, batch_statistics, merged_network, on_simplex
 from moframework.model.recipe import Recipe
 from moframework.weights import WeightSpace
 
@@ -35,7 +36,7 @@ class ParetoModel(nn.Module):
     Example::
 
         model = ParetoModel.load("runs/quickstart/model")
-        outputs = model(x, torch.tensor([0.3, 0.7]))    # {"left": (b, 10), "right": (b, 10)}
+        outputs = model(x, [0.3, 0.7])                  # {"left": (b, 10), "right": (b, 10)}
         network = model.at([0.3, 0.7])                  # a plain nn.Module, ready to ship
     """
 
@@ -78,14 +79,20 @@ class ParetoModel(nn.Module):
             if isinstance(module, _BatchNorm) and not any(module is norm for norm in self._frozen_norms)
         }
 
-    def forward(self, x: Tensor, preference: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, preference: ArrayLike | Tensor) -> dict[str, Tensor]:
         """Outputs of the network with weights θ(λ), by output key.
 
         Args:
             x: a batch for the backbone, (b, …).
-            preference: λ (m,), on the simplex, on any device.
+            preference: λ, m non-negative numbers, on any device; scaled to sum to 1 where they do not. A tensor keeps
+                its gradient, and is used as it is where it lies on the simplex. Numbers on a CUDA device are waited
+                for. Where numbers cannot be read (under torch.compile, torch.export, torch.func.vmap, or while a CUDA
+                graph is captured), only their count is checked, and they must lie on the simplex.
+
+        Raises:
+            ValueError: wrong count, a negative or non-finite number, or all zero.
         """
-        return self.call(self.weights(preference), x)
+        return self.call(self.weights(as_preference(preference, self.tasks)), x)
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """θ(λ), by name of parameter (and of buffer, where one depends on λ), without the aliases of tied parameters;
@@ -186,13 +193,22 @@ class ParetoModel(nn.Module):
         write_model(folder, self.recipe, self.state_dict())
 
     @classmethod
-    def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> ParetoModel:
+    def load(cls, folder: Path | str, device: torch.device | str = "cpu", *, trust: Trust = False) -> ParetoModel:
         """Read a model that `save` wrote; `folder` may also be a run folder.
 
+        Args:
+            folder: of the model.
+            device: where it goes.
+            trust: a model made of code of its author's, such as a network `python: ./mine.py:Network`, is not loaded
+                unless True says that this code may be run, or a list has the classes and functions that are named:
+                `trust=[Network]` runs nothing. A process that has imported them for a spec by the same reference, as
+                the one that solved the run has, needs neither.
+
         Raises:
-            RunError: there is no model, or it was written by a newer version.
+            RunError: there is no model; it was written by a newer version; or it names code that is not trusted, and
+                nothing was executed.
         """
-        recipe, state = read_model(folder)
+        recipe, state = read_model(folder, trust)
         with torch.random.fork_rng(devices=[]):
             model = cls(recipe)
         model.load_state_dict(state)

@@ -40,6 +40,7 @@ class Objective(Component, kind="objectives"):
             step has a state of its own.
     """
 
+    returns = Tensor
     separable: ClassVar[bool] = True
 
     @property

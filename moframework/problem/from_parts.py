@@ -110,7 +110,7 @@ def _tasks(tasks: Tasks) -> tuple[Task, ...]:
         return tuple(tasks)
     made = []
     for name, given in tasks.items():
-        options = build(TaskOptions, given) if isinstance(given, Mapping) else given
+        options = build(TaskOptions, given, trust=True) if isinstance(given, Mapping) else given
         made.append(options if isinstance(options, Task) else options.task(name))
     return tuple(made)
 

@@ -17,6 +17,7 @@ from moframework.engine.distributed.world import World
 from moframework.errors import InterruptedRun, LostPeerError, MoframeworkError, RunError
 from moframework.io.sealed import write_json
 from moframework.run.logs import TextLog
+from moframework.run.resuming import resume_command
 from moframework.run.run import LOG, SPEC, STATUS
 from moframework.run.signals import Signaled, stop_signals
 
@@ -75,7 +76,7 @@ class Ending:
         if begun and (self._world.is_rank_zero or isinstance(blamed, LostPeerError)):
             self._record("interrupted" if asked and blamed is None else "failed", told, error)
         if isinstance(told, InterruptedRun) and begun:
-            raise type(told)(f"{told}. Continue with: moframework solve {self._folder} --resume") from None
+            raise type(told)(f"{told}. Continue with: {resume_command(self._folder)}") from None
         if told is not error:
             raise told from error
 
@@ -101,7 +102,7 @@ def explained(error: BaseException, folder: Path) -> BaseException:
         folder: the run folder, for the words.
     """
     text = str(error)
-    again = f"then continue with: moframework solve {folder} --resume"
+    again = f"then continue with: {resume_command(folder)}"
     if isinstance(error, MoframeworkError):
         return error
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or _OUT_OF_MEMORY.search(text):

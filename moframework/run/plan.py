@@ -10,7 +10,7 @@ from attrs import frozen
 from torch import Tensor
 
 from moframework.backbones.base import Backbone
-from moframework.config.structure import unstructure
+from moframework.config import Trust, unstructure
 from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
@@ -115,11 +115,12 @@ class Plan:
         return [*lines, *self.accelerations()]
 
 
-def plan(spec: Spec, world: World | None = None) -> Plan:
+def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     """Resolve `spec`: load the data, build the model, and send two samples through it.
 
     Args:
         world: the processes that will solve it together; None: this one alone.
+        trust: what may be imported where the run that `solver.initial` names, names code.
 
     Raises:
         SpecError: parts do not fit together.
@@ -132,7 +133,7 @@ def plan(spec: Spec, world: World | None = None) -> Plan:
     method = spec.solver.method(m)
     method.check(m)
     world = World() if world is None else world
-    model, place, base = _model(spec, method, None if world.size == 1 else world.local_rank)
+    model, place, base = _model(spec, method, None if world.size == 1 else world.local_rank, trust)
     size = len(data["train"])  # type: ignore[arg-type]
     partition = OneProcess() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
@@ -169,7 +170,7 @@ def _data(problem: Problem) -> dict[Split, Dataset]:
     return data
 
 
-def _model(spec: Spec, method: Method, local_rank: int | None) -> tuple[ParetoModel, Placement, int]:
+def _model(spec: Spec, method: Method, local_rank: int | None, trust: Trust) -> tuple[ParetoModel, Placement, int]:
     """The model as training starts with it, where it will be trained, and the number of its backbone's parameters."""
     problem = spec.problem
     recipe = Recipe(
@@ -184,7 +185,7 @@ def _model(spec: Spec, method: Method, local_rank: int | None) -> tuple[ParetoMo
         base = sum(parameter.numel() for parameter in problem.backbone().parameters())
         torch.manual_seed(derive_seed(spec.seed, _INIT, 0))
         network = recipe.make()
-        initial = None if method.initial is None else load_parameters(method.initial, network)
+        initial = None if method.initial is None else load_parameters(method.initial, network, trust)
         place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
         del network
         torch.manual_seed(derive_seed(spec.seed, _INIT, 1))

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moframework.config import Trust
 from moframework.errors import DamagedFileError, RunError, nearest
 from moframework.io.lock import is_held
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.model.io import verify_model
 from moframework.pareto.front import Front
+from moframework.run.resuming import resume_command
 from moframework.spec import Spec, load_spec
 
 __all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "EVENTS", "LOG", "MODEL", "SPEC", "STATUS", "Run"]
@@ -32,12 +34,19 @@ class Run:
         front = run.front("test")
         network = run.model().at([0.3, 0.7])
 
+    Args:
+        path: of the folder.
+        trust: where the run's spec or model names code (`python: ./mine.py:Mine`), neither is loaded unless True says
+            that this code may be run, or a list has the classes and functions that are named. A process that has
+            imported them already, as the one that solved the run has, needs neither.
+
     Raises:
         RunError: `path` is not a run.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, trust: Trust = False) -> None:
         self.path = Path(path)
+        self.trust = trust
         if not (self.path / SPEC).is_file():
             hint = ""
             if self.path.parent.is_dir():
@@ -50,8 +59,8 @@ class Run:
 
     @property
     def spec(self) -> Spec:
-        """The expanded spec that the run solves."""
-        return load_spec(self.spec_file)
+        """The expanded spec that the run solves. Raises `SpecError`, also where it names code that is not trusted."""
+        return load_spec(self.spec_file, trust=self.trust)
 
     @property
     def spec_file(self) -> Path:
@@ -88,7 +97,7 @@ class Run:
         path = self.path / STATUS
         if not path.is_file():
             return {}
-        return read_json(path, advice=f"To write it anew: moframework solve {self.path} --resume")
+        return read_json(path, advice=f"To write it anew: {resume_command(self.path)}")
 
     def damaged(self) -> list[str]:
         """What is wrong with the files of a finished run that are read again, a text each: its fronts, model, status
@@ -110,7 +119,7 @@ class Run:
         Raises:
             DamagedFileError: it cannot be read.
         """
-        return read_json(self.path / ENVIRONMENT, advice=f"To write it anew: moframework solve {self.path} --resume")
+        return read_json(self.path / ENVIRONMENT, advice=f"To write it anew: {resume_command(self.path)}")
 
     def front(self, split: str = "test") -> Front:
         """The evaluated front of `split`, `val` or `test`.
@@ -123,7 +132,7 @@ class Run:
             have = sorted(p.stem.removeprefix("front-") for p in self.path.glob("front-*.json"))
             raise RunError(
                 f"{self.path} has no front of split '{split}' (status: {self.status}). "
-                + (f"It has: {', '.join(have)}." if have else f"Finish it with: moframework solve {self.path} --resume")
+                + (f"It has: {', '.join(have)}." if have else f"Finish it with: {resume_command(self.path)}")
             )
         return Front.load(path)
 
@@ -146,6 +155,10 @@ class Run:
         except ValueError as error:
             raise RunError(f"{self.path} cannot be held against {single.path}: {error}") from error
 
-    def model(self, device: torch.device | str = "cpu") -> ParetoModel:
-        """The trained model. Raises `RunError` when the run has not finished."""
-        return ParetoModel.load(self.path / MODEL, device)
+    def model(self, device: torch.device | str = "cpu", *, trust: Trust = False) -> ParetoModel:
+        """The trained model; `trust` as of the run, where that has none.
+
+        Raises:
+            RunError: the run has not finished, or the model names code that is not trusted.
+        """
+        return ParetoModel.load(self.path / MODEL, device, trust=trust or self.trust)

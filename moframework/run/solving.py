@@ -10,7 +10,10 @@ from typing import Any, cast
 
 import attrs
 import torch
+from attrs import frozen
 
+from moframework.config import Trust, unstructure
+from moframework.config.references import references
 from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, exists, recover
 from moframework.engine.distributed.launch import launched_world
@@ -30,6 +33,7 @@ from moframework.run.ending import Ending
 from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.plan import Plan, plan
+from moframework.run.resuming import resume_command
 from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, EVENTS, LOG, MODEL, SPEC, STATUS, Run
 from moframework.run.signals import StopRequest, stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits
@@ -38,13 +42,17 @@ from moframework.spec import Spec, load_spec
 __all__ = ["check", "solve"]
 
 
-def check(spec: Spec | Path | str | Mapping[str, Any]) -> list[str]:
+def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) -> list[str]:
     """Do all that can be known before the first batch, and describe it in a few lines.
+
+    Args:
+        spec: a spec, a path or bundled name, or a mapping; code that it names is imported.
+        trust: what may be imported where the run that `solver.initial` names, names code.
 
     Raises:
         SpecError, DataError: what is wrong with the spec or its data.
     """
-    return plan(_loaded(spec)).describe()
+    return plan(_loaded(spec), trust=trust).describe()
 
 
 def solve(
@@ -54,6 +62,7 @@ def solve(
     resume: bool = False,
     device: str | None = None,
     observers: Sequence[Observer] = (),
+    trust: Trust = False,
 ) -> Run:
     """Solve `spec`: train, evaluate, and leave everything in a run directory.
 
@@ -71,6 +80,8 @@ def solve(
             started, a finished one is returned.
         device: replaces `training.device`.
         observers: told about progress, beside the run's own logs.
+        trust: what may be imported where a run folder to resume, or the run that `solver.initial` names, names code;
+            code that `spec` itself names is always imported. See `Run`.
 
     Raises:
         SpecError, DataError: before anything is written; also where the data of a run to resume has changed.
@@ -81,52 +92,88 @@ def solve(
             signal ends at once.
         PeerError: another process failed, and raises one of these or what else went wrong.
     """
-    with launched_world() as world, stop_signals(polled=False) as stop:
-        return _solve(world, spec, out, resume, device, observers, stop)
-
-
-def _solve(
-    world: World,
-    spec: Spec | Path | str | Mapping[str, Any],
-    out: Path | str | None,
-    resume: bool,
-    device: str | None,
-    observers: Sequence[Observer],
-    stop: StopRequest,
-) -> Run:
     if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
         out = Path(spec) if out is None else Path(out)
-        spec = Run(spec).spec
-    loaded = _loaded(spec)
-    if device is not None:
-        loaded = _on(loaded, device)
+        spec = Run(spec, trust=trust).spec
+    loaded = _loaded(spec) if device is None else _on(_loaded(spec), device)
     if resume and out is None:
         raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
-    folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume))
-    if done:
-        return Run(folder)
-    with contextlib.ExitStack() as stack:
-        world.from_rank_zero(lambda: stack.enter_context(_held(folder, loaded, resume)))
-        ending = stack.enter_context(Ending(folder, world))
-        stop.during("reading the data")
+    with launched_world() as world, stop_signals(polled=False) as stop:
+        folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume, trust))
+        if not done:
+            _Solving(loaded, folder, world, stop, trust, observers).run(resume)
+    return Run(folder, trust=trust)
+
+
+@frozen
+class _Solving:
+    """One `solve` of a run that is not done."""
+
+    spec: Spec
+    folder: Path
+    world: World
+    stop: StopRequest
+    trust: Trust
+    observers: Sequence[Observer]
+
+    def run(self, resume: bool) -> None:
+        """Hold the folder, prepare, train, evaluate and write; whatever ends it is recorded."""
+        world = self.world
+        with contextlib.ExitStack() as stack:
+            world.from_rank_zero(lambda: stack.enter_context(_held(self.folder, self.spec, resume, self.trust)))
+            ending = stack.enter_context(Ending(self.folder, world))
+            ready = self.prepare(ending)
+            self.train(ready, ending)
+            world.any_rank(False)  # all is written when the first process comes here
+
+    def prepare(self, ending: Ending) -> Plan:
+        """Read the data, and write down what will be done."""
+        self.stop.during("reading the data")
+        world, folder = self.world, self.folder
         with world.fail_together():
-            ready = plan(loaded, world)
+            ready = plan(self.spec, world, self.trust)
             splits = describe_splits(ready.data)
             compare_splits(folder / DATA, splits)
         with world.fail_together():
             if world.is_rank_zero:
                 remove_leftovers(folder)
-                write_sealed_yaml(folder / SPEC, loaded.to_yaml())
+                write_sealed_yaml(folder / SPEC, self.spec.to_yaml())
                 write_splits(folder / DATA, splits)
                 write_json(folder / ENVIRONMENT, {"format": 2, **environment(world)})
                 ending.state("running")
-        _train(ready, folder, observers, ending, world, stop)
-        world.any_rank(False)  # all is written when the first process comes here
-    return Run(folder)
+        return ready
+
+    def train(self, ready: Plan, ending: Ending) -> None:
+        """Train, evaluate, and write the results."""
+        spec, model, place, world, stop = ready.spec, ready.model, ready.place, self.world, self.stop
+        keep_freed_memory()
+        place.move(model)
+        checkpoints = self.folder / CHECKPOINTS
+        stop.during("evaluating the untrained network")
+        evaluator = Evaluator.of_spec(spec.problem, place, spec.training, spec.evaluate, world)
+        reference = ready.reference or _untrained(ready, evaluator)
+        resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
+        stop.during("training")
+        with _watched(ready, self.folder, self.observers, world) as observer:
+            with stop.polled():
+                job = ready.job(checkpoints, reference)
+                result = fit(job, observer=observer, resume=resume, stop=stop, world=world)
+            stop.during("evaluating the model")
+            if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
+                best = world.from_rank_zero(lambda: recover(checkpoints / BEST, observer.noted))
+                model.load_state_dict(best["model"])
+        calibration = calibration_data(spec.evaluate, ready.data["train"])
+        evaluator = attrs.evolve(evaluator, reference=reference, calibration=calibration)
+        splits: tuple[Split, ...] = ("val", "test")
+        fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in splits}
+        stop.during("writing the results")
+        if world.is_rank_zero:
+            _write(self.folder, model, fronts)
+            ending.state("done", **_facts(ready, result, fronts))
 
 
 @contextlib.contextmanager
-def _held(folder: Path, spec: Spec, resume: bool) -> Iterator[None]:
+def _held(folder: Path, spec: Spec, resume: bool, trust: Trust) -> Iterator[None]:
     """Hold the run folder, which is made, and is removed again when nothing was written into it.
 
     Raises:
@@ -140,7 +187,7 @@ def _held(folder: Path, spec: Spec, resume: bool) -> Iterator[None]:
                 stack.enter_context(FolderLock(folder))
             except OSError as error:
                 raise RunError(f"{folder} cannot be written ({error.strerror}). Choose another --out.") from error
-            _compare(folder, spec, resume)
+            _compare(folder, spec, resume, trust)
             yield
     finally:
         if made and folder.is_dir() and not (folder / SPEC).is_file():
@@ -149,11 +196,11 @@ def _held(folder: Path, spec: Spec, resume: bool) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _chosen(spec: Spec, out: Path | str | None, resume: bool) -> tuple[Path, bool]:
+def _chosen(spec: Spec, out: Path | str | None, resume: bool, trust: Trust) -> tuple[Path, bool]:
     """The run folder, and whether the run in it is done. Raises `RunError` when it cannot be used."""
     name = spec.name or "run"
     folder = Path(out) if out is not None else Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    _compare(folder, spec, resume)
+    _compare(folder, spec, resume, trust)
     return folder, resume and (folder / STATUS).is_file() and Run(folder).status == "done" and not Run(folder).damaged()
 
 
@@ -167,7 +214,7 @@ def _on(spec: Spec, device: str) -> Spec:
     return cast(Spec, attrs.evolve(cast(Any, spec), training=training))
 
 
-def _compare(folder: Path, spec: Spec, resume: bool) -> None:
+def _compare(folder: Path, spec: Spec, resume: bool, trust: Trust) -> None:
     """Refuse to overwrite another run, or to resume one with another spec (the device may differ)."""
     if not (folder / SPEC).is_file():
         if folder.is_dir() and any(path.name not in (LOCK, OWNER) for path in folder.iterdir()):
@@ -179,43 +226,13 @@ def _compare(folder: Path, spec: Spec, resume: bool) -> None:
     def comparable(one: Spec) -> str:
         return cast(str, attrs.evolve(cast(Any, _on(one, "auto")), name=None).to_yaml())
 
-    before, after = comparable(Run(folder).spec).splitlines(), comparable(spec).splitlines()
+    before, after = comparable(Run(folder, trust=trust).spec).splitlines(), comparable(spec).splitlines()
     if before != after:
         changed = [f"{old.strip()} → {new.strip()}" for old, new in zip(before, after, strict=False) if old != new]
         raise RunError(
             f"{folder} was made from another spec; first difference: {changed[0] if changed else 'its length'}. "
-            f"Resume with `moframework solve {folder} --resume`, or start a new run with another --out."
+            f"Resume with `{resume_command(folder)}`, or start a new run with another --out."
         )
-
-
-def _train(
-    ready: Plan, folder: Path, observers: Sequence[Observer], ending: Ending, world: World, stop: StopRequest
-) -> None:
-    spec, model, place = ready.spec, ready.model, ready.place
-    keep_freed_memory()
-    place.move(model)
-    checkpoints = folder / CHECKPOINTS
-    stop.during("evaluating the untrained network")
-    evaluator = Evaluator.of_spec(spec.problem, place, spec.training, spec.evaluate, world)
-    reference = ready.reference or _untrained(ready, evaluator)
-    resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
-    stop.during("training")
-    with _watched(ready, folder, observers, world) as observer:
-        with stop.polled():
-            result = fit(ready.job(checkpoints, reference), observer=observer, resume=resume, stop=stop, world=world)
-        stop.during("evaluating the model")
-        if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
-            best = world.from_rank_zero(lambda: recover(checkpoints / BEST, observer.noted))
-            model.load_state_dict(best["model"])
-    evaluator = attrs.evolve(
-        evaluator, reference=reference, calibration=calibration_data(spec.evaluate, ready.data["train"])
-    )
-    evaluated: tuple[Split, ...] = ("val", "test")
-    fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in evaluated}
-    stop.during("writing the results")
-    if world.is_rank_zero:
-        _write(folder, model, fronts)
-        ending.state("done", **_facts(ready, result, fronts))
 
 
 def _write(folder: Path, model: ParetoModel, fronts: Mapping[Split, Front]) -> None:
@@ -249,6 +266,8 @@ def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: Wo
     tasks = tuple(task.name for task in ready.spec.problem.tasks)
     text, board = TextLog(folder / LOG), TensorBoardLog(folder / EVENTS, tasks)
     with contextlib.closing(text), contextlib.closing(board):
+        for reference in references(unstructure(ready.spec)):
+            text.append(f"code of your own: {reference}")
         yield Observers((text, board, *observers))
 
 

@@ -12,6 +12,7 @@ from attrs import frozen
 from moframework.config.fields import options_of
 from moframework.config.schema import Schema, json_schema
 from moframework.config.structure import Fault, KeyPath, structure
+from moframework.config.trust import Trust
 from moframework.config.words import allowed
 from moframework.errors import SpecError
 from moframework.spec.bundled import find_spec
@@ -47,6 +48,7 @@ def load(
     expand: Callable[[Item], Item] = lambda root: root,
     further: Callable[[Item, T | None], list[Located]] = lambda root, made: [],
     other: Other | None = None,
+    trust: Trust = False,
 ) -> T:
     """Load a spec into an object of `type_`.
 
@@ -59,6 +61,7 @@ def load(
         further: finds faults that the types of options cannot show, in the expanded tree; it is also given the object,
             or None when that has faults. What is wrong at the same place with the same words is told once.
         other: what the file may be in place of a spec for `type_`; then that alone is told.
+        trust: what may be imported where the spec names code by `python:`.
 
     Raises:
         SpecError: with every fault found, a line each, `file:line:column: key.path: what is wrong; what is allowed`,
@@ -76,7 +79,7 @@ def load(
             root = override(root, text, reader)
         root = expand(root)
         if not reader.broken:
-            made, faults = _structured(root, type_)
+            made, faults = _structured(root, type_, trust)
             found = [Located(locate(root, f.path, on_key=f.on_key), f.path, f.message) for f in faults]
             told = {(fault.mark, fault.message) for fault in found}
             more = further(root, cast(T | None, made))
@@ -119,11 +122,11 @@ def _refuse(root: Item, other: Other, source: str | Path | Mapping[str, object])
         raise SpecError(str(Located(locate(root, (found,), on_key=True), (found,), f"{other.message}; {step}")))
 
 
-def _structured(root: Item, type_: type) -> tuple[object, list[Fault]]:
+def _structured(root: Item, type_: type, trust: Trust) -> tuple[object, list[Fault]]:
     def folder(path: KeyPath) -> Path:
         return locate(root, path).source.folder
 
-    made, faults = structure(plain(root), type_, base=folder)
+    made, faults = structure(plain(root), type_, base=folder, trust=trust)
     keys = [option.key for option in options_of(type_)] + ["extends"]
     return made, [_at_root(fault, keys) for fault in faults]
 

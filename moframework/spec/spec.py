@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import attrs
 
-from moframework.config import config, option, unstructure
+from moframework.config import Trust, config, option, unstructure
 from moframework.config.schema import Schema
 from moframework.engine.settings import Evaluation, Training
 from moframework.problem import Problem
@@ -49,12 +49,16 @@ _BENCHMARK = Other(
 )
 
 
-def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str] = ()) -> Spec:
+def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str] = (), *, trust: Trust = True) -> Spec:
     """Load a spec from a file, by the name of a bundled one, or from a mapping.
+
+    A spec is a program as a script is: where it names code, as `python: ./mine.py:Mine`, that is imported.
 
     Args:
         source: a path such as `my/spec.yaml`, a bundled name such as `quickstart`, or the content as a mapping.
         overrides: as after `--set`: `solver.rank=4`; a mapping replaces the whole section.
+        trust: False where nothing may be imported because the spec names it; such names are faults then, but for what
+            this process has imported already. A list of classes and functions stands for what is named as they are.
 
     Raises:
         SpecError: with every fault found, each with its position.
@@ -62,7 +66,7 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
     >>> load_spec({"problem": "digits", "solver": "palora"}, ["solver.rank=2"]).solver.rank
     2
     """
-    spec = load(source, Spec, overrides, other=_BENCHMARK)
+    spec = load(source, Spec, overrides, other=_BENCHMARK, trust=trust)
     if spec.name is None and not isinstance(source, Mapping):
         named: Spec = attrs.evolve(cast(Any, spec), name=Path(source).stem)
         return named

@@ -78,7 +78,7 @@ def without_options(interface: type[Component]) -> tuple[str, ...]:
 
 def load_problem(named: Mapping[str, Any]) -> Problem:
     """The problem that a spec names so. Raises `SpecError`."""
-    return build(Problem, dict(named))  # type: ignore[type-abstract]
+    return build(Problem, dict(named), trust=True)  # type: ignore[type-abstract]
 
 
 def _mapping(named: Named) -> Mapping[str, Any]:

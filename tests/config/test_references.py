@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("value", [{"python": "./mine.py:Mine"}, {"name": {"python": "mine.py:Mine"}}])
 def test_class_in_a_file(file: Path, value: dict[str, object]) -> None:
-    made, faults = structure({**value, "width": 5}, Solver, base=file.parent)
+    made, faults = structure({**value, "width": 5}, Solver, base=file.parent, trust=True)
     assert faults == []
     assert made.width == 5
     written = unstructure(made)
@@ -48,12 +48,12 @@ def test_class_in_a_file(file: Path, value: dict[str, object]) -> None:
 
 
 def test_class_in_a_module() -> None:
-    made = build(Solver, {"python": "tests.config.parts:Grid", "points": 2})
+    made = build(Solver, {"python": "tests.config.parts:Grid", "points": 2}, trust=True)
     assert unstructure(made) == {"name": "grid", "points": 2}
 
 
 def test_options_of_a_class_in_a_file_are_checked(file: Path) -> None:
-    _, faults = structure({"python": "mine.py:Mine", "width": 0, "wdth": 1}, Solver, base=file.parent)
+    _, faults = structure({"python": "mine.py:Mine", "width": 0, "wdth": 1}, Solver, base=file.parent, trust=True)
     assert [str(f) for f in faults] == [
         "wdth: unknown key; allowed: width; did you mean 'width'?",
         "width: must be at least 1, but it is 0",
@@ -77,7 +77,7 @@ def test_options_of_a_class_in_a_file_are_checked(file: Path) -> None:
     ],
 )
 def test_what_cannot_be_loaded(file: Path, reference: str, words: str) -> None:
-    made, (fault,) = structure({"python": reference}, Solver, base=file.parent)
+    made, (fault,) = structure({"python": reference}, Solver, base=file.parent, trust=True)
     assert made is None
     assert fault.path == ("python",)
     assert words in fault.message
@@ -105,13 +105,13 @@ def test_name_and_python_exclude_each_other() -> None:
 )
 def test_a_file_that_fails_tells_its_line(tmp_path: Path, code: str, words: str) -> None:
     (tmp_path / "bad.py").write_text(code)
-    _, (fault,) = structure({"python": "bad.py:X"}, Solver, base=tmp_path)
+    _, (fault,) = structure({"python": "bad.py:X"}, Solver, base=tmp_path, trust=True)
     assert words in fault.message
 
 
 def test_a_file_is_run_again_only_when_it_changed(file: Path) -> None:
     def load() -> type:
-        return type(structure({"python": "mine.py:Mine"}, Solver, base=file.parent)[0])
+        return type(structure({"python": "mine.py:Mine"}, Solver, base=file.parent, trust=True)[0])
 
     first = load()
     assert load() is first
@@ -124,7 +124,7 @@ def test_a_file_is_run_again_only_when_it_changed(file: Path) -> None:
 def test_another_part_of_a_file_is_written_by_its_path(file: Path) -> None:
     """One that no spec has named: a solver's weight space, say, which a model is saved with."""
     file.write_text(file.read_text() + "\n\n@config\nclass Beside(Mine):\n    pass\n")
-    mine, _ = structure({"python": "mine.py:Mine"}, Solver, base=file.parent)
+    mine, _ = structure({"python": "mine.py:Mine"}, Solver, base=file.parent, trust=True)
     beside = sys.modules[type(mine).__module__].Beside
     written = unstructure(beside())
     assert written["python"] == f"{file.resolve()}:Beside"

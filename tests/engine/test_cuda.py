@@ -98,7 +98,11 @@ def taken(solver: Any, steps: int, recorded: bool | str, **training: Any) -> tup
     """A loop after some steps on batches of its own, and what it noted."""
     options = {**SPEC["training"], "cuda_graph": recorded, **training}
     ready = plan(
-        build(Spec, {**SPEC, "problem": {**SPEC["problem"], **BACKBONE}, "solver": solver, "training": options})
+        build(
+            Spec,
+            {**SPEC, "problem": {**SPEC["problem"], **BACKBONE}, "solver": solver, "training": options},
+            trust=True,
+        )
     )
     ready.place.move(ready.model)
     notes = Notes()

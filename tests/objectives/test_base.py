@@ -43,11 +43,11 @@ def test_a_function_of_all_preferences_is_not_separable_and_its_values_are_avera
 
 def test_a_function_is_named_in_a_spec_with_its_options() -> None:
     written = {"python": f"{__name__}:augmented", "rho": 0.5}
-    objective = build(Objective, written)
+    objective = build(Objective, written, trust=True)
     assert objective.rho == 0.5
-    assert build(Objective, {"python": f"{__name__}:augmented"}).rho == 0.05
+    assert build(Objective, {"python": f"{__name__}:augmented"}, trust=True).rho == 0.05
     with pytest.raises(MoframeworkError, match="rho"):
-        build(Objective, {"python": f"{__name__}:augmented", "rhoo": 0.5})
+        build(Objective, {"python": f"{__name__}:augmented", "rhoo": 0.5}, trust=True)
 
 
 def test_functions_that_are_no_objectives_are_refused_with_the_form() -> None:

@@ -90,7 +90,7 @@ def test_what_a_solver_fixes_is_refused_by_name(name: str, refused: list[str]) -
 
 def test_a_short_solver_has_all_shared_options_with_its_defaults() -> None:
     assert keys(Short) == ["factor", *SHARED]
-    written = unstructure(build(Solver, by_python(Short)))  # type: ignore[type-abstract]
+    written = unstructure(build(Solver, by_python(Short), trust=True))  # type: ignore[type-abstract]
     assert list(written) == ["python", "factor", *SHARED]
     assert written["preferences"]["name"] == "annealed"
     method = Short(objective=Tchebycheff(), initial=Path("x.pt")).method(2)
