@@ -29,6 +29,7 @@ from moframework.config import build
 from moframework.errors import DataError, InterruptedRun, MoframeworkError, RunError, SpecError
 from moframework.model.io import read_model
 from moframework.weights import WeightSpaceConfig
+from tests.seals import change_json, change_text
 
 CODE = """
 import math
@@ -95,18 +96,16 @@ def foreign(request: pytest.FixtureRequest, known: Run, tmp_path: Path, monkeypa
         where, action = name, f"import the module {name}"
     run = Path(shutil.copytree(known.path, tmp_path / "run"))
     for file in (run / "spec.yaml", run / "model" / "model.json"):
-        text = file.read_text()
         ours = str(known.path.parent / "ours.py")
-        assert ours in text
-        file.write_text(text.replace(ours, where))
+        assert ours in file.read_text()
+        change_text(file, lambda text: text.replace(ours, where))  # noqa: B023 (called at once)
     return Foreign(run, code, f"{where}:network", action)
 
 
 @pytest.fixture
 def unfinished(foreign: Foreign) -> Foreign:
     """It was interrupted after its last step."""
-    status = foreign.run / "status.json"
-    status.write_text(json.dumps({**json.loads(status.read_text()), "status": "interrupted"}))
+    change_json(foreign.run / "status.json", status="interrupted")
     for file in [*foreign.run.glob("front-*.json"), foreign.run / "front.png"]:
         file.unlink()
     return foreign
@@ -201,13 +200,11 @@ def test_code_that_has_changed_since_is_not_known(foreign: Foreign, request: pyt
 
 def test_what_a_model_is_made_of_is_looked_up_by_registered_names_only(foreign: Foreign) -> None:
     file = foreign.run / "model" / "model.json"
-    stored = json.loads(file.read_text())
-    stored["backbone"] = {"name": foreign.reference}
-    file.write_text(json.dumps(stored))
+    change_json(file, backbone={"name": foreign.reference})
     with pytest.raises(RunError, match="no backbone called"):
         ParetoModel.load(foreign.run, trust=True)
-    for weights in ({"name": "os:getcwd"}, {"python": "os:getcwd"}, {"python": "moframework.run.run:solve"}):
-        file.write_text(json.dumps({**stored, "backbone": {"name": "lenet"}, "weights": weights}))
+    for weights in ({"name": "os:getcwd"}, {"python": "os:getcwd"}, {"python": "moframework.run.solving:solve"}):
+        change_json(file, backbone={"name": "lenet"}, weights=weights)
         with pytest.raises(RunError, match=r"model\.json: weights"):
             ParetoModel.load(foreign.run)
     assert foreign.marks() == []
@@ -215,9 +212,7 @@ def test_what_a_model_is_made_of_is_looked_up_by_registered_names_only(foreign: 
 
 def test_a_model_does_not_fetch_the_weights_that_its_recipe_names(known: Run, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(known.path / "model", tmp_path / "model"))
-    stored = json.loads((folder / "model.json").read_text())
-    network = {"name": "torchvision", "model": "resnet18", "pretrained": "DEFAULT"}
-    (folder / "model.json").write_text(json.dumps({**stored, "backbone": network}))
+    change_json(folder / "model.json", backbone={"name": "torchvision", "model": "resnet18", "pretrained": "DEFAULT"})
     recipe, _ = read_model(folder)
     assert recipe.backbone == TorchvisionBackbone(model="resnet18")
 
@@ -225,9 +220,10 @@ def test_a_model_does_not_fetch_the_weights_that_its_recipe_names(known: Run, tm
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is damaged: it is not the JSON of a model"),
-        ("[1]", "states no format"),
-        ('{"format": "1"}', "states no format"),
+        ("", "is empty"),
+        ("[1]", "holds no JSON object"),
+        ('{"format": null}', "has lost its checksum"),
+        ("{}", "states no format"),
         ('{"format": 1}', r"model\.json: backbone: is missing"),
     ],
 )
@@ -321,9 +317,9 @@ class Mark:
 
 def test_pickles_are_not_executed(known: Run, tmp_path: Path) -> None:
     mark, run = tmp_path / "mark", Path(shutil.copytree(known.path, tmp_path / "run"))
-    status = run / "status.json"
-    status.write_text(json.dumps({**json.loads(status.read_text()), "status": "running"}))
-    torch.save({"format": 1, "steps": Mark(mark)}, run / "checkpoints" / "last.pt")
+    change_json(run / "status.json", status="running")
+    for name in ("last.pt", "last.previous.pt"):
+        torch.save({"format": 1, "steps": Mark(mark)}, run / "checkpoints" / name)
     with pytest.raises(RunError, match=r"last\.pt"):
         solve(run, resume=True)
     torch.save({"weight": Mark(mark)}, tmp_path / "start.pt")
