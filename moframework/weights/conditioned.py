@@ -125,10 +125,6 @@ class ConditionedSpace(WeightSpace):
         theta["preference"] = preference.to(like.device, like.dtype, non_blocking=True)
         return theta
 
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """One group with everything at `lr`."""
-        return [{"name": "network", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
-
 
 @torch.enable_grad()
 def _check_reads_input(network: ConditionedNetwork) -> None:
