@@ -216,19 +216,14 @@ def _itself(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def materialized(value: Any, made: Mapping[str, Tensor] | None = None) -> Any:
-    """`value`, an argument of a function or several, with what is made in the place of each lazy tensor.
-
-    Args:
-        made: what is made already, by `str(id(lazy tensor))`.
-    """
+def materialized(value: Any) -> Any:
+    """`value`, an argument of a function or several, with what is made in the place of each lazy tensor."""
     if isinstance(value, LazyTensor):
-        known = None if made is None else made.get(str(id(value)))
-        return value.materialize() if known is None else known
+        return value.materialize()
     if isinstance(value, list | tuple):
-        return type(value)(materialized(part, made) for part in value)
+        return type(value)(materialized(part) for part in value)
     if isinstance(value, dict):
-        return {key: materialized(part, made) for key, part in value.items()}
+        return {key: materialized(part) for key, part in value.items()}
     return value
 
 

@@ -68,9 +68,7 @@ def adapted_weight(adapted: Adapted) -> Tensor:
     """W as a tensor that its layer applies without its being merged, where that costs less."""
 
     def send(gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        factors = adapted.factors.t()
-        order = None if adapted.order is None else tuple(adapted.order)
-        return (gradient, *sent_to_factors([gradient], adapted.b, adapted.a, factors, order))
+        return (gradient, *sent_to_factors([gradient], adapted.b, adapted.a, adapted.factors.t(), adapted.order))
 
     return in_graph(partial(AdaptedWeight, adapted), send, (adapted.base, adapted.b, adapted.a))
 
@@ -92,11 +90,10 @@ class AdaptedWeight(LazyTensor):
 
     def _merged(self) -> Tensor:
         own, kind = self.adapted, self.adapted.base.device.type
-        order = None if own.order is None else tuple(own.order)
         # Weights have full precision; autocast is for what layers make of them.
         precise = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         with torch.autocast(kind, enabled=False) if precise else contextlib.nullcontext():
-            return merged_by_node(own.base, own.b, own.a, own.factors.t(), order)[0]
+            return merged_by_node(own.base, own.b, own.a, own.factors.t(), own.order)[0]
 
     def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What a layer makes of it, where that costs less than merging."""

@@ -44,7 +44,7 @@ class Adapted:
     b: Tensor
     a: Tensor
     factors: Tensor
-    order: Sequence[int] | None = None
+    order: tuple[int, ...] | None = None
 
     def autocast(self, *others: Tensor | None) -> tuple[Adapted, list[Tensor | None]]:
         """This and further tensors in the precision of autocast, where that is on."""
