@@ -90,8 +90,7 @@ def _run(loop: Loop) -> None:
         raise InterruptedRun(f"stopped at step {loop.done} of {loop.steps}, as asked; everything is saved")
     for hook in loop.hooks:
         hook.finished(loop)
-    if loop.sharding is not None:
-        loop.sharding.unshard(loop.model)
+    loop.unshard()
     loop.observer.finished(loop.progress)
 
 

@@ -82,7 +82,7 @@ class Validation(Hook):
         is_best = self.best.hypervolume is None or value > self.best.hypervolume + least
         if is_best:
             self.best = _Best(hypervolume=value)
-            state = loop.model_state()
+            state = loop.model.state_dict()
             if loop.world.is_rank_zero:
                 write_checkpoint(loop.job.folder / BEST, {"step": loop.done, "model": state})
         else:

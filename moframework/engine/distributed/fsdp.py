@@ -131,7 +131,8 @@ class ShardedSpace(WeightSpace):
     `unsharded`.
 
     What it gives for θ(λ) is the preference alone; `ParetoModel.call` then lets it run the network. *Full* is what
-    belongs to the parameters of the space before it was sharded, and goes by their names.
+    belongs to the parameters of the space before it was sharded, and goes by their names; the state dict is so too,
+    which all ranks must ask for.
 
     Attributes:
         root: the FSDP root module, whose parameters are the shards.
@@ -159,6 +160,8 @@ class ShardedSpace(WeightSpace):
         fully_shard(self.root, mesh=mesh)
         self._preference = torch.empty(0)
         self._contexts: list[contextlib.AbstractContextManager[Any]] = []
+        self.register_state_dict_post_hook(ShardedSpace._give_full)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(ShardedSpace._take_full)  # type: ignore[no-untyped-call]
         self._hooks = []
         for layer, unit in zip(self._layers, units, strict=True):
             self._hooks.append(layer.module.register_forward_pre_hook(self._pre_forward_hook(layer, unit)))
@@ -209,10 +212,6 @@ class ShardedSpace(WeightSpace):
             for name, parameter in _layer_space(tagged, layer).named_parameters()
         }
 
-    def full_parameters(self) -> dict[str, Tensor]:
-        """The full parameters, as `unshard_values` gives them."""
-        return self.unshard_values({name: p.detach() for name, p in self.root.named_parameters()})
-
     def unshard_values(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What belongs to the full parameters, on the host, from what belongs to the shards (by their names in `root`),
         such as their values or the state of an optimizer.
@@ -238,12 +237,20 @@ class ShardedSpace(WeightSpace):
                 found[_shard_name(index, name)] = distribute_tensor(value, like.device_mesh, like.placements)
         return found
 
-    def load_full_parameters(self, values: Mapping[str, Tensor]) -> None:
-        """Set the parameters to full ones."""
-        shards = cast("dict[str, DTensor]", dict(self.root.named_parameters()))
-        with torch.no_grad():
-            for name, value in self.shard_values(values).items():
-                shards[name].to_local().copy_(value.to_local())
+    @staticmethod
+    def clip_gradients(parameters: Sequence[Tensor], norm: float) -> None:
+        """Scale the gradients of parameters, of which each rank has a shard or all, so that their Euclidean norm is at
+        most `norm`."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        sharded = [g.to_local() for g in gradients if isinstance(g, DTensor)]
+        full = [g for g in gradients if not isinstance(g, DTensor)]
+        squares = torch.stack([g.square().sum() for g in sharded] or [gradients[0].new_zeros(())]).sum()
+        torch.distributed.all_reduce(squares)
+        for gradient in full:
+            squares = squares + gradient.square().sum()
+        factor = (norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+        for gradient in (*sharded, *full):
+            gradient.mul_(factor)
 
     def unsharded(self) -> WeightSpace:
         """The full space, with the values of the shards, on every rank; the network is let go."""
@@ -262,6 +269,16 @@ class ShardedSpace(WeightSpace):
                 parameter.copy_(value.full_tensor() if isinstance(value, DTensor) else value)
             cast(ShardableSpace, full).load_layers([space])
         return full
+
+    def _give_full(self, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+        """Put the full parameters, as `unshard_values` gives them, in the place of the shards."""
+        shards = {name: state.pop(f"{prefix}root.{name}") for name, _ in self.root.named_parameters()}
+        state.update({prefix + name: value for name, value in self.unshard_values(shards).items()})
+
+    def _take_full(self, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        """The other way round."""
+        shards = self.shard_values({name: state.pop(prefix + name) for name in self.full_shapes})
+        state.update({f"{prefix}root.{name}": value for name, value in shards.items()})
 
     def _pre_forward_hook(self, layer: _Layer, unit: _Unit) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: Any) -> None:

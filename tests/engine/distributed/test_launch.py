@@ -38,4 +38,4 @@ def test_what_talks_to_processes_is_imported_only_where_there_are_several() -> N
                 assert node.col_offset > 0, f"{path.name} imports it at its top"
                 listening.add(path.stem)
     assert talking == talkers
-    assert listening == {"launch", "loop"}
+    assert listening == {"launch", "loop", "optimizer_sharding"}
