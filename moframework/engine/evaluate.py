@@ -16,11 +16,11 @@ from moframework.data import Dataset, TensorData, batches
 from moframework.engine.acceleration.vmap_evaluation import VmapEvaluation
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
-from moframework.engine.distributed.world import World
 from moframework.engine.settings import Evaluation, Training
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
+from moframework.processes.world import World
 
 __all__ = ["Evaluator", "calibration_data"]
 

@@ -136,7 +136,7 @@ def descend_by_task(
     those of single tasks, or whose balancings do.
 
     Args:
-        gradients: of this process's preferences; which these are `partition` says (a `step.OneProcess`).
+        gradients: of this process's preferences; which these are `partition` says (a `step.Partition`).
         given: of all preferences.
     """
     count = len(given.preferences)

@@ -25,8 +25,7 @@ class Stop(Hook):
 
     def after_step(self, loop: Loop) -> None:
         """See `Hook.after_step`."""
-        wish = self.wished()
-        loop.stopping = wish if loop.world.size == 1 else loop.world.any_rank(wish)
+        loop.stopping = loop.world.any_rank(self.wished())
 
 
 class CompileTime(Hook):

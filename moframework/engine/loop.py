@@ -19,14 +19,14 @@ from moframework.augmentations import augmented
 from moframework.data import arranged, batches
 from moframework.engine.acceleration import accelerate
 from moframework.engine.device_cache import resident
-from moframework.engine.distributed.optimizer_sharding import build_optimizer
+from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import sync_buffers
-from moframework.engine.distributed.world import World
 from moframework.engine.events import Observer, Progress
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.step import Step
 from moframework.errors import SpecError
-from moframework.seeding import derive_seed, seed_generators
+from moframework.processes.world import World
+from moframework.seeding import derive_seed
 
 __all__ = ["Clock", "Hook", "Loop"]
 
@@ -114,7 +114,11 @@ class Loop:
         # FSDP averages the gradients of its shards itself.
         self._averaged = self.parameters if self.sharded is None else learned
         self._clip = torch.nn.utils.clip_grad_norm_ if self.sharded is None else self.sharded.clip_gradients
-        self.optimizer = build_optimizer(groups, training, place.device, self.world, self.sharded)
+        sharding, options = self._sharding(groups), training.optimizer
+        if sharding is None:
+            self.optimizer = options.build(groups, place.device)
+        else:
+            self.optimizer = sharding.build(options, place.device)
         self.scheduler, self.scheduler_by_step = None, False
         if training.scheduler is not None:
             self.scheduler_by_step = training.scheduler.interval == "step"
@@ -127,7 +131,6 @@ class Loop:
         self.compile_seconds: float | None = None
         self._listening = self.observer.listens("stepped")
         self._drawn: dict[int, Tensor] = {}
-        self._seed_all = seed_generators if self.world.size == 1 else self.world.seed
 
     @property
     def progress(self) -> Progress:
@@ -172,7 +175,7 @@ class Loop:
         """One optimizer step on one batch, and the hooks after it. The step reads nothing back from the device (fp16's
         scaler looks for overflow); hooks do, where they are due."""
         self.began = time.perf_counter()
-        self._seed_all(derive_seed(self.job.seed, _STEP, self.done))  # dropout and the like
+        self.world.seed(derive_seed(self.job.seed, _STEP, self.done))  # dropout and the like
         preferences = self._preferences()
         self.model.space.progressed((self.done + 1) / self.steps)
         for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
@@ -232,8 +235,7 @@ class Loop:
     def _update(self) -> None:
         """The optimizer's step with the gradients of all processes."""
         clip = self.training.clip_gradient_norm
-        if self.world.size > 1:
-            self.world.average_gradients(self._averaged)
+        self.world.average_gradients(self._averaged)
         if clip is not None:
             self.scaler.unscale_(self.optimizer)
             self._clip(self.parameters, clip)
@@ -252,3 +254,11 @@ class Loop:
                 "gradient of every task, which is as large as the network; use replicated"
             )
         return shard_parameters(self.model, self.job.place.device)
+
+    def _sharding(self, groups: list[dict[str, Any]]) -> OptimizerSharding | None:
+        """What lets the optimizer step shards of parameters; None where it steps them whole."""
+        if self.sharded is None:
+            return make_sharding(groups, self.training, self.world)
+        from moframework.engine.distributed.fsdp_checkpoint import FullySharded
+
+        return FullySharded(groups, self.sharded)

@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
-from moframework.engine.distributed.launch import launched_world
-from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import fit
-from moframework.engine.memory import keep_freed_memory, peak_memory
 from moframework.errors import InterruptedRun, MoframeworkError, RunError, nearest
 from moframework.io.atomic import atomic_write, remove_leftovers, write_text
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.pareto.plots import front_figure
+from moframework.processes.launch import launched_world
+from moframework.processes.world import World
 from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
+from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
 from moframework.run.signals import stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits

@@ -22,11 +22,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from moframework.engine.distributed.world import World
+from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Training
 from moframework.errors import SpecError
+from moframework.processes.world import World
 
-__all__ = ["PER_PARAMETER", "OptimizerSharding", "Sharded", "build_optimizer", "check_sharding"]
+__all__ = ["PER_PARAMETER", "OptimizerSharding", "Sharded", "check_sharding", "make_sharding"]
 
 Groups = list[dict[str, Any]]
 State = dict[str, Any]
@@ -55,12 +56,14 @@ class OptimizerSharding(ABC):
         rest = iter(shards)
         self.groups = [{**group, "params": [next(rest) for _ in group["params"]]} for group in groups]
 
-    def install(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let an optimizer over `groups` do so."""
+    def build(self, options: Optimizer, device: torch.device) -> torch.optim.Optimizer:
+        """The optimizer, over `groups`."""
+        optimizer = options.build(self.groups, device)
         optimizer.register_step_pre_hook(self.before_step)
         optimizer.register_step_post_hook(self.after_step)
         optimizer.register_state_dict_post_hook(lambda _, state: self.full_state(state))
         optimizer.register_load_state_dict_pre_hook(lambda _, state: self.local_state(state))
+        return optimizer
 
     @abstractmethod
     def part(self, gradient: Tensor, parameter: Tensor) -> Tensor:
@@ -150,30 +153,13 @@ class Sharded(OptimizerSharding):
         return [column.reshape(-1)[:count] for column, (_, count) in zip(columns, shards, strict=True)]
 
 
-def build_optimizer(
-    groups: Groups, training: Training, device: torch.device, world: World, space: Any = None
-) -> torch.optim.Optimizer:
-    """The optimizer of parameter `groups`, whose state is sharded where that is asked for and there are several ranks.
-
-    Args:
-        space: the `ShardedSpace` whose shards the groups hold, or None.
-
-    Raises:
-        SpecError: as `check_sharding`.
-    """
-    sharding: OptimizerSharding
-    if space is not None:
-        from moframework.engine.distributed.fsdp_checkpoint import FullySharded
-
-        sharding = FullySharded(groups, space)
-    elif world.size == 1 or training.distributed.optimizer == "replicated":
-        return training.optimizer.build(groups, device)
-    else:
-        check_sharding(training)
-        sharding = Sharded(groups, world)
-    optimizer = training.optimizer.build(sharding.groups, device)
-    sharding.install(optimizer)
-    return optimizer
+def make_sharding(groups: Groups, training: Training, world: World) -> OptimizerSharding | None:
+    """How the state of the optimizer for parameter `groups` is sharded, where the parameters are not; None where it is
+    not either. Raises as `check_sharding`."""
+    if world.size == 1 or training.distributed.optimizer == "replicated":
+        return None
+    check_sharding(training)
+    return Sharded(groups, world)
 
 
 def check_sharding(training: Training) -> None:

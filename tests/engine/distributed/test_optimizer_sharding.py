@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config.structure import build
-from moframework.engine.distributed.optimizer_sharding import Sharded, build_optimizer, check_sharding
-from moframework.engine.distributed.world import World
+from moframework.engine.distributed.optimizer_sharding import Sharded, check_sharding, make_sharding
 from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Distributed, Training
 from moframework.errors import SpecError
+from moframework.processes.world import World
+
+CPU = torch.device("cpu")
 
 
 class Part(World):
@@ -56,10 +58,7 @@ def test_steps_and_state_as_without_slices() -> None:
     for params, sharding in ((plain, None), (given, Sharded([{"params": given}], World()))):
 
         def made(params: list[nn.Parameter] = params, sharding: Sharded | None = sharding) -> torch.optim.Optimizer:
-            optimizer = options.build(sharding.groups if sharding else [{"params": params}], torch.device("cpu"))
-            if sharding:
-                sharding.install(optimizer)
-            return optimizer
+            return sharding.build(options, CPU) if sharding else options.build([{"params": params}], CPU)
 
         optimizer = made()
         for _ in range(3):
@@ -81,8 +80,7 @@ def test_steps_and_state_as_without_slices() -> None:
 def test_a_parameter_without_gradient_stays() -> None:
     given = parameters()
     sharded = Sharded([{"params": given}], World())
-    optimizer = build(Optimizer, {"name": "adam", "lr": 0.1}).build(sharded.groups, torch.device("cpu"))
-    sharded.install(optimizer)
+    optimizer = sharded.build(build(Optimizer, {"name": "adam", "lr": 0.1}), CPU)
     before = given[1].detach().clone()
     loss([given[0]]).backward()
     optimizer.step()
@@ -103,9 +101,5 @@ def test_what_cannot_be_sharded_is_refused() -> None:
 
 def test_a_single_process_has_nothing_to_shard() -> None:
     training = Training(distributed=Distributed(optimizer="sharded"))
-    for world, rows in ((World(), 4), (Part(0), 24)):
-        given = parameters()
-        optimizer = build_optimizer([{"params": given}], training, torch.device("cpu"), world)
-        stepped = optimizer.param_groups[0]["params"]
-        assert len(stepped[0]) == rows
-        assert (stepped[0] is given[0]) == (world.size == 1)
+    assert make_sharding([{"params": parameters()}], training, World()) is None
+    assert isinstance(make_sharding([{"params": parameters()}], training, Part(0)), Sharded)

@@ -18,8 +18,8 @@ import torch.distributed.nn
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from moframework.engine.distributed.world import World
 from moframework.errors import PeerError, RunError
+from moframework.processes.world import World
 from moframework.seeding import seed_generators
 
 __all__ = ["ProcessGroup"]
