@@ -77,40 +77,32 @@ class Observers(Observer):
         self.observers = observers
 
     def listens(self, event: str) -> bool:
-        """See `Observer.listens`."""
         return any(observer.listens(event) for observer in self.observers)
 
     def started(self, progress: Progress) -> None:
-        """See `Observer.started`."""
         for observer in self.observers:
             observer.started(progress)
 
     def noted(self, words: str) -> None:
-        """See `Observer.noted`."""
         for observer in self.observers:
             observer.noted(words)
 
     def stepped(self, progress: Progress) -> None:
-        """See `Observer.stepped`."""
         for observer in self.observers:
             observer.stepped(progress)
 
     def logged(self, progress: Progress, reading: Reading) -> None:
-        """See `Observer.logged`."""
         for observer in self.observers:
             observer.logged(progress, reading)
 
     def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:
-        """See `Observer.evaluated`."""
         for observer in self.observers:
             observer.evaluated(progress, front, hypervolume=hypervolume, is_best=is_best)
 
     def saved(self, progress: Progress, path: Path) -> None:
-        """See `Observer.saved`."""
         for observer in self.observers:
             observer.saved(progress, path)
 
     def finished(self, progress: Progress) -> None:
-        """See `Observer.finished`."""
         for observer in self.observers:
             observer.finished(progress)

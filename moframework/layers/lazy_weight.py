@@ -79,7 +79,7 @@ class AdaptedWeight(LazyTensor):
     adapted: Adapted
 
     @staticmethod
-    def __new__(cls, adapted: Adapted) -> AdaptedWeight:  # noqa: D102 (see the class)
+    def __new__(cls, adapted: Adapted) -> AdaptedWeight:
         made = cls.standing_for(adapted.base.shape, adapted.base, adapted.base.stride())
         made.adapted = adapted
         return made

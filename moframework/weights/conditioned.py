@@ -119,7 +119,6 @@ class ConditionedSpace(WeightSpace):
         self.network = nn.ParameterList(start.values())
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """See `WeightSpace.weights`."""
         theta: dict[str, Tensor] = dict(zip(self._names, listed(self.network), strict=True))
         like = theta[self._names[0]]
         theta["preference"] = preference.to(like.device, like.dtype, non_blocking=True)

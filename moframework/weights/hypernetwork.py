@@ -59,7 +59,6 @@ class HypernetworkSpace(WeightSpace):
         self.heads = Stacked(sets)
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """See `WeightSpace.weights`."""
         return self.weights_of(preference.unsqueeze(0))[0]
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:

@@ -34,7 +34,6 @@ class ActivationCheckpoint(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         if not training.recompute:
             return "training.recompute is false"
         if step.per_task:

@@ -102,7 +102,6 @@ class CudaGraph(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         reason = None
         if step.place.device.type != "cuda":
             reason = f"the device is {step.place.device}"

@@ -48,7 +48,6 @@ class SinglePass(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         preferences, m = step.method.preferences, len(step.tasks)
         if preferences.batch != "split" or preferences.count(m) == 1:
             return "no batch is divided among preferences"
@@ -90,7 +89,6 @@ class SinglePass(Acceleration):
         return len(batch.x) * returned(self.model, batch.x[:1]) * _COPY < (batch.count - 1) * self._pass
 
     def __call__(self, preferences: Tensor, batch: Batch, rows: range) -> Tensor:
-        """See `Forward.__call__`."""
         x, targets = batch.x, batch.targets
         sizes = [len(group) for group in x.tensor_split(batch.count)]
         if len(rows) < batch.count:

@@ -38,17 +38,14 @@ class FullySharded(OptimizerSharding):
         self._full_order = [name for group in space.full_groups for name in group] + others
 
     def part(self, gradient: Tensor, parameter: Tensor) -> Tensor:
-        """See `OptimizerSharding.part`."""
         return _local(gradient)
 
     def full_state(self, state: State) -> State:
-        """See `OptimizerSharding.full_state`."""
         full = self._full_entries(_by_name(state["state"], self._sharded_order))
         sizes = [len(names) for names in self.space.full_groups]
         return {"state": _by_index(full, self._full_order), "param_groups": _numbered(state["param_groups"], sizes)}
 
     def local_state(self, state: State) -> State:
-        """See `OptimizerSharding.local_state`."""
         local = self._local_entries(_by_name(state["state"], self._full_order))
         groups = _numbered(state["param_groups"], [len(group["params"]) for group in self.groups])
         return {"state": _by_index(local, self._sharded_order), "param_groups": groups}

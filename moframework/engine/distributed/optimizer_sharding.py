@@ -101,7 +101,6 @@ class Sharded(OptimizerSharding):
         super().__init__(groups, [nn.Parameter(self._shard(_flat(p)), p.requires_grad) for p in parameters])
 
     def part(self, gradient: Tensor, parameter: Tensor) -> Tensor:
-        """See `OptimizerSharding.part`."""
         return self._shard(_flat(gradient, like=parameter))
 
     def after_step(self, *_: Any) -> None:
@@ -128,7 +127,6 @@ class Sharded(OptimizerSharding):
         return {**state, "state": full}
 
     def local_state(self, state: State) -> State:
-        """See `OptimizerSharding.local_state`."""
         local = {
             index: {
                 key: self.part(v, self.parameters[index]) if _is_sharded(key, v) else v for key, v in entries.items()
