@@ -125,11 +125,7 @@ def chosen(
         return None
     places = len(x) * math.prod(how.places(x, base))
     pays = conv2d_pays(places, base, q, len(adapted.b) // len(base), adapted.order is not None, further)
-    return partial(_convolved, how) if pays else None
-
-
-def _convolved(how: Convolution, x: Tensor, bias: Tensor | None, adapted: Adapted) -> Tensor:
-    return conv2d(x, bias, adapted, how)
+    return partial(conv2d, how=how) if pays else None
 
 
 def _moves(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Convolution | None:

@@ -51,10 +51,6 @@ class ActivationCheckpoint(Acceleration):
         self.step = step
         step.forwards.append(self)
 
-    def takes(self, batch: Batch) -> bool:
-        """See `Forward.takes`: always."""
-        return True
-
     def __call__(self, preferences: Tensor, batch: Batch, rows: range) -> Tensor:
         """See `Forward.__call__`; θ(λ) is made again too."""
         network, found = self.step.model.skeleton, []

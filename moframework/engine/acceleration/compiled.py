@@ -39,10 +39,6 @@ class Compiled(Acceleration):
         self._losses_of = torch.compile(step.losses_of, mode=mode)
         step.forwards.append(self)
 
-    def takes(self, batch: Batch) -> bool:
-        """See `Forward.takes`: always."""
-        return True
-
     def __call__(self, preferences: Tensor, batch: Batch, rows: range) -> Tensor:
         return stacked(self._losses_of(preferences, batch.parts(rows)))
 

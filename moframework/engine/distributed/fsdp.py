@@ -21,6 +21,7 @@ import copy
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
@@ -118,14 +119,6 @@ class _Root(nn.Module):
         return network(x)
 
 
-@frozen
-class _Meta:
-    """The full space and its layers' on the meta device: names, shapes and memory orders, no values."""
-
-    full: WeightSpace
-    layers: list[WeightSpace]
-
-
 class ShardedSpace(WeightSpace):
     """A weight space sharded over the ranks of the default group, which a model uses in place of its own until
     `unsharded`.
@@ -136,6 +129,7 @@ class ShardedSpace(WeightSpace):
 
     Attributes:
         root: the FSDP root module, whose parameters are the shards.
+        units: the sharded spaces of the layers.
         full_shapes: shapes of the full parameters, by name.
         full_groups: names of the full parameters, in the groups and the order that an optimizer has them.
     """
@@ -150,27 +144,21 @@ class ShardedSpace(WeightSpace):
         self.full_shapes = {name: parameter.shape for name, parameter in full.named_parameters()}
         self.full_groups = [[names[id(p)] for p in group["params"]] for group in full.parameter_groups(1.0)]
         mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
-        self._meta = _Meta(_copy(full, _empty_on("meta")), [])
-        units = []
+        # No attribute, so that it is no module of this one.
+        self._full = partial(_copy, _copy(full, _empty_on("meta")))
+        self.units: list[_Unit] = []
         for layer in self._layers:  # one after the other: never are all in full twice
-            space = _layer_space(full, layer)
-            self._meta.layers.append(_copy(space, _empty_on("meta")))
-            units.append(_fsdp_unit(space.to(device), mesh))
-        self.root = _Root(units)
+            self.units.append(_fsdp_unit(_layer_space(full, layer).to(device), mesh))
+        self.root = _Root(self.units)
         fully_shard(self.root, mesh=mesh)
         self._preference = torch.empty(0)
         self._contexts: list[contextlib.AbstractContextManager[Any]] = []
         self.register_state_dict_post_hook(ShardedSpace._give_full)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(ShardedSpace._take_full)  # type: ignore[no-untyped-call]
         self._hooks = []
-        for layer, unit in zip(self._layers, units, strict=True):
-            self._hooks.append(layer.module.register_forward_pre_hook(self._pre_forward_hook(layer, unit)))
-            self._hooks.append(layer.module.register_forward_hook(self._post_forward_hook(layer), always_call=True))
-
-    @property
-    def units(self) -> list[_Unit]:
-        """The sharded spaces of the layers."""
-        return cast("list[_Unit]", list(self.root.units))
+        for layer, unit in zip(self._layers, self.units, strict=True):
+            self._hooks.append(layer.module.register_forward_pre_hook(partial(self._enter, layer, unit)))
+            self._hooks.append(layer.module.register_forward_hook(partial(self._leave, layer), always_call=True))
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """The preference, for `run`."""
@@ -203,7 +191,7 @@ class ShardedSpace(WeightSpace):
     def shard_owners(self) -> dict[str, str]:
         """Of which full parameter each shard (by its name in `root`) is a part."""
         numbers = itertools.count()
-        tagged = _copy(self._meta.full, lambda p: torch.full((), next(numbers), dtype=p.dtype).expand(p.shape))
+        tagged = self._full(lambda p: torch.full((), next(numbers), dtype=p.dtype).expand(p.shape))
         names = {float(p.detach().flatten()[0]): name for name, p in tagged.named_parameters()}
         assert len(names) == len(list(tagged.parameters())), "a dtype that has too few numbers"
         return {
@@ -224,7 +212,7 @@ class ShardedSpace(WeightSpace):
     def shard_values(self, values: Mapping[str, Tensor]) -> dict[str, DTensor]:
         """The other way round: what belongs to the shards, from what belongs to the full parameters. All ranks must
         call it."""
-        full = _copy(self._meta.full, _empty_on("cpu"))
+        full = self._full(_empty_on("cpu"))
         with torch.no_grad():
             for name, parameter in full.named_parameters():
                 parameter.copy_(values[name])
@@ -261,9 +249,9 @@ class ShardedSpace(WeightSpace):
     @torch.no_grad()
     def _full_space(self, values: Mapping[str, Tensor], device: torch.device | str) -> WeightSpace:
         """The full space with values that belong to the shards, on a device; "meta" keeps none."""
-        full = _copy(self._meta.full, _empty_on(device))
-        for index, meta in enumerate(self._meta.layers):
-            space = _copy(meta, _empty_on(device))
+        full = self._full(_empty_on(device))
+        for index, layer in enumerate(self._layers):
+            space = _layer_space(full, layer)
             for name, parameter in space.named_parameters():
                 value = values[_shard_name(index, name)]
                 parameter.copy_(value.full_tensor() if isinstance(value, DTensor) else value)
@@ -280,32 +268,28 @@ class ShardedSpace(WeightSpace):
         shards = self.shard_values({name: state.pop(prefix + name) for name in self.full_shapes})
         state.update({f"{prefix}root.{name}": value for name, value in shards.items()})
 
-    def _pre_forward_hook(self, layer: _Layer, unit: _Unit) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any) -> None:
-            try:
-                # Asking for the gradient of λ tells FSDP when those of the unit are complete: then they are reduced.
-                preference = self._preference.clone().requires_grad_(torch.is_grad_enabled())
-            except RuntimeError as error:
-                raise SpecError(
-                    f"training.distributed.parameters: the layer of {layer.names[0]} runs inside a transform such as "
-                    "vmap, where it cannot be unsharded; use replicated, and optimizer sharded"
-                ) from error
-            theta = unit(preference)
-            layer.fill(theta.__getitem__)
-            at = preference.detach()
-            context = rematerializing(theta, lambda name: unit.recompute(at)[name])
-            context.__enter__()
-            self._contexts.append(cast("contextlib.AbstractContextManager[Any]", context))
+    def _enter(self, layer: _Layer, unit: _Unit, module: nn.Module, arguments: Any) -> None:
+        """Before a layer runs: its weights go where it reads them."""
+        try:
+            # Asking for the gradient of λ tells FSDP when those of the unit are complete: then they are reduced.
+            preference = self._preference.clone().requires_grad_(torch.is_grad_enabled())
+        except RuntimeError as error:
+            raise SpecError(
+                f"training.distributed.parameters: the layer of {layer.names[0]} runs inside a transform such as "
+                "vmap, where it cannot be unsharded; use replicated, and optimizer sharded"
+            ) from error
+        theta = unit(preference)
+        layer.fill(theta.__getitem__)
+        at = preference.detach()
+        context = rematerializing(theta, lambda name: unit.recompute(at)[name])
+        context.__enter__()
+        self._contexts.append(cast("contextlib.AbstractContextManager[Any]", context))
 
-        return hook
-
-    def _post_forward_hook(self, layer: _Layer) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any, result: Any) -> None:
-            layer.fill(_Absent)
-            if self._contexts:
-                self._contexts.pop().__exit__(None, None, None)
-
-        return hook
+    def _leave(self, layer: _Layer, module: nn.Module, arguments: Any, result: Any) -> None:
+        """After a layer has run, or failed."""
+        layer.fill(_Absent)
+        if self._contexts:
+            self._contexts.pop().__exit__(None, None, None)
 
 
 def shard_parameters(model: ParetoModel, device: torch.device) -> ShardedSpace:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,14 +42,16 @@ class FullySharded(OptimizerSharding):
         return _local(gradient)
 
     def full_state(self, state: State) -> State:
-        full = self._full_entries(_by_name(state["state"], self._sharded_order))
+        local = state["state"]
+        full = self._full_entries({name: local[i] for i, name in enumerate(self._sharded_order) if i in local})
         sizes = [len(names) for names in self.space.full_groups]
-        return {"state": _by_index(full, self._full_order), "param_groups": _numbered(state["param_groups"], sizes)}
+        return _state(full, self._full_order, state["param_groups"], sizes)
 
     def local_state(self, state: State) -> State:
-        local = self._local_entries(_by_name(state["state"], self._full_order))
-        groups = _numbered(state["param_groups"], [len(group["params"]) for group in self.groups])
-        return {"state": _by_index(local, self._sharded_order), "param_groups": groups}
+        full = state["state"]
+        local = self._local_entries({name: full[i] for i, name in enumerate(self._full_order) if i in full})
+        sizes = [len(group["params"]) for group in self.groups]
+        return _state(local, self._sharded_order, state["param_groups"], sizes)
 
     def _full_entries(self, entries: Entries) -> Entries:
         """The state of the full parameters, from that of this rank's shards."""
@@ -90,22 +93,13 @@ def _sharded_keys(entries: Entries) -> list[str]:
     return [key for key in next(iter(entries.values()), {}) if key not in PER_PARAMETER]
 
 
-def _by_name(state: Mapping[int, dict[str, Any]], order: Sequence[str]) -> Entries:
-    return {name: state[i] for i, name in enumerate(order) if i in state}
-
-
-def _by_index(entries: Entries, order: Sequence[str]) -> dict[int, dict[str, Any]]:
-    return {i: entries[name] for i, name in enumerate(order) if name in entries}
-
-
-def _numbered(groups: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """Groups with their parameters numbered anew, so many in each; those beyond keep their number of parameters."""
-    result, start = [], 0
+def _state(entries: Entries, order: Sequence[str], groups: Sequence[Any], sizes: Sequence[int]) -> State:
+    """An optimizer's state of parameters in this order, in groups of these sizes; groups beyond keep theirs."""
+    numbers, result = itertools.count(), []
     for k, group in enumerate(groups):
         size = sizes[k] if k < len(sizes) else len(group["params"])
-        result.append({**group, "params": list(range(start, start + size))})
-        start += size
-    return result
+        result.append({**group, "params": list(itertools.islice(numbers, size))})
+    return {"state": {i: entries[name] for i, name in enumerate(order) if name in entries}, "param_groups": result}
 
 
 def _local(tensor: Tensor) -> Tensor:

@@ -4,13 +4,8 @@ Sharded, each rank steps its shard of each parameter, as `Training.distributed` 
 after the step. For Adam that leaves two numbers a parameter (itself and its gradient) on every device and shards the
 other two: ZeRO, stage 1 (Rajbhandari et al., SC 2020, arXiv 1910.02054).
 
-Why not `ZeroRedundancyOptimizer`: it gives whole parameters to ranks, and weight spaces keep most numbers in one or two
-large tensors. Where that is not enough, FSDP (`fsdp`, `fsdp_checkpoint`) shards the parameters themselves, for one more
-all-gather of each for each of the M preferences of a step.
-
 A checkpoint holds the full state, as a single process has it, so any number of processes can go on with it, sharded or
-not. `torch.distributed.checkpoint.state_dict` does not give that here: it names state by the sharded module's
-parameters, and knows optimizers over these alone.
+not. Why torch's own `ZeroRedundancyOptimizer` and `checkpoint.state_dict` do not serve: docs/design/decisions.md.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
-"""How one training step is partitioned among ranks: by samples, or by preferences.
+"""How one training step is partitioned among ranks by samples; by preferences it is `step.Partition`.
 
 Whatever the partition, the step's gradient is that of one process with the whole batch and all preferences (up to
-rounding; dropout draws other masks, and see `sync_batchnorm` for BatchNorm):
-
-- Losses are additive statistics, finished once. By samples, the *statistics* are summed over ranks before they are
-  finished: every rank holds the exact losses L (M, m) of the whole batch, of means and of all else, and hands them
-  to balancings and objective, which therefore know nothing of ranks.
-- By preferences, each rank has whole rows of L. An objective that is no mean over preferences gets all rows.
-- Gradients of single tasks, where a balancing or the objective needs them, are those of the whole batch too.
+rounding; dropout draws other masks, and see `sync_batchnorm` for BatchNorm). By samples, the additive *statistics* of
+losses are summed over ranks before they are finished: every rank holds the exact losses L (M, m) of the whole batch, of
+means and of all else, and hands them to balancings and objective, which therefore know nothing of ranks. Gradients of
+single tasks are those of the whole batch too. By preferences, each rank has whole rows of L.
 """
 
 from __future__ import annotations
