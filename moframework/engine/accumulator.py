@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from moframework.engine.device import Placement
-from moframework.engine.distributed.world import World
 from moframework.problem.task import Task
+from moframework.processes.world import World
 
 if TYPE_CHECKING:
     import torchmetrics

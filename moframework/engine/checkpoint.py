@@ -103,9 +103,8 @@ def _step(state: dict[str, Any]) -> str:
 
 def save(loop: Loop) -> None:
     """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
-    sharding, parameters = loop.sharding, loop.parameters
-    alright = (bool(torch.isfinite(parameter).all()) for parameter in parameters)
-    if not (all(alright) if sharding is None else sharding.all_finite()):
+    own = (parameter for group in loop.optimizer.param_groups for parameter in group["params"])
+    if loop.world.any_rank(not all(bool(torch.isfinite(parameter).all()) for parameter in own)):
         raise NonFiniteLossError(
             f"step {loop.done}: a weight is not finite although the losses were. {NON_FINITE_ADVICE}"
         )
@@ -114,8 +113,8 @@ def save(loop: Loop) -> None:
     state = {
         "step": loop.done,
         "steps": loop.steps,
-        "model": loop.model_state(),
-        "optimizer": loop.optimizer.state_dict() if sharding is None else sharding.full_optimizer_state(loop.optimizer),
+        "model": loop.model.state_dict(),
+        "optimizer": loop.optimizer.state_dict(),
         "scheduler": None if loop.scheduler is None else loop.scheduler.state_dict(),
         "scaler": loop.scaler.state_dict(),
         "balancing": loop.step.state,
@@ -144,12 +143,8 @@ def restore(loop: Loop) -> None:
 
 
 def _load(loop: Loop, state: dict[str, Any]) -> None:
-    if loop.sharding is None:
-        loop.model.load_state_dict(state["model"])
-        loop.optimizer.load_state_dict(state["optimizer"])
-    else:
-        loop.sharding.load_model_state(loop.model, state["model"])
-        loop.sharding.load_optimizer_state(loop.optimizer, state["optimizer"])
+    loop.model.load_state_dict(state["model"])
+    loop.optimizer.load_state_dict(state["optimizer"])
     if loop.scheduler is not None:
         loop.scheduler.load_state_dict(state["scheduler"])
     loop.scaler.load_state_dict(state["scaler"])

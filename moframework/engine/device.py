@@ -48,7 +48,7 @@ class Placement:
 
     def describe(self) -> str:
         """One line for people."""
-        precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.autocast_dtype]
+        precision = next(name for name, dtype in _DTYPES.items() if dtype == self.autocast_dtype)
         order = "channels last" if self.memory_format is torch.channels_last else "contiguous"
         return f"{self.device}, {precision}, {order}"
 
@@ -68,7 +68,6 @@ def placement(
     device = _device(training.device)
     if local_rank is not None:
         device = _of_process(device, local_rank)
-    dtype = _DTYPES[training.precision]
     if training.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise SpecError(f"training.precision: bf16 is not available on {device}; use fp16 or fp32")
     images = input_dimensions == 4 and any(isinstance(module, nn.Conv2d) for module in network.modules())
@@ -78,11 +77,8 @@ def placement(
             f"training.channels_last: needs images, batches of 4 dimensions; these have {input_dimensions}. "
             "Use false or auto."
         )
-    return Placement(
-        device=device,
-        autocast_dtype=dtype,
-        memory_format=torch.channels_last if wanted else torch.contiguous_format,
-    )
+    order = torch.channels_last if wanted else torch.contiguous_format
+    return Placement(device=device, autocast_dtype=_DTYPES[training.precision], memory_format=order)
 
 
 def _device(name: str) -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -13,20 +13,18 @@ from attrs import field, frozen
 from torch import Tensor
 
 from moframework.data import Dataset, TensorData, batches
-from moframework.engine.acceleration.vmap_evaluation import VmapEvaluation
+from moframework.engine.acceleration.vmap_evaluation import Forward, Outputs, VmapEvaluation
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
-from moframework.engine.distributed.world import World
 from moframework.engine.settings import Evaluation, Training
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
+from moframework.processes.world import World
 
 __all__ = ["Evaluator", "calibration_data"]
 
 Thetas = Sequence[dict[str, Tensor]]
-Outputs = dict[str, Tensor]
-Forward = Callable[[Tensor], Iterable[Outputs]]
 
 
 class AcceleratedForward(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attrs import frozen
@@ -70,6 +71,16 @@ class Observer:
         """The last step was taken, or training stopped early."""
 
 
+def _each(event: str) -> Any:
+    """The method of `Observers` that tells each of them of an event."""
+
+    def tell(self: Observers, *arguments: Any, **named: Any) -> None:
+        for observer in self.observers:
+            getattr(observer, event)(*arguments, **named)
+
+    return tell
+
+
 class Observers(Observer):
     """Several observers as one, called in order."""
 
@@ -77,40 +88,7 @@ class Observers(Observer):
         self.observers = observers
 
     def listens(self, event: str) -> bool:
-        """See `Observer.listens`."""
         return any(observer.listens(event) for observer in self.observers)
 
-    def started(self, progress: Progress) -> None:
-        """See `Observer.started`."""
-        for observer in self.observers:
-            observer.started(progress)
-
-    def noted(self, words: str) -> None:
-        """See `Observer.noted`."""
-        for observer in self.observers:
-            observer.noted(words)
-
-    def stepped(self, progress: Progress) -> None:
-        """See `Observer.stepped`."""
-        for observer in self.observers:
-            observer.stepped(progress)
-
-    def logged(self, progress: Progress, reading: Reading) -> None:
-        """See `Observer.logged`."""
-        for observer in self.observers:
-            observer.logged(progress, reading)
-
-    def evaluated(self, progress: Progress, front: Front, *, hypervolume: float, is_best: bool) -> None:
-        """See `Observer.evaluated`."""
-        for observer in self.observers:
-            observer.evaluated(progress, front, hypervolume=hypervolume, is_best=is_best)
-
-    def saved(self, progress: Progress, path: Path) -> None:
-        """See `Observer.saved`."""
-        for observer in self.observers:
-            observer.saved(progress, path)
-
-    def finished(self, progress: Progress) -> None:
-        """See `Observer.finished`."""
-        for observer in self.observers:
-            observer.finished(progress)
+    started, noted, stepped, logged = _each("started"), _each("noted"), _each("stepped"), _each("logged")
+    evaluated, saved, finished = _each("evaluated"), _each("saved"), _each("finished")

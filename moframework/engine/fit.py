@@ -11,12 +11,12 @@ from attrs import frozen
 from moframework.engine.acceleration import summary
 from moframework.engine.checkpoint import restore
 from moframework.engine.distributed.sync_batchnorm import synchronized
-from moframework.engine.distributed.world import World
 from moframework.engine.events import Observer
 from moframework.engine.job import Job
 from moframework.engine.loop import Loop
 from moframework.engine.milestones import make_hooks
 from moframework.errors import InterruptedRun
+from moframework.processes.world import World
 
 __all__ = ["Fit", "Job", "fit"]
 
@@ -90,8 +90,7 @@ def _run(loop: Loop) -> None:
         raise InterruptedRun(f"stopped at step {loop.done} of {loop.steps}, as asked; everything is saved")
     for hook in loop.hooks:
         hook.finished(loop)
-    if loop.sharding is not None:
-        loop.sharding.unshard(loop.model)
+    loop.unshard()
     loop.observer.finished(loop.progress)
 
 

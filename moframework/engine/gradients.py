@@ -60,15 +60,10 @@ class TaskGradients:
     def jacobian(self) -> Tensor:
         """The gradients over the parameters that every task reaches, (m, p); over all where there are no such."""
         columns = [weight for weight, kept in zip(self.weights, self._kept(), strict=True) if kept]
-        rows = [
-            torch.cat(
-                [
-                    (torch.zeros_like(weight) if g is None else g).reshape(-1)
-                    for weight, g in zip(columns, own, strict=True)
-                ]
-            )
-            for own in self._shared()
-        ]
+        rows = []
+        for own in self._shared():
+            filled = [torch.zeros_like(weight) if g is None else g for weight, g in zip(columns, own, strict=True)]
+            rows.append(torch.cat([g.reshape(-1) for g in filled]))
         return torch.stack(rows) / self.factor
 
     def gramian(self) -> Tensor:
@@ -78,30 +73,21 @@ class TaskGradients:
 
     def backward(self, weights: Tensor) -> None:
         """Send Σ_t w_t g_t, times the factor, through θ(λ) into the parameters of the space."""
-        self._send(list(zip(*self.by_task, strict=True)), weights.unbind())
+        self._send([_weighted(column, weights) for column in zip(*self.by_task, strict=True)])
 
     def backward_mixed(self, direction: Tensor, weights: Tensor) -> None:
         """Send `direction` (p,), made from `jacobian`, through the parameters that every task reaches, and Σ_t w_t g_t
         through the others; both times the factor."""
-        columns: list[tuple[Tensor | None, ...]] = []
-        start = 0
+        sizes = [weight.numel() for weight, kept in zip(self.weights, self._kept(), strict=True) if kept]
+        parts = iter(torch.split(direction, sizes))
+        combined = []
         for weight, kept, column in zip(self.weights, self._kept(), zip(*self.by_task, strict=True), strict=True):
-            if kept:
-                piece = direction[start : start + weight.numel()].view(weight.shape) * self.factor
-                start += weight.numel()
-                columns.append((piece, *[None] * (len(weights) - 1)))
-            else:
-                columns.append(tuple(None if g is None else w * g for w, g in zip(weights, column, strict=True)))
-        self._send(columns, None)
+            combined.append(next(parts).view(weight.shape) * self.factor if kept else _weighted(column, weights))
+        self._send(combined)
 
-    def _send(self, columns: Sequence[tuple[Tensor | None, ...]], weights: Sequence[Tensor] | None) -> None:
-        tensors, combined = [], []
-        for tensor, column in zip(self.weights, columns, strict=True):
-            terms = [g if weights is None else weights[t] * g for t, g in enumerate(column) if g is not None]
-            if terms:
-                tensors.append(tensor)
-                combined.append(torch.stack(terms).sum(dim=0) if len(terms) > 1 else terms[0])
-        torch.autograd.backward(tensors, combined)
+    def _send(self, combined: Sequence[Tensor | None]) -> None:
+        pairs = [(weight, g) for weight, g in zip(self.weights, combined, strict=True) if g is not None]
+        torch.autograd.backward([weight for weight, _ in pairs], [g for _, g in pairs])
 
     def _kept(self) -> list[bool]:
         """Which parameters every task reaches; all where there are no such."""
@@ -112,6 +98,12 @@ class TaskGradients:
         """Each task's gradients of the kept parameters."""
         kept = self._kept()
         return [[g for g, keep in zip(own, kept, strict=True) if keep] for own in self.by_task]
+
+
+def _weighted(column: Sequence[Tensor | None], weights: Tensor) -> Tensor | None:
+    """Σ_t w_t g_t of one parameter; None where no task reaches it."""
+    terms = [weight * g for weight, g in zip(weights.unbind(), column, strict=True) if g is not None]
+    return torch.stack(terms).sum(dim=0) if len(terms) > 1 else next(iter(terms), None)
 
 
 @frozen
@@ -136,7 +128,7 @@ def descend_by_task(
     those of single tasks, or whose balancings do.
 
     Args:
-        gradients: of this process's preferences; which these are `partition` says (a `step.OneProcess`).
+        gradients: of this process's preferences; which these are `partition` says (a `step.Partition`).
         given: of all preferences.
     """
     count = len(given.preferences)

@@ -24,9 +24,7 @@ class Stop(Hook):
         self.wished = wished
 
     def after_step(self, loop: Loop) -> None:
-        """See `Hook.after_step`."""
-        wish = self.wished()
-        loop.stopping = wish if loop.world.size == 1 else loop.world.any_rank(wish)
+        loop.stopping = loop.world.any_rank(self.wished())
 
 
 class CompileTime(Hook):
@@ -35,7 +33,6 @@ class CompileTime(Hook):
     every_step = True
 
     def after_step(self, loop: Loop) -> None:
-        """See `Hook.after_step`."""
         if loop.compile_seconds is not None:
             return
         if loop.job.place.device.type == "cuda":
@@ -58,7 +55,6 @@ class LossLog(Hook):
         self.entries: list[tuple[int, Tensor, Tensor]] = []
 
     def after_step(self, loop: Loop) -> None:
-        """See `Hook.after_step`."""
         self.entries.append((loop.done, loop.losses, loop.preferences))
         if loop.done % loop.training.log_every == 0 or loop.at_epoch_end or loop.at_end or loop.stopping:
             self.flush(loop)

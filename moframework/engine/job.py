@@ -12,14 +12,14 @@ from moframework.data import Dataset
 from moframework.engine.device import Placement
 from moframework.engine.distributed.optimizer_sharding import check_sharding
 from moframework.engine.distributed.partition import make_partition
-from moframework.engine.distributed.world import World
 from moframework.engine.method import Method
 from moframework.engine.settings import Evaluation, Training
-from moframework.engine.step import OneProcess
+from moframework.engine.step import Partition
 from moframework.errors import DataError
 from moframework.model import ParetoModel
 from moframework.preferences import Schedule
 from moframework.problem import Problem
+from moframework.processes.world import World
 
 __all__ = ["Job", "plan_partition", "steps_per_epoch"]
 
@@ -56,7 +56,7 @@ def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -
     return _batches_of_epoch(size, training, schedule, m)[0]
 
 
-def plan_partition(world: World, size: int, training: Training, schedule: Schedule, m: int) -> OneProcess:
+def plan_partition(world: World, size: int, training: Training, schedule: Schedule, m: int) -> Partition:
     """How the steps on `size` samples are divided among processes. Raises as `make_partition` and `check_sharding`."""
     check_sharding(training)
     smallest = _batches_of_epoch(size, training, schedule, m)[1]

@@ -21,12 +21,12 @@ from moframework.engine.acceleration import accelerate
 from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import sync_buffers
-from moframework.engine.distributed.world import World
 from moframework.engine.events import Observer, Progress
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.step import Step
 from moframework.errors import SpecError
-from moframework.seeding import derive_seed, seed_generators
+from moframework.processes.world import World
+from moframework.seeding import derive_seed
 
 __all__ = ["Clock", "Hook", "Loop"]
 
@@ -102,16 +102,23 @@ class Loop:
         self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)
         self.steps, self.done = training.budget(self.per_epoch), 0
         self.partition = plan_partition(self.world, size, training, self.schedule, self.m)
-        sharded = self._shard_parameters()
+        self.sharded = self._shard_parameters()
         self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
         self.step.note = self.observer.noted
         self.choices = accelerate(self.step, training)
-        groups = self._groups()
+        groups, lr = model.space.parameter_groups(training.optimizer.lr), training.optimizer.lr
+        learned: list[Tensor] = list(self.step.objective_states.parameters())
+        if learned:
+            groups = [*groups, {"name": "objective", "params": learned, "lr": lr}]
         self.parameters: list[Tensor] = [p for group in groups for p in group["params"]]
-        self.sharding = self._make_sharding(groups, sharded)
-        if self.sharding is not None:
-            groups = self.sharding.groups
-        self.optimizer = training.optimizer.build(groups, place.device)
+        # FSDP averages the gradients of its shards itself.
+        self._averaged = self.parameters if self.sharded is None else learned
+        self._clip = torch.nn.utils.clip_grad_norm_ if self.sharded is None else self.sharded.clip_gradients
+        sharding, options = self._sharding(groups), training.optimizer
+        if sharding is None:
+            self.optimizer = options.build(groups, place.device)
+        else:
+            self.optimizer = sharding.build(options, place.device)
         self.scheduler, self.scheduler_by_step = None, False
         if training.scheduler is not None:
             self.scheduler_by_step = training.scheduler.interval == "step"
@@ -124,7 +131,6 @@ class Loop:
         self.compile_seconds: float | None = None
         self._listening = self.observer.listens("stepped")
         self._drawn: dict[int, Tensor] = {}
-        self._seed_all = seed_generators if self.world.size == 1 else self.world.seed
 
     @property
     def progress(self) -> Progress:
@@ -169,10 +175,11 @@ class Loop:
         """One optimizer step on one batch, and the hooks after it. The step reads nothing back from the device (fp16's
         scaler looks for overflow); hooks do, where they are due."""
         self.began = time.perf_counter()
-        self._seed_all(derive_seed(self.job.seed, _STEP, self.done))  # dropout and the like
+        self.world.seed(derive_seed(self.job.seed, _STEP, self.done))  # dropout and the like
         preferences = self._preferences()
         self.model.space.progressed((self.done + 1) / self.steps)
-        self._zero_grad()
+        for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
+            parameter.grad = None
         scale = self.scaler.scale(torch.ones((), device=x.device)) if self.scaler.is_enabled() else None
         losses = self.step.execute(x, targets, preferences, scale)
         self._update()
@@ -189,9 +196,10 @@ class Loop:
             if hook.every_step or self._at_milestone():
                 hook.after_step(self)
 
-    def model_state(self) -> dict[str, Any]:
-        """The model's state as a single process has it; called by all processes, for the first one to use."""
-        return self.model.state_dict() if self.sharding is None else self.sharding.full_model_state(self.model)
+    def unshard(self) -> None:
+        """Give every process the whole model; training is over."""
+        if self.sharded is not None:
+            self.model.replace_space(self.sharded.unsharded(), None)
 
     def sync_buffers(self) -> None:
         """Make the model's buffers the same on all processes, to be evaluated or saved."""
@@ -224,36 +232,15 @@ class Loop:
             }
         return self._drawn[self.done]
 
-    def _zero_grad(self) -> None:
-        if self.sharding is not None:
-            self.sharding.zero_grad()
-            return
-        for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
-            parameter.grad = None
-
     def _update(self) -> None:
         """The optimizer's step with the gradients of all processes."""
-        sharding, clip = self.sharding, self.training.clip_gradient_norm
-        if sharding is not None:
-            sharding.average_gradients(self.world)
+        clip = self.training.clip_gradient_norm
+        self.world.average_gradients(self._averaged)
         if clip is not None:
             self.scaler.unscale_(self.optimizer)
-            if sharding is None:
-                torch.nn.utils.clip_grad_norm_(self.parameters, clip)
-            else:
-                sharding.clip_gradients(clip)
-        if sharding is None:
-            self.scaler.step(self.optimizer)
-        else:
-            sharding.step(self.optimizer, self.scaler)
+            self._clip(self.parameters, clip)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Groups of parameters for the optimizer: the weight space's, and the objective's own."""
-        lr = self.training.optimizer.lr
-        groups = self.model.space.parameter_groups(lr)
-        learned = list(self.step.objective_states.parameters())
-        return [*groups, {"name": "objective", "params": learned, "lr": lr}] if learned else groups
 
     def _shard_parameters(self) -> Any:
         """The model's weight space in shards, where the spec asks for it; else None."""
@@ -268,12 +255,10 @@ class Loop:
             )
         return shard_parameters(self.model, self.job.place.device)
 
-    def _make_sharding(self, groups: list[dict[str, Any]], sharded: Any) -> OptimizerSharding | None:
-        """What lies between parameters and optimizer where several processes share them."""
-        if self.world.size == 1:
-            return None
-        if sharded is None:
+    def _sharding(self, groups: list[dict[str, Any]]) -> OptimizerSharding | None:
+        """What lets the optimizer step shards of parameters; None where it steps them whole."""
+        if self.sharded is None:
             return make_sharding(groups, self.training, self.world)
         from moframework.engine.distributed.fsdp_checkpoint import FullySharded
 
-        return FullySharded(groups, sharded)
+        return FullySharded(groups, self.sharded)

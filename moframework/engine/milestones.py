@@ -29,19 +29,15 @@ class Averaging(Hook):
         self.average = average
 
     def after_step(self, loop: Loop) -> None:
-        """See `Hook.after_step`."""
         self.average.update(loop.done / loop.steps)
 
     def state(self) -> dict[str, Any]:
-        """See `Hook.state`."""
         return {"average": self.average.state()}
 
     def load(self, loop: Loop, state: dict[str, Any]) -> None:
-        """See `Hook.load`."""
         self.average.load(state["average"])
 
     def finished(self, loop: Loop) -> None:
-        """See `Hook.finished`."""
         self.average.apply()
 
 
@@ -65,7 +61,6 @@ class Validation(Hook):
         self.evaluator = evolve(evaluator, reference=job.reference, calibration=calibration)
 
     def after_step(self, loop: Loop) -> None:
-        """See `Hook.after_step`."""
         every = loop.job.evaluation.every
         if not every or not (loop.at_end or (loop.at_epoch_end and (loop.done // loop.per_epoch) % every == 0)):
             return
@@ -82,7 +77,7 @@ class Validation(Hook):
         is_best = self.best.hypervolume is None or value > self.best.hypervolume + least
         if is_best:
             self.best = _Best(hypervolume=value)
-            state = loop.model_state()
+            state = loop.model.state_dict()
             if loop.world.is_rank_zero:
                 write_checkpoint(loop.job.folder / BEST, {"step": loop.done, "model": state})
         else:
@@ -90,11 +85,9 @@ class Validation(Hook):
         loop.observer.evaluated(loop.progress, front, hypervolume=value, is_best=is_best)
 
     def state(self) -> dict[str, Any]:
-        """See `Hook.state`."""
         return {"best": {"hypervolume": self.best.hypervolume, "waited": self.best.waited}}
 
     def load(self, loop: Loop, state: dict[str, Any]) -> None:
-        """See `Hook.load`."""
         self.best = _Best(**state["best"])
         self._tell(loop)
 
@@ -110,7 +103,6 @@ class Checkpoints(Hook):
         self.losses = losses
 
     def after_step(self, loop: Loop) -> None:
-        """See `Hook.after_step`."""
         every = loop.training.checkpoint_every
         if loop.ends or (loop.done % every == 0 if every else loop.at_epoch_end):
             self.losses.flush(loop)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import re
-from abc import abstractmethod
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -37,16 +36,20 @@ class Optimizer(Component, kind="optimizers"):
     Names are torch's class names in lower case: adam, adamw, sgd, rmsprop, …
     """
 
+    target: ClassVar[type[torch.optim.Optimizer]]
     lr: float
 
     @property
-    @abstractmethod
     def elementwise(self) -> bool:
         """Whether each number of a parameter is treated by itself, so that parts of it can be stepped apart."""
+        return self.target.__name__ not in _NOT_ELEMENTWISE
 
-    @abstractmethod
     def build(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
         """Make the optimizer over `groups` (each with its own `lr`). Fused kernels are chosen where torch has them."""
+        given = arguments(self)
+        if given.get("fused", False) is None and not given.get("foreach"):
+            given["fused"] = device.type in ("cpu", "cuda") or None
+        return self.target(groups, **given)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -59,6 +62,7 @@ class Optimizer(Component, kind="optimizers"):
         return _lookup("optimizer", name, _optimizer_types(), _optimizer_class)
 
 
+@config
 class LRSchedule(Component, kind="lr_schedules"):
     """A torch learning-rate scheduler with its options, for example `{name: multi_step, milestones: [75], gamma: 0.5}`.
 
@@ -66,11 +70,18 @@ class LRSchedule(Component, kind="lr_schedules"):
     `milestones`, …) are in the unit of `interval`; where torch asks for the total, the whole training is the default.
     """
 
-    interval: Literal["epoch", "step"]
+    target: ClassVar[type[LRScheduler]]
+    total_option: ClassVar[str | None]
+    interval: Literal["epoch", "step"] = option(
+        "epoch", help="unit of the counts below: the rate changes each epoch or each step"
+    )
 
-    @abstractmethod
     def build(self, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler:
         """Make the scheduler; `total` is the length of the training in the unit of `interval`."""
+        given = arguments(self)
+        if self.total_option is not None and given[self.total_option] is None:
+            given[self.total_option] = total
+        return self.target(optimizer, **given)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -120,41 +131,12 @@ def _schedule_types() -> dict[str, type[LRScheduler]]:
     }
 
 
-class _TorchOptimizer(Optimizer):
-    target: ClassVar[type[torch.optim.Optimizer]]
-
-    @property
-    def elementwise(self) -> bool:
-        return self.target.__name__ not in _NOT_ELEMENTWISE
-
-    def build(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
-        given = arguments(self)
-        if given.get("fused", False) is None and not given.get("foreach"):
-            given["fused"] = device.type in ("cpu", "cuda") or None
-        return self.target(groups, **given)
-
-
 @functools.cache
 def _optimizer_class(name: str) -> type[Component]:
     target = _optimizer_types()[name]
-    made = options_class(target, name=target.__name__, bases=(_TorchOptimizer,), skip={"params"})
+    made = options_class(target, name=target.__name__, bases=(Optimizer,), skip={"params"})
     made.target = target
     return cast(type[Component], made)
-
-
-@config
-class _TorchSchedule(LRSchedule):
-    target: ClassVar[type[LRScheduler]]
-    total_option: ClassVar[str | None]
-    interval: Literal["epoch", "step"] = option(
-        "epoch", help="unit of the counts below: the rate changes each epoch or each step"
-    )
-
-    def build(self, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler:
-        given = arguments(self)
-        if self.total_option is not None and given[self.total_option] is None:
-            given[self.total_option] = total
-        return self.target(optimizer, **given)
 
 
 # The option that means the whole length of the training, where torch has one.
@@ -173,7 +155,7 @@ def _schedule_class(name: str) -> type[Component]:
     made = options_class(
         target,
         name=target.__name__,
-        bases=(_TorchSchedule,),
+        bases=(LRSchedule,),
         skip={"optimizer", "last_epoch", "verbose"},
         optional=set() if total is None else {total},
     )

@@ -28,8 +28,9 @@ from moframework.losses import Loss
 from moframework.model import ParetoModel
 from moframework.objectives import Scalarization
 from moframework.problem.task import Task
+from moframework.processes.world import World
 
-__all__ = ["Batch", "Forward", "OneProcess", "Step"]
+__all__ = ["Batch", "Forward", "Partition", "Step"]
 
 Targets = dict[str, Tensor]
 Part = tuple[Tensor, Targets]
@@ -75,32 +76,39 @@ class Rows:
     gradients: tuple[TaskGradients, ...] = ()
 
 
-class OneProcess:
-    """This process's part of a step with M preferences: all of it. What several share is a `Partition`, derived from
-    this."""
+class Partition:
+    """This process's part of a step with M preferences: those of its rank, on the whole batch; in a single process all
+    of them. Where ranks share the samples instead: `engine.distributed.partition`.
+
+    Args:
+        world: the processes that share the step; None: this one alone.
+    """
 
     shards_batch: ClassVar[bool] = False
     """Whether ranks see different samples of a batch."""
     item_seed: tuple[int, ...] = ()
     """What tells the random numbers of this rank's samples from those of others."""
 
+    def __init__(self, world: World | None = None) -> None:
+        self.world = World() if world is None else world
+
     @property
     def shared(self) -> bool:
         """Whether several processes share a step."""
-        return False
+        return self.world.size > 1
 
     def local_preferences(self, count: int) -> range:
         """Which of `count` preferences this rank runs."""
-        return range(count)
+        return self.world.local_range(count)
 
     def gradient_scale(self, rows: int, count: int) -> float:
         """What this rank multiplies the gradients of its `rows` of `count` preferences by: gradients are averaged over
         ranks, so the number of those where it alone has them."""
-        return 1.0
+        return 1.0 if rows == count else float(self.world.size)
 
     def gather_rows(self, rows: Tensor, count: int) -> Tensor:
         """The rows of all `count` preferences, from those of this rank's; already all where it has as many."""
-        return rows
+        return rows if len(rows) == count else self.world.all_gather_rows(rows, count)
 
     def reduce_statistics(self, statistics: Sequence[Tensor]) -> list[Tensor]:
         """Statistics of the whole batch, from those of this rank's samples."""
@@ -113,11 +121,16 @@ class OneProcess:
     def objective_rng(self, separable: bool) -> contextlib.AbstractContextManager[None]:
         """Around an objective that may draw at random: all ranks draw the same numbers where it treats the same rows on
         all of them."""
-        return contextlib.nullcontext()
+        return contextlib.nullcontext() if separable else self.world.shared_rng()
 
     def sync_states(self, states: nn.ModuleList) -> None:
         """Make the objective's states the same on all ranks, `states` being those of single preferences where there are
-        several."""
+        several: each is broadcast from the rank that runs its preference."""
+        if len(states) < 2:
+            return
+        for rank, local in enumerate(torch.arange(len(states)).tensor_split(self.world.size)):
+            for j in local.tolist():
+                self.world.broadcast([*states[j].parameters(), *states[j].buffers()], rank)
 
     def local_samples(self, order: Tensor, batch_size: int, splits: int) -> tuple[Tensor, int]:
         """This rank's order and batch size, from the order of all samples of an epoch (k,), whole batches first, and
@@ -162,9 +175,9 @@ class Step:
         tasks: tuple[Task, ...],
         method: Method,
         place: Placement,
-        partition: OneProcess | None = None,
+        partition: Partition | None = None,
     ) -> None:
-        self.partition = OneProcess() if partition is None else partition
+        self.partition = Partition() if partition is None else partition
         self.model, self.tasks, self.method, self.place = model, tasks, method, place
         m, r, objective = len(tasks), method.preferences.count(len(tasks)), method.objective
         self.state = [

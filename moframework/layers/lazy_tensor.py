@@ -16,11 +16,7 @@ __all__ = ["LazyTensor", "in_graph", "lazy_tensors", "materialized"]
 _FACTS: set[Any] = {
     *(vars(torch._C.TensorBase)[name].__get__ for name in ("shape", "dtype", "device", "ndim")),
     *(vars(torch._C.TensorBase)[name].__get__ for name in ("requires_grad", "grad_fn", "is_leaf")),
-    Tensor.dim,
-    Tensor.size,
-    Tensor.numel,
-    Tensor.__len__,
-    Tensor.is_floating_point,
+    *(Tensor.dim, Tensor.size, Tensor.numel, Tensor.__len__, Tensor.is_floating_point),
 }
 # What is about the gradient of the tensor itself.
 _GRADIENTS: set[Any] = {Tensor.register_hook, Tensor.retain_grad, torch.autograd.grad}
@@ -89,7 +85,7 @@ class LazyTensor(Tensor):
                 self._read = make()
             return self._read
         # The hooks in force may be those of a checkpoint, which expects the same of every call; this happens at one.
-        with saved_tensors_hooks(_itself, _itself):
+        with saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
             self._made, self._read = make(), None
         self._made_version = self._made._version
         return self._made
@@ -212,23 +208,14 @@ class _Follow(torch.autograd.Function):
         return None, gradient
 
 
-def _itself(tensor: Tensor) -> Tensor:
-    return tensor
-
-
-def materialized(value: Any, made: Mapping[str, Tensor] | None = None) -> Any:
-    """`value`, an argument of a function or several, with what is made in the place of each lazy tensor.
-
-    Args:
-        made: what is made already, by `str(id(lazy tensor))`.
-    """
+def materialized(value: Any) -> Any:
+    """`value`, an argument of a function or several, with what is made in the place of each lazy tensor."""
     if isinstance(value, LazyTensor):
-        known = None if made is None else made.get(str(id(value)))
-        return value.materialize() if known is None else known
+        return value.materialize()
     if isinstance(value, list | tuple):
-        return type(value)(materialized(part, made) for part in value)
+        return type(value)(materialized(part) for part in value)
     if isinstance(value, dict):
-        return {key: materialized(part, made) for key, part in value.items()}
+        return {key: materialized(part) for key, part in value.items()}
     return value
 
 

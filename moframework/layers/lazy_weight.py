@@ -68,9 +68,7 @@ def adapted_weight(adapted: Adapted) -> Tensor:
     """W as a tensor that its layer applies without its being merged, where that costs less."""
 
     def send(gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        factors = adapted.factors.t()
-        order = None if adapted.order is None else tuple(adapted.order)
-        return (gradient, *sent_to_factors([gradient], adapted.b, adapted.a, factors, order))
+        return (gradient, *sent_to_factors([gradient], adapted.b, adapted.a, adapted.factors.t(), adapted.order))
 
     return in_graph(partial(AdaptedWeight, adapted), send, (adapted.base, adapted.b, adapted.a))
 
@@ -81,7 +79,7 @@ class AdaptedWeight(LazyTensor):
     adapted: Adapted
 
     @staticmethod
-    def __new__(cls, adapted: Adapted) -> AdaptedWeight:  # noqa: D102 (see the class)
+    def __new__(cls, adapted: Adapted) -> AdaptedWeight:
         made = cls.standing_for(adapted.base.shape, adapted.base, adapted.base.stride())
         made.adapted = adapted
         return made
@@ -92,11 +90,10 @@ class AdaptedWeight(LazyTensor):
 
     def _merged(self) -> Tensor:
         own, kind = self.adapted, self.adapted.base.device.type
-        order = None if own.order is None else tuple(own.order)
         # Weights have full precision; autocast is for what layers make of them.
         precise = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         with torch.autocast(kind, enabled=False) if precise else contextlib.nullcontext():
-            return merged_by_node(own.base, own.b, own.a, own.factors.t(), order)[0]
+            return merged_by_node(own.base, own.b, own.a, own.factors.t(), own.order)[0]
 
     def through(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What a layer makes of it, where that costs less than merging."""
@@ -128,11 +125,7 @@ def chosen(
         return None
     places = len(x) * math.prod(how.places(x, base))
     pays = conv2d_pays(places, base, q, len(adapted.b) // len(base), adapted.order is not None, further)
-    return partial(_convolved, how) if pays else None
-
-
-def _convolved(how: Convolution, x: Tensor, bias: Tensor | None, adapted: Adapted) -> Tensor:
-    return conv2d(x, bias, adapted, how)
+    return partial(conv2d, how=how) if pays else None
 
 
 def _moves(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Convolution | None:

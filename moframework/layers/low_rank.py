@@ -44,7 +44,7 @@ class Adapted:
     b: Tensor
     a: Tensor
     factors: Tensor
-    order: Sequence[int] | None = None
+    order: tuple[int, ...] | None = None
 
     def autocast(self, *others: Tensor | None) -> tuple[Adapted, list[Tensor | None]]:
         """This and further tensors in the precision of autocast, where that is on."""
@@ -69,12 +69,19 @@ def linear(x: Tensor, bias: Tensor | None, adapted: Adapted) -> Tensor:
 
 
 def differentiably(
-    plain: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor, needed: Sequence[bool]
+    layer: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    x: Tensor,
+    bias: Tensor | None,
+    adapted: Adapted,
+    gradient: Tensor,
+    needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Gradients of `plain` in those of its inputs that need one, which can be differentiated in turn. It merges: so far
-    nothing has differentiated twice what has a weight for each sample."""
-    wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need and tensor is not None]
-    found = iter(torch.autograd.grad(plain(*inputs), wanted, gradient, create_graph=True))
+    """Gradients of a layer, a function of x, weight and bias, in those of x, W0, bias, B and A that need one, which can
+    be differentiated in turn. It merges: so far nothing has differentiated twice what has a weight for each sample."""
+    base, b, a = adapted.base, adapted.b, adapted.a
+    (weight,) = merged(base, b, a, adapted.factors.t(), adapted.order)
+    wanted = [t for t, need in zip((x, base, bias, b, a), needed, strict=True) if need and t is not None]
+    found = iter(torch.autograd.grad(layer(x, weight, bias), wanted, gradient, create_graph=True))
     return [next(found) if need else None for need in needed]
 
 
@@ -98,12 +105,8 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, base, bias, b, a, factors, hidden = ctx.saved_tensors
         if torch.is_grad_enabled():
-
-            def plain(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor) -> Tensor:
-                (weight,) = merged(base, b, a, factors.t())
-                return functional.linear(x, weight, bias)
-
-            return (*differentiably(plain, (x, base, bias, b, a), gradient, ctx.needs_input_grad[:5]), None)
+            adapted = Adapted(base, b, a, factors)
+            return (*differentiably(functional.linear, x, bias, adapted, gradient, ctx.needs_input_grad[:5]), None)
         of_x, of_base, of_bias, of_b, of_a, _ = ctx.needs_input_grad
         grad_x = grad_base = grad_bias = grad_b = grad_a = None
         if of_x or of_a:

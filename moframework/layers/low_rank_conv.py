@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from moframework.layers.low_rank import Adapted, differentiably
-from moframework.layers.merge import merged
 
 __all__ = ["Convolution", "conv2d"]
 
@@ -84,13 +83,13 @@ class _Convolution(torch.autograd.Function):
         x, base, bias, b, a, factors, hidden, patches = ctx.saved_tensors
         how: Convolution = ctx.how
         if torch.is_grad_enabled():
-            order = (0, 2, 3, 1) if ctx.channels_last else None
 
-            def plain(x: Tensor, base: Tensor, bias: Tensor | None, b: Tensor, a: Tensor) -> Tensor:
-                (weight,) = merged(base, b, a, factors, order)
+            def layer(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
                 return functional.conv2d(x, weight, bias, how.stride, how.padding, how.dilation)
 
-            return (*differentiably(plain, (x, base, bias, b, a), gradient, ctx.needs_input_grad[:5]), None, None)
+            order = (0, 2, 3, 1) if ctx.channels_last else None
+            adapted = Adapted(base, b, a, factors.t(), order)
+            return (*differentiably(layer, x, bias, adapted, gradient, ctx.needs_input_grad[:5]), None, None)
         of_x, of_base, of_bias, of_b, of_a = ctx.needs_input_grad[:5]
         grad_b = grad_a = None
         outputs = None if bias is None else [len(bias)]
@@ -125,8 +124,8 @@ def _images(rows: Tensor, like: Tensor) -> Tensor:
 
 def _patches(x: Tensor, base: Tensor, how: Convolution, channels_last: bool, columns: int) -> Tensor:
     """What the kernel sees at each place, in the order of the product's memory, in rows of so many columns."""
-    padded = _padded(x, how)
-    padded[_inside(x, how)] = x.permute(0, 2, 3, 1)
+    padded, inside = _padded(x, how)
+    inside.copy_(x.permute(0, 2, 3, 1))
     height, width = how.places(x, base)
     made = x.new_empty(_patch_shape(len(x), height, width, base, channels_last))
     for at, window in _windows(made, padded, how, height, width, channels_last):
@@ -136,23 +135,20 @@ def _patches(x: Tensor, base: Tensor, how: Convolution, channels_last: bool, col
 
 def _taken_apart(patches: Tensor, x: Tensor, base: Tensor, how: Convolution, channels_last: bool) -> Tensor:
     """The sum over patches at each place of x: the transpose of `_patches`."""
-    padded = _padded(x, how)
+    padded, inside = _padded(x, how)
     height, width = how.places(x, base)
     made = patches.view(_patch_shape(len(x), height, width, base, channels_last))
     for at, window in _windows(made, padded, how, height, width, channels_last):
         window += at
-    return padded[_inside(x, how)].permute(0, 3, 1, 2)
+    return inside.permute(0, 3, 1, 2)
 
 
-def _padded(x: Tensor, how: Convolution) -> Tensor:
-    """Zeros (b, height, width, c), with room for padding."""
+def _padded(x: Tensor, how: Convolution) -> tuple[Tensor, Tensor]:
+    """Zeros (b, height, width, c) with room for padding, and the part of them without it."""
     count, channels, height, width = x.shape
-    return x.new_zeros(count, height + 2 * how.padding[0], width + 2 * how.padding[1], channels)
-
-
-def _inside(x: Tensor, how: Convolution) -> tuple[slice, slice, slice]:
     top, left = how.padding
-    return slice(None), slice(top, top + x.shape[2]), slice(left, left + x.shape[3])
+    padded = x.new_zeros(count, height + 2 * top, width + 2 * left, channels)
+    return padded, padded[:, top : top + height, left : left + width]
 
 
 def _patch_shape(count: int, height: int, width: int, base: Tensor, channels_last: bool) -> tuple[int, ...]:

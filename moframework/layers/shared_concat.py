@@ -44,7 +44,7 @@ class SharedConcat(LazyTensor):
     shared: Tensor
 
     @staticmethod
-    def __new__(cls, own: Tensor, shared: Tensor) -> SharedConcat:  # noqa: D102 (see the class)
+    def __new__(cls, own: Tensor, shared: Tensor) -> SharedConcat:
         size = (len(own), own.shape[1] + shared.shape[1], *own.shape[2:])
         strides = None
         if _order(own) == torch.channels_last:

@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import torch
 
-from moframework.engine.distributed.world import World
 from moframework.errors import InterruptedRun, LostPeerError, MoframeworkError, RunError
 from moframework.io.sealed import write_json
+from moframework.processes.world import World
 from moframework.run.logs import TextLog
 from moframework.run.resuming import resume_command
 from moframework.run.run import LOG, SPEC, STATUS

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from moframework.config import entries, kinds
-from moframework.engine.distributed.world import World
+from moframework.processes.world import World
 
 __all__ = ["environment"]
 

@@ -14,14 +14,14 @@ from moframework.config import Trust, unstructure
 from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
-from moframework.engine.distributed.world import World
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
-from moframework.engine.step import OneProcess, Step
+from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
+from moframework.processes.world import World
 from moframework.seeding import derive_seed
 from moframework.spec import Spec
 
@@ -42,7 +42,7 @@ class Plan:
     preferences: Tensor
     """Evaluation set (n, m)."""
     backbone_parameters: int
-    partition: OneProcess
+    partition: Partition
     """This process's part of a step."""
 
     @property
@@ -135,7 +135,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     world = World() if world is None else world
     model, place, base = _model(spec, method, None if world.size == 1 else world.local_rank, trust)
     size = len(data["train"])  # type: ignore[arg-type]
-    partition = OneProcess() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
+    partition = Partition() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
     return Plan(
         spec=spec,

@@ -16,12 +16,9 @@ from moframework.config import Trust, unstructure
 from moframework.config.references import references
 from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, exists, recover
-from moframework.engine.distributed.launch import launched_world
-from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import Fit, fit
-from moframework.engine.memory import keep_freed_memory, peak_memory
 from moframework.errors import RunError
 from moframework.io.atomic import atomic_write, remove_leftovers
 from moframework.io.lock import LOCK, OWNER, FolderLock
@@ -29,9 +26,12 @@ from moframework.io.sealed import write_json, write_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.pareto.plots import front_figure
+from moframework.processes.launch import launched_world
+from moframework.processes.world import World
 from moframework.run.ending import Ending
 from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
+from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
 from moframework.run.resuming import resume_command
 from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, EVENTS, LOG, MODEL, SPEC, STATUS, Run

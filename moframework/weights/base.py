@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -20,6 +20,9 @@ class WeightSpace(nn.Module, ABC):
     once, under their first name). It may name buffers of the network too: these are then what depends on λ.
     """
 
+    group: ClassVar[str] = "network"
+    """What its parameters are called, where they are one group."""
+
     @abstractmethod
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """θ(λ): the complete parameter dict of the network for one preference (m,), on any device, differentiable in
@@ -33,10 +36,11 @@ class WeightSpace(nn.Module, ABC):
         where fewer, larger operations do the same."""
         return [self.weights(preference) for preference in preferences]
 
-    @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Groups for a torch optimizer with base learning rate `lr`; each names itself in `name` and covers `params`
-        with its own `lr`. Together the groups hold every parameter to train exactly once."""
+        with its own `lr`. Together the groups hold every parameter to train exactly once. By default there is one, with
+        everything at `lr`."""
+        return [{"name": self.group, "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
 
     def anchors(self) -> Tensor | None:
         """The preferences (n, m) a finite space can realize, or None when every λ on the simplex has its own

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +45,8 @@ class ChunkedHypernetwork(WeightSpaceConfig):
 class ChunkedHypernetworkSpace(WeightSpace):
     """θ(λ) = θ0 + s ⊙ pieces(λ), where s brings each tensor to the size of a fresh one of its shape."""
 
+    group = "hypernetwork"
+
     def __init__(self, start: dict[str, nn.Parameter], m: int, options: ChunkedHypernetwork) -> None:
         super().__init__()
         self._names = list(start)
@@ -79,7 +80,3 @@ class ChunkedHypernetworkSpace(WeightSpace):
                 theta[name] = torch.add(theta[name], part.view(theta[name].shape), alpha=scale)
             thetas.append(theta)
         return thetas
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """One group with everything at `lr`."""
-        return [{"name": "hypernetwork", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]

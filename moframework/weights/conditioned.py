@@ -119,15 +119,10 @@ class ConditionedSpace(WeightSpace):
         self.network = nn.ParameterList(start.values())
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """See `WeightSpace.weights`."""
         theta: dict[str, Tensor] = dict(zip(self._names, listed(self.network), strict=True))
         like = theta[self._names[0]]
         theta["preference"] = preference.to(like.device, like.dtype, non_blocking=True)
         return theta
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """One group with everything at `lr`."""
-        return [{"name": "network", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
 
 
 @torch.enable_grad()

@@ -48,7 +48,6 @@ class ConvexHullSpace(WeightSpace):
         self.lr_factor = lr_factor
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """See `WeightSpace.weights`."""
         return self.members.combine(preference.unsqueeze(0))[0]
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:

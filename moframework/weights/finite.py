@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class Finite(WeightSpaceConfig):
 class FiniteSpace(WeightSpace):
     """θ(λ) = θ_k for the anchor k nearest to λ (Euclidean; the first of equals)."""
 
+    group = "members"
+
     def __init__(self, networks: list[nn.Module], anchors: Tensor, initial: Mapping[str, Tensor] | None) -> None:
         super().__init__()
         members = [starting_values(network, initial) for network in networks]
@@ -57,10 +59,6 @@ class FiniteSpace(WeightSpace):
         theta: dict[str, Tensor] = dict(zip(self._frozen, listed(self.frozen), strict=True))
         theta.update(zip(self._names, listed(cast(nn.ParameterList, self.members[nearest])), strict=True))
         return theta
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """One group with everything at `lr`."""
-        return [{"name": "members", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
 
     def anchors(self) -> Tensor:
         """The K preferences, (K, m)."""

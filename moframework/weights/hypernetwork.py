@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +42,8 @@ class Hypernetwork(WeightSpaceConfig):
 class HypernetworkSpace(WeightSpace):
     """θ(λ) = b + Σ_k f_k(λ) W_k; b and the W_k are stored as parameter sets of one network."""
 
+    group = "hypernetwork"
+
     def __init__(self, start: dict[str, nn.Parameter], m: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.features = multi_layer(m, hidden)
@@ -58,7 +59,6 @@ class HypernetworkSpace(WeightSpace):
         self.heads = Stacked(sets)
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """See `WeightSpace.weights`."""
         return self.weights_of(preference.unsqueeze(0))[0]
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
@@ -66,10 +66,6 @@ class HypernetworkSpace(WeightSpace):
         first = next(self.features.parameters())
         features: Tensor = self.features(preferences.to(first.device, first.dtype, non_blocking=True))
         return self.heads.combine(torch.cat([features.new_ones(len(features), 1), features], dim=1))
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """One group with everything at `lr`."""
-        return [{"name": "hypernetwork", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
 
 
 def multi_layer(inputs: int, hidden: Sequence[int]) -> nn.Sequential:

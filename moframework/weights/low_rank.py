@@ -26,16 +26,9 @@ from moframework.objectives.orthogonality import orthogonality
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.starting import merged_values
 
-__all__ = ["LowRank", "LowRankSpace"]
+__all__ = ["CONVOLUTIONS", "LowRank", "LowRankSpace"]
 
-_CONVOLUTIONS = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _MATRICES = (nn.Linear, nn.Embedding, nn.EmbeddingBag)
 # Of attention, those of its matrices that are not a Linear layer: either the first or the other three are present.
 _OF_ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -155,7 +148,8 @@ class LowRankSpace(WeightSpace):
         for adapter, a, b in zip(self.adapted, *cast(Any, values), strict=True):
             key = (adapter.inner, b.device, b.dtype)
             if key not in factors:
-                factors[key] = self._factors(preferences, adapter.inner, b)
+                scaled = preferences.to(b.device, b.dtype, non_blocking=True) * self.scale
+                factors[key] = scaled.repeat_interleave(adapter.inner, dim=1, output_size=b.shape[1])
             yield adapter, shared[adapter.name], b, a, factors[key]
 
     def _by_name(self) -> dict[str, nn.Parameter]:
@@ -167,11 +161,6 @@ class LowRankSpace(WeightSpace):
         """The parameters that are the same for all preferences, by name."""
         adapted = {each.name for each in self.adapted}
         return {name: value for name, value in self._by_name().items() if name not in adapted}
-
-    def _factors(self, preferences: Tensor, inner: int, b: Tensor) -> Tensor:
-        """What the columns of B are multiplied with at each of some preferences (r, m): (r, m·q)."""
-        scaled = preferences.to(b.device, b.dtype, non_blocking=True) * self.scale
-        return scaled.repeat_interleave(inner, dim=1, output_size=b.shape[1])
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The shared network at `lr`, the adapters at `lr_factor · lr`."""
@@ -242,7 +231,7 @@ def _adapted_weights(network: nn.Module, options: LowRank) -> list[Adapter]:
     found: dict[str, Adapter] = {}
     for prefix, module in network.named_modules():
         keys = _OF_ATTENTION if isinstance(module, nn.MultiheadAttention) else ("weight",)
-        if not isinstance(module, (*_MATRICES, *_CONVOLUTIONS, nn.MultiheadAttention)):
+        if not isinstance(module, (*_MATRICES, *CONVOLUTIONS, nn.MultiheadAttention)):
             continue
         for key in keys:
             name = f"{prefix}.{key}" if prefix else key
@@ -254,7 +243,7 @@ def _adapted_weights(network: nn.Module, options: LowRank) -> list[Adapter]:
 def _adapted(name: str, shape: torch.Size, module: nn.Module, options: LowRank) -> Adapter:
     r = options.rank
     applies = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
-    if not isinstance(module, _CONVOLUTIONS) or options.conv == "peft":
+    if not isinstance(module, CONVOLUTIONS) or options.conv == "peft":
         return Adapter(name, shape, inner=r, rows=shape[0], columns=math.prod(shape[1:]), applies=applies)
     if options.conv == "separable":
         first, per_group, side, *others = shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -74,38 +74,39 @@ class Stacked(nn.Module):
                 for name, value in given.items():
                     theta[name].copy_(value)
 
-    def _members(self) -> list[dict[str, Tensor]]:
-        """Each set as views of what is stored."""
-        members: list[dict[str, Tensor]] = [dict(zip(self._fixed, self.fixed, strict=True)) for _ in range(self.count)]
-        for name, kernel in zip(self._kernels, self.kernels, strict=True):
-            for theta, value in zip(members, kernel.chunk(self.count), strict=True):
-                theta[name] = value
-        for names, sizes, matrix in zip(self._flat, self._sizes, self.flat, strict=True):
-            for theta, row in zip(members, matrix, strict=True):
-                pieces = torch.split(row, sizes)
-                theta.update({n: piece.view(self._shapes[n]) for n, piece in zip(names, pieces, strict=True)})
-        return members
-
     def combine(self, coefficients: Tensor) -> list[dict[str, Tensor]]:
         """The complete parameter dicts Σ_k c_jk θ_k for coefficients c (r, n), on any device; differentiable in both.
 
         As many operations as for one of them, but for views.
         """
-        fixed: dict[str, Tensor] = dict(zip(self._fixed, listed(self.fixed), strict=True))
-        thetas = [dict(fixed) for _ in coefficients]
         at: dict[torch.dtype, Tensor] = {}
         for tensor in (*listed(self.kernels), *listed(self.flat)):
             if tensor.dtype not in at:
                 at[tensor.dtype] = coefficients.to(tensor.device, tensor.dtype, non_blocking=True)
-        for name, kernel in zip(self._kernels, listed(self.kernels), strict=True):
-            values = _combined_kernels(at[kernel.dtype], kernel, self._shapes[name])
-            for theta, value in zip(thetas, values, strict=True):
-                theta[name] = value
-        for names, sizes, matrix in zip(self._flat, self._sizes, listed(self.flat), strict=True):
-            for theta, row in zip(thetas, _product(at[matrix.dtype], matrix), strict=True):
+        kernels = [
+            _combined_kernels(at[kernel.dtype], kernel, self._shapes[name])
+            for name, kernel in zip(self._kernels, listed(self.kernels), strict=True)
+        ]
+        return self._sets(len(coefficients), kernels, [_product(at[m.dtype], m) for m in listed(self.flat)])
+
+    def _members(self) -> list[dict[str, Tensor]]:
+        """Each set as views of what is stored."""
+        return self._sets(self.count, [kernel.chunk(self.count) for kernel in self.kernels], list(self.flat))
+
+    def _sets(
+        self, count: int, kernels: Sequence[Iterable[Tensor]], rows: Sequence[Iterable[Tensor]]
+    ) -> list[dict[str, Tensor]]:
+        """So many parameter sets: of each kernel and each matrix a part, or a row, for each of them."""
+        fixed: dict[str, Tensor] = dict(zip(self._fixed, listed(self.fixed), strict=True))
+        sets = [dict(fixed) for _ in range(count)]
+        for name, parts in zip(self._kernels, kernels, strict=True):
+            for one, part in zip(sets, parts, strict=True):
+                one[name] = part
+        for names, sizes, matrix in zip(self._flat, self._sizes, rows, strict=True):
+            for one, row in zip(sets, matrix, strict=True):
                 parts = torch.split(row, sizes)
-                theta.update({name: part.view(self._shapes[name]) for name, part in zip(names, parts, strict=True)})
-        return thetas
+                one.update({name: part.view(self._shapes[name]) for name, part in zip(names, parts, strict=True)})
+        return sets
 
 
 def _combined_kernels(coefficients: Tensor, kernel: Tensor, shape: torch.Size) -> list[Tensor]:

@@ -8,10 +8,10 @@ import torch
 
 from moframework.engine import accumulator as module
 from moframework.engine.accumulator import Accumulator
-from moframework.engine.distributed.world import World
 from moframework.losses import MSE, CrossEntropy
 from moframework.metrics import MAE, Accuracy
 from moframework.problem.task import Task
+from moframework.processes.world import World
 from tests.engine.conftest import CPU
 
 TASKS = (

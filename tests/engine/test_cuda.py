@@ -213,7 +213,7 @@ def in_a_group_of_one(code: str) -> str:
 def test_a_group_over_nccl() -> None:
     code = (
         "import torch\n"
-        "from moframework.engine.distributed.process_group import ProcessGroup\n"
+        "from moframework.processes.process_group import ProcessGroup\n"
         "with ProcessGroup.from_environment() as group:\n"
         "    p = torch.nn.Parameter(torch.ones(3, device='cuda'))\n"
         "    p.grad = torch.full_like(p, 2.0)\n"
@@ -230,7 +230,7 @@ def test_a_group_over_nccl() -> None:
 def test_sharded_parameters_over_nccl() -> None:
     code = (
         "import torch\n"
-        "from moframework.engine.distributed.process_group import ProcessGroup\n"
+        "from moframework.processes.process_group import ProcessGroup\n"
         "from moframework.engine.distributed.fsdp import shard_parameters\n"
         "from moframework.weights.low_rank import LowRank\n"
         "from tests.weights.test_spaces import model\n"

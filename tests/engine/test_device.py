@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from moframework.engine.device import placement
-from moframework.engine.memory import keep_freed_memory
 from moframework.engine.settings import Training
 from moframework.errors import SpecError
+from moframework.run.memory import keep_freed_memory
 
 IMAGES, TABLE = nn.Sequential(nn.Conv2d(1, 4, 3)), nn.Sequential(nn.Linear(3, 2))
 
@@ -91,7 +91,7 @@ def test_precision_reaches_the_forward_pass() -> None:
 
 FAULTS = """
 import ctypes, resource, torch
-from moframework.engine.memory import keep_freed_memory
+from moframework.run.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

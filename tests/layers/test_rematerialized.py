@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from moframework.layers.rematerialized import Rematerialized, rematerializing
+from moframework.layers.rematerialized import rematerializing
 
 USES: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda w: F.linear(torch.ones(2, 3).to(w.dtype), w),
@@ -27,19 +27,17 @@ USES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def weight(parameter: Tensor, made: list[weakref.ref[Tensor]]) -> Rematerialized:
-    def make() -> Tensor:
-        value = parameter.exp()
-        made.append(weakref.ref(value))
-        return value.square()
-
-    return Rematerialized(parameter.shape, parameter, make)
+def used(use: Callable[[Tensor], Tensor], make: Callable[[], Tensor]) -> Tensor:
+    """What a use returns, with a weight that no graph keeps."""
+    value = make()
+    with rematerializing({"weight": value}, lambda name: make()):
+        return use(value)
 
 
 @pytest.mark.parametrize("name", USES)
 def test_every_use_sees_the_weight_and_sends_gradients_back(name: str) -> None:
     parameter = torch.randn(4, 3, requires_grad=True)
-    found = USES[name](weight(parameter, []))
+    found = used(USES[name], lambda: parameter.exp().square())
     expected = USES[name](parameter.exp().square())
     assert type(found) is Tensor
     torch.testing.assert_close(found, expected)
@@ -52,7 +50,7 @@ def test_every_use_sees_the_weight_and_sends_gradients_back(name: str) -> None:
 def test_gradients_of_gradients(name: str) -> None:
     parameter = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     found = []
-    for value in (USES[name](weight(parameter, [])), USES[name](parameter.exp().square())):
+    for value in (used(USES[name], lambda: parameter.exp().square()), USES[name](parameter.exp().square())):
         (first,) = torch.autograd.grad(value.sin().sum(), parameter, create_graph=True)
         found.append([first, *torch.autograd.grad(first.sin().sum(), parameter)])
     torch.testing.assert_close(found[0], found[1])
@@ -71,7 +69,7 @@ def test_the_graph_makes_it_again() -> None:
         return value
 
     x = torch.randn(2, 3, requires_grad=True)
-    result = F.linear(x, Rematerialized((4, 3), parameter, make))
+    result = used(lambda w: F.linear(x, w), make)
     gc.collect()
     assert values[0]() is None
     result.sum().backward()
@@ -80,11 +78,15 @@ def test_the_graph_makes_it_again() -> None:
 
 
 def test_without_gradients_nothing_is_made_twice() -> None:
-    values: list[weakref.ref[Tensor]] = []
-    made = weight(torch.randn(4, 3), values)
+    calls: list[int] = []
+
+    def make() -> Tensor:
+        calls.append(1)
+        return torch.ones(4, 3)
+
     with torch.no_grad():
-        F.linear(torch.ones(2, 3), made)
-    assert len(values) == 1
+        used(USES["linear"], make)
+    assert len(calls) == 1
 
 
 def test_attention_with_several_of_them() -> None:
@@ -93,14 +95,12 @@ def test_attention_with_several_of_them() -> None:
     x = torch.randn(2, 3, 4)
     expected = attention(x, x, x)[0]
     wanted = torch.autograd.grad(expected.sum(), list(parameters.values()))
-    attention.in_proj_weight = None  # type: ignore[assignment]
-    attention._parameters["in_proj_weight"] = Rematerialized(  # type: ignore[assignment]
-        (12, 4), x, lambda: parameters["in_proj_weight"] * 1
-    )
-    attention.out_proj._parameters["weight"] = Rematerialized(  # type: ignore[assignment]
-        (4, 4), x, lambda: parameters["out_proj.weight"] * 1
-    )
-    found = attention(x, x, x)[0]
+    values = {name: value * 1 for name, value in parameters.items()}
+    attention.in_proj_weight, attention.out_proj.weight = None, None  # type: ignore[assignment]
+    attention._parameters["in_proj_weight"] = values["in_proj_weight"]  # type: ignore[assignment]
+    attention.out_proj._parameters["weight"] = values["out_proj.weight"]  # type: ignore[assignment]
+    with rematerializing(values, lambda name: parameters[name] * 1):
+        found = attention(x, x, x)[0]
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found.sum(), list(parameters.values())), wanted)
 
@@ -124,9 +124,3 @@ def test_views_of_named_weights_are_made_again() -> None:
     expected = x @ (parameters["left"] * 2).t()[:, 1:] + (x @ (parameters["right"] * 2))[:, :3]
     leaves = [x, *parameters.values()]
     torch.testing.assert_close([leaf.grad for leaf in leaves], list(torch.autograd.grad(expected.sin().sum(), leaves)))
-
-
-def test_what_is_known_without_making_it() -> None:
-    made = Rematerialized((4, 3), torch.empty(0, dtype=torch.float64), lambda: pytest.fail("it was made"))
-    assert (made.shape, made.dim(), made.size(1), len(made), made.numel()) == ((4, 3), 2, 3, 4, 12)
-    assert (made.dtype, made.device.type, made.is_floating_point()) == (torch.float64, "cpu", True)

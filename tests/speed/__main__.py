@@ -12,7 +12,7 @@ import click
 import torch
 from attrs import frozen
 
-from moframework.engine.memory import keep_freed_memory
+from moframework.run.memory import keep_freed_memory
 from tests.speed.cases import Case, cases
 from tests.speed.memory import MEMORY_CASES, MemoryCase, measure
 from tests.speed.report import Line, load, save, table, worse

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from moframework.engine.device_cache import resident
-from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.loop import Loop
+from moframework.processes.world import World
 from moframework.run.plan import Plan
 from tests.speed.nets import batch_of
 from tests.speed.synthetic import plain_loss

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from attrs import evolve, field, frozen
 
-from moframework.engine.distributed.launch import launched_world
-from moframework.engine.memory import keep_freed_memory, peak_memory
+from moframework.processes.launch import launched_world
+from moframework.run.memory import keep_freed_memory, peak_memory
 from tests.speed.contenders import our_step, plain_step
 from tests.speed.nets import NETS, Net
 from tests.speed.solvers import palora

@@ -88,7 +88,7 @@ class Worker:
     def __init__(self, versions: dict[str, Version]) -> None:
         self.versions = versions
         with versions["new"].active():
-            importlib.import_module("moframework.engine.memory").keep_freed_memory()
+            _memory().keep_freed_memory()
         self.begin = _resident()
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -130,9 +130,16 @@ class Worker:
         repeat = version.build(case)
         with version.active():
             repeat(count)
-            memory = importlib.import_module("moframework.engine.memory")
-            peaks = memory.peak_memory(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+            peaks = _memory().peak_memory(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         return int(peaks["device"] if "device" in peaks else peaks.get("host", 0) - self.begin)
+
+
+def _memory() -> Any:
+    """`run.memory` of the version that is active; earlier ones have it in the engine."""
+    try:
+        return importlib.import_module("moframework.run.memory")
+    except ModuleNotFoundError:
+        return importlib.import_module("moframework.engine.memory")
 
 
 def processor_seconds() -> float:

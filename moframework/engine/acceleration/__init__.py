@@ -55,12 +55,23 @@ def accelerate(step: Step, training: Training) -> list[Choice]:
     Raises:
         SpecError: the spec names one that does not apply, or leaves no room for one that another key asks for.
     """
-    return _asked(step, training, install=True)
+    found = choices(step, training)
+    for choice in found:
+        if choice.declined is None:
+            ACCELERATIONS[choice.name](step, training)
+    return found
 
 
 def choices(step: Step, training: Training) -> list[Choice]:
     """What `accelerate` would decide. Raises as it does."""
-    return _asked(step, training, install=False)
+    _check_room(training)
+    found = []
+    for name, plug in ACCELERATIONS.items():
+        reason = _unwanted(name, training) or plug.declines(step, training)
+        if reason is not None and name in training.acceleration and training.acceleration not in ("auto", "none"):
+            raise SpecError(f"training.acceleration: {name} does not apply: {reason}; use auto, or leave it out")
+        found.append(Choice(name, plug.does, reason))
+    return found
 
 
 def summary(found: Sequence[Choice]) -> str:
@@ -68,19 +79,6 @@ def summary(found: Sequence[Choice]) -> str:
     taken = [choice.name for choice in found if choice.declined is None]
     others = [f"{choice.name} ({choice.declined})" for choice in found if choice.declined is not None]
     return f"accelerated by {', '.join(taken) if taken else 'nothing'}; not by " + ("; ".join(others) or "nothing else")
-
-
-def _asked(step: Step, training: Training, install: bool) -> list[Choice]:
-    _check_room(training)
-    found = []
-    for name, plug in ACCELERATIONS.items():
-        reason = _unwanted(name, training) or plug.declines(step, training)
-        if reason is not None and name in training.acceleration and training.acceleration not in ("auto", "none"):
-            raise SpecError(f"training.acceleration: {name} does not apply: {reason}; use auto, or leave it out")
-        if reason is None and install:
-            plug(step, training)
-        found.append(Choice(name, plug.does, reason))
-    return found
 
 
 def _unwanted(name: str, training: Training) -> str | None:

@@ -9,7 +9,8 @@ Source: Chen, Xu, Zhang, Guestrin, arXiv 1604.06174, as `torch.utils.checkpoint`
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar
 
@@ -33,7 +34,6 @@ class ActivationCheckpoint(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         if not training.recompute:
             return "training.recompute is false"
         if step.per_task:
@@ -51,10 +51,6 @@ class ActivationCheckpoint(Acceleration):
         self.step = step
         step.forwards.append(self)
 
-    def takes(self, batch: Batch) -> bool:
-        """See `Forward.takes`: always."""
-        return True
-
     def __call__(self, preferences: Tensor, batch: Batch, rows: range) -> Tensor:
         """See `Forward.__call__`; θ(λ) is made again too."""
         network, found = self.step.model.skeleton, []
@@ -70,24 +66,24 @@ def checkpointed(run: Callable[[], Tensor], network: nn.Module) -> Tensor:
     The second call draws the same random numbers (dropout), in the same autocast, and leaves no trace in the buffers of
     `network`: running statistics move once.
     """
-    result: Tensor = checkpoint(
-        run, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _Untouched(network))
-    )
+    calls = itertools.count()
+
+    def tracked() -> Tensor:
+        with _buffers_kept(network) if next(calls) else contextlib.nullcontext():
+            return run()
+
+    result: Tensor = checkpoint(tracked, use_reentrant=False)
     return result
 
 
-class _Untouched:
-    """While inside, a network has copies of its buffers. Entered once for each time that the graph is made again."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.kept: list[tuple[nn.Module, dict[str, Tensor | None]]] = []
-
-    def __enter__(self) -> None:
-        self.kept = [(module, dict(module._buffers)) for module in self.network.modules() if module._buffers]
-        for module, buffers in self.kept:
-            module._buffers.update({name: value if value is None else value.clone() for name, value in buffers.items()})
-
-    def __exit__(self, *error: object) -> None:
-        for module, buffers in self.kept:
+@contextlib.contextmanager
+def _buffers_kept(network: nn.Module) -> Iterator[None]:
+    """While inside, a network has copies of its buffers."""
+    kept = [(module, dict(module._buffers)) for module in network.modules() if module._buffers]
+    for module, buffers in kept:
+        module._buffers.update({name: value if value is None else value.clone() for name, value in buffers.items()})
+    try:
+        yield
+    finally:
+        for module, buffers in kept:
             module._buffers.update(buffers)

@@ -30,7 +30,6 @@ class AdapterLayers(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         spaces = _spaces(step)
         if not spaces:
             return "the weight space has no adapters"

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from moframework.engine.settings import Training
-from moframework.engine.step import Step
+from moframework.engine.step import Batch, Step
 
 __all__ = ["Acceleration"]
 
@@ -34,3 +34,7 @@ class Acceleration(ABC):
     @abstractmethod
     def __init__(self, step: Step, training: Training) -> None:
         """Install it into a step that it does not decline."""
+
+    def takes(self, batch: Batch) -> bool:
+        """See `Forward.takes`: all, unless it says otherwise."""
+        return True

@@ -25,7 +25,6 @@ class Compiled(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         if not training.compile:
             return "training.compile is false"
         step.model.network.check_compiles()
@@ -40,12 +39,7 @@ class Compiled(Acceleration):
         self._losses_of = torch.compile(step.losses_of, mode=mode)
         step.forwards.append(self)
 
-    def takes(self, batch: Batch) -> bool:
-        """See `Forward.takes`: always."""
-        return True
-
     def __call__(self, preferences: Tensor, batch: Batch, rows: range) -> Tensor:
-        """See `Forward.__call__`."""
         return stacked(self._losses_of(preferences, batch.parts(rows)))
 
 

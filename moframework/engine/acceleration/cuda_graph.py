@@ -82,10 +82,8 @@ class _Recording:
     state: Hashable
     shape: Hashable
     graph: torch.cuda.CUDAGraph
-    x: Tensor
-    targets: Targets
-    preferences: Tensor
-    scale: Tensor | None
+    given: list[Tensor]
+    """The memory of what a step is given, in the order of `_tensors`."""
     losses: Tensor
     gradients: list[tuple[Tensor, Tensor]]
     """Parameters, and the memory their gradients are written to."""
@@ -102,7 +100,6 @@ class CudaGraph(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         reason = None
         if step.place.device.type != "cuda":
             reason = f"the device is {step.place.device}"
@@ -134,26 +131,27 @@ class CudaGraph(Acceleration):
         Raises:
             SpecError: a recording is demanded, and the step has a part that the host computes.
         """
+        given = x, targets, preferences, scale
         if not self._active:
-            return self.step.run(x, targets, preferences, scale)
+            return self.step.run(*given)
         state, shape = self._state(preferences), _shape(x, targets)
         if self._recording is not None and self._recording.state == state:
             if self._recording.shape != shape:
-                return self.step.run(x, targets, preferences, scale)
-            return self._replayed(self._recording, x, targets, preferences, scale)
+                return self.step.run(*given)
+            return self._replayed(self._recording, *given)
         taken = self._taken[state, shape] = self._taken.get((state, shape), 0) + 1
         if taken < _FIRST:
-            return self.step.run(x, targets, preferences, scale)
+            return self.step.run(*given)
         if taken == _FIRST:
-            return self._watched(x, targets, preferences, scale)
+            return self._watched(*given)
         if self._left == 0:
             self._active, self._recording = False, None
             self.step.note("steps are no longer recorded: they differ too often")
-            return self.step.run(x, targets, preferences, scale)
+            return self.step.run(*given)
         self._left -= 1
         self._recording = None  # its memory is free for the next one
-        self._recording = self._recorded((state, shape), x, targets, preferences, scale)
-        return self._replayed(self._recording, x, targets, preferences, scale)
+        self._recording = self._recorded((state, shape), *given)
+        return self._replayed(self._recording, *given)
 
     def _state(self, preferences: Tensor) -> Hashable:
         """What a recording is good for, besides the shape of batches: the parameters that are trained, and in a finite
@@ -177,12 +175,7 @@ class CudaGraph(Acceleration):
         return losses
 
     def _recorded(
-        self,
-        key: tuple[Hashable, Hashable],
-        x: Tensor,
-        targets: Targets,
-        preferences: Tensor,
-        scale: Tensor | None,
+        self, key: tuple[Hashable, Hashable], x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None
     ) -> _Recording:
         on_device = preferences.to(self.step.place.device, copy=True)
         batch = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device)
@@ -204,27 +197,22 @@ class CudaGraph(Acceleration):
             state=key[0],
             shape=key[1],
             graph=graph,
-            x=batch,
-            targets=wanted,
-            preferences=on_device,
-            scale=factor,
+            given=_tensors(batch, wanted, on_device, factor),
             losses=losses,
             gradients=[(p, p.grad) for p in self.parameters if p.grad is not None],
         )
 
-    def _replayed(
-        self, recording: _Recording, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None
-    ) -> Tensor:
-        recording.x.copy_(x)
-        recording.preferences.copy_(preferences, non_blocking=True)
-        for name, target in targets.items():
-            recording.targets[name].copy_(target)
-        if scale is not None and recording.scale is not None:
-            recording.scale.copy_(scale)
+    def _replayed(self, recording: _Recording, *given: Any) -> Tensor:
+        for memory, value in zip(recording.given, _tensors(*given), strict=True):
+            memory.copy_(value, non_blocking=True)
         recording.graph.replay()
         for parameter, gradient in recording.gradients:
             parameter.grad = gradient
         return recording.losses.clone()
+
+
+def _tensors(x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None) -> list[Tensor]:
+    return [x, *(targets[key] for key in sorted(targets)), preferences, *(() if scale is None else (scale,))]
 
 
 def _shape(x: Tensor, targets: Targets) -> Hashable:

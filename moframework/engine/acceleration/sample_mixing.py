@@ -10,16 +10,15 @@ from torch import Tensor, nn
 
 from moframework.backbones.base import Heads, Shared
 from moframework.model import ParetoModel
+from moframework.weights.low_rank import CONVOLUTIONS
 
 __all__ = ["attention_of", "convolves", "mixing", "returned"]
 
-_CONVOLUTIONS: frozenset[type[nn.Module]] = frozenset(
-    {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d}
-)
 _NORMS: frozenset[type[nn.Module]] = frozenset({nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d})
 # Modules that treat every sample of a batch, its first dimension, as if it were alone. A module with code of its own
 # may do anything, and a class derived from one of these too.
-_APART: frozenset[type[nn.Module]] = _CONVOLUTIONS | {
+_APART: frozenset[type[nn.Module]] = _NORMS | {
+    *CONVOLUTIONS,
     *(Shared, Heads, nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Identity, nn.Flatten),
     *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.GroupNorm),
     *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
@@ -31,15 +30,11 @@ _APART: frozenset[type[nn.Module]] = _CONVOLUTIONS | {
     *(nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Threshold),
 }
 # Of torchvision, which need not be there; its attention is called with samples along the first dimension and no mask.
-_APART_NAMES: frozenset[str] = frozenset(
-    {
-        *(f"torchvision.models.resnet.{name}" for name in ("ResNet", "BasicBlock", "Bottleneck")),
-        *(
-            f"torchvision.models.vision_transformer.{name}"
-            for name in ("VisionTransformer", "Encoder", "EncoderBlock", "MLPBlock")
-        ),
-    }
-)
+_APART_NAMES = {
+    *(f"torchvision.models.resnet.{name}" for name in ("ResNet", "BasicBlock", "Bottleneck")),
+    *(f"torchvision.models.vision_transformer.{name}" for name in ("VisionTransformer", "Encoder", "MLPBlock")),
+    "torchvision.models.vision_transformer.EncoderBlock",
+}
 _ENCODER_BLOCK = "torchvision.models.vision_transformer.EncoderBlock"
 
 
@@ -70,7 +65,7 @@ def attention_of(network: nn.Module) -> list[nn.MultiheadAttention]:
 
 def convolves(network: nn.Module) -> bool:
     """Whether a network has convolutions."""
-    return any(type(module) in _CONVOLUTIONS for module in network.modules())
+    return any(type(module) in CONVOLUTIONS for module in network.modules())
 
 
 @torch.no_grad()
@@ -80,7 +75,7 @@ def returned(model: ParetoModel, sample: Tensor) -> int:
     hooks = [
         module.register_forward_hook(lambda module, args, result: found.append(result.numel()))
         for module in model.skeleton.modules()
-        if type(module) in _CONVOLUTIONS | _NORMS
+        if type(module) in (*CONVOLUTIONS, *_NORMS)
     ]
     training = model.training
     model.eval()  # leaves statistics and random numbers alone
@@ -94,11 +89,11 @@ def returned(model: ParetoModel, sample: Tensor) -> int:
 
 
 def _is_layers(module: nn.Module, key: str) -> bool:
-    return key == "weight" and (type(module) in _CONVOLUTIONS or type(module) in (nn.Linear, nn.Embedding))
+    return key == "weight" and (type(module) in CONVOLUTIONS or type(module) in (nn.Linear, nn.Embedding))
 
 
 def _treats_samples_apart(module: nn.Module) -> bool:
-    if (type(module) not in _APART | _NORMS and _name(module) not in _APART_NAMES) or _changed(module):
+    if (type(module) not in _APART and _name(module) not in _APART_NAMES) or _changed(module):
         return False
     return not isinstance(module, nn.Flatten) or module.start_dim >= 1
 

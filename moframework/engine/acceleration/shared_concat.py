@@ -20,7 +20,6 @@ class SharedConcat(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         if not isinstance(step.model.skeleton, ConditionedNetwork):
             return "the preference is no input of the network"
         if training.compile:

@@ -7,6 +7,7 @@ normalizes group by group. So it is where the space has low-rank adapters, and t
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from moframework.engine.step import Batch, Step
 from moframework.layers.lazy_weight import Apply, chosen
 from moframework.layers.low_rank import Adapted
 from moframework.layers.merge import merged_by_node
-from moframework.layers.rematerialized import Rematerialized
+from moframework.layers.rematerialized import rematerializing
 from moframework.losses import group_sums
 from moframework.weights.low_rank import LowRankSpace
 
@@ -47,7 +48,6 @@ class SinglePass(Acceleration):
 
     @classmethod
     def declines(cls, step: Step, training: Training) -> str | None:
-        """See `Acceleration.declines`."""
         preferences, m = step.method.preferences, len(step.tasks)
         if preferences.batch != "split" or preferences.count(m) == 1:
             return "no batch is divided among preferences"
@@ -89,7 +89,6 @@ class SinglePass(Acceleration):
         return len(batch.x) * returned(self.model, batch.x[:1]) * _COPY < (batch.count - 1) * self._pass
 
     def __call__(self, preferences: Tensor, batch: Batch, rows: range) -> Tensor:
-        """See `Forward.__call__`."""
         x, targets = batch.x, batch.targets
         sizes = [len(group) for group in x.tensor_split(batch.count)]
         if len(rows) < batch.count:
@@ -132,18 +131,15 @@ class SinglePass(Acceleration):
 
     def _forward(self, layer: nn.Module, slots: list[Any], sizes: Sequence[int], x: Tensor) -> Tensor:
         """What a layer with one adapted weight makes of all groups."""
-        ((registry, key, adapted, rows),) = slots
+        ((_, _, adapted, _),) = slots
         kind = layer, x.shape, len(sizes)
         if kind not in self._ways:
             self._ways[kind] = _way(layer, x, adapted, len(sizes) - 1)
         apply = self._ways[kind]
         if apply is not None:
             return apply(x, layer._parameters["bias"], adapted)
-        results = []
-        for group, weight in zip(torch.split(x, list(sizes)), _merged(adapted, rows), strict=True):
-            registry[key] = weight
-            results.append(type(layer).forward(layer, group))
-        return torch.cat(results)
+        groups = torch.split(x, list(sizes))
+        return torch.cat(_by_group(slots, len(sizes), lambda j: type(layer).forward(layer, groups[j])))
 
 
 def _way(layer: nn.Module, x: Tensor, adapted: Adapted, further: int) -> Apply | None:
@@ -160,15 +156,13 @@ def _attention(
     layer: nn.Module, slots: list[Any], sizes: Sequence[int], *reads: Tensor, **options: Any
 ) -> tuple[Tensor, Tensor | None]:
     """What attention makes of all groups of its query, key and value, without masks."""
-    weights = [_merged(adapted, rows) for _, _, adapted, rows in slots]
     # What is one tensor stays one: attention of a sequence to itself projects it once.
     groups = {id(read): torch.split(read, list(sizes)) for read in reads}
-    results = []
-    for j in range(len(sizes)):
-        for (registry, key, _, _), each in zip(slots, weights, strict=True):
-            registry[key] = each[j]
-        own = [groups[id(read)][j] for read in reads]
-        results.append(type(layer).forward(layer, *own, **options))
+
+    def attend(j: int) -> Any:
+        return type(layer).forward(layer, *(groups[id(read)][j] for read in reads), **options)
+
+    results = _by_group(slots, len(sizes), attend)
     maps = [attended for _, attended in results if attended is not None]
     return torch.cat([output for output, _ in results]), torch.cat(maps) if maps else None
 
@@ -178,13 +172,25 @@ def _normalized(layer: nn.Module, sizes: Sequence[int], x: Tensor) -> Tensor:
     return torch.cat([type(layer).forward(layer, group) for group in torch.split(x, list(sizes))])
 
 
-def _merged(adapted: Adapted, rows: Tensor) -> Sequence[Tensor]:
-    """The weights of the groups."""
-    order = None if adapted.order is None else tuple(adapted.order)
+def _by_group(slots: list[Any], count: int, run: Callable[[int], Any]) -> list[Any]:
+    """What `run` makes of each group, by its number, with the weights of the group in place."""
+    sizes = [len(rows) * adapted.base.numel() * adapted.base.element_size() for _, _, adapted, rows in slots]
+    kept = [_merged(slot) if size <= _KEPT_BYTES else () for slot, size in zip(slots, sizes, strict=True)]
+    results = []
+    for j in range(count):
+        again = {str(k): partial(_merged, slot, slice(j, j + 1)) for k, slot in enumerate(slots) if not kept[k]}
+        made = {k: make()[0] for k, make in again.items()}
+        for k, (registry, key, _, _) in enumerate(slots):
+            registry[key] = kept[k][j] if kept[k] else made[str(k)]
+        with rematerializing(made, lambda k, again=again: again[k]()[0]) if made else contextlib.nullcontext():  # type: ignore[misc]
+            results.append(run(j))
+        made.clear()
+        for registry, key, _, _ in slots:
+            registry[key] = None  # never is the memory of two groups taken
+    return results
 
-    def one(row: Tensor) -> Tensor:
-        return merged_by_node(adapted.base, adapted.b, adapted.a, row, order)[0]
 
-    if len(rows) * adapted.base.numel() * adapted.base.element_size() <= _KEPT_BYTES:
-        return merged_by_node(adapted.base, adapted.b, adapted.a, rows, order)
-    return [Rematerialized(adapted.base.shape, adapted.base, partial(one, row)) for row in torch.split(rows, 1)]
+def _merged(slot: Any, groups: slice = slice(None)) -> tuple[Tensor, ...]:
+    """The weights of some groups."""
+    _, _, adapted, rows = slot
+    return merged_by_node(adapted.base, adapted.b, adapted.a, rows[groups], adapted.order)

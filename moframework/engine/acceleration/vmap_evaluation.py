@@ -23,7 +23,7 @@ from torch.func import vmap
 from moframework.engine.device import Placement
 from moframework.model import ParetoModel
 
-__all__ = ["VmapEvaluation"]
+__all__ = ["Forward", "Outputs", "VmapEvaluation"]
 
 Outputs = dict[str, Tensor]
 Theta = dict[str, Tensor]

@@ -21,6 +21,7 @@ import copy
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
@@ -118,23 +119,17 @@ class _Root(nn.Module):
         return network(x)
 
 
-@frozen
-class _Meta:
-    """The full space and its layers' on the meta device: names, shapes and memory orders, no values."""
-
-    full: WeightSpace
-    layers: list[WeightSpace]
-
-
 class ShardedSpace(WeightSpace):
     """A weight space sharded over the ranks of the default group, which a model uses in place of its own until
     `unsharded`.
 
     What it gives for θ(λ) is the preference alone; `ParetoModel.call` then lets it run the network. *Full* is what
-    belongs to the parameters of the space before it was sharded, and goes by their names.
+    belongs to the parameters of the space before it was sharded, and goes by their names; the state dict is so too,
+    which all ranks must ask for.
 
     Attributes:
         root: the FSDP root module, whose parameters are the shards.
+        units: the sharded spaces of the layers.
         full_shapes: shapes of the full parameters, by name.
         full_groups: names of the full parameters, in the groups and the order that an optimizer has them.
     """
@@ -149,25 +144,21 @@ class ShardedSpace(WeightSpace):
         self.full_shapes = {name: parameter.shape for name, parameter in full.named_parameters()}
         self.full_groups = [[names[id(p)] for p in group["params"]] for group in full.parameter_groups(1.0)]
         mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
-        self._meta = _Meta(_copy(full, _empty_on("meta")), [])
-        units = []
+        # No attribute, so that it is no module of this one.
+        self._full = partial(_copy, _copy(full, _empty_on("meta")))
+        self.units: list[_Unit] = []
         for layer in self._layers:  # one after the other: never are all in full twice
-            space = _layer_space(full, layer)
-            self._meta.layers.append(_copy(space, _empty_on("meta")))
-            units.append(_fsdp_unit(space.to(device), mesh))
-        self.root = _Root(units)
+            self.units.append(_fsdp_unit(_layer_space(full, layer).to(device), mesh))
+        self.root = _Root(self.units)
         fully_shard(self.root, mesh=mesh)
         self._preference = torch.empty(0)
         self._contexts: list[contextlib.AbstractContextManager[Any]] = []
+        self.register_state_dict_post_hook(ShardedSpace._give_full)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(ShardedSpace._take_full)  # type: ignore[no-untyped-call]
         self._hooks = []
-        for layer, unit in zip(self._layers, units, strict=True):
-            self._hooks.append(layer.module.register_forward_pre_hook(self._pre_forward_hook(layer, unit)))
-            self._hooks.append(layer.module.register_forward_hook(self._post_forward_hook(layer), always_call=True))
-
-    @property
-    def units(self) -> list[_Unit]:
-        """The sharded spaces of the layers."""
-        return cast("list[_Unit]", list(self.root.units))
+        for layer, unit in zip(self._layers, self.units, strict=True):
+            self._hooks.append(layer.module.register_forward_pre_hook(partial(self._enter, layer, unit)))
+            self._hooks.append(layer.module.register_forward_hook(partial(self._leave, layer), always_call=True))
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """The preference, for `run`."""
@@ -200,7 +191,7 @@ class ShardedSpace(WeightSpace):
     def shard_owners(self) -> dict[str, str]:
         """Of which full parameter each shard (by its name in `root`) is a part."""
         numbers = itertools.count()
-        tagged = _copy(self._meta.full, lambda p: torch.full((), next(numbers), dtype=p.dtype).expand(p.shape))
+        tagged = self._full(lambda p: torch.full((), next(numbers), dtype=p.dtype).expand(p.shape))
         names = {float(p.detach().flatten()[0]): name for name, p in tagged.named_parameters()}
         assert len(names) == len(list(tagged.parameters())), "a dtype that has too few numbers"
         return {
@@ -208,10 +199,6 @@ class ShardedSpace(WeightSpace):
             for index, layer in enumerate(self._layers)
             for name, parameter in _layer_space(tagged, layer).named_parameters()
         }
-
-    def full_parameters(self) -> dict[str, Tensor]:
-        """The full parameters, as `unshard_values` gives them."""
-        return self.unshard_values({name: p.detach() for name, p in self.root.named_parameters()})
 
     def unshard_values(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What belongs to the full parameters, on the host, from what belongs to the shards (by their names in `root`),
@@ -225,7 +212,7 @@ class ShardedSpace(WeightSpace):
     def shard_values(self, values: Mapping[str, Tensor]) -> dict[str, DTensor]:
         """The other way round: what belongs to the shards, from what belongs to the full parameters. All ranks must
         call it."""
-        full = _copy(self._meta.full, _empty_on("cpu"))
+        full = self._full(_empty_on("cpu"))
         with torch.no_grad():
             for name, parameter in full.named_parameters():
                 parameter.copy_(values[name])
@@ -238,12 +225,20 @@ class ShardedSpace(WeightSpace):
                 found[_shard_name(index, name)] = distribute_tensor(value, like.device_mesh, like.placements)
         return found
 
-    def load_full_parameters(self, values: Mapping[str, Tensor]) -> None:
-        """Set the parameters to full ones."""
-        shards = cast("dict[str, DTensor]", dict(self.root.named_parameters()))
-        with torch.no_grad():
-            for name, value in self.shard_values(values).items():
-                shards[name].to_local().copy_(value.to_local())
+    @staticmethod
+    def clip_gradients(parameters: Sequence[Tensor], norm: float) -> None:
+        """Scale the gradients of parameters, of which each rank has a shard or all, so that their Euclidean norm is at
+        most `norm`."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        sharded = [g.to_local() for g in gradients if isinstance(g, DTensor)]
+        full = [g for g in gradients if not isinstance(g, DTensor)]
+        squares = torch.stack([g.square().sum() for g in sharded] or [gradients[0].new_zeros(())]).sum()
+        torch.distributed.all_reduce(squares)
+        for gradient in full:
+            squares = squares + gradient.square().sum()
+        factor = (norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+        for gradient in (*sharded, *full):
+            gradient.mul_(factor)
 
     def unsharded(self) -> WeightSpace:
         """The full space, with the values of the shards, on every rank; the network is let go."""
@@ -254,41 +249,47 @@ class ShardedSpace(WeightSpace):
     @torch.no_grad()
     def _full_space(self, values: Mapping[str, Tensor], device: torch.device | str) -> WeightSpace:
         """The full space with values that belong to the shards, on a device; "meta" keeps none."""
-        full = _copy(self._meta.full, _empty_on(device))
-        for index, meta in enumerate(self._meta.layers):
-            space = _copy(meta, _empty_on(device))
+        full = self._full(_empty_on(device))
+        for index, layer in enumerate(self._layers):
+            space = _layer_space(full, layer)
             for name, parameter in space.named_parameters():
                 value = values[_shard_name(index, name)]
                 parameter.copy_(value.full_tensor() if isinstance(value, DTensor) else value)
             cast(ShardableSpace, full).load_layers([space])
         return full
 
-    def _pre_forward_hook(self, layer: _Layer, unit: _Unit) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any) -> None:
-            try:
-                # Asking for the gradient of λ tells FSDP when those of the unit are complete: then they are reduced.
-                preference = self._preference.clone().requires_grad_(torch.is_grad_enabled())
-            except RuntimeError as error:
-                raise SpecError(
-                    f"training.distributed.parameters: the layer of {layer.names[0]} runs inside a transform such as "
-                    "vmap, where it cannot be unsharded; use replicated, and optimizer sharded"
-                ) from error
-            theta = unit(preference)
-            layer.fill(theta.__getitem__)
-            at = preference.detach()
-            context = rematerializing(theta, lambda name: unit.recompute(at)[name])
-            context.__enter__()
-            self._contexts.append(cast("contextlib.AbstractContextManager[Any]", context))
+    def _give_full(self, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+        """Put the full parameters, as `unshard_values` gives them, in the place of the shards."""
+        shards = {name: state.pop(f"{prefix}root.{name}") for name, _ in self.root.named_parameters()}
+        state.update({prefix + name: value for name, value in self.unshard_values(shards).items()})
 
-        return hook
+    def _take_full(self, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        """The other way round."""
+        shards = self.shard_values({name: state.pop(prefix + name) for name in self.full_shapes})
+        state.update({f"{prefix}root.{name}": value for name, value in shards.items()})
 
-    def _post_forward_hook(self, layer: _Layer) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any, result: Any) -> None:
-            layer.fill(_Absent)
-            if self._contexts:
-                self._contexts.pop().__exit__(None, None, None)
+    def _enter(self, layer: _Layer, unit: _Unit, module: nn.Module, arguments: Any) -> None:
+        """Before a layer runs: its weights go where it reads them."""
+        try:
+            # Asking for the gradient of λ tells FSDP when those of the unit are complete: then they are reduced.
+            preference = self._preference.clone().requires_grad_(torch.is_grad_enabled())
+        except RuntimeError as error:
+            raise SpecError(
+                f"training.distributed.parameters: the layer of {layer.names[0]} runs inside a transform such as "
+                "vmap, where it cannot be unsharded; use replicated, and optimizer sharded"
+            ) from error
+        theta = unit(preference)
+        layer.fill(theta.__getitem__)
+        at = preference.detach()
+        context = rematerializing(theta, lambda name: unit.recompute(at)[name])
+        context.__enter__()
+        self._contexts.append(cast("contextlib.AbstractContextManager[Any]", context))
 
-        return hook
+    def _leave(self, layer: _Layer, module: nn.Module, arguments: Any, result: Any) -> None:
+        """After a layer has run, or failed."""
+        layer.fill(_Absent)
+        if self._contexts:
+            self._contexts.pop().__exit__(None, None, None)
 
 
 def shard_parameters(model: ParetoModel, device: torch.device) -> ShardedSpace:

@@ -1,9 +1,10 @@
-"""FSDP and checkpoints: the optimizer of sharded parameters, and its full state and the model's; see `fsdp`."""
+"""FSDP and the optimizer: its steps, and its full state in checkpoints; see `fsdp`."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,12 +13,8 @@ from torch.distributed.tensor import DTensor
 
 from moframework.engine.distributed.fsdp import ShardedSpace
 from moframework.engine.distributed.optimizer_sharding import PER_PARAMETER, Groups, OptimizerSharding, State
-from moframework.engine.distributed.world import World
-from moframework.model import ParetoModel
 
 __all__ = ["FullySharded"]
-
-_SPACE = "space."
 
 Entries = dict[str, dict[str, Any]]
 """An optimizer's state, by name of parameter."""
@@ -41,62 +38,20 @@ class FullySharded(OptimizerSharding):
         self._sharded_order = [names[id(p)] for p in parameters if id(p) in names] + others
         self._full_order = [name for group in space.full_groups for name in group] + others
 
-    def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """See `OptimizerSharding.step`."""
-        self._step_shards(optimizer, scaler, lambda gradient, _: _local(gradient))
+    def part(self, gradient: Tensor, parameter: Tensor) -> Tensor:
+        return _local(gradient)
 
-    def average_gradients(self, world: World) -> None:
-        """See `OptimizerSharding.average_gradients`: those of parameters that every rank has in full."""
-        world.average_gradients([parameter for parameter in self.parameters if not isinstance(parameter, DTensor)])
-
-    def clip_gradients(self, norm: float) -> None:
-        """See `OptimizerSharding.clip_gradients`."""
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        sharded = [_local(g) for g in gradients if isinstance(g, DTensor)]
-        full = [g for g in gradients if not isinstance(g, DTensor)]
-        squares = torch.stack(
-            [g.square().sum() for g in sharded] or [torch.zeros((), device=gradients[0].device)]
-        ).sum()
-        torch.distributed.all_reduce(squares)
-        for gradient in full:
-            squares = squares + gradient.square().sum()
-        factor = (norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-        for gradient in (*sharded, *full):
-            gradient.mul_(factor)
-
-    def all_finite(self) -> bool:
-        """See `OptimizerSharding.all_finite`."""
-        faults = torch.stack([(~torch.isfinite(_local(p.detach()))).any() for p in self.parameters]).any().float()
-        torch.distributed.all_reduce(faults)
-        return not bool(faults)
-
-    def full_model_state(self, model: ParetoModel) -> State:
-        """See `OptimizerSharding.full_model_state`."""
-        rest = {name: value for name, value in model.state_dict().items() if not name.startswith(_SPACE)}
-        return {**{_SPACE + name: value for name, value in self.space.full_parameters().items()}, **rest}
-
-    def load_model_state(self, model: ParetoModel, state: Mapping[str, Any]) -> None:
-        """See `OptimizerSharding.load_model_state`."""
-        own = {name.removeprefix(_SPACE): value for name, value in state.items() if name.startswith(_SPACE)}
-        self.space.load_full_parameters(own)
-        model.load_state_dict({name: v for name, v in state.items() if not name.startswith(_SPACE)}, strict=False)
-
-    def unshard(self, model: ParetoModel) -> None:
-        """See `OptimizerSharding.unshard`."""
-        model.replace_space(self.space.unsharded(), None)
-
-    def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `OptimizerSharding.full_optimizer_state`."""
-        local = optimizer.state_dict()
-        full = self._full_entries(_by_name(local["state"], self._sharded_order))
+    def full_state(self, state: State) -> State:
+        local = state["state"]
+        full = self._full_entries({name: local[i] for i, name in enumerate(self._sharded_order) if i in local})
         sizes = [len(names) for names in self.space.full_groups]
-        return {"state": _by_index(full, self._full_order), "param_groups": _numbered(local["param_groups"], sizes)}
+        return _state(full, self._full_order, state["param_groups"], sizes)
 
-    def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `OptimizerSharding.load_optimizer_state`."""
-        local = self._local_entries(_by_name(state["state"], self._full_order))
-        groups = _numbered(state["param_groups"], [len(group["params"]) for group in optimizer.param_groups])
-        optimizer.load_state_dict({"state": _by_index(local, self._sharded_order), "param_groups": groups})
+    def local_state(self, state: State) -> State:
+        full = state["state"]
+        local = self._local_entries({name: full[i] for i, name in enumerate(self._full_order) if i in full})
+        sizes = [len(group["params"]) for group in self.groups]
+        return _state(local, self._sharded_order, state["param_groups"], sizes)
 
     def _full_entries(self, entries: Entries) -> Entries:
         """The state of the full parameters, from that of this rank's shards."""
@@ -138,22 +93,13 @@ def _sharded_keys(entries: Entries) -> list[str]:
     return [key for key in next(iter(entries.values()), {}) if key not in PER_PARAMETER]
 
 
-def _by_name(state: Mapping[int, dict[str, Any]], order: Sequence[str]) -> Entries:
-    return {name: state[i] for i, name in enumerate(order) if i in state}
-
-
-def _by_index(entries: Entries, order: Sequence[str]) -> dict[int, dict[str, Any]]:
-    return {i: entries[name] for i, name in enumerate(order) if name in entries}
-
-
-def _numbered(groups: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """Groups with their parameters numbered anew, so many in each; those beyond keep their number of parameters."""
-    result, start = [], 0
+def _state(entries: Entries, order: Sequence[str], groups: Sequence[Any], sizes: Sequence[int]) -> State:
+    """An optimizer's state of parameters in this order, in groups of these sizes; groups beyond keep theirs."""
+    numbers, result = itertools.count(), []
     for k, group in enumerate(groups):
         size = sizes[k] if k < len(sizes) else len(group["params"])
-        result.append({**group, "params": list(range(start, start + size))})
-        start += size
-    return result
+        result.append({**group, "params": list(itertools.islice(numbers, size))})
+    return {"state": {i: entries[name] for i, name in enumerate(order) if name in entries}, "param_groups": result}
 
 
 def _local(tensor: Tensor) -> Tensor:

@@ -4,29 +4,25 @@ Sharded, each rank steps its shard of each parameter, as `Training.distributed` 
 after the step. For Adam that leaves two numbers a parameter (itself and its gradient) on every device and shards the
 other two: ZeRO, stage 1 (Rajbhandari et al., SC 2020, arXiv 1910.02054).
 
-Why not `ZeroRedundancyOptimizer`: it gives whole parameters to ranks, and weight spaces keep most numbers in one or two
-large tensors. Where that is not enough, FSDP (`fsdp`, `fsdp_checkpoint`) shards the parameters themselves, for one more
-all-gather of each for each of the M preferences of a step.
-
 A checkpoint holds the full state, as a single process has it, so any number of processes can go on with it, sharded or
-not. `torch.distributed.checkpoint.state_dict` does not give that here: it names state by the sharded module's
-parameters, and knows optimizers over these alone.
+not. Why torch's own `ZeroRedundancyOptimizer` and `checkpoint.state_dict` do not serve: docs/design/decisions.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from moframework.engine.distributed.world import World
+from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Training
 from moframework.errors import SpecError
-from moframework.model import ParetoModel
+from moframework.processes.world import World
 
-__all__ = ["PER_PARAMETER", "OptimizerSharding", "Replicated", "Sharded", "check_sharding", "make_sharding"]
+__all__ = ["PER_PARAMETER", "OptimizerSharding", "Sharded", "check_sharding", "make_sharding"]
 
 Groups = list[dict[str, Any]]
 State = dict[str, Any]
@@ -35,79 +31,57 @@ PER_PARAMETER = {"step", "mu_product", "eta", "mu"}
 """What torch's optimizers keep once a parameter; all else they keep for each of its numbers."""
 
 
-class OptimizerSharding:
-    """What lies between the parameters of a model and the optimizer that steps them.
+class OptimizerSharding(ABC):
+    """Lets an optimizer step this rank's shards of parameters, as plain tensors, by the parameters' averaged gradients.
+
+    Its state is read and set in full, as a single process has it. All ranks must do so, and rank 0 may use it.
 
     Args:
         groups: the parameter groups of the model.
-        shards: what the optimizer steps in place of each parameter, in their order; None: the parameters.
+        shards: what the optimizer steps in place of each parameter, in their order.
 
     Attributes:
         parameters: the model's, in the order of the groups.
         groups: the parameter groups for the optimizer, of shards.
     """
 
-    def __init__(self, groups: Groups, shards: Sequence[Tensor] | None = None) -> None:
-        self.parameters = [cast(nn.Parameter, p) for group in groups for p in group["params"]]
-        self.shards = self.parameters if shards is None else shards
-        rest = iter(self.shards)
+    def __init__(self, groups: Groups, shards: Sequence[Tensor]) -> None:
+        self.parameters: list[Tensor] = [p for group in groups for p in group["params"]]
+        self.shards = shards
+        rest = iter(shards)
         self.groups = [{**group, "params": [next(rest) for _ in group["params"]]} for group in groups]
 
-    def zero_grad(self) -> None:
-        """Forget the gradients. The optimizer's own way takes as long as a small layer."""
-        for parameter in self.parameters:
-            parameter.grad = None
+    def build(self, options: Optimizer, device: torch.device) -> torch.optim.Optimizer:
+        """The optimizer, over `groups`."""
+        optimizer = options.build(self.groups, device)
+        optimizer.register_step_pre_hook(self.before_step)
+        optimizer.register_step_post_hook(self.after_step)
+        optimizer.register_state_dict_post_hook(lambda _, state: self.full_state(state))
+        optimizer.register_load_state_dict_pre_hook(lambda _, state: self.local_state(state))
+        return optimizer
 
-    def average_gradients(self, world: World) -> None:
-        """Average the gradients over ranks."""
-        world.average_gradients(self.parameters)
+    @abstractmethod
+    def part(self, gradient: Tensor, parameter: Tensor) -> Tensor:
+        """This rank's part of a gradient; it may be a view."""
 
-    def clip_gradients(self, norm: float) -> None:
-        """Scale the gradients, as averaged, so that their Euclidean norm is at most `norm`."""
-        torch.nn.utils.clip_grad_norm_(self.parameters, norm)
+    @abstractmethod
+    def full_state(self, state: State) -> State:
+        """The optimizer's full state from that of this rank's shards."""
 
-    def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """Take a step with the parameters' averaged gradients."""
-        scaler.step(optimizer)
+    @abstractmethod
+    def local_state(self, state: State) -> State:
+        """The state of this rank's shards from the full one."""
 
-    def all_finite(self) -> bool:
-        """Whether every number of every parameter is finite, on all ranks."""
-        return all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters)
-
-    def full_model_state(self, model: ParetoModel) -> State:
-        """The model's state as a single process has it. All ranks must call it, and rank 0 may use it."""
-        return model.state_dict()
-
-    def load_model_state(self, model: ParetoModel, state: Mapping[str, Any]) -> None:
-        """Set the model's state to a full one, on all ranks."""
-        model.load_state_dict(state)
-
-    def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
-        """The optimizer's state as a single process has it. All ranks must call it, and rank 0 may use it."""
-        return optimizer.state_dict()
-
-    def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """Set the optimizer's state to a full one, on all ranks."""
-        optimizer.load_state_dict(state)
-
-    def unshard(self, model: ParetoModel) -> None:
-        """Give every rank the full model; training is over."""
-
-    def _step_shards(
-        self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, part: Callable[[Tensor, Tensor], Tensor]
-    ) -> None:
-        """Step the shards with their part of each gradient, a function of gradient and parameter. It may be a view, so
-        that it must not keep the gradient alive afterwards."""
+    def before_step(self, *_: Any) -> None:
+        """Give the shards their gradients."""
         for parameter, shard in zip(self.parameters, self.shards, strict=True):
             if parameter.grad is not None:
-                shard.grad = part(parameter.grad, parameter)
-        scaler.step(optimizer)
+                shard.grad = self.part(parameter.grad, parameter)
+
+    def after_step(self, *_: Any) -> None:
+        """Take them back: views would keep whole gradients alive."""
         for shard in self.shards:
             shard.grad = None
-
-
-class Replicated(OptimizerSharding):
-    """Every rank holds all of the optimizer's state, and steps the parameters themselves."""
 
 
 class Sharded(OptimizerSharding):
@@ -121,9 +95,12 @@ class Sharded(OptimizerSharding):
         parameters = [p for group in groups for p in group["params"]]
         super().__init__(groups, [nn.Parameter(self._shard(_flat(p)), p.requires_grad) for p in parameters])
 
-    def step(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """See `OptimizerSharding.step`."""
-        self._step_shards(optimizer, scaler, lambda gradient, like: self._shard(_flat(gradient, like=like)))
+    def part(self, gradient: Tensor, parameter: Tensor) -> Tensor:
+        return self._shard(_flat(gradient, like=parameter))
+
+    def after_step(self, *_: Any) -> None:
+        """Gather the shards that were stepped, too."""
+        super().after_step()
         by_type: dict[torch.dtype, list[tuple[Tensor, Tensor]]] = {}
         for parameter, shard in zip(self.parameters, self.shards, strict=True):
             if parameter.grad is not None:
@@ -132,29 +109,26 @@ class Sharded(OptimizerSharding):
             full = self._all_gather([(shard, len(flat)) for flat, shard in pairs])
             torch._foreach_copy_([flat for flat, _ in pairs], full)
 
-    def full_optimizer_state(self, optimizer: torch.optim.Optimizer) -> State:
-        """See `OptimizerSharding.full_optimizer_state`. Gathered tensor by tensor; only rank 0 keeps them."""
-        local = optimizer.state_dict()
-        full: dict[int, dict[str, Any]] = {index: {} for index in sorted(local["state"])}
+    def full_state(self, state: State) -> State:
+        """See `OptimizerSharding.full_state`. Gathered tensor by tensor; only rank 0 keeps them."""
+        full: dict[int, dict[str, Any]] = {index: {} for index in sorted(state["state"])}
         for index, entries in full.items():
             parameter = self.parameters[index]
-            for key, value in local["state"][index].items():
+            for key, value in state["state"][index].items():
                 if _is_sharded(key, value):
                     value = self._all_gather([(value, parameter.numel())])[0]
                     value = _shaped(value, parameter).cpu() if self.world.is_rank_zero else None
                 entries[key] = value
-        return {**local, "state": full}
+        return {**state, "state": full}
 
-    def load_optimizer_state(self, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """See `OptimizerSharding.load_optimizer_state`."""
+    def local_state(self, state: State) -> State:
         local = {
             index: {
-                key: self._shard(_flat(value, like=self.parameters[index])) if _is_sharded(key, value) else value
-                for key, value in entries.items()
+                key: self.part(v, self.parameters[index]) if _is_sharded(key, v) else v for key, v in entries.items()
             }
             for index, entries in state["state"].items()
         }
-        optimizer.load_state_dict({**state, "state": local})
+        return {**state, "state": local}
 
     def _shard(self, flat: Tensor) -> Tensor:
         length = self._length(len(flat))
@@ -172,11 +146,11 @@ class Sharded(OptimizerSharding):
         return [column.reshape(-1)[:count] for column, (_, count) in zip(columns, shards, strict=True)]
 
 
-def make_sharding(groups: Groups, training: Training, world: World) -> OptimizerSharding:
-    """How the state of the optimizer for parameter `groups` is sharded, where the parameters are not. Raises as
-    `check_sharding`."""
+def make_sharding(groups: Groups, training: Training, world: World) -> OptimizerSharding | None:
+    """How the state of the optimizer for parameter `groups` is sharded, where the parameters are not; None where it is
+    not either. Raises as `check_sharding`."""
     if world.size == 1 or training.distributed.optimizer == "replicated":
-        return Replicated(groups)
+        return None
     check_sharding(training)
     return Sharded(groups, world)
 

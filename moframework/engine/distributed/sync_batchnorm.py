@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from moframework.engine.distributed.world import World
+from moframework.processes.world import World
 
 __all__ = ["sync_buffers", "synchronized"]
 

@@ -15,15 +15,15 @@ from moframework.config import build, config
 from moframework.engine.acceleration import accelerate
 from moframework.engine.acceleration.activation_checkpoint import ActivationCheckpoint, checkpointed
 from moframework.engine.distributed.partition import make_partition
-from moframework.engine.distributed.world import World
 from moframework.engine.settings import Distributed, Training
-from moframework.engine.step import OneProcess, Step
+from moframework.engine.step import Partition, Step
 from moframework.errors import SpecError
 from moframework.objectives import Objective, Scalarization
 from moframework.objectives.balancing import GradientBalancing
 from moframework.objectives.hypervolume_gradient import HypervolumeGradient
 from moframework.objectives.linear import Linear
 from moframework.preferences.annealed import Annealed
+from moframework.processes.world import World
 from tests.engine.conftest import CPU, Conflict, method, model_for
 
 PREFERENCES = torch.tensor([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
@@ -144,7 +144,7 @@ class Two(World):
     size = 2
 
 
-def shared_by_two(preferences: str) -> OneProcess:
+def shared_by_two(preferences: str) -> Partition:
     return make_partition(Two(), build(Distributed, {"preferences": preferences}), Annealed(per_batch=3), 2, 8)
 
 

@@ -20,10 +20,9 @@ from moframework.engine.acceleration import accelerate, single_pass
 from moframework.engine.acceleration.sample_mixing import mixing
 from moframework.engine.acceleration.single_pass import SinglePass
 from moframework.engine.device import Placement
-from moframework.engine.distributed.partition import ByPreferences, BySamples
-from moframework.engine.distributed.world import World
+from moframework.engine.distributed.partition import BySamples
 from moframework.engine.settings import Training
-from moframework.engine.step import Batch, Step
+from moframework.engine.step import Batch, Partition, Step
 from moframework.errors import SpecError
 from moframework.layers import lazy_weight
 from moframework.layers.lazy_weight import linear_pays
@@ -37,6 +36,7 @@ from moframework.objectives.tchebycheff import Tchebycheff
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.preferences.annealed import Annealed
 from moframework.problem.task import Task
+from moframework.processes.world import World
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.low_rank import LowRank, LowRankSpace
@@ -237,7 +237,7 @@ class Second(World):
 def test_a_process_takes_the_samples_of_its_preferences() -> None:
     model, parts = model_of(deep), split()
     whole = Taken(model, step_of(model, parts, IN_GROUPS), 13)
-    part = Taken(model, step_of(model, parts, partition=ByPreferences(Second())), 13)
+    part = Taken(model, step_of(model, parts, partition=Partition(Second())), 13)
     assert part.passes == 1
     torch.testing.assert_close(part.losses[1:], whole.losses[1:])
 

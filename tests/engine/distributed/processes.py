@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from moframework.engine.distributed.launch import launched_world
-from moframework.engine.distributed.world import World
+from moframework.processes.launch import launched_world
+from moframework.processes.world import World
 
 __all__ = ["in_processes"]
 

@@ -18,7 +18,6 @@ from moframework.config.structure import build
 from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.distributed.fsdp import shard_parameters
 from moframework.engine.distributed.optimizer_sharding import check_sharding
-from moframework.engine.distributed.world import World
 from moframework.engine.method import Method
 from moframework.engine.settings import Training
 from moframework.errors import InterruptedRun, SpecError
@@ -27,6 +26,7 @@ from moframework.objectives.balancing import GradientBalancing
 from moframework.objectives.linear import Linear
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.preferences.annealed import Annealed
+from moframework.processes.world import World
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
 from moframework.weights.convex_hull import ConvexHull

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config.structure import build
-from moframework.engine.distributed.optimizer_sharding import Replicated, Sharded, check_sharding, make_sharding
-from moframework.engine.distributed.world import World
+from moframework.engine.distributed.optimizer_sharding import Sharded, check_sharding, make_sharding
 from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Distributed, Training
 from moframework.errors import SpecError
+from moframework.processes.world import World
 
-SCALER = torch.amp.GradScaler("cpu", enabled=False)
+CPU = torch.device("cpu")
 
 
 class Part(World):
@@ -55,21 +55,22 @@ def test_steps_and_state_as_without_slices() -> None:
     given = [nn.Parameter(p.detach().clone(memory_format=torch.preserve_format)) for p in plain]
     options = build(Optimizer, {"name": "adam", "lr": 0.1, "weight_decay": 0.01})
     states = []
-    for params, kind in (
-        (plain, Replicated([{"params": plain}])),
-        (given, Sharded([{"params": given}], World())),
-    ):
-        optimizer = options.build(kind.groups, torch.device("cpu"))
+    for params, sharding in ((plain, None), (given, Sharded([{"params": given}], World()))):
+
+        def made(params: list[nn.Parameter] = params, sharding: Sharded | None = sharding) -> torch.optim.Optimizer:
+            return sharding.build(options, CPU) if sharding else options.build([{"params": params}], CPU)
+
+        optimizer = made()
         for _ in range(3):
-            kind.zero_grad()
+            for parameter in params:
+                parameter.grad = None
             loss(params).backward()
-            kind.step(optimizer, SCALER)
-        state = kind.full_optimizer_state(optimizer)
-        fresh = options.build(kind.groups, torch.device("cpu"))
-        kind.load_optimizer_state(fresh, state)
+            optimizer.step()
+        fresh = made()
+        fresh.load_state_dict(optimizer.state_dict())
         loss(params).backward()
-        kind.step(fresh, SCALER)
-        states.append(kind.full_optimizer_state(fresh)["state"])
+        fresh.step()
+        states.append(fresh.state_dict()["state"])
     for one, other in zip(given, plain, strict=True):
         assert one.stride() == other.stride()
         torch.testing.assert_close(one, other)
@@ -79,13 +80,13 @@ def test_steps_and_state_as_without_slices() -> None:
 def test_a_parameter_without_gradient_stays() -> None:
     given = parameters()
     sharded = Sharded([{"params": given}], World())
-    optimizer = build(Optimizer, {"name": "adam", "lr": 0.1}).build(sharded.groups, torch.device("cpu"))
+    optimizer = sharded.build(build(Optimizer, {"name": "adam", "lr": 0.1}), CPU)
     before = given[1].detach().clone()
     loss([given[0]]).backward()
-    sharded.step(optimizer, SCALER)
+    optimizer.step()
     assert torch.equal(given[1], before)
     assert all(shard.grad is None for shard in sharded.shards), "views would keep whole gradients alive"
-    assert list(sharded.full_optimizer_state(optimizer)["state"]) == [0]
+    assert list(optimizer.state_dict()["state"]) == [0]
 
 
 def test_what_cannot_be_sharded_is_refused() -> None:
@@ -100,5 +101,5 @@ def test_what_cannot_be_sharded_is_refused() -> None:
 
 def test_a_single_process_has_nothing_to_shard() -> None:
     training = Training(distributed=Distributed(optimizer="sharded"))
-    assert isinstance(make_sharding([{"params": parameters()}], training, World()), Replicated)
+    assert make_sharding([{"params": parameters()}], training, World()) is None
     assert isinstance(make_sharding([{"params": parameters()}], training, Part(0)), Sharded)

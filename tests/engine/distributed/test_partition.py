@@ -15,10 +15,9 @@ from moframework.backbones.base import Backbone
 from moframework.config import config, entries
 from moframework.engine.distributed.partition import BySamples, make_partition
 from moframework.engine.distributed.sync_batchnorm import synchronized
-from moframework.engine.distributed.world import World
 from moframework.engine.method import Method
 from moframework.engine.settings import Distributed
-from moframework.engine.step import OneProcess, Step
+from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, SpecError
 from moframework.losses import MSE, Loss
 from moframework.objectives import Objective
@@ -35,6 +34,7 @@ from moframework.objectives.pareto_mtl import ParetoMTL
 from moframework.objectives.rlw import RLW
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.preferences.annealed import Annealed
+from moframework.processes.world import World
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
 from moframework.weights.conditioned import Conditioned
@@ -229,7 +229,7 @@ def test_samples_are_divided_batch_by_batch(splits: int) -> None:
 
 def test_a_single_process_keeps_its_order() -> None:
     order = torch.arange(7)
-    own, size = OneProcess().local_samples(order, 4, 3)
+    own, size = Partition().local_samples(order, 4, 3)
     assert own is order
     assert size == 4
 

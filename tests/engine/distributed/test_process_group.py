@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from moframework.config.structure import build
 from moframework.data import TensorData
 from moframework.engine.checkpoint import read_checkpoint
-from moframework.engine.distributed import process_group as module
-from moframework.engine.distributed.world import World
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
 from moframework.engine.method import Method
@@ -28,6 +26,8 @@ from moframework.errors import DataError, InterruptedRun, MoframeworkError, NonF
 from moframework.objectives.linear import Linear
 from moframework.objectives.uncertainty import Uncertainty
 from moframework.pareto.front import Front
+from moframework.processes import process_group as module
+from moframework.processes.world import World
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.low_rank import LowRank
 from tests.engine.conftest import CPU, Conflict, job_for, method, model_for, same_state
@@ -47,7 +47,7 @@ def raised(call: Any, *arguments: Any) -> tuple[str, str]:
 
 LEFT = """
 from pathlib import Path
-from moframework.engine.distributed.process_group import ProcessGroup
+from moframework.processes.process_group import ProcessGroup
 
 with ProcessGroup.from_environment() as group:
     assert not group.any_rank(False)

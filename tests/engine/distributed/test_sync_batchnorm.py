@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from moframework.engine.distributed.sync_batchnorm import sync_buffers, synchronized
-from moframework.engine.distributed.world import World
+from moframework.processes.world import World
 
 LAYERS = {
     "vectors": (nn.BatchNorm1d(3), (5, 3)),

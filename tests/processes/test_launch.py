@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import moframework
-from moframework.engine.distributed.launch import launched_world
-from moframework.engine.distributed.world import World
+from moframework.processes.launch import launched_world
+from moframework.processes.world import World
 
 
 def test_a_process_alone_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +32,7 @@ def test_what_talks_to_processes_is_imported_only_where_there_are_several() -> N
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(name.startswith("torch.distributed") for name in names):
                 talking.add(path.stem)
-            found = {name.removeprefix("moframework.engine.distributed.") for name in names}
+            found = {name.rpartition(".")[2] for name in names if name.startswith("moframework.")}
             if path.stem not in talkers and talkers & found:
                 assert isinstance(node, ast.ImportFrom)
                 assert node.col_offset > 0, f"{path.name} imports it at its top"

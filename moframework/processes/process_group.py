@@ -18,8 +18,8 @@ import torch.distributed.nn
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from moframework.engine.distributed.world import World
 from moframework.errors import LostPeerError, PeerError, RunError
+from moframework.processes.world import World
 from moframework.seeding import seed_generators
 
 __all__ = ["ProcessGroup"]
@@ -93,7 +93,6 @@ class ProcessGroup(World):
         return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
 
     def differentiable_all_reduce(self, tensor: Tensor) -> Tensor:
-        """See `World.differentiable_all_reduce`."""
         return cast(Tensor, _AllReduce.apply(tensor, True))
 
     def all_gather_rows(self, rows: Tensor, count: int) -> Tensor:
@@ -103,19 +102,16 @@ class ProcessGroup(World):
         return self.all_reduce_sum([torch.cat([before, rows, after])])[0]
 
     def all_gather(self, tensor: Tensor) -> Tensor:
-        """See `World.all_gather`."""
         gathered = tensor.new_empty(self.size * len(tensor))
         dist.all_gather_into_tensor(gathered, tensor.detach().contiguous())
         return gathered.view(self.size, len(tensor))
 
     def all_reduce_mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """See `World.all_reduce_mean`."""
         result = [None if tensor is None else tensor.detach().clone() for tensor in tensors]
         self._average([tensor for tensor in result if tensor is not None])
         return list(result)
 
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """See `World.average_gradients`."""
         present = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
         dist.all_reduce(present, dist.ReduceOp.MAX)
         gradients: list[Tensor] = []
@@ -127,7 +123,6 @@ class ProcessGroup(World):
         self._average(gradients)
 
     def broadcast(self, tensors: Sequence[Tensor], source: int = 0) -> None:
-        """See `World.broadcast`."""
         for tensor in tensors:
             dense = tensor.detach().contiguous()
             dist.broadcast(dense, source)
@@ -135,7 +130,6 @@ class ProcessGroup(World):
                 tensor.detach().copy_(dense)
 
     def any_rank(self, flag: bool) -> bool:
-        """See `World.any_rank`."""
         flags = torch.tensor([flag], dtype=torch.uint8)
         dist.all_reduce(flags, dist.ReduceOp.MAX)
         return bool(flags)
@@ -151,7 +145,6 @@ class ProcessGroup(World):
 
     @contextlib.contextmanager
     def fail_together(self) -> Iterator[None]:
-        """See `World.fail_together`."""
         error: Exception | None = None
         try:
             yield
@@ -184,7 +177,6 @@ class ProcessGroup(World):
         return PeerError(self._store.get("failed").decode())
 
     def seed(self, value: int) -> None:
-        """See `World.seed`."""
         seed_generators(value)
         self._shared_rng_state = _rng_state()
         # Far from the seeds of other steps, which are 63 bits of a hash: this is no step's own.
@@ -192,7 +184,6 @@ class ProcessGroup(World):
 
     @contextlib.contextmanager
     def shared_rng(self) -> Iterator[None]:
-        """See `World.shared_rng`."""
         own = _rng_state()
         _set_rng_state(self._shared_rng_state)
         try:

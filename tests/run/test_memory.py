@@ -8,11 +8,11 @@ import sys
 import pytest
 import torch
 
-from moframework.engine.memory import peak_memory
+from moframework.run.memory import peak_memory
 
 CHILD = """
 import torch
-from moframework.engine.memory import peak_memory
+from moframework.run.memory import peak_memory
 print(peak_memory(torch.device("cpu"))["host"])
 """
 

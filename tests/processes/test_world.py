@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moframework.engine.distributed.world import World
+from moframework.processes.world import World
 
 
 def test_spans_cover_everything_once() -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from moframework.engine.distributed.world import World
+from moframework.processes.world import World
 
 __all__ = ["launched_world"]
 
@@ -22,7 +22,7 @@ def launched_world() -> Iterator[World]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()
         return
-    from moframework.engine.distributed.process_group import ProcessGroup
+    from moframework.processes.process_group import ProcessGroup
 
     with ProcessGroup.from_environment() as group:
         yield group
