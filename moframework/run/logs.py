@@ -111,8 +111,9 @@ class TensorBoardLog(Observer):
 
     Steps on the horizontal axis are optimizer steps. Every event is brought to disk at once, so all up to a checkpoint
     are there before it is. After a resume, what an earlier process wrote beyond its last checkpoint is purged, so that
-    no step appears twice. Drawing takes at most about a tenth of the time: where validations follow each other fast,
-    some get no picture.
+    no step appears twice. Drawing takes at most about a tenth of the time, and a picture comes only when a tenth of the
+    time so far has passed since the last one: where validations follow each other fast, or are many, some get none, and
+    the pictures of the longest run are a hundred or two.
 
     Args:
         folder: where event files go; made when training starts.
@@ -125,6 +126,7 @@ class TensorBoardLog(Observer):
         self._writer: SummaryWriter | None = None
         self._fronts: list[Front] = []
         self._draw_after = -math.inf
+        self._began = time.monotonic()
         self._undrawn: tuple[int, Front] | None = None
 
     def __enter__(self) -> Self:
@@ -212,7 +214,7 @@ class TensorBoardLog(Observer):
         self._open().add_image("front/validation", _pixels(FigureCanvasAgg(figure)), step, dataformats="HWC")
         if self._fronts:  # the first picture is slow for other reasons: fonts are found, colors made
             now = time.monotonic()
-            self._draw_after = now + 9 * (now - begun)
+            self._draw_after = now + max(9 * (now - begun), 0.1 * (now - self._began))
         self._fronts = [*_thinned(self._fronts), front]
         self._undrawn = None
 
