@@ -69,7 +69,9 @@ class CSV(Problem):
         "refuse", help="what happens to rows without a target: an error, or they are left out"
     )
     standardize_targets: bool = option(True, help="regression targets get zero mean and unit variance in training")
-    max_categories: int = option(200, ge=1, help="most categories of an input column; more are taken for a mistake")
+    max_categories: int = option(
+        200, ge=1, le=1_000_000, help="most categories of an input column; more are taken for a mistake"
+    )
     split: str | None = option(None, help="column with train, val or test in each row; none: rows are split at random")
     fractions: tuple[float, float, float] = option(
         (0.7, 0.1, 0.2), gt=0, help="shares of train, val and test, where no column says"

@@ -10,13 +10,14 @@ from typing import Any, cast
 import attrs
 
 from moframework.benchmark.composing import DEFERRED, compose, expand, overlay
-from moframework.benchmark.spec import Benchmark, part_name
+from moframework.benchmark.spec import PAIRS, Benchmark, part_name
 from moframework.config import build, unstructure
 from moframework.config.schema import Schema
 from moframework.config.structure import KeyPath, structure
 from moframework.engine.settings import Evaluation, Training
 from moframework.solvers.base import Solver
 from moframework.spec import Spec
+from moframework.spec.limits import Allowance
 from moframework.spec.loading import Other, load, schema_of
 from moframework.spec.marks import Item, Located, Mark, Source, from_plain, locate, plain
 
@@ -66,8 +67,8 @@ def cell_spec(
         SpecError: overrides do not fit; never for what `load_benchmark` made and values of its grid.
     """
     mark = Mark(Source("", Path.cwd(), 1), 1, 1)
-    tree = compose(from_plain(unstructure(benchmark), mark), problem, solver)
-    tree = overlay(tree, {key: from_plain(value, mark) for key, value in (choice or {}).items()})
+    tree = compose(from_plain(unstructure(benchmark), mark, Allowance()), problem, solver)
+    tree = overlay(tree, {key: from_plain(value, mark, Allowance()) for key, value in (choice or {}).items()})
     parts = benchmark.problems[problem].problem, benchmark.solvers[solver].solver
     name = "-".join([*(part_name(part) for part in parts), f"seed-{seed}"])  # no label: a new one makes no new cell
     return build(Spec, {**plain(tree), "seed": seed, "name": name})
@@ -89,7 +90,10 @@ def benchmark_schema() -> Schema:
 def _faults(root: Item, benchmark: Benchmark | None) -> list[Located]:
     """What is wrong with overrides once they are laid over the rest, and with values of the grid; each told once."""
     found: dict[tuple[Mark, str], Located] = {}
-    for problem, solver in itertools.product(_positions(root, "problems"), _positions(root, "solvers")):
+    problems, solvers = _positions(root, "problems"), _positions(root, "solvers")
+    if len(problems) * len(solvers) > PAIRS:  # which `Benchmark` refuses
+        return []
+    for problem, solver in itertools.product(problems, solvers):
         for fault in _faults_of_pair(root, problem, solver, whole=benchmark is not None):
             found.setdefault((fault.mark, fault.message), fault)
     return list(found.values())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
-import gzip
+import io
 import itertools
+import re
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -15,11 +18,17 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from moframework.errors import DataError
+from moframework.errors import DataError, shortened
+from moframework.io.unpacking import open_gzip
 
 __all__ = ["Column", "Standardization", "in_order", "one_hot", "read_columns"]
 
-_ROWS = 10_000  # rows read at once: enough for speed, little memory
+_ROWS, _CELLS = 10_000, 1_000_000  # rows and cells read at once: enough for speed, little memory
+# A row of so many columns is no table that one learns from, and a line of so many characters no row.
+_COLUMNS, _CHARACTERS = 100_000, 2**24
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?|[-+]?(?:inf|infinity|nan)", re.IGNORECASE)
+# Comes after the last line: a quote that is still open there takes it into its cell.
+_END = "\ue000" * 3
 
 
 @frozen(eq=False)
@@ -97,16 +106,15 @@ def in_order(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    """What a number is in a table; Python would also take `1_0` and digits of other scripts."""
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def read_columns(path: Path, names: Sequence[str] | None = None, *, delimiter: str = ",") -> dict[str, Column]:
     """The columns of a delimited text file (CSV), plain or, when its name ends in .gz, compressed.
 
-    Cells may be quoted with `"`; blanks around a cell are not part of it; empty lines are skipped.
+    Cells may be quoted with `"`; blanks around a cell are not part of it; empty lines are skipped. A line has at most
+    16 million characters, a row 100,000 cells, a cell 131,072 characters.
 
     Args:
         path: the file, UTF-8 with or without a byte order mark.
@@ -117,24 +125,27 @@ def read_columns(path: Path, names: Sequence[str] | None = None, *, delimiter: s
         the columns by name, in the order of the file.
 
     Raises:
-        DataError: the file is missing, cannot be decoded, has no rows, names a column twice, or a line has too many or
-            too few cells; the text names the line.
+        DataError: the file is missing, cannot be decoded, unpacks to far more than tables do, has no rows, names a
+            column twice, has a quote that is not closed, or a line has too many or too few cells; the text names the
+            line.
     """
     try:
         with _opened(path) as file:
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            reader = csv.reader(_lines(file), delimiter=delimiter, skipinitialspace=True)
             if names is None:
-                names = [name.strip() for name in next(reader, [])]
+                names = [name.strip() for name in next(reader)]
                 _check_names(path, names)
             known: list[dict[str, int]] = [{} for _ in names]
             parts: list[list[npt.NDArray[np.int32]]] = [[] for _ in names]
-            for chunk in _chunks(path, reader, len(names)):
+            for chunk in _chunks(reader, len(names)):
                 for cells, values, made in zip(zip(*chunk, strict=True), known, parts, strict=True):
                     made.append(np.array([values.setdefault(cell, len(values)) for cell in cells], dtype=np.int32))
+    except (UnicodeDecodeError, csv.Error, _WidthError):
+        raise DataError(f"{path}, {_first_fault(path, delimiter, None if names is None else len(names))}") from None
+    except (EOFError, zlib.error) as error:
+        raise DataError(f"the table {path} cannot be unpacked: {error}") from error
     except OSError as error:
         raise DataError(f"the table {path} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, EOFError, csv.Error) as error:
-        raise DataError(f"{path} is not a table in delimited text (UTF-8): {error}") from error
     if not parts or not parts[0]:
         raise DataError(f"the table {path} has no rows")
     return {
@@ -145,26 +156,77 @@ def read_columns(path: Path, names: Sequence[str] | None = None, *, delimiter: s
 
 def _opened(path: Path) -> IO[str]:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+        return io.TextIOWrapper(open_gzip(path), encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
 
 
+def _lines(file: IO[str]) -> Iterator[str]:
+    """The lines of a file, with their ends, then `_END`. Raises `csv.Error` at one that is too long."""
+    while line := file.readline(_CHARACTERS):
+        if len(line) == _CHARACTERS:
+            raise csv.Error(f"the line has {_CHARACTERS:,} characters or more")
+        yield line
+    yield _END
+
+
 def _check_names(path: Path, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(f"the table {path} has two columns called '{name}'")
+    if names == [_END]:
+        raise DataError(f"the table {path} is empty; it needs a line with the names of its columns")
+    if names and _END in names[-1]:
+        raise DataError(f"{path}, line 1: a quote is not closed")
+    if len(names) > _COLUMNS:
+        raise DataError(f"{path}, line 1: {len(names):,} columns, and {_COLUMNS:,} are the most")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise DataError(f"the table {path} has two columns called '{shortened(name)}'")
 
 
-def _chunks(path: Path, reader: Iterator[list[str]], width: int) -> Iterator[list[list[str]]]:
-    """Rows, many at a time, each of the right width."""
-    while chunk := list(itertools.islice(reader, _ROWS)):
-        rows = [row for row in chunk if row]
-        for row in rows:
-            if len(row) != width:
-                line = reader.line_num - (len(chunk) - 1 - next(i for i, one in enumerate(chunk) if one is row))  # type: ignore[attr-defined]
-                raise DataError(f"{path}, line {line}: {len(row)} cells where there should be {width}")
+class _WidthError(Exception):
+    """A row has too many or too few cells, or is not finished."""
+
+
+def _chunks(reader: Iterator[list[str]], width: int) -> Iterator[list[list[str]]]:
+    """Rows, many at a time, each of the right width. Raises `_WidthError`."""
+    while chunk := list(itertools.islice(reader, min(_ROWS, 1 + _CELLS // max(width, 1)))):
+        last = chunk[-1] == [_END]
+        rows = [row for row in chunk[: len(chunk) - last] if row]
+        if any(len(row) != width for row in rows) or (rows and not last and _END in rows[-1][-1]):
+            raise _WidthError
         if rows:
             yield rows
+
+
+def _first_fault(path: Path, delimiter: str, width: int | None) -> str:
+    """The first line that is no row of `width` cells, None for the first line itself, and what is wrong with it. The
+    table is read once more for it."""
+    line = 1
+    with _opened(path) as file:
+        reader = csv.reader(_lines(file), delimiter=delimiter, skipinitialspace=True)
+        try:
+            for number, row in enumerate(reader):
+                if row and row != [_END] and _END in row[-1]:
+                    return f"line {line}: a quote is not closed"
+                if row and row != [_END] and number and len(row) != width:
+                    return f"line {line}: {len(row)} cells where there should be {width}"
+                line = reader.line_num + 1
+        except csv.Error as error:
+            return f"line {line}: this is no row of delimited text: {error}"
+        except UnicodeDecodeError as error:
+            return f"line {_undecodable(path)}: not a table in delimited text (UTF-8): {error.reason}"
+    return "it was changed while it was read"
+
+
+def _undecodable(path: Path) -> int:
+    """The first line that is not UTF-8."""
+    line = 1
+    with open_gzip(path) if path.suffix == ".gz" else path.open("rb") as file:
+        while content := file.readline(4 * _CHARACTERS):
+            try:
+                content.decode()
+            except UnicodeDecodeError:
+                break
+            line += 1
+    return line
 
 
 def _stripped(name: str, values: tuple[str, ...], codes: npt.NDArray[np.int32]) -> Column:

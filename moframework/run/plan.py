@@ -19,6 +19,7 @@ from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import OneProcess, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
+from moframework.memory import FitsInMemory
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
@@ -181,14 +182,17 @@ def _model(spec: Spec, method: Method, local_rank: int | None) -> tuple[ParetoMo
     )
     with torch.random.fork_rng(devices=[]):
         # A network is held no longer than needed: several may not fit where one does.
-        base = sum(parameter.numel() for parameter in problem.backbone().parameters())
+        with FitsInMemory("problem.backbone"):
+            base = sum(parameter.numel() for parameter in problem.backbone().parameters())
         torch.manual_seed(derive_seed(spec.seed, _INIT, 0))
-        network = recipe.make()
+        with FitsInMemory("problem.backbone"):
+            network = recipe.make()
         initial = None if method.initial is None else load_parameters(method.initial, network)
         place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
         del network
         torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
-        return ParetoModel(recipe, initial), place, base
+        with FitsInMemory("solver"):
+            return ParetoModel(recipe, initial), place, base
 
 
 def _check_saving(network: Backbone) -> None:

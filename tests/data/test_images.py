@@ -124,8 +124,8 @@ def test_images_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_auto_is_a_quarter_of_the_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 3 * 3 * 8 * 6
-    monkeypatch.setattr(moframework.data.images, "_memory", lambda: 4 * needed)
+    monkeypatch.setattr(moframework.data.images, "machine_memory", lambda: 4 * needed)
     assert isinstance(images(folder).samples([0], {}), TensorData)
-    monkeypatch.setattr(moframework.data.images, "_memory", lambda: 4 * needed - 1)
+    monkeypatch.setattr(moframework.data.images, "machine_memory", lambda: 4 * needed - 1)
     assert isinstance(images(folder).samples([0], {}), ImageFiles)
     assert isinstance(images(folder, in_memory=True).samples([0], {}), TensorData)
