@@ -6,19 +6,19 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from moframework.errors import SpecError
 
-__all__ = ["FitsInMemory", "machine_memory"]
+__all__ = ["FitsInMemory", "TooMuchMemoryError", "machine_memory"]
 
 _UNKNOWN_MEMORY = 16 * 2**30
 # Where Linux says what a container may use; a file that is not there, or says `max`, limits nothing.
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_MAKING = ("empty", "zeros", "ones", "full", "rand", "randn", "eye", "arange", "linspace", "empty_strided")
+_MAKING = ("empty", "empty_strided", "zeros", "ones", "full", "rand", "randn")
 
 
 def machine_memory() -> int:
@@ -35,32 +35,36 @@ def machine_memory() -> int:
     return found
 
 
+class TooMuchMemoryError(SpecError):
+    """A network is larger than the memory of the machine."""
+
+
 class FitsInMemory(TorchDispatchMode):
-    """While it is entered, tensors on the host that together are larger than the machine's memory are refused, before
-    they are allocated.
+    """While it is entered, tensors that together are larger than the machine's memory are refused, before they are
+    allocated.
 
-    Counted is what is made from nothing, as parameters are, and not what is freed again: for building one network. A
-    system that promises more memory than it has would end the process without a word.
-
-    Example::
-
-        with FitsInMemory("problem.backbone"):
-            network = problem.backbone()
+    Counted is what is made from nothing, as parameters are, on the host or without numbers (`meta`), and not what is
+    freed again: for building one network. A system that promises more memory than it has would end the process without
+    a word.
 
     Args:
         where: the section of the spec whose sizes are at fault.
-        bytes_: how many there are; None for those of the machine.
+        limit: in bytes; None for the machine's memory.
+
+    Raises:
+        TooMuchMemoryError: out of the call that would make the tensor.
+
+    Example::
+
+        with torch.device("meta"), FitsInMemory("problem.backbone"):
+            network = problem.backbone()
     """
 
-    def __init__(self, where: str, bytes_: int | None = None) -> None:
+    def __init__(self, where: str, limit: int | None = None) -> None:
         super().__init__()
         self.where = where
-        self.bytes = machine_memory() if bytes_ is None else bytes_
+        self.limit = machine_memory() if limit is None else limit
         self.made = 0
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -72,14 +76,13 @@ class FitsInMemory(TorchDispatchMode):
         return func(*args, **given)
 
     def _count(self, shape: Sequence[int], given: Mapping[str, Any]) -> None:
-        if str(given.get("device") or "cpu") not in ("cpu",):
+        if torch.device(given.get("device") or "cpu").type not in ("cpu", "meta"):
             return
-        dtype = given.get("dtype") or torch.get_default_dtype()
-        size = math.prod(shape) * torch.empty(0, dtype=dtype, device="meta").element_size()
+        size = math.prod(shape) * (given.get("dtype") or torch.get_default_dtype()).itemsize
         self.made += size
-        if self.made > self.bytes:
-            raise SpecError(
+        if self.made > self.limit:
+            raise TooMuchMemoryError(
                 f"{self.where}: a tensor of {' x '.join(f'{n:,}' for n in shape)} takes {size / 2**30:,.1f} GiB, "
-                f"{self.made / 2**30:,.1f} GiB with those before it, and this machine has {self.bytes / 2**30:,.1f}: "
+                f"{self.made / 2**30:,.1f} with those before it, and this machine has {self.limit / 2**30:,.1f}: "
                 "lower the sizes there"
             )

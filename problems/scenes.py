@@ -56,9 +56,9 @@ class Scenes(Problem):
     """
 
     size: tuple[int, int] = option((48, 64), ge=8, le=4096, help="height and width of the images")
-    train: int = option(2000, ge=1, le=1_000_000, help="images for training")
-    val: int = option(200, ge=1, le=1_000_000, help="images for validation")
-    test: int = option(400, ge=1, le=1_000_000, help="images for the final test")
+    train: int = option(2000, ge=1, le=20_000, help="images for training")
+    val: int = option(200, ge=1, le=20_000, help="images for validation")
+    test: int = option(400, ge=1, le=20_000, help="images for the final test")
     objects: int = option(3, ge=0, le=1000, help="boxes, balls and cylinders in a room, at most so many of each")
     classes: Literal["shapes", "shapes_and_patterns"] = option(
         "shapes",

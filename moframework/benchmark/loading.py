@@ -17,7 +17,6 @@ from moframework.config.structure import KeyPath, structure
 from moframework.engine.settings import Evaluation, Training
 from moframework.solvers.base import Solver
 from moframework.spec import Spec
-from moframework.spec.limits import Allowance
 from moframework.spec.loading import Other, load, schema_of
 from moframework.spec.marks import Item, Located, Mark, Source, from_plain, locate, plain
 
@@ -67,8 +66,8 @@ def cell_spec(
         SpecError: overrides do not fit; never for what `load_benchmark` made and values of its grid.
     """
     mark = Mark(Source("", Path.cwd(), 1), 1, 1)
-    tree = compose(from_plain(unstructure(benchmark), mark, Allowance()), problem, solver)
-    tree = overlay(tree, {key: from_plain(value, mark, Allowance()) for key, value in (choice or {}).items()})
+    tree = compose(from_plain(unstructure(benchmark), mark), problem, solver)
+    tree = overlay(tree, {key: from_plain(value, mark) for key, value in (choice or {}).items()})
     parts = benchmark.problems[problem].problem, benchmark.solvers[solver].solver
     name = "-".join([*(part_name(part) for part in parts), f"seed-{seed}"])  # no label: a new one makes no new cell
     return build(Spec, {**plain(tree), "seed": seed, "name": name})

@@ -21,12 +21,13 @@ from torch import Tensor
 from moframework.errors import DataError, shortened
 from moframework.io.unpacking import open_gzip
 
-__all__ = ["Column", "Standardization", "in_order", "one_hot", "read_columns"]
+__all__ = ["Column", "Standardization", "check_reach", "in_order", "one_hot", "read_columns"]
 
 _ROWS, _CELLS = 10_000, 1_000_000  # rows and cells read at once: enough for speed, little memory
 # A row of so many columns is no table that one learns from, and a line of so many characters no row.
 _COLUMNS, _CHARACTERS = 100_000, 2**24
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?|[-+]?(?:inf|infinity|nan)", re.IGNORECASE)
+_LARGEST = float(np.finfo(np.float32).max)
 # Comes after the last line: a quote that is still open there takes it into its cell.
 _END = "\ue000" * 3
 
@@ -66,19 +67,26 @@ class Column:
         """The cells as numbers, (n,); nan for those that are one of `missing`.
 
         Raises:
-            DataError: a cell is no finite number; the text names it and its row, counted from 1.
+            DataError: a cell is no finite number, or beyond those of 32 bits; the text names it and its row, counted
+                from 1.
         """
-        parsed = [float("nan") if value in missing else _number(value) for value in self.values]
-        for value, number in zip(self.values, parsed, strict=True):
-            if number is None or (not np.isfinite(number) and value not in missing):
-                row = 1 + int(np.argmax(self.codes == self.values.index(value)))
-                raise DataError(f"column '{self.name}' has '{value}' in row {row}, which is no finite number")
+        without = frozenset(missing)
+        parsed = [float("nan") if value in without else _number(value) for value in self.values]
+        for code, (value, number) in enumerate(zip(self.values, parsed, strict=True)):
+            if value in without or (number is not None and abs(number) <= _LARGEST):
+                continue
+            row = 1 + int(np.argmax(self.codes == code))
+            found = number is None or not np.isfinite(number)
+            what = "is no finite number" if found else "is too large for a number of 32 bits"
+            raise DataError(f"column '{shortened(self.name)}' has '{shortened(value)}' in row {row}, which {what}")
         return self.mapped([float("nan") if number is None else number for number in parsed])
 
     def is_numeric(self, missing: Sequence[str] = ()) -> bool:
-        """Whether every cell is a finite number or one of `missing`, and at least one is a number."""
-        parsed = [_number(value) for value in self.values if value not in missing]
-        return bool(parsed) and all(number is not None and np.isfinite(number) for number in parsed)
+        """Whether every cell is written as a number (inf among them, which `numbers` refuses) or one of `missing`, and
+        at least one is a number."""
+        without = frozenset(missing)
+        parsed = [_number(value) for value in self.values if value not in without]
+        return bool(parsed) and all(number is not None for number in parsed)
 
     def positions(self, categories: Sequence[str]) -> Tensor:
         """Where each row's value stands in `categories`, (n,), int64; −1 for a value that is not there."""
@@ -129,6 +137,7 @@ def read_columns(path: Path, names: Sequence[str] | None = None, *, delimiter: s
             column twice, has a quote that is not closed, or a line has too many or too few cells; the text names the
             line.
     """
+    given = names is not None
     try:
         with _opened(path) as file:
             reader = csv.reader(_lines(file), delimiter=delimiter, skipinitialspace=True)
@@ -141,7 +150,7 @@ def read_columns(path: Path, names: Sequence[str] | None = None, *, delimiter: s
                 for cells, values, made in zip(zip(*chunk, strict=True), known, parts, strict=True):
                     made.append(np.array([values.setdefault(cell, len(values)) for cell in cells], dtype=np.int32))
     except (UnicodeDecodeError, csv.Error, _WidthError):
-        raise DataError(f"{path}, {_first_fault(path, delimiter, None if names is None else len(names))}") from None
+        raise DataError(f"{path}, {_first_fault(path, delimiter, names if given else None)}") from None
     except (EOFError, zlib.error) as error:
         raise DataError(f"the table {path} cannot be unpacked: {error}") from error
     except OSError as error:
@@ -196,17 +205,18 @@ def _chunks(reader: Iterator[list[str]], width: int) -> Iterator[list[list[str]]
             yield rows
 
 
-def _first_fault(path: Path, delimiter: str, width: int | None) -> str:
-    """The first line that is no row of `width` cells, None for the first line itself, and what is wrong with it. The
-    table is read once more for it."""
-    line = 1
+def _first_fault(path: Path, delimiter: str, names: Sequence[str] | None) -> str:
+    """The first line that is no row with a cell for each name (None: those of the first line), and what is wrong with
+    it. The table is read once more for it."""
+    line, width = 1, None if names is None else len(names)
     with _opened(path) as file:
         reader = csv.reader(_lines(file), delimiter=delimiter, skipinitialspace=True)
         try:
-            for number, row in enumerate(reader):
+            for row in reader:
+                width = len(row) if width is None else width
                 if row and row != [_END] and _END in row[-1]:
                     return f"line {line}: a quote is not closed"
-                if row and row != [_END] and number and len(row) != width:
+                if row and row != [_END] and len(row) != width:
                     return f"line {line}: {len(row)} cells where there should be {width}"
                 line = reader.line_num + 1
         except csv.Error as error:
@@ -281,6 +291,26 @@ class Standardization:
         return cls(mean, np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1.0), scale, 1.0))
 
     def __call__(self, numbers: npt.NDArray[np.float64]) -> Tensor:
-        """Standardized numbers (n, c), float32; nan, which is unknown, becomes 0: the mean."""
-        standard = (numbers - self.mean) / self.scale
-        return torch.from_numpy(np.nan_to_num(standard, nan=0.0).astype(np.float32))
+        """Standardized numbers (n, c), float32; nan, which is unknown, becomes 0: the mean. A number that is farther
+        from the training rows than float32 reaches becomes infinite: see `check_reach`."""
+        with np.errstate(over="ignore"):
+            standard = ((numbers - self.mean) / self.scale).astype(np.float32)
+        return torch.from_numpy(np.where(np.isnan(standard), np.float32(0), standard))
+
+
+def check_reach(standard: Tensor, names: Sequence[str], rows: npt.NDArray[np.int64]) -> None:
+    """Refuse numbers that are infinite when they are standardized.
+
+    Args:
+        standard: standardized numbers (n, c).
+        names: of the columns.
+        rows: the row of the table that each of the n comes from, counted from 0.
+
+    Raises:
+        DataError: naming column and row.
+    """
+    for at, column in torch.isinf(standard).nonzero().tolist():
+        raise DataError(
+            f"column '{shortened(names[column])}' has in row {1 + int(rows[at])} a number out of all proportion to "
+            "those of the training rows: correct it, or scale the column"
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from moframework.config import config, option
-from moframework.config.options import WIDEST
 from moframework.preferences.annealed import Annealed
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
@@ -29,7 +28,7 @@ class PaLoRA(Solver):
     """
 
     default_preferences = Annealed()
-    rank: int = option(4, ge=1, le=WIDEST, help="rank r of each adapter")
+    rank: int = option(4, ge=1, le=4096, help="rank r of each adapter")
     alpha: float = option(
         1.0, gt=0, help="scale α of the adapters (they are multiplied by α/r); sets the width of the front"
     )

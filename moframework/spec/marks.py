@@ -80,12 +80,13 @@ def plain(item: Item) -> Any:
     return item.value
 
 
-def from_plain(value: object, mark: Mark, allowance: Allowance, depth: int = 0) -> Item:
+def from_plain(value: object, mark: Mark, allowance: Allowance | None = None, depth: int = 0) -> Item:
     """Plain data as items that all have one position.
 
     Raises:
-        TooLargeError: it takes more than what is left of `allowance`, or contains itself.
+        TooLargeError: it takes more than what is left of `allowance` (None: of a whole one), or contains itself.
     """
+    allowance = Allowance() if allowance is None else allowance
     allowance.take_values(depth=depth)
     if isinstance(value, Mapping):
         allowance.take_values(len(value))

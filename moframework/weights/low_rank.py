@@ -20,7 +20,6 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.config.options import WIDEST
 from moframework.errors import SpecError
 from moframework.layers.merge import merged
 from moframework.objectives.orthogonality import orthogonality
@@ -57,7 +56,7 @@ class LowRank(WeightSpaceConfig):
     in memory as a channels-last kernel does, so that merging it into one costs less.
     """
 
-    rank: int = option(4, ge=1, le=WIDEST, help="rank r of each adapter")
+    rank: int = option(4, ge=1, le=4096, help="rank r of each adapter")
     alpha: float = option(
         1.0, gt=0, help="scale α of the adapters: they are multiplied by α/r; sets the width of the front"
     )

@@ -78,7 +78,12 @@ def test_numbers_and_what_is_none() -> None:
     assert column.is_numeric(missing=("?",))
     assert not column.is_numeric()
     assert not Column.of("size", ["?"]).is_numeric(missing=("?",))
-    assert not Column.of("size", ["1", "inf"]).is_numeric()
+    assert Column.of("size", ["1", "inf"]).is_numeric()
+    with pytest.raises(DataError, match="has 'inf' in row 2, which is no finite number"):
+        Column.of("size", ["1", "inf"]).numbers()
+    with pytest.raises(DataError, match="has '-1e39' in row 1, which is too large for a number of 32 bits"):
+        Column.of("size", ["-1e39"]).numbers()
+    assert not Column.of("size", ["1_0", "1"]).is_numeric()
     with pytest.raises(DataError, match=re.escape("column 'size' has '?' in row 3, which is no finite number")):
         column.numbers()
     with pytest.raises(DataError, match="has 'nan' in row 2"):

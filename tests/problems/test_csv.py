@@ -135,7 +135,7 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
         (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z'; it has x, c, when, y"),
         (SPLIT, {"targets": {"y": "binary"}, "ignore": ("wen",)}, "did you mean 'when'?"),
         (SPLIT, {"ignore": ("x", "c")}, "no column left for an input"),
-        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a', but a split is one of train, val, test"),
+        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in row 1, but a split is one of train, val, test"),
         (SPLIT.replace("val", "train"), {}, "has 6 rows, and none for 'val': change the column 'when'"),
         ("x,y\n1,0\n2,1\n", {"split": None}, "change the option `fractions`"),
         (SPLIT, {"targets": {"x": "binary", "y": "binary"}, "missing": ()}, "'x' is to be binary, but has 6 values"),
@@ -175,7 +175,7 @@ def test_no_file(tmp_path: Path) -> None:
         ({"numeric": ["y"]}, "column 'y' is in targets and in numeric"),
         ({"split": "y"}, "column 'y' is in targets and in split"),
         ({"fractions": [0.5, 0.5, 0.5]}, "add up to 1"),
-        ({"delimiter": "tab"}, "must be one character, but it is 'tab'"),
+        ({"delimiter": "tab"}, "must be one character, neither a quote nor the end of a line, but it is 'tab'"),
         ({"targets": {"a.b": "binary", "a_b": "binary"}}, "two tasks of one name"),
     ],
 )

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moframework.spec.limits import Allowance
 from moframework.spec.marks import Located, Mark, Source, from_plain, locate, plain
 from moframework.spec.reading import read_yaml
 
@@ -33,7 +32,7 @@ def test_locate() -> None:
 
 def test_plain_and_back() -> None:
     value = {"a": [1, {"b": None}], "c": "x"}
-    assert plain(from_plain(value, Mark(SOURCE, 1, 1), Allowance())) == value
+    assert plain(from_plain(value, Mark(SOURCE, 1, 1))) == value
 
 
 def test_lines() -> None:
