@@ -160,8 +160,8 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     problem = key.problem
     table = read_columns(problem.path, delimiter=problem.delimiter)
     _check_columns(problem, table)
-    _check_numbers(problem, table)
     table, kept = _with_targets(problem, table)
+    _check_numbers(problem, table, kept)
     rows = split_rows(table, problem.split, problem.fractions, problem.seed, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
     inputs = _inputs(problem, table, parts, {split: kept[chosen] for split, chosen in rows.items()})
@@ -187,12 +187,12 @@ def _input_names(problem: CSV, table: Mapping[str, Column]) -> list[str]:
     return [name for name in table if name not in taken]
 
 
-def _check_numbers(problem: CSV, table: Mapping[str, Column]) -> None:
-    """What is to be a number is one, in every row of the file."""
+def _check_numbers(problem: CSV, table: Mapping[str, Column], kept: npt.NDArray[np.int64]) -> None:
+    """What is to be a number is one; `kept` says which rows of the file those of `table` are."""
     regression = [name for name, kind in problem.targets.items() if kind == "regression"]
     for name in (*_numeric(problem, table), *regression):
         try:
-            table[name].numbers(problem.missing)
+            table[name].numbers(problem.missing, kept)
         except DataError as error:
             raise DataError(f"{problem.path}: {error}") from None
 

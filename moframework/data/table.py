@@ -27,9 +27,11 @@ _ROWS, _CELLS = 10_000, 1_000_000  # rows and cells read at once: enough for spe
 # A row of so many columns is no table that one learns from, and a line of so many characters no row.
 _COLUMNS, _CHARACTERS = 100_000, 2**24
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?|[-+]?(?:inf|infinity|nan)", re.IGNORECASE)
+_DIGITS = 400  # the largest float has 309
 _LARGEST = float(np.finfo(np.float32).max)
-# Comes after the last line: a quote that is still open there takes it into its cell.
+# A row that comes after the last line: a quote that is still open there takes it into its cell.
 _END = "\ue000" * 3
+_LAST = [_END, _END]
 
 
 @frozen(eq=False)
@@ -63,8 +65,14 @@ class Column:
         found: npt.NDArray[np.float64] = np.asarray(numbers, dtype=np.float64)[self.codes]
         return found
 
-    def numbers(self, missing: Sequence[str] = ()) -> npt.NDArray[np.float64]:
+    def numbers(
+        self, missing: Sequence[str] = (), rows: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float64]:
         """The cells as numbers, (n,); nan for those that are one of `missing`.
+
+        Args:
+            missing: cells that mean unknown.
+            rows: the row of the table that each cell comes from, counted from 0; None: all of them, in order.
 
         Raises:
             DataError: a cell is no finite number, or beyond those of 32 bits; the text names it and its row, counted
@@ -75,7 +83,8 @@ class Column:
         for code, (value, number) in enumerate(zip(self.values, parsed, strict=True)):
             if value in without or (number is not None and abs(number) <= _LARGEST):
                 continue
-            row = 1 + int(np.argmax(self.codes == code))
+            at = int(np.argmax(self.codes == code))
+            row = 1 + (at if rows is None else int(rows[at]))
             found = number is None or not np.isfinite(number)
             what = "is no finite number" if found else "is too large for a number of 32 bits"
             raise DataError(f"column '{shortened(self.name)}' has '{shortened(value)}' in row {row}, which {what}")
@@ -114,8 +123,8 @@ def in_order(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _number(text: str) -> float | None:
-    """What a number is in a table; Python would also take `1_0` and digits of other scripts."""
-    return float(text) if _NUMBER.fullmatch(text) else None
+    """What a number is in a table; Python would also take `1_0` and digits of other scripts, and seconds for many."""
+    return float(text) if len(text) <= _DIGITS and _NUMBER.fullmatch(text) else None
 
 
 def read_columns(path: Path, names: Sequence[str] | None = None, *, delimiter: str = ",") -> dict[str, Column]:
@@ -140,7 +149,7 @@ def read_columns(path: Path, names: Sequence[str] | None = None, *, delimiter: s
     given = names is not None
     try:
         with _opened(path) as file:
-            reader = csv.reader(_lines(file), delimiter=delimiter, skipinitialspace=True)
+            reader = csv.reader(_lines(file, delimiter), delimiter=delimiter, skipinitialspace=True)
             if names is None:
                 names = [name.strip() for name in next(reader)]
                 _check_names(path, names)
@@ -169,17 +178,17 @@ def _opened(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _lines(file: IO[str]) -> Iterator[str]:
-    """The lines of a file, with their ends, then `_END`. Raises `csv.Error` at one that is too long."""
+def _lines(file: IO[str], delimiter: str) -> Iterator[str]:
+    """The lines of a file, with their ends, then that of `_LAST`. Raises `csv.Error` at one that is too long."""
     while line := file.readline(_CHARACTERS):
         if len(line) == _CHARACTERS:
             raise csv.Error(f"the line has {_CHARACTERS:,} characters or more")
         yield line
-    yield _END
+    yield delimiter.join(_LAST)
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
-    if names == [_END]:
+    if names == _LAST:
         raise DataError(f"the table {path} is empty; it needs a line with the names of its columns")
     if names and _END in names[-1]:
         raise DataError(f"{path}, line 1: a quote is not closed")
@@ -197,7 +206,7 @@ class _WidthError(Exception):
 def _chunks(reader: Iterator[list[str]], width: int) -> Iterator[list[list[str]]]:
     """Rows, many at a time, each of the right width. Raises `_WidthError`."""
     while chunk := list(itertools.islice(reader, min(_ROWS, 1 + _CELLS // max(width, 1)))):
-        last = chunk[-1] == [_END]
+        last = chunk[-1] == _LAST
         rows = [row for row in chunk[: len(chunk) - last] if row]
         if any(len(row) != width for row in rows) or (rows and not last and _END in rows[-1][-1]):
             raise _WidthError
@@ -209,33 +218,37 @@ def _first_fault(path: Path, delimiter: str, names: Sequence[str] | None) -> str
     """The first line that is no row with a cell for each name (None: those of the first line), and what is wrong with
     it. The table is read once more for it."""
     line, width = 1, None if names is None else len(names)
-    with _opened(path) as file:
-        reader = csv.reader(_lines(file), delimiter=delimiter, skipinitialspace=True)
-        try:
+    try:
+        with _opened(path) as file:
+            reader = csv.reader(_lines(file, delimiter), delimiter=delimiter, skipinitialspace=True)
             for row in reader:
                 width = len(row) if width is None else width
-                if row and row != [_END] and _END in row[-1]:
+                if row and row != _LAST and _END in row[-1]:
                     return f"line {line}: a quote is not closed"
-                if row and row != [_END] and len(row) != width:
+                if row and row != _LAST and len(row) != width:
                     return f"line {line}: {len(row)} cells where there should be {width}"
                 line = reader.line_num + 1
-        except csv.Error as error:
-            return f"line {line}: this is no row of delimited text: {error}"
-        except UnicodeDecodeError as error:
-            return f"line {_undecodable(path)}: not a table in delimited text (UTF-8): {error.reason}"
+    except csv.Error as error:
+        return f"line {line}: this is no row of delimited text: {error}"
+    except UnicodeDecodeError as error:
+        return f"line {_undecodable(path) or line}: not a table in delimited text (UTF-8): {error.reason}"
+    except (OSError, EOFError, zlib.error) as error:  # found where the file is packed, behind the fault itself
+        return f"near line {line}: it cannot be unpacked: {error}"
     return "it was changed while it was read"
 
 
-def _undecodable(path: Path) -> int:
-    """The first line that is not UTF-8."""
+def _undecodable(path: Path) -> int | None:
+    """The first line that is not UTF-8; None where a packed file is damaged before it."""
     line = 1
-    with open_gzip(path) if path.suffix == ".gz" else path.open("rb") as file:
-        while content := file.readline(4 * _CHARACTERS):
-            try:
+    try:
+        with open_gzip(path) if path.suffix == ".gz" else path.open("rb") as file:
+            while content := file.readline(4 * _CHARACTERS):
                 content.decode()
-            except UnicodeDecodeError:
-                break
-            line += 1
+                line += 1
+    except UnicodeDecodeError:
+        return line
+    except (OSError, EOFError, zlib.error):
+        return None
     return line
 
 

@@ -1,0 +1,1 @@
+"""Faults made on purpose, in large numbers: what becomes of specs, tables, files and runs that are damaged."""
