@@ -39,7 +39,7 @@ class TooMuchMemoryError(SpecError):
     """A network is larger than the memory of the machine."""
 
 
-class FitsInMemory(TorchDispatchMode):
+class FitsInMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is entered, tensors that together are larger than the machine's memory are refused, before they are
     allocated.
 
@@ -61,7 +61,7 @@ class FitsInMemory(TorchDispatchMode):
     """
 
     def __init__(self, where: str, limit: int | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.where = where
         self.limit = machine_memory() if limit is None else limit
         self.made = 0

@@ -21,7 +21,7 @@ from moframework.data.splitting import SPLITS, Split, check_fractions, check_spl
 from moframework.errors import DataError, shortened
 from moframework.io.unpacking import unpacked_limit
 
-__all__ = ["NPZ"]
+__all__ = ["NPZ", "read_npy"]
 
 
 @config
@@ -101,6 +101,24 @@ def _check_sizes(path: Path, packed: int) -> None:
                 raise ValueError(
                     f"'{shortened(member.filename)}' states {stated:,} bytes of shape {shape}, but holds {held:,}"
                 )
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """The array in a numpy .npy file; one that states more than the file holds is refused before it is made.
+
+    Raises:
+        DataError: the file cannot be read, or holds no plain array.
+    """
+    try:
+        with path.open("rb") as file:
+            shape, dtype = _npy_header(file)
+            stated, held = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+        if stated != held:
+            raise ValueError(f"it states {stated:,} bytes of shape {shape}, but holds {held:,}")
+        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except _UNREADABLE as error:
+        raise DataError(f"{path} cannot be read ({error})") from error
+    return array
 
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 __all__ = ["open_gzip", "unpacked_limit"]
 
@@ -27,7 +27,7 @@ def open_gzip(path: Path) -> IO[bytes]:
     Raises:
         OSError: it cannot be opened.
     """
-    return _Limited(path, unpacked_limit(path.stat().st_size))
+    return cast(IO[bytes], _Limited(path, unpacked_limit(path.stat().st_size)))
 
 
 class _Limited(gzip.GzipFile):

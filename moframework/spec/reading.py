@@ -44,7 +44,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """A node and all in it, within the limits; an alias counts when it is laid out."""
-        at = self.peek_event().start_mark
+        at = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         try:
             self.allowance.take_values(depth=self.depth)
         except TooLargeError as error:

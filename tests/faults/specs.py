@@ -217,9 +217,9 @@ def _change_scalar(value: Tree, values: list[Tree], generator: random.Random) ->
     kind = generator.randrange(3)
     if kind == 0 and isinstance(value, bool):
         return not value
-    if kind == 0 and isinstance(value, int):
+    if kind == 0 and isinstance(value, int) and abs(value) < 2**64:
         return generator.choice((value + 1, value - 1, value * 2, float(value)))
-    if kind == 0 and isinstance(value, float):
+    if kind == 0 and isinstance(value, float) and math.isfinite(value):
         return generator.choice((value / 2, value * 1.1, round(value), value * 1e-30))
     alike = [other for other in values if type(other) is type(value)]
     return generator.choice(_EXTREMES if kind == 1 else values if kind == 2 or not alike else alike)
