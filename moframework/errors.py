@@ -109,5 +109,5 @@ def _bounded(text: str) -> str:
 
 def _without_middle(line: str) -> str:
     # What to do about it stands at the end of a message.
-    kept = _LINE_CHARACTERS // 2
+    kept = (_LINE_CHARACTERS - 100) // 2
     return f"{line[:kept]} … ({len(line) - 2 * kept:,} characters) … {line[-kept:]}"

@@ -32,7 +32,7 @@ class Allowance:
     @property
     def characters(self) -> int:
         """How many are left."""
-        return self._characters
+        return max(self._characters, 0)
 
     def take_text(self, characters: int) -> None:
         """Count a text. Raises `TooLargeError`."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 from moframework.problems.csv import CSV
 
+from moframework.config import OptionError
 from moframework.data import SPLITS
 from moframework.errors import DataError, SpecError
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy, Huber
@@ -196,3 +197,35 @@ def test_declared_in_a_spec(tmp_path: Path) -> None:
     assert [task.loss for task in problem.tasks] == [Huber(), BinaryCrossEntropy()]
     assert len(problem.data("train")) == 8  # type: ignore[arg-type]
     problem.check()
+
+
+def test_errors_name_file_and_row_of_the_file(tmp_path: Path) -> None:
+    def told(text: str, **options: Any) -> str:
+        problem = CSV(
+            path=table(tmp_path / "t.csv", text), targets={"y": "regression"}, split="when", **options
+        )  # fmt: skip
+        with pytest.raises(DataError) as error:
+            problem.data("train")
+        return str(error.value)
+
+    head, rows = "x,when,y\n", "1,train,1\n2,train,2\n3,val,3\n4,test,4\n"
+    file = str(tmp_path / "t.csv")
+    assert told(head + rows + "a,test,5\n", numeric=("x",)) == (
+        f"{file}: column 'x' has 'a' in row 5, which is no finite number"
+    )
+    assert "column 'y' has 'many' in row 5" in told(head + rows + "5,train,many\n")
+    assert "column 'y' has 'many' in row 6" in told(head + rows + "5,train,\n6,train,many\n", missing_targets="drop")
+    assert "column 'x' has 'inf' in row 5" in told(head + rows + "inf,train,1\n")
+    assert "column 'x' has '1e39' in row 5, which is too large" in told(head + rows + "1e39,test,1\n")
+    assert "column 'x' has in row 6 a number out of all proportion" in told(
+        head + rows.replace("2,train", "1.0001,train") + "3,train,\n3e38,test,1\n", missing_targets="drop"
+    )
+    assert "column 'y' has in row 5 a number out of all proportion" in told(
+        head + rows.replace("train,2", "train,1.0001") + "3,test,3e38\n"
+    )
+
+
+@pytest.mark.parametrize("delimiter", ['"', "\n", "\r", "\0", "", ",,"])
+def test_what_can_separate_no_cells(delimiter: str) -> None:
+    with pytest.raises(OptionError, match="delimiter must be one character, neither a quote nor the end of a line"):
+        houses(delimiter=delimiter)
