@@ -101,8 +101,7 @@ def spread(count: int, m: int) -> Tensor:
         (count, m), float64.
 
     Raises:
-        ValueError: `count` is below m: some task would never be emphasized; or m is
-            above 100, or the result has more than 25,000 numbers.
+        ValueError: `count` is below m (a task would never be emphasized), m above 100, or 25,000 numbers do not do.
 
     >>> spread(7, 3)[:5].tolist()[3:] == [[1 / 3, 1 / 3, 1 / 3], [2 / 3, 1 / 6, 1 / 6]]
     True

@@ -159,6 +159,8 @@ def _mapping_differs(said: dict[str, Tree], meant: Tree, folder: Path, where: st
     for key, value in said.items():
         if not where and (key == "extends" or (key == "name" and value in ("", "~", "null", "Null", "NULL"))):
             continue  # `name: null` is the name of the file
+        if key not in meant and value in ("", "~", "null", "Null", "NULL"):
+            continue  # nothing is said of a part's option, which stays as it is
         if key not in meant:
             return f"{where}.{key} is not in the canonical form"
         found = differs(value, meant[key], folder, f"{where}.{key}")
