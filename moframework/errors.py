@@ -4,6 +4,7 @@ next."""
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
 
 __all__ = [
@@ -18,11 +19,23 @@ __all__ = [
     "SpecError",
     "UnknownNameError",
     "nearest",
+    "shortened",
 ]
+
+# Nobody reads more, and what a hostile file says is not to be told whole: a name in it may have megabytes.
+_LINE_CHARACTERS, _LINES = 4000, 200
+# Names of things are shorter; comparing texts takes time with the product of their lengths.
+_NAME_CHARACTERS, _NAMES = 100, 2000
 
 
 class MoframeworkError(Exception):
-    """Root of all errors raised on purpose. Its text is complete: the command line prints it without a traceback."""
+    """Root of all errors raised on purpose. Its text is complete: the command line prints it without a traceback.
+
+    A line of more than 4,000 characters is cut in its middle, and lines after the first 200 are only counted.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_bounded(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class SpecError(MoframeworkError):
@@ -74,8 +87,39 @@ class InterruptedRun(MoframeworkError):
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice that looks most like `name`, or None when nothing comes close.
 
+    Names of more than 100 characters are like nothing, and of very many choices the first 2,000 are looked at.
+
     >>> nearest("paloar", ["palora", "pamal"])
     'palora'
     """
-    matches = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
+    if len(name) > _NAME_CHARACTERS:
+        return None
+    known = [choice for choice in itertools.islice(choices, _NAMES) if len(choice) <= _NAME_CHARACTERS]
+    matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return matches[0] if matches else None
+
+
+def shortened(text: str, characters: int = 60) -> str:
+    """`text` as a message shows it: whole, or its beginning and `…` where it is longer.
+
+    >>> shortened("palora"), shortened("palora", 4)
+    ('palora', 'pal…')
+    """
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
+def _bounded(text: str) -> str:
+    """A text of many lines as an error tells it."""
+    if len(text) <= _LINE_CHARACTERS:
+        return text
+    lines = text.split("\n")
+    told = [line if len(line) <= _LINE_CHARACTERS else _without_middle(line) for line in lines[:_LINES]]
+    if len(lines) > _LINES:
+        told.append(f"… and {len(lines) - _LINES:,} more lines")
+    return "\n".join(told)
+
+
+def _without_middle(line: str) -> str:
+    # What to do about it stands at the end of a message.
+    kept = (_LINE_CHARACTERS - 100) // 2
+    return f"{line[:kept]} … ({len(line) - 2 * kept:,} characters) … {line[-kept:]}"

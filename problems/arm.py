@@ -180,9 +180,9 @@ class Arm(SevenJoints):
     **Reference point** 1 for each: the cost of the mean.
     """
 
-    train: int = option(10_000, ge=2, help="states for training")
-    val: int = option(2_000, ge=1, help="states for validation")
-    test: int = option(4_000, ge=1, help="states for the final test")
+    train: int = option(10_000, ge=2, le=100_000, help="states for training")
+    val: int = option(2_000, ge=1, le=100_000, help="states for validation")
+    test: int = option(4_000, ge=1, le=100_000, help="states for the final test")
     noise: float = option(0.0, ge=0, help="standard deviation of the noise on a torque over that of the torque")
     seed: int = option(0, ge=0, lt=2**32, help="of the trajectories and the noise")
 

@@ -18,8 +18,8 @@ from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Split, TensorData, check_fractions, check_split
-from moframework.data.table import Column, Standardization, in_order, one_hot, read_columns
-from moframework.errors import DataError
+from moframework.data.table import Column, Standardization, check_reach, in_order, one_hot, read_columns
+from moframework.errors import DataError, shortened
 from moframework.problem import Problem
 from moframework.problem.tabular import TargetKind, check_columns, check_targets, split_rows, targets_of
 from moframework.problem.task import Task
@@ -69,7 +69,9 @@ class CSV(Problem):
         "refuse", help="what happens to rows without a target: an error, or they are left out"
     )
     standardize_targets: bool = option(True, help="regression targets get zero mean and unit variance in training")
-    max_categories: int = option(200, ge=1, help="most categories of an input column; more are taken for a mistake")
+    max_categories: int = option(
+        200, ge=1, le=1_000_000, help="most categories of an input column; more are taken for a mistake"
+    )
     split: str | None = option(None, help="column with train, val or test in each row; none: rows are split at random")
     fractions: tuple[float, float, float] = option(
         (0.7, 0.1, 0.2), gt=0, help="shares of train, val and test, where no column says"
@@ -80,8 +82,12 @@ class CSV(Problem):
     def __attrs_post_init__(self) -> None:
         check_targets(self.targets)
         check_fractions(self.fractions)
-        if len(self.delimiter) != 1:
-            raise OptionError(f"delimiter must be one character, but it is {self.delimiter!r}", "delimiter")
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
+            raise OptionError(
+                "delimiter must be one character, neither a quote nor the end of a line, but it is "
+                f"{shortened(repr(self.delimiter))}",
+                "delimiter",
+            )
         roles: dict[str, str] = {}
         for role, names in (
             ("targets", tuple(self.targets)),
@@ -154,14 +160,15 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     problem = key.problem
     table = read_columns(problem.path, delimiter=problem.delimiter)
     _check_columns(problem, table)
-    table = _with_targets(problem, table)
+    table, kept = _with_targets(problem, table)
+    _check_numbers(problem, table, kept)
     rows = split_rows(table, problem.split, problem.fractions, problem.seed, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
-    inputs = _inputs(problem, table, parts)
+    inputs = _inputs(problem, table, parts, {split: kept[chosen] for split, chosen in rows.items()})
     made = targets_of(table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets)
     for name, target in made.items():
         if target.categories:
-            _check_learned(name, {split: part[name] for split, part in parts.items()})
+            _check_learned(problem, name, {split: part[name] for split, part in parts.items()})
     targets = {split: {t.task.target_key: t.values[chosen] for t in made.values()} for split, chosen in rows.items()}
     return _Encoded(inputs, targets, tuple(target.task for target in made.values()))
 
@@ -180,8 +187,27 @@ def _input_names(problem: CSV, table: Mapping[str, Column]) -> list[str]:
     return [name for name in table if name not in taken]
 
 
-def _with_targets(problem: CSV, table: dict[str, Column]) -> dict[str, Column]:
-    """The rows that have every target."""
+def _check_numbers(problem: CSV, table: Mapping[str, Column], kept: npt.NDArray[np.int64]) -> None:
+    """What is to be a number is one; `kept` says which rows of the file those of `table` are."""
+    regression = [name for name, kind in problem.targets.items() if kind == "regression"]
+    for name in (*_numeric(problem, table), *regression):
+        try:
+            table[name].numbers(problem.missing, kept)
+        except DataError as error:
+            raise DataError(f"{problem.path}: {error}") from None
+
+
+def _numeric(problem: CSV, table: Mapping[str, Column]) -> list[str]:
+    """The columns of inputs that are numbers."""
+    return [
+        name
+        for name in _input_names(problem, table)
+        if name in problem.numeric or (name not in problem.categorical and table[name].is_numeric(problem.missing))
+    ]
+
+
+def _with_targets(problem: CSV, table: dict[str, Column]) -> tuple[dict[str, Column], npt.NDArray[np.int64]]:
+    """The rows that have every target, and which rows of the file they are."""
     gone = np.zeros(len(next(iter(table.values()))), dtype=bool)
     for name in problem.targets:
         lacking = table[name].mapped([float(value in problem.missing) for value in table[name].values]) == 1
@@ -193,20 +219,20 @@ def _with_targets(problem: CSV, table: dict[str, Column]) -> dict[str, Column]:
         gone |= lacking
     if gone.all():
         raise DataError(f"{problem.path}: no row has every target")
-    return {name: column.take(np.flatnonzero(~gone)) for name, column in table.items()}
+    kept = np.flatnonzero(~gone)
+    return {name: column.take(kept) for name, column in table.items()}, kept
 
 
 def _inputs(
-    problem: CSV, table: Mapping[str, Column], parts: Mapping[Split, Mapping[str, Column]]
+    problem: CSV,
+    table: Mapping[str, Column],
+    parts: Mapping[Split, Mapping[str, Column]],
+    rows: Mapping[Split, npt.NDArray[np.int64]],
 ) -> dict[Split, Tensor]:
-    """Numbers, marks of missing numbers, one-hot categories."""
-    names = _input_names(problem, table)
-    numeric = [
-        name
-        for name in names
-        if name in problem.numeric or (name not in problem.categorical and table[name].is_numeric(problem.missing))
-    ]
-    categories = {name: _categories(problem, parts["train"][name]) for name in names if name not in numeric}
+    """Numbers, marks of missing numbers, one-hot categories; `rows` says which rows of the file those of a part are."""
+    numeric = _numeric(problem, table)
+    others = [name for name in _input_names(problem, table) if name not in numeric]
+    categories = {name: _categories(problem, parts["train"][name]) for name in others}
     numbers = {
         split: _stacked([part[name].numbers(problem.missing) for name in numeric]) for split, part in parts.items()
     }
@@ -218,7 +244,12 @@ def _inputs(
         blocks = []
         if numeric:
             marks = torch.from_numpy(np.isnan(numbers[split][:, marked])).float()
-            blocks += [standardization(numbers[split]), marks]
+            standard = standardization(numbers[split])
+            try:
+                check_reach(standard, numeric, rows[split])
+            except DataError as error:
+                raise DataError(f"{problem.path}: {error}") from None
+            blocks += [standard, marks]
         if categories:
             codes = torch.stack([part[name].positions(known) for name, known in categories.items()], dim=1)
             blocks.append(one_hot(codes, [len(known) for known in categories.values()]))
@@ -237,18 +268,18 @@ def _categories(problem: CSV, train: Column) -> tuple[str, ...]:
     if len(known) > problem.max_categories:
         raise DataError(
             f"{problem.path}: column '{train.name}' has {len(known)} different values in {len(train)} training rows, "
-            f"such as '{known[0]}' and '{known[-1]}', too many for categories; put it into `ignore`, or raise "
-            f"max_categories ({problem.max_categories})"
+            f"such as '{shortened(known[0])}' and '{shortened(known[-1])}', too many for categories; put it into "
+            f"`ignore`, or raise max_categories ({problem.max_categories})"
         )
     return known
 
 
-def _check_learned(name: str, parts: Mapping[Split, Column]) -> None:
+def _check_learned(problem: CSV, name: str, parts: Mapping[Split, Column]) -> None:
     """The classes of the training rows must be all there are."""
     for split in SPLITS[1:]:
         new = [value for value in parts[split].values if value not in parts["train"].values]
         if new:
             raise DataError(
-                f"target '{name}' has the class '{new[0]}' in {split}, but not in the training rows: "
-                "move such rows to train, leave them out of the file, or choose another seed"
+                f"{problem.path}: target '{name}' has the class '{shortened(new[0])}' in {split}, but not in the "
+                "training rows: move such rows to train, leave them out of the file, or choose another seed"
             )

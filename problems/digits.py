@@ -37,9 +37,9 @@ class Digits(Overlaid):
     both digits add volume.
     """
 
-    train: int = option(12000, ge=1, help="pairs drawn for training")
-    val: int = option(2000, ge=1, help="pairs drawn for validation")
-    test: int = option(4000, ge=1, help="pairs drawn for the final test")
+    train: int = option(12000, ge=1, le=200_000, help="pairs drawn for training")
+    val: int = option(2000, ge=1, le=200_000, help="pairs drawn for validation")
+    test: int = option(4000, ge=1, le=200_000, help="pairs drawn for the final test")
     seed: int = option(0, ge=0, lt=2**32, help="of the partition of the source images and of the pairs")
 
     @property

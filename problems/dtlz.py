@@ -25,7 +25,7 @@ class _DTLZ(AnalyticProblem):
     """What the family shares: m − 1 variables that choose the place on the front, k that measure the distance from it,
     all in [0, 1]."""
 
-    objectives: int = option(3, ge=2, help="number m of functions")
+    objectives: int = option(3, ge=2, le=100, help="number m of functions")
 
     @property
     @abstractmethod
@@ -55,7 +55,7 @@ class _DTLZ(AnalyticProblem):
 class _Spherical(_DTLZ):
     """Those whose front is the part of the unit sphere where no function is negative."""
 
-    k: int = option(10, ge=1, help="number of variables that measure the distance from the front")
+    k: int = option(10, ge=1, le=1_000_000, help="number of variables that measure the distance from the front")
 
     @final
     @property
@@ -102,7 +102,7 @@ class DTLZ1(_DTLZ):
     **Hypervolume** Π r_t − (½)^m / m!: all of the box but the corner under the front, a simplex.
     """
 
-    k: int = option(5, ge=1, help="number of variables that measure the distance from the front")
+    k: int = option(5, ge=1, le=1_000_000, help="number of variables that measure the distance from the front")
 
     @property
     def distance(self) -> int:

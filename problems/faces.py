@@ -33,7 +33,7 @@ class Faces(Problem):
     root: Path | None = option(
         None, help="folder that has the data set's own; none: MOFRAMEWORK_DATA, else the user's cache"
     )
-    size: int = option(64, ge=8, help="height and width that images are resized to")
+    size: int = option(64, ge=8, le=4096, help="height and width that images are resized to")
     in_memory: bool | Literal["auto"] = option(
         "auto", help="keep decoded images in memory; auto: where they take at most a quarter of it"
     )

@@ -51,7 +51,7 @@ class ImageTable(Problem):
         (0.7, 0.1, 0.2), ge=0, help="shares of train, val and test, where no column says"
     )
     seed: int = option(0, ge=0, lt=2**32, help="of the random split")
-    size: tuple[int, int] = option((64, 64), ge=1, help="height and width that images are resized to")
+    size: tuple[int, int] = option((64, 64), ge=1, le=4096, help="height and width that images are resized to")
     gray: bool = option(False, help="one channel of brightness rather than red, green and blue")
     in_memory: bool | Literal["auto"] = option(
         "auto", help="keep decoded images in memory; auto: where they take at most a quarter of it"

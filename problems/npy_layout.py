@@ -18,6 +18,7 @@ from attrs import frozen
 from torch import Tensor
 
 from moframework.data import Batch, Dataset, Split, TensorData, check_split
+from moframework.data.npz import read_npy
 from moframework.errors import DataError
 
 __all__ = ["Layout", "write_layout"]
@@ -144,9 +145,9 @@ class NpyFiles(torch.utils.data.Dataset[Batch]):
         """One file as float32, (channels, h, w), or (h, w) for 0 channels."""
         path = self.folder / folder / f"{number}.npy"
         try:
-            array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path} cannot be read ({error}): unpack the data set again") from error
+            array = read_npy(path)
+        except DataError as error:
+            raise DataError(f"{error}: unpack the data set again") from None
         height, width = self.layout.size
         expected = (height, width, channels) if channels else (height, width)
         if array.shape != expected:

@@ -42,8 +42,8 @@ class Quadratics(AnalyticProblem):
     are rational numbers. For two tasks r_1·r_2 − 1/6.
     """
 
-    objectives: int = option(2, ge=2, help="number m of functions")
-    variables: int | None = option(None, ge=2, help="number n of variables, at least m; none: m")
+    objectives: int = option(2, ge=2, le=100, help="number m of functions")
+    variables: int | None = option(None, ge=2, le=10_000, help="number n of variables, at least m; none: m")
     condition: float = option(1.0, ge=1, help="largest over smallest curvature")
 
     def __attrs_post_init__(self) -> None:

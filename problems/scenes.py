@@ -55,11 +55,11 @@ class Scenes(Problem):
     only models that are of use on all three tasks add volume.
     """
 
-    size: tuple[int, int] = option((48, 64), ge=8, help="height and width of the images")
-    train: int = option(2000, ge=1, help="images for training")
-    val: int = option(200, ge=1, help="images for validation")
-    test: int = option(400, ge=1, help="images for the final test")
-    objects: int = option(3, ge=0, help="boxes, balls and cylinders in a room, at most so many of each")
+    size: tuple[int, int] = option((48, 64), ge=8, le=4096, help="height and width of the images")
+    train: int = option(2000, ge=1, le=20_000, help="images for training")
+    val: int = option(200, ge=1, le=20_000, help="images for validation")
+    test: int = option(400, ge=1, le=20_000, help="images for the final test")
+    objects: int = option(3, ge=0, le=1000, help="boxes, balls and cylinders in a room, at most so many of each")
     classes: Literal["shapes", "shapes_and_patterns"] = option(
         "shapes",
         help="shapes: floor, wall, box, ball, cylinder; shapes_and_patterns: plain and patterned objects differ",

@@ -32,7 +32,7 @@ class VLMOP2(AnalyticProblem):
     is r_1·r_2 minus the rest of the unit square.
     """
 
-    variables: int = option(2, ge=1, help="number n of variables")
+    variables: int = option(2, ge=1, le=1_000_000, help="number n of variables")
 
     @property
     def n(self) -> int:

@@ -30,7 +30,7 @@ class _ZDT(AnalyticProblem):
     with M(f) the least f_2 of the front up to f_1 = f.
     """
 
-    variables: int = option(30, ge=2, help="number n of variables")
+    variables: int = option(30, ge=2, le=1_000_000, help="number n of variables")
 
     @final
     @property
@@ -178,7 +178,7 @@ class ZDT4(_ZDT):
     methods that follow gradients end on a local front. **Reference point** (1.1, 1.1). **Hypervolume** r_1·r_2 − 1/3.
     """
 
-    variables: int = option(10, ge=2, help="number n of variables")
+    variables: int = option(10, ge=2, le=1_000_000, help="number n of variables")
 
     @property
     def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -212,7 +212,7 @@ class ZDT6(_ZDT):
     The fourth root makes gradients infinite at g = 1; here they are those of a number so small that it is never met.
     """
 
-    variables: int = option(10, ge=2, help="number n of variables")
+    variables: int = option(10, ge=2, le=1_000_000, help="number n of variables")
 
     def evaluate(self, x: Tensor) -> Tensor:
         """See `AnalyticProblem.evaluate`."""

@@ -21,7 +21,7 @@ WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
 CONTRIBUTING = (GITHUB / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
-_SCRIPT = re.compile(r"(?:[A-Z]+=\w+ )?(\.ci/\w+)")
+_SCRIPT = re.compile(r"(?:[A-Z]+=\w+ )?(\.ci/\w+)(?: [\w,]+)*")
 _INSTALL = re.compile(r"python -m pip install -e '\.\[(\w+(?:,\w+)*)\]'")
 _TESTS = re.compile(r"python -m pytest(?: -n auto)?")
 
@@ -67,7 +67,8 @@ def test_a_job_runs_what_anybody_can_run(name: str) -> None:
 def test_jobs_cover_versions_extras_and_the_whole() -> None:
     found = {name: commands(job) for name, job in jobs().items()}
     every = [command for lines in found.values() for command in lines]
-    assert {"PYTHON=python .ci/check", ".ci/lowest"} <= set(every)
+    with_extras = {f".ci/lowest {versions} torchjd,timm" for versions in ("lowest", "newest")}
+    assert {"PYTHON=python .ci/check", ".ci/lowest", *with_extras} <= set(every)
     assert every.count(".ci/run") == 1
     assert found["without-extras"] == ["python -m pip install -e '.[test]'", "python -m pytest -n auto"]
     versions = jobs()["tests"]["strategy"]["matrix"]["python"]

@@ -21,7 +21,7 @@ class Crop(Augmentation):
     The usual augmentation of small images to classify. Maps move with their image.
     """
 
-    padding: int = option(4, ge=1, help="pixels on each side, and so the largest shift")
+    padding: int = option(4, ge=1, le=10_000, help="pixels on each side, and so the largest shift")
     fill: Literal["zero", "edge"] = option(
         "zero", help="what comes in: zeros, or copies of the border's pixels, which maps need"
     )

@@ -15,6 +15,7 @@ from moframework.backbones.base import Backbone, Heads
 from moframework.backbones.resnet import resnet_encoder
 from moframework.backbones.torchvision import check_images, check_pretrained
 from moframework.config import config, option
+from moframework.config.options import WIDEST
 
 __all__ = ["DeepLabV3"]
 
@@ -34,7 +35,7 @@ class DeepLabV3(Backbone):
     """
 
     depth: Literal[18, 34, 50, 101, 152] = option(50, help="number of layers with weights of the encoder")
-    width: int = option(256, ge=1, help="channels of each branch of a head")
+    width: int = option(256, ge=1, le=WIDEST, help="channels of each branch of a head")
     pretrained: str | None = option(
         None, help="torchvision's weights of the encoder by name, such as IMAGENET1K_V1 or DEFAULT"
     )

@@ -9,6 +9,7 @@ from torch import nn
 
 from moframework.backbones.base import Backbone, Shared, linear_heads
 from moframework.config import config, option
+from moframework.config.options import WIDEST
 from moframework.errors import SpecError
 
 __all__ = ["LeNet"]
@@ -22,9 +23,11 @@ class LeNet(Backbone):
     for 28×28 images and two outputs of 10 classes, 30,510 for three. Outputs are logits.
     """
 
-    channels: tuple[int, ...] = option((10, 20), ge=1, help="channels of each convolution, pooled by 2 after it")
-    kernel: int = option(5, ge=1, help="height and width of the kernels")
-    hidden: int = option(50, ge=1, help="width of the shared features and of each output's hidden layer")
+    channels: tuple[int, ...] = option(
+        (10, 20), ge=1, le=WIDEST, help="channels of each convolution, pooled by 2 after it"
+    )
+    kernel: int = option(5, ge=1, le=1000, help="height and width of the kernels")
+    hidden: int = option(50, ge=1, le=WIDEST, help="width of the shared features and of each output's hidden layer")
 
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
         """A network for images (channels, height, width)."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from moframework.backbones.base import Backbone, Shared, linear_heads
 from moframework.config import config, option
+from moframework.config.options import WIDEST
 
 __all__ = ["MLP"]
 
@@ -24,7 +25,7 @@ class MLP(Backbone):
     parameters). Without hidden layers every output is linear in the input.
     """
 
-    hidden: tuple[int, ...] = option((256,), ge=1, help="width of each hidden layer")
+    hidden: tuple[int, ...] = option((256,), ge=1, le=WIDEST, help="width of each hidden layer")
     activation: Literal["relu", "gelu", "silu", "tanh"] = option("relu", help="after each hidden layer")
 
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:

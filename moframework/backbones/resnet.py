@@ -12,7 +12,7 @@ from torchvision.models import ResNet as TorchvisionResNet
 from moframework.backbones.base import Backbone, Shared, linear_heads
 from moframework.backbones.torchvision import check_images, check_pretrained, made_by_torchvision
 from moframework.config import config, option
-from moframework.config.options import OptionError
+from moframework.config.options import WIDEST, OptionError
 
 __all__ = ["ResNet", "resnet_encoder"]
 
@@ -32,9 +32,11 @@ class ResNet(Backbone):
     stem: Literal["image", "small"] = option(
         "image", help="image: 7x7 with stride 2 and pooling; small: 3x3 with stride 1, without pooling"
     )
-    pool: int = option(1, ge=1, help="features are averaged to pool x pool places, all of which the outputs read")
+    pool: int = option(
+        1, ge=1, le=1000, help="features are averaged to pool x pool places, all of which the outputs read"
+    )
     pretrained: str | None = option(None, help="torchvision's weights by name, such as IMAGENET1K_V1 or DEFAULT")
-    hidden: tuple[int, ...] = option((), ge=1, help="widths of the hidden layers of each output")
+    hidden: tuple[int, ...] = option((), ge=1, le=WIDEST, help="widths of the hidden layers of each output")
 
     def __attrs_post_init__(self) -> None:
         check_pretrained(f"resnet{self.depth}", self.pretrained)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from moframework.backbones.base import Backbone, Heads, Shared
 from moframework.config import config, option
+from moframework.config.options import WIDEST
 from moframework.errors import SpecError
 
 __all__ = ["Level", "SegNet", "SegNetStages", "conv_block", "dense_head", "initialize", "stage_channels"]
@@ -30,7 +31,9 @@ class SegNet(Backbone):
     Outputs are (b, size, height, width) at the input's own size, and raw: logits of classes, normals of any length.
     """
 
-    width: int = option(64, ge=1, help="channels of the first stage; the others have 2, 4, 8 and 8 times as many")
+    width: int = option(
+        64, ge=1, le=WIDEST, help="channels of the first stage; the others have 2, 4, 8 and 8 times as many"
+    )
     stages: int = option(5, ge=1, le=5, help="times the image is halved; sides must be at least 2**stages")
 
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:

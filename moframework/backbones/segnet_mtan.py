@@ -18,6 +18,7 @@ from moframework.backbones.segnet import (
     stage_channels,
 )
 from moframework.config import config, option
+from moframework.config.options import WIDEST
 
 __all__ = ["SegNetMTAN"]
 
@@ -34,7 +35,9 @@ class SegNetMTAN(Backbone):
     Outputs are (b, size, height, width) at the input's own size, and raw, as those of `segnet`.
     """
 
-    width: int = option(64, ge=1, help="channels of the first stage; the others have 2, 4, 8 and 8 times as many")
+    width: int = option(
+        64, ge=1, le=WIDEST, help="channels of the first stage; the others have 2, 4, 8 and 8 times as many"
+    )
     stages: int = option(5, ge=1, le=5, help="times the image is halved; sides must be at least 2**stages")
 
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:

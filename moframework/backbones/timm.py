@@ -13,7 +13,7 @@ from torch import nn
 from moframework.backbones.base import Backbone, Shared, linear_heads
 from moframework.backbones.torchvision import check_images
 from moframework.config import config, option
-from moframework.config.options import OptionError
+from moframework.config.options import WIDEST, OptionError
 from moframework.errors import DataError, SpecError, nearest
 
 __all__ = ["TimmBackbone"]
@@ -30,7 +30,7 @@ class TimmBackbone(Backbone):
 
     model: str = option(help="timm's name of the network")
     pretrained: bool = option(False, help="whether to start from timm's weights, downloaded unless its cache has them")
-    hidden: tuple[int, ...] = option((), ge=1, help="widths of the hidden layers of each output")
+    hidden: tuple[int, ...] = option((), ge=1, le=WIDEST, help="widths of the hidden layers of each output")
 
     def __attrs_post_init__(self) -> None:
         if find_spec("timm") is None:

@@ -16,7 +16,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 from moframework.backbones.base import Backbone, Shared, linear_heads
 from moframework.backbones.starting import other_channels
 from moframework.config import config, option
-from moframework.config.options import OptionError
+from moframework.config.options import WIDEST, OptionError
 from moframework.errors import DataError, SpecError, nearest
 
 __all__ = ["TorchvisionBackbone", "check_images", "check_pretrained", "made_by_torchvision", "read_channels"]
@@ -35,7 +35,7 @@ class TorchvisionBackbone(Backbone):
 
     model: str = option(help="torchvision's name of the network")
     pretrained: str | None = option(None, help="torchvision's weights by name, such as IMAGENET1K_V1 or DEFAULT")
-    hidden: tuple[int, ...] = option((), ge=1, help="widths of the hidden layers of each output")
+    hidden: tuple[int, ...] = option((), ge=1, le=WIDEST, help="widths of the hidden layers of each output")
 
     def __attrs_post_init__(self) -> None:
         names = torchvision.models.list_models(module=torchvision.models)

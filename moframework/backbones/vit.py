@@ -10,7 +10,7 @@ from torchvision.models import VisionTransformer
 from moframework.backbones.base import Backbone, Shared, linear_heads
 from moframework.backbones.torchvision import check_images, read_channels
 from moframework.config import config, option
-from moframework.config.options import OptionError
+from moframework.config.options import WIDEST, OptionError
 from moframework.errors import SpecError
 
 __all__ = ["ViT"]
@@ -25,13 +25,15 @@ class ViT(Backbone):
     for ImageNet come with `{name: torchvision, model: vit_b_16}`.
     """
 
-    patch: int = option(4, ge=1, help="height and width of the patches; the image's sides must be a multiple")
-    width: int = option(192, ge=1, help="length of a patch's vector, a multiple of heads")
-    depth: int = option(12, ge=1, help="number of layers")
-    heads: int = option(3, ge=1, help="attention heads of each layer")
-    mlp: int = option(4, ge=1, help="width of a layer's hidden units over that of a patch's vector")
+    patch: int = option(
+        4, ge=1, le=10_000, help="height and width of the patches; the image's sides must be a multiple"
+    )
+    width: int = option(192, ge=1, le=WIDEST, help="length of a patch's vector, a multiple of heads")
+    depth: int = option(12, ge=1, le=1000, help="number of layers")
+    heads: int = option(3, ge=1, le=WIDEST, help="attention heads of each layer")
+    mlp: int = option(4, ge=1, le=WIDEST, help="width of a layer's hidden units over that of a patch's vector")
     dropout: float = option(0.0, ge=0, lt=1, help="share of values set to zero in training, after each sublayer")
-    hidden: tuple[int, ...] = option((), ge=1, help="widths of the hidden layers of each output")
+    hidden: tuple[int, ...] = option((), ge=1, le=WIDEST, help="widths of the hidden layers of each output")
 
     def __attrs_post_init__(self) -> None:
         if self.width % self.heads:

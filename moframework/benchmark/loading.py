@@ -10,7 +10,7 @@ from typing import Any, cast
 import attrs
 
 from moframework.benchmark.composing import DEFERRED, compose, expand, overlay
-from moframework.benchmark.spec import Benchmark, part_name
+from moframework.benchmark.spec import PAIRS, Benchmark, part_name
 from moframework.config import build, unstructure
 from moframework.config.schema import Schema
 from moframework.config.structure import Fault, KeyPath, structure
@@ -89,7 +89,10 @@ def benchmark_schema() -> Schema:
 def _faults(root: Item, benchmark: Benchmark | None) -> list[Located]:
     """What is wrong with overrides once they are laid over the rest, and with values of the grid; each told once."""
     found: dict[tuple[Mark, str], Located] = {}
-    for problem, solver in itertools.product(_positions(root, "problems"), _positions(root, "solvers")):
+    problems, solvers = _positions(root, "problems"), _positions(root, "solvers")
+    if len(problems) * len(solvers) > PAIRS:  # which `Benchmark` refuses
+        return []
+    for problem, solver in itertools.product(problems, solvers):
         for fault in _faults_of_pair(root, problem, solver, whole=benchmark is not None):
             found.setdefault((fault.mark, fault.message), fault)
     return list(found.values())

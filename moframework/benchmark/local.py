@@ -49,9 +49,12 @@ class Local(Executor):
     run: a cell whose lock is held is waited for. (Locks: POSIX systems.)
     """
 
-    jobs: int = option(1, ge=1, help="processes at a time; times are only comparable for the same number")
+    jobs: int = option(1, ge=1, le=1024, help="processes at a time; times are only comparable for the same number")
     threads: int | None = option(
-        None, ge=1, help="threads of each; none: OMP_NUM_THREADS where that is set, else the cores shared equally"
+        None,
+        ge=1,
+        le=1024,
+        help="threads of each; none: OMP_NUM_THREADS where that is set, else the cores shared equally",
     )
     grace: float = option(60.0, ge=0, help="seconds that a process has to end by itself after a request to stop")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from moframework.benchmark.executor import Executor
@@ -15,6 +17,12 @@ from moframework.solvers.base import Solver
 from moframework.spec.writing import write_yaml
 
 __all__ = ["Benchmark", "ProblemEntry", "SolverEntry", "Tuning", "part_name"]
+
+# Each is a training, with a folder of its own; every one is checked before the first begins.
+_CELLS, _CANDIDATES = 100_000, 1_000
+PAIRS = 2_000
+"""Of a problem and a solver, at most: what entries override is checked for each pair."""
+_LABEL = 100  # it heads a column
 
 TUNABLE = ("training", "solver")
 """Sections of a run's spec that a grid may change; the others are the question, not the answer."""
@@ -83,6 +91,13 @@ class Tuning:
                 )
             if not values:
                 raise OptionError(f"'{key}' has no values to try", "grid")
+        if self.size > _CANDIDATES:
+            raise OptionError(f"grid has {self.size:,} combinations, and {_CANDIDATES:,} are the most", "grid")
+
+    @property
+    def size(self) -> int:
+        """How many combinations of values there are."""
+        return math.prod(len(values) for values in self.grid.values())
 
 
 @config
@@ -116,21 +131,38 @@ class Benchmark:
         for key in ("problems", "solvers", "seeds"):
             if not getattr(self, key):
                 raise OptionError(f"{key} must not be empty", key)
-        for position, seed in enumerate(self.seeds):
-            if seed in self.seeds[:position]:
-                raise OptionError(f"seed {seed} is given twice", f"seeds.{position}")
+        position = _repeated(self.seeds)
+        if position is not None:
+            raise OptionError(f"seed {self.seeds[position]} is given twice", f"seeds.{position}")
         for key in ("problems", "solvers"):
             titles = [entry.title for entry in getattr(self, key)]
-            for position, title in enumerate(titles):
-                if title in titles[:position]:
-                    raise OptionError(f"two {key} are called '{title}'; give one a label", f"{key}.{position}")
+            position = _repeated(titles)
+            if position is not None:
+                raise OptionError(f"two {key} are called '{titles[position]}'; give one a label", f"{key}.{position}")
+        if len(self.problems) * len(self.solvers) > PAIRS:
+            raise OptionError(f"problems and solvers make more than {PAIRS:,} pairs; divide them among benchmarks")
+        cells = len(self.problems) * len(self.solvers) * (len(self.seeds) + (self.tune.size if self.tune else 0))
+        if cells > _CELLS:
+            raise OptionError(f"seeds, problems, solvers and grid make {cells:,} runs, and {_CELLS:,} are the most")
 
     def to_yaml(self) -> str:
         """The benchmark with every option spelled out; loading it gives an equal one."""
         return write_yaml(unstructure(self))
 
 
+def _repeated(values: Sequence[object]) -> int | None:
+    """The first position whose value stands before it too."""
+    seen = set()
+    for position, value in enumerate(values):
+        if value in seen:
+            return position
+        seen.add(value)
+    return None
+
+
 def _check_label(label: str | None) -> None:
+    if label is not None and len(label) > _LABEL:
+        raise OptionError(f"label must have at most {_LABEL} characters, but it has {len(label):,}", "label")
     if label is not None and not re.fullmatch(r"[^\s|/](?:[^\n\r\t|/]*[^\s|/])?", label):
         raise OptionError(
             f"label must be a line of text without | and /, and without blanks at its ends, but it is {label!r}",

@@ -14,7 +14,11 @@ from moframework.config import registry
 from moframework.config.reinstall import reinstall_hint
 from moframework.errors import MoframeworkError, UnknownNameError
 
-__all__ = ["Component", "OptionError", "check_bounds", "config", "option"]
+__all__ = ["WIDEST", "Component", "OptionError", "check_bounds", "config", "option"]
+
+WIDEST = 2**20
+"""Bound of options that say how wide a layer is, or the like: five times the vocabularies of large language models.
+Whether a network of that size fits into memory is told when it is made."""
 
 T = TypeVar("T")
 
@@ -219,7 +223,8 @@ _COMPARE: dict[str, tuple[Callable[[Any, float], bool], str]] = {
 
 
 def check_bounds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """The validator of every `option`: numbers, alone or in a list, keep the bounds and are not nan.
+    """The validator of every `option`: numbers, alone or in a list, keep the bounds and are not nan, and whole ones
+    have 64 bits.
 
     Raises:
         OptionError: naming the option, the rule and the number found.
@@ -228,13 +233,28 @@ def check_bounds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | float):
             continue
+        if isinstance(number, int) and not -_WHOLE <= number < _WHOLE:
+            raise OptionError(
+                f"{attribute.name} must be a whole number of 64 bits, but it is {_written(number)}", attribute.name
+            )
         if number != number:
             raise OptionError(f"{attribute.name} must be a number, but it is nan", attribute.name)
         for name, bound in attribute.metadata["bounds"].items():
             holds, _ = _COMPARE[name]
             if not holds(number, bound):
-                rules = " and ".join(f"{_COMPARE[k][1]} {b:g}" for k, b in attribute.metadata["bounds"].items())
-                raise OptionError(f"{attribute.name} must be {rules}, but it is {number:g}", attribute.name)
+                rules = " and ".join(f"{_COMPARE[k][1]} {_written(b)}" for k, b in attribute.metadata["bounds"].items())
+                raise OptionError(f"{attribute.name} must be {rules}, but it is {_written(number)}", attribute.name)
+
+
+_WHOLE = 2**63  # what torch and numpy count with; beyond it they raise errors of their own
+
+
+def _written(number: float) -> str:
+    """A number in a message: short, and whatever its size."""
+    try:
+        return f"{number:g}"
+    except OverflowError:
+        return f"a whole number of {int(number).bit_length():,} bits"
 
 
 # `option` is no field specifier here: type checkers would then take every default given by position for a missing one.

@@ -16,9 +16,10 @@ from moframework.config.reinstall import reinstall_hint
 from moframework.config.trust import Trust, part_of_reference
 from moframework.config.unstructure import unstructure
 from moframework.config.words import allowed, expected, shown, suggestion, union_members
-from moframework.errors import MoframeworkError, SpecError
+from moframework.errors import MoframeworkError, SpecError, shortened
+from moframework.io.paths import path_fault
 
-__all__ = ["Fault", "build", "structure", "unstructure"]
+__all__ = ["Fault", "build", "structure", "unstructure", "where"]
 
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
@@ -37,8 +38,12 @@ class Fault:
     """Whether the key is at fault rather than its value."""
 
     def __str__(self) -> str:
-        where = ".".join(str(key) for key in self.path)
-        return f"{where}: {self.message}" if where else self.message
+        return f"{where(self.path)}: {self.message}" if self.path else self.message
+
+
+def where(path: KeyPath) -> str:
+    """A path as messages show it, dots between its keys."""
+    return ".".join(shortened(str(key)) for key in path)
 
 
 class _Failed:
@@ -46,6 +51,7 @@ class _Failed:
 
 
 _FAILED = _Failed()
+_TOLD = 50  # unknown keys of one mapping: the nearest name of each takes time, and nobody reads them all
 
 
 def structure(value: object, type_: Any, *, base: Base = None, trust: Trust = False) -> tuple[Any, list[Fault]]:
@@ -134,6 +140,9 @@ class _Structure:
                     return choice
             return self.mismatch(value, type_, path)
         if type_ is Path and isinstance(value, str | Path):
+            fault = path_fault(value)
+            if fault is not None:
+                return self.fail(path, f"must be a path, but {shown(str(value))} is none: {fault}")
             found, folder = Path(value).expanduser(), self.folder(path)
             return found if folder is None else folder / found
         if type_ is float and type(value) is int:
@@ -291,9 +300,11 @@ class _Structure:
 
     def keys(self, value: Mapping[Any, Any], path: KeyPath, known: list[str]) -> dict[str, Any]:
         """The known keys of `value`; the others become faults."""
-        for key in value:
-            if key not in known:
-                self.fail((*path, str(key)), f"unknown key; {allowed(known, str(key))}", on_key=True)
+        unknown = [key for key in value if key not in known]
+        for key in unknown[:_TOLD]:
+            self.fail((*path, str(key)), f"unknown key; {allowed(known, str(key))}", on_key=True)
+        if len(unknown) > _TOLD:
+            self.fail(path, f"has {len(unknown) - _TOLD:,} more unknown keys")
         return {key: item for key, item in value.items() if key in known}
 
     def options(self, given: Mapping[str, Any], cls: type, path: KeyPath, default: object) -> Any:
@@ -371,7 +382,9 @@ def _unknown(interface: type[Component], name: str) -> str:
     names = _names(interface, name)
     # Parts of other kinds (torch's optimizers) cannot be added by anyone's package.
     known = "did you mean" in names or interface.kind not in registry.kinds()
-    return f"no {interface.noun()} called '{name}'; {names}{reinstall_hint(interface.kind, name, guess=known)}"
+    return (
+        f"no {interface.noun()} called '{shortened(name)}'; {names}{reinstall_hint(interface.kind, name, guess=known)}"
+    )
 
 
 def _names(interface: type[Component], found: str | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from moframework.config.options import Component
-from moframework.errors import nearest
+from moframework.errors import nearest, shortened
 
 __all__ = ["allowed", "either", "expected", "shown", "suggestion", "union_members"]
 
@@ -32,6 +32,10 @@ _PLURALS: dict[Any, str] = {
 }
 
 
+# Python refuses to write whole numbers of more than 4,300 digits; nobody reads a tenth of it.
+_SHOWN, _BITS = 60, 1000
+
+
 def shown(value: object) -> str:
     """A value as a spec would show it, cut short; a mapping or list is only named.
 
@@ -44,9 +48,12 @@ def shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, Mapping):
         return "a mapping" if value else "an empty mapping"
-    if isinstance(value, str | int | float):
-        text = repr(value)
-        return text if len(text) <= 60 else f"{text[:57]}…"
+    if isinstance(value, str):
+        return shortened(repr(value[: _SHOWN + 1]), _SHOWN)
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return f"a whole number of {value.bit_length():,} bits"
+    if isinstance(value, int | float):
+        return shortened(repr(value), _SHOWN)
     if isinstance(value, Sequence):
         return "a list" if value else "an empty list"
     return f"a Python object of type {type(value).__qualname__}"
@@ -58,11 +65,17 @@ def either(words: Iterable[str]) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
+# All parts of a kind, and the columns of a table that one still looks through.
+_LISTED = 100
+
+
 def allowed(names: Iterable[str], found: str | None) -> str:
     """The tail of a message about a wrong name: all valid names, then the nearest one."""
     choices = list(names)
     guess = nearest(found, choices) or next((c for c in choices if c.startswith(found)), None) if found else None
-    listed = ", ".join(choices) if choices else "none"
+    listed = ", ".join(shortened(choice) for choice in choices[:_LISTED]) if choices else "none"
+    if len(choices) > _LISTED:
+        listed += f" and {len(choices) - _LISTED:,} more"
     return f"allowed: {listed}" + (f"; did you mean '{guess}'?" if guess else "")
 
 
@@ -106,7 +119,7 @@ def suggestion(value: object, type_: Any) -> str:
     meant: str | None = None
     if isinstance(value, float) and int in members and value.is_integer():
         meant = str(int(value))
-    elif isinstance(value, str):
+    elif isinstance(value, str) and len(value) <= _SHOWN:
         word = value.strip().lower()
         if bool in members and word in _BOOLS:
             meant = _BOOLS[word]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from moframework.errors import DataError
 from moframework.io.atomic import atomic_write, file_lock
+from moframework.io.unpacking import open_gzip, unpacked_limit
 
 __all__ = ["cache_folder", "cached_tensors", "data_folder", "fingerprint", "read_idx"]
 
@@ -59,20 +62,27 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         OSError: it cannot be read.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile) as error:
+        with open_gzip(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _idx_array(file, path, unpacked_limit(path.stat().st_size))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}): delete it and get it again") from error
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+
+
+def _idx_array(file: IO[bytes], path: Path, limit: int) -> npt.NDArray[np.uint8]:
+    """What an IDX file holds; nothing of the size that it states is made before that is compared with `limit`."""
+    head = file.read(4)
+    if len(head) < 4 or head[:3] != b"\x00\x00\x08":
         raise DataError(f"{path} is not an IDX file of unsigned bytes: delete it and get it again")
-    start = 4 + 4 * content[3]
-    shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4))
-    size = int(np.prod(shape, dtype=np.int64))
-    if len(content) != start + size:
+    sizes = file.read(4 * head[3])
+    shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, len(sizes), 4))
+    size = math.prod(shape)
+    content = file.read(size + 1) if size <= limit else b""
+    if len(sizes) != 4 * head[3] or len(content) != size:
+        held = f"{len(content)} or more" if len(content) > size else len(content) if size <= limit else "fewer"
         raise DataError(
-            f"{path} is damaged: it states {size} values of shape {shape}, but holds {max(len(content) - start, 0)}; "
-            "delete it and get it again"
+            f"{path} is damaged: it states {size} values of shape {shape}, but holds {held}; delete it and get it again"
         )
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy()
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape).copy()
 
 
 def fingerprint(paths: Sequence[Path]) -> str:

@@ -117,7 +117,7 @@ def _receive(url: str, part: Path, timeout: float) -> bool:
             while block := answer.read1(_CHUNK):
                 file.write(block)
             received = file.tell() - start
-    return stated is None or received >= int(stated)
+    return stated is None or not stated.isdecimal() or received >= int(stated)
 
 
 def _starts_at(answer: http.client.HTTPResponse, start: int) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +21,7 @@ from torch import Tensor
 from moframework.data.cache import cached_tensors
 from moframework.data.dataset import Batch, Dataset, TensorData
 from moframework.errors import DataError
+from moframework.memory import machine_memory
 
 __all__ = ["SUFFIXES", "ImageFiles", "Images", "image_names", "read_image"]
 
@@ -28,7 +31,13 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _CONSTRUCTION = 1  # part of the cache's key: raise it whenever the same files give other tensors
 # `auto` keeps images in memory up to this share of the machine's: the fronts of several runs may be made at once.
 _SHARE = 0.25
-_UNKNOWN_MEMORY = 16 * 2**30
+
+
+# From here on Pillow warns, and at twice as many it refuses: a file of few bytes can have any number of pixels.
+_PIXELS = 1024**3 // 4 // 3
+# What Pillow was seen to raise on damaged files, SyntaxError for a PNG among them.
+_UNREADABLE = (OSError, ValueError, SyntaxError, LookupError, EOFError, TypeError, OverflowError, struct.error,
+               zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning)  # fmt: skip
 
 
 def image_names(folder: Path) -> tuple[str, ...]:
@@ -51,13 +60,18 @@ def read_image(path: Path, size: tuple[int, int], gray: bool = False) -> Tensor:
         (3 or 1, *size), uint8.
 
     Raises:
-        DataError: the file is missing or is no image.
+        DataError: the file is missing, is no image, or has more than 89 million pixels.
     """
     try:
         with Image.open(path) as image:
+            if image.width * image.height > _PIXELS:
+                raise DataError(
+                    f"{path} has {image.width:,} x {image.height:,} pixels, and {_PIXELS:,} are the most: "
+                    "make it smaller, or remove it"
+                )
             upright = ImageOps.exif_transpose(image).convert("L" if gray else "RGB")
             resized = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: what Pillow says of a broken PNG
+    except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as an image ({error}): replace it, or remove it") from error
     pixels = np.array(resized)
     return torch.from_numpy(pixels.reshape(*size, -1).transpose(2, 0, 1).copy())
@@ -143,7 +157,7 @@ class Images:
     def _fits(self) -> bool:
         if self.in_memory != "auto":
             return self.in_memory
-        return len(self.names) * (1 if self.gray else 3) * self.size[0] * self.size[1] <= _SHARE * _memory()
+        return len(self.names) * (1 if self.gray else 3) * self.size[0] * self.size[1] <= _SHARE * machine_memory()
 
     def _contents(self, rows: list[int], targets: Mapping[str, Tensor], stats: list[tuple[int, int]]) -> str:
         """A hash of names, sizes of files, and targets: the same in memory and not, and wherever the folder lies."""
@@ -182,11 +196,3 @@ def _hash(words: Iterable[str]) -> str:
     for word in words:
         digest.update(word.encode() + b"\n")
     return digest.hexdigest()
-
-
-def _memory() -> int:
-    """Bytes of memory of this machine; an assumption where it does not tell (Windows)."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return _UNKNOWN_MEMORY

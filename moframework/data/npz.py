@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
+import struct
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +18,10 @@ from torch import Tensor
 from moframework.config import config, option
 from moframework.data.dataset import DataSource, TensorData
 from moframework.data.splitting import SPLITS, Split, check_fractions, check_split, random_split
-from moframework.errors import DataError
+from moframework.errors import DataError, shortened
+from moframework.io.unpacking import unpacked_limit
 
-__all__ = ["NPZ"]
+__all__ = ["NPZ", "read_npy"]
 
 
 @config
@@ -71,16 +75,71 @@ class NPZ(DataSource):
         return _read_npz(self.path, status.st_mtime_ns, status.st_size)
 
 
+_NPY = b"\x93NUMPY"
+# What zipfile and numpy were seen to raise on files that are damaged, encrypted or packed in other ways.
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, LookupError, SyntaxError, TypeError, OverflowError,
+               struct.error, zlib.error, zipfile.BadZipFile)  # fmt: skip
+
+
+def _check_sizes(path: Path, packed: int) -> None:
+    """Raise `ValueError` where arrays are larger than a file of that size holds, before any of them is made."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        unpacked = sum(member.file_size for member in members)
+        if unpacked > unpacked_limit(packed):
+            raise ValueError(
+                f"its arrays unpack to {unpacked:,} bytes, which no data of its size does; if it is meant to, write it "
+                "with numpy.savez, which does not compress"
+            )
+        for member in members:
+            with archive.open(member) as file:
+                shape, dtype = _npy_header(file)
+                stated, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+            if dtype.hasobject:
+                raise ValueError(f"'{shortened(member.filename)}' holds pickled objects, which are not read")
+            if min(shape, default=0) < 0 or stated != held:
+                raise ValueError(
+                    f"'{shortened(member.filename)}' states {stated:,} bytes of shape {shape}, but holds {held:,}"
+                )
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """The array in a numpy .npy file; one that states more than the file holds is refused before it is made.
+
+    Raises:
+        DataError: the file cannot be read, or holds no plain array.
+    """
+    try:
+        with path.open("rb") as file:
+            shape, dtype = _npy_header(file)
+            stated, held = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+        if stated != held:
+            raise ValueError(f"it states {stated:,} bytes of shape {shape}, but holds {held:,}")
+        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except _UNREADABLE as error:
+        raise DataError(f"{path} cannot be read ({error})") from error
+    return array
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that an array in the numpy format states. Raises `ValueError` when it is none."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
 @functools.lru_cache(maxsize=1)
 def _read_npz(path: Path, changed: int, size: int) -> dict[str, npt.NDArray[Any]]:
     """All arrays, checked. Kept until another file is read, or this one has changed."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise DataError(f"{path} holds a single array; write it with numpy.savez(path, inputs=…, target=…)")
-        with loaded as file:
+        with path.open("rb") as single:
+            if single.read(len(_NPY)) == _NPY:
+                raise DataError(f"{path} holds a single array; write it with numpy.savez(path, inputs=…, target=…)")
+        _check_sizes(path, size)
+        with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path} is not a .npz file of plain arrays: {error}") from error
     if "inputs" not in arrays or len(arrays) == 1 + ("split" in arrays):
         raise DataError(

@@ -107,7 +107,7 @@ class Training:
         "pass with auto alone",
     )
     device: str = option("auto", help="auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
-    workers: int = option(0, ge=0, help="processes that load data, for data that does not fit in memory")
+    workers: int = option(0, ge=0, le=256, help="processes that load data, for data that does not fit in memory")
     resident: bool | Literal["auto"] = option(
         "auto",
         help="data on the device as tensors; auto: data in memory that takes at most half of what is free there; true: "
@@ -144,7 +144,10 @@ class Evaluation:
     """How fronts are evaluated, in validation and at the end."""
 
     points: int | None = option(
-        None, ge=1, help="size of the evaluation set of preferences; none: 11 for m = 2, 66 for m = 3 and beyond"
+        None,
+        ge=1,
+        le=10_000,
+        help="size of the evaluation set of preferences; none: 11 for m = 2, 66 for m = 3 and beyond",
     )
     every: int = option(1, ge=0, help="epochs between two validations; 0: only at the end")
     batch_size: int = option(1000, ge=1, help="samples a batch")

@@ -49,7 +49,7 @@ class LossBalancing(Balancing):
     `window` steps of factor 1: `form: published`.
     """
 
-    window: int = option(25, ge=1, help="steps that the running mean covers")
+    window: int = option(25, ge=1, le=1_000_000, help="steps that the running mean covers")
     form: Literal["inverse", "published"] = option(
         "inverse", help="inverse: 1 / running mean; published: 1 − share of the running means, as in the released code"
     )

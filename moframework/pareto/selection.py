@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moframework.errors import nearest
+from moframework.errors import nearest, shortened
 
 __all__ = ["best_row"]
 
-_CONDITION = re.compile(r"\s*(?P<column>.*?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[^<>=]+)")
+_CONDITION = re.compile(r"(?P<column>.*?)(?P<sign><=|>=|<|>)(?P<bound>[^<>=]+)", re.DOTALL)
+# Names of columns are a task's and a metric's, numbers have some digits; each condition is one comparison.
+_CHARACTERS, _CONDITIONS = 1000, 1000
 _COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 
 
@@ -32,8 +34,9 @@ def best_row(
             value is nan is never chosen.
 
     Raises:
-        ValueError: a condition cannot be read, no such column, not exactly one of maximize and minimize, or no row is
-            left; then the best value of each column asked for is told.
+        ValueError: a condition cannot be read, or has more than 1,000 characters, or there are more than 1,000 of them;
+            no such column; not exactly one of maximize and minimize; or no row is left: then the best value of each
+            column asked for is told.
 
     >>> best_row({"a": np.array([1.0, 2.0, 3.0]), "b": np.array([5.0, 6.0, 7.0])}, where="a < 3", maximize="b")
     1
@@ -49,7 +52,10 @@ def best_row(
     if not allowed.any():
         raise ValueError(f"{name} is nan in all rows")
     reach = []
-    for condition in (where,) if isinstance(where, str) else where:
+    conditions = (where,) if isinstance(where, str) else where
+    if len(conditions) > _CONDITIONS:
+        raise ValueError(f"{len(conditions):,} conditions are too many: at most {_CONDITIONS:,}")
+    for condition in conditions:
         holds, text = _condition(columns, condition)
         allowed &= holds
         reach.append(text)
@@ -60,14 +66,17 @@ def best_row(
 
 def _condition(columns: Mapping[str, NDArray[np.float64]], condition: str) -> tuple[NDArray[np.bool_], str]:
     """Which rows meet a condition, and the condition with the best value that there is."""
-    found = _CONDITION.fullmatch(condition)
+    told = shortened(condition, 200)
+    found = _CONDITION.fullmatch(condition) if len(condition) <= _CHARACTERS else None
     if found is None:
-        raise ValueError(f"cannot read condition '{condition}': write COLUMN, one of < <= > >=, and a number")
+        raise ValueError(f"cannot read condition '{told}': write COLUMN, one of < <= > >=, and a number")
     try:
         bound = float(found["bound"])
     except ValueError:
-        raise ValueError(f"condition '{condition}': '{found['bound'].strip()}' is not a number") from None
-    values = _column(columns, found["column"])
+        raise ValueError(f"condition '{told}': '{shortened(found['bound'].strip())}' is not a number") from None
+    if bound != bound:
+        raise ValueError(f"condition '{told}': nothing is smaller or larger than nan")
+    values = _column(columns, found["column"].strip())
     holds: NDArray[np.bool_] = _COMPARE[found["sign"]](values, bound)
     best = np.fmin.reduce(values) if found["sign"][0] == "<" else np.fmax.reduce(values)
     return holds, f"{condition.strip()} (best value {best:g})"
@@ -77,5 +86,5 @@ def _column(columns: Mapping[str, NDArray[np.float64]], name: str) -> NDArray[np
     if name not in columns:
         guess = nearest(name, columns)
         hint = f" did you mean '{guess}'?" if guess else ""
-        raise ValueError(f"no column '{name}':{hint} allowed: {', '.join(columns)}")
+        raise ValueError(f"no column '{shortened(name)}':{hint} allowed: {', '.join(columns)}")
     return columns[name]

@@ -21,7 +21,7 @@ class Schedule(Component, kind="schedules"):
     """
 
     per_batch: int | None = option(
-        None, ge=1, help="number M of preferences a step; none: the natural number of the schedule"
+        None, ge=1, le=1000, help="number M of preferences a step; none: the natural number of the schedule"
     )
     batch: Literal["shared", "split"] = option(
         "shared", help="shared: each preference sees the whole batch; split: the batch is divided among them"

@@ -14,6 +14,8 @@ __all__ = ["even", "inner_margin", "inset", "lattice", "lattice_partitions", "sp
 
 # Candidates that `spread` chooses among: enough for a fine choice, few enough to take milliseconds.
 _CANDIDATES = 5000
+# Of the result; the choice takes time with the square of the points, and memory with the third power of the tasks.
+_NUMBERS, _TASKS = 25_000, 100
 
 
 def even(count: int, m: int) -> Tensor:
@@ -70,6 +72,8 @@ def lattice_partitions(m: int, count: int) -> int | None:
     """
     if m == 1:
         return 1 if count == 1 else None
+    if m == 2:
+        return count - 1 if count > 1 else None
     p = 1
     while _lattice_size(m, p) < count:
         p += 1
@@ -97,12 +101,17 @@ def spread(count: int, m: int) -> Tensor:
         (count, m), float64.
 
     Raises:
-        ValueError: `count` is below m: some task would never be emphasized.
+        ValueError: `count` is below m (a task would never be emphasized), m above 100, or 25,000 numbers do not do.
 
     >>> spread(7, 3)[:5].tolist()[3:] == [[1 / 3, 1 / 3, 1 / 3], [2 / 3, 1 / 6, 1 / 6]]
     True
     """
     _check(count, m, m)
+    if m > _TASKS or count * m > _NUMBERS:
+        raise ValueError(
+            f"{count:,} preferences for {m} tasks are too many to be spread: at most {_TASKS} tasks, "
+            f"and {_NUMBERS:,} numbers in all"
+        )
     p = 2
     while _lattice_size(m, p + 1) <= max(_CANDIDATES, 4 * count):
         p += 1

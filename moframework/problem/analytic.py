@@ -50,7 +50,10 @@ class AnalyticProblem(Problem):
         "that adapt layers or join the preference to the input)",
     )
     copies: int = option(
-        1, ge=1, help="identical samples in the training split: the steps of an epoch at training.batch_size 1"
+        1,
+        ge=1,
+        le=1_000_000,
+        help="identical samples in the training split: the steps of an epoch at training.batch_size 1",
     )
 
     @property

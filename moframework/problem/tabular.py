@@ -3,6 +3,7 @@ split."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Split, random_split
-from moframework.data.table import Column, Standardization, in_order
-from moframework.errors import DataError, nearest
+from moframework.data.table import Column, Standardization, check_reach, in_order
+from moframework.errors import DataError, nearest, shortened
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.metrics import F1, MAE, Accuracy
 from moframework.problem.task import Task
@@ -34,6 +35,7 @@ __all__ = [
 TargetKind = Literal["regression", "binary", "classes"]
 """What a column holds: numbers; two values; or one of several."""
 
+_LISTED = 50  # columns that a message names
 _SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 
 
@@ -72,10 +74,11 @@ class Target:
         if kind == "regression":
             numbers = column.numbers()
             scaled = Standardization.of(numbers[train, None])(numbers[:, None])[:, 0].contiguous()
+            check_reach(scaled[:, None], [column.name], np.arange(len(numbers)))
             values = scaled if standardize else torch.from_numpy(numbers.astype(np.float32))
             return cls(Task(name=name, loss=MSE(), metrics=(MAE(),)), values)
         categories = in_order(column.values)
-        found = ", ".join(categories[:5]) + (", …" if len(categories) > 5 else "")
+        found = ", ".join(shortened(value) for value in categories[:5]) + (", …" if len(categories) > 5 else "")
         if kind == "binary" and len(categories) != 2:
             raise DataError(
                 f"column '{column.name}' is to be binary, but has {len(categories)} values: {found}; "
@@ -123,10 +126,14 @@ def targets_of(
     Raises:
         DataError: there is no such column, or it is not what it is said to be.
     """
-    return {
-        name: Target.of(column_of(columns, name, table), kind, train, standardize=standardize)
-        for name, kind in kinds.items()
-    }
+    made = {}
+    for name, kind in kinds.items():
+        column = column_of(columns, name, table)
+        try:
+            made[name] = Target.of(column, kind, train, standardize=standardize)
+        except DataError as error:
+            raise DataError(f"{table}: {error}") from None
+    return made
 
 
 def column_of(columns: Mapping[str, Column], name: str, table: object) -> Column:
@@ -142,7 +149,9 @@ def check_columns(columns: Mapping[str, Column], names: Iterable[str], table: ob
         if name not in columns:
             guess = nearest(name, columns)
             hint = f"; did you mean '{guess}'?" if guess else ""
-            faults.append(f"{table} has no column '{name}'; it has {', '.join(columns)}{hint}")
+            have = ", ".join(shortened(known) for known in itertools.islice(columns, _LISTED))
+            more = f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else ""
+            faults.append(f"{table} has no column '{shortened(name)}'; it has {have}{more}{hint}")
     if faults:
         raise DataError("\n".join(faults))
 
@@ -174,7 +183,11 @@ def split_rows(
         column = column_of(columns, split, table)
         for value in column.values:
             if value.lower() not in _SPLIT_NAMES:
-                raise DataError(f"{table}: column '{split}' has '{value}', but a split is one of {', '.join(SPLITS)}")
+                row = 1 + int(np.argmax(column.codes == column.values.index(value)))
+                raise DataError(
+                    f"{table}: column '{split}' has '{shortened(value)}' in row {row}, but a split is one of "
+                    f"{', '.join(SPLITS)}"
+                )
         membership = np.array([_SPLIT_NAMES[value.lower()] for value in column.values])[column.codes]
     rows = {name: np.flatnonzero(membership == position) for position, name in enumerate(SPLITS)}
     for name, chosen in rows.items():

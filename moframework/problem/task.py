@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moframework.config import config, option
-from moframework.config.options import OptionError
+from moframework.config.options import WIDEST, OptionError
 from moframework.losses import Loss
 from moframework.metrics import Metric
 
@@ -30,7 +30,7 @@ class Task:
     metrics: tuple[Metric, ...] = option((), help="what else is reported")
     output: str | None = option(None, help="key of the network's output it reads; none: its name")
     target: str | None = option(None, help="key of the data's target; none: its name")
-    size: int = option(1, ge=1, help="width of that output: classes, or 1 for a logit or a regressed value")
+    size: int = option(1, ge=1, le=WIDEST, help="width of that output: classes, or 1 for a logit or a regressed value")
 
     def __attrs_post_init__(self) -> None:
         for key, value in (("name", self.name), ("output", self.output), ("target", self.target)):
@@ -62,7 +62,7 @@ class TaskOptions:
     output: str | None = option(None, help="key of the network's output it reads; default: the task's name")
     target: str | None = option(None, help="key of the data's target; default: the task's name")
     size: int | None = option(
-        None, ge=1, help="width of that output; default: that of another task that reads it, else 1"
+        None, ge=1, le=WIDEST, help="width of that output; default: that of another task that reads it, else 1"
     )
 
     def applied(self, task: Task) -> Task:

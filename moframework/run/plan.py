@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
+from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
@@ -128,9 +130,10 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     """
     problem, m = spec.problem, len(spec.problem.tasks)
     _check_objectives(spec, m)
+    method = spec.solver.method(m)
+    _check_sizes(problem, method)
     data = _data(problem)
     _check_saving(problem.network)
-    method = spec.solver.method(m)
     method.check(m)
     world = World() if world is None else world
     model, place, base = _model(spec, method, None if world.size == 1 else world.local_rank, trust)
@@ -173,13 +176,7 @@ def _data(problem: Problem) -> dict[Split, Dataset]:
 def _model(spec: Spec, method: Method, local_rank: int | None, trust: Trust) -> tuple[ParetoModel, Placement, int]:
     """The model as training starts with it, where it will be trained, and the number of its backbone's parameters."""
     problem = spec.problem
-    recipe = Recipe(
-        tasks=tuple(task.name for task in problem.tasks),
-        backbone=problem.network,
-        input_shape=problem.input_shape,
-        outputs=problem.outputs,
-        weights=method.weights,
-    )
+    recipe = _recipe(problem, problem.network, method)
     with torch.random.fork_rng(devices=[]):
         # A network is held no longer than needed: several may not fit where one does.
         base = sum(parameter.numel() for parameter in problem.backbone().parameters())
@@ -190,6 +187,35 @@ def _model(spec: Spec, method: Method, local_rank: int | None, trust: Trust) -> 
         del network
         torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
         return ParetoModel(recipe, initial), place, base
+
+
+def _recipe(problem: Problem, network: Backbone, method: Method) -> Recipe:
+    return Recipe(
+        tasks=tuple(task.name for task in problem.tasks),
+        backbone=network,
+        input_shape=problem.input_shape,
+        outputs=problem.outputs,
+        weights=method.weights,
+    )
+
+
+def _check_sizes(problem: Problem, method: Method) -> None:
+    """Raise `TooMuchMemoryError` where network or model cannot fit, before a number of them is made."""
+    recipe = _recipe(problem, problem.network.bare(), method)
+    made: dict[str, Callable[[], object]] = {"problem.backbone": recipe.make, "solver": lambda: ParetoModel(recipe)}
+    for where, make in made.items():
+        try:
+            with (
+                warnings.catch_warnings(action="ignore"),
+                torch.random.fork_rng(devices=[]),
+                torch.device("meta"),
+                FitsInMemory(where),
+            ):
+                make()
+        except TooMuchMemoryError:
+            raise
+        except Exception:
+            return  # it cannot be made without numbers, or not at all: the same call with numbers tells
 
 
 def _check_saving(network: Backbone) -> None:

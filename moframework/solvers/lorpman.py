@@ -28,7 +28,7 @@ class LORPMAN(Solver):
     """
 
     default_preferences = Dirichlet(concentration=1.0, per_batch=4)
-    rank: int = option(4, ge=1, help="rank r of each adapter")
+    rank: int = option(4, ge=1, le=4096, help="rank r of each adapter")
     scale: float = option(1.0, gt=0, help="scale s of the adapters; the paper has values from 0.1 to 1")
     conv: Literal["loralib", "peft", "separable"] = option("loralib", help="form of the adapters of convolutions")
     orthogonal: float = option(

@@ -27,7 +27,9 @@ class Multipoint(Solver):
 
     continuous = False
     shared_options = ("objective", "balancing", "initial")
-    points: int = option(5, ge=1, help="number K of networks; their preferences are an even grid on the simplex")
+    points: int = option(
+        5, ge=1, le=100, help="number K of networks; their preferences are an even grid on the simplex"
+    )
     margin: float = option(0.0, ge=0, lt=0.3, help="how far the grid stays inside the border of the simplex")
 
     def schedule(self, m: int) -> Grid:

@@ -28,7 +28,7 @@ class PaLoRA(Solver):
     """
 
     default_preferences = Annealed()
-    rank: int = option(4, ge=1, help="rank r of each adapter")
+    rank: int = option(4, ge=1, le=4096, help="rank r of each adapter")
     alpha: float = option(
         1.0, gt=0, help="scale α of the adapters (they are multiplied by α/r); sets the width of the front"
     )

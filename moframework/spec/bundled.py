@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from moframework.config.words import shown
 from moframework.errors import SpecError, nearest
+from moframework.io.paths import path_fault
 
 __all__ = ["bundled_specs", "find_spec", "specs_folder"]
 
@@ -31,6 +33,9 @@ def find_spec(name: str | Path, folder: Path | None = None) -> Path:
     Raises:
         SpecError: there is neither; the text proposes the nearest.
     """
+    fault = path_fault(name)
+    if fault is not None:
+        raise SpecError(f"{shown(str(name))} is no path: {fault}")
     path = Path(name).expanduser()
     path = path if folder is None else folder / path
     if path.is_file():

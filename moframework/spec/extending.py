@@ -10,7 +10,8 @@ from typing import Any
 from moframework.config.words import shown
 from moframework.errors import SpecError
 from moframework.spec.bundled import find_spec
-from moframework.spec.marks import Item, Located, Mark, Source, from_plain, plain
+from moframework.spec.limits import Allowance, TooLargeError
+from moframework.spec.marks import Item, Located, Mark, Source, from_plain, plain, size
 from moframework.spec.reading import read_yaml
 
 __all__ = ["SpecReader", "merge"]
@@ -19,13 +20,17 @@ __all__ = ["SpecReader", "merge"]
 class SpecReader:
     """Reads specs and what they extend, and collects the faults of all of them.
 
-    `broken` says that something could not be read at all, so that what is missing may be missing for that reason.
+    `broken` says that something could not be read at all, so that what is missing may be missing for that reason;
+    `exhausted` that nothing more is read, since what was read is beyond a limit.
     """
 
     def __init__(self) -> None:
         self.faults: list[Located] = []
         self.broken = False
         self.sources = 0
+        self.allowance = Allowance()
+        self.exhausted = False
+        self._known: dict[Path, Item | None] = {}
 
     def source(self, name: str, folder: Path) -> Source:
         """A new source, sorted after those before it."""
@@ -38,13 +43,23 @@ class SpecReader:
         self.broken = self.broken or broken
 
     def file(self, path: Path, chain: tuple[Path, ...] = ()) -> Item | None:
-        """The tree of one file, `extends` resolved; None when it cannot be read."""
+        """The tree of one file, `extends` resolved; None when it cannot be read. A file is read once, however often it
+        is extended."""
+        if path in self._known:
+            known = self._known[path]
+            if known is not None:
+                self.allowance.take_values(size(known))
+            return known
+        self._known[path] = self._file(path, chain)
+        return self._known[path]
+
+    def _file(self, path: Path, chain: tuple[Path, ...]) -> Item | None:
         source = self.source(str(path), path.parent.absolute())
         start = Mark(source, 1, 1)
         text = self.text(path, start)
         if text is None:
             return None
-        root, faults = read_yaml(text, source)
+        root, faults = read_yaml(text, source, allowance=self.allowance)
         self.faults += faults
         if root is None:
             if not faults:
@@ -56,14 +71,26 @@ class SpecReader:
     def mapping(self, value: Mapping[str, object]) -> Item | None:
         """The tree of a spec given from Python; its relative paths start from the current folder."""
         mark = Mark(self.source("", Path.cwd()), 1, 1)
-        return self.extended(from_plain(value, mark), Path.cwd(), ())
+        try:
+            root = from_plain(value, mark, self.allowance)
+        except TooLargeError as error:
+            self.fail(mark, str(error), broken=True)
+            return None
+        return self.extended(root, Path.cwd(), ())
 
     def text(self, path: Path, start: Mark) -> str | None:
         """The content of a file."""
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                # A character has up to four bytes; what is longer is not read, only told.
+                data = file.read(4 * self.allowance.characters + 1)
+            if len(data) > 4 * self.allowance.characters:
+                self.allowance.take_text(len(data))
         except OSError as error:
             self.fail(start, f"cannot be read: {error.strerror}", broken=True)
+            return None
+        except TooLargeError as error:
+            self.fail(start, str(error), broken=True)
             return None
         try:
             return data.decode("utf-8-sig")
@@ -84,6 +111,8 @@ class SpecReader:
             return own
         merged: Item | None = None
         for item in extends.value if isinstance(extends.value, list) else [extends]:
+            if self.exhausted:
+                break
             base = self.base(item, folder, chain)
             if base is not None:
                 merged = base if merged is None else merge(merged, base, root=True)
@@ -106,7 +135,13 @@ class SpecReader:
             text = f"goes round in a circle: {circle}; one of them must not extend"
             self.fail(item.mark, text, ("extends",), broken=True)
             return None
-        return self.file(path, chain)
+        try:
+            self.allowance.take_extended()
+            return self.file(path, chain)
+        except TooLargeError as error:
+            self.exhausted = True
+            self.fail(item.mark, str(error), ("extends",), broken=True)
+            return None
 
 
 def merge(base: Item, over: Item, *, root: bool = False) -> Item:

@@ -8,9 +8,10 @@ from typing import Any
 
 import attrs
 
-from moframework.config.structure import KeyPath
+from moframework.config.structure import KeyPath, where
+from moframework.spec.limits import Allowance
 
-__all__ = ["Item", "Located", "Mark", "Source", "from_plain", "locate", "plain"]
+__all__ = ["Item", "Located", "Mark", "Source", "from_plain", "locate", "plain", "size"]
 
 
 @attrs.frozen(eq=False)
@@ -61,8 +62,7 @@ class Located:
     message: str
 
     def __str__(self) -> str:
-        where = ".".join(str(key) for key in self.path)
-        parts = [str(self.mark) if self.mark.source.name else "", where, self.message]
+        parts = [str(self.mark) if self.mark.source.name else "", where(self.path), self.message]
         return ": ".join(part for part in parts if part)
 
     @property
@@ -80,13 +80,29 @@ def plain(item: Item) -> Any:
     return item.value
 
 
-def from_plain(value: object, mark: Mark) -> Item:
-    """Plain data as items that all have one position."""
+def from_plain(value: object, mark: Mark, allowance: Allowance | None = None, depth: int = 0) -> Item:
+    """Plain data as items that all have one position.
+
+    Raises:
+        TooLargeError: it takes more than what is left of `allowance` (None: of a whole one), or contains itself.
+    """
+    allowance = Allowance() if allowance is None else allowance
+    allowance.take_values(depth=depth)
     if isinstance(value, Mapping):
-        return Item({key: from_plain(child, mark) for key, child in value.items()}, mark, mark)
+        allowance.take_values(len(value))
+        return Item({key: from_plain(child, mark, allowance, depth + 1) for key, child in value.items()}, mark, mark)
     if isinstance(value, list | tuple):
-        return Item([from_plain(child, mark) for child in value], mark, mark)
+        return Item([from_plain(child, mark, allowance, depth + 1) for child in value], mark, mark)
     return Item(value, mark, mark)
+
+
+def size(item: Item) -> int:
+    """How many values there are in it, itself among them."""
+    if isinstance(item.value, dict):
+        return 1 + sum(1 + size(child) for child in item.value.values())
+    if isinstance(item.value, list):
+        return 1 + sum(size(child) for child in item.value)
+    return 1
 
 
 def locate(root: Item, path: KeyPath, *, on_key: bool = False) -> Mark:
@@ -95,7 +111,10 @@ def locate(root: Item, path: KeyPath, *, on_key: bool = False) -> Mark:
     for key in path:
         child: Item | None = None
         if isinstance(item.value, dict):
-            child = next((c for k, c in item.value.items() if str(k) == str(key)), None)
+            # Keys of a path are texts, but for positions in lists; those of a mapping can be numbers too.
+            child = item.value.get(key)
+            if child is None:
+                child = next((c for k, c in item.value.items() if not isinstance(k, str) and str(k) == str(key)), None)
         elif isinstance(item.value, list) and isinstance(key, int) and key < len(item.value):
             child = item.value[key]
         if child is None:

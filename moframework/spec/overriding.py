@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from moframework.config.words import shown
+from moframework.errors import shortened
 from moframework.spec.extending import SpecReader
+from moframework.spec.limits import Allowance
 from moframework.spec.marks import Item, Mark, plain
 from moframework.spec.reading import read_yaml
 
@@ -26,7 +28,7 @@ def override(root: Item, text: str, reader: SpecReader) -> Item:
     Returns:
         the new tree, or `root` itself when the override is at fault.
     """
-    source = reader.source(f"--set {text}", Path.cwd())
+    source = reader.source(f"--set {shortened(text, 200)}", Path.cwd())
     keys, equals, value = text.partition("=")
     path = tuple(keys.split("."))
     if not equals or not all(path):
@@ -35,7 +37,10 @@ def override(root: Item, text: str, reader: SpecReader) -> Item:
     if path == ("extends",):
         reader.fail(Mark(source, 1, 1), "cannot be overridden; write it into a spec", path)
         return root
-    found, faults = read_yaml(value, source, column=len(keys) + 2)
+    if len(path) > Allowance.DEPTH:
+        reader.fail(Mark(source, 1, 1), f"is nested too deeply: a key has at most {Allowance.DEPTH} parts")
+        return root
+    found, faults = read_yaml(value, source, column=len(keys) + 2, allowance=reader.allowance)
     reader.faults += faults
     if found is None and faults:
         return root

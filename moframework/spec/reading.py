@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from moframework.config.words import shown
+from moframework.errors import shortened
+from moframework.spec.limits import Allowance, TooLargeError
 from moframework.spec.marks import Item, Located, Mark, Source
 
 __all__ = ["NUMBERS", "read_yaml"]
@@ -28,8 +30,29 @@ NUMBERS = {
 """What is a number when it stands unquoted, by YAML tag."""
 
 
+_DIGITS = 400  # the largest float has 309; Python itself takes no more than 4,300
+_SURROGATES = re.compile("[\ud800-\udfff]")  # which stand for no character: no file can hold them as UTF-8
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes with PyYAML's parser and our own rules for what a plain scalar is."""
+
+    def __init__(self, text: str, allowance: Allowance) -> None:
+        super().__init__(text)
+        self.allowance = allowance
+        self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """A node and all in it, within the limits; an alias counts when it is laid out."""
+        at = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        try:
+            self.allowance.take_values(depth=self.depth)
+        except TooLargeError as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=at) from error
+        self.depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -40,32 +63,40 @@ for _tag, _pattern in NUMBERS.items():
     _Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
 
 
-def read_yaml(text: str, source: Source, *, column: int = 1) -> tuple[Item | None, list[Located]]:
+def read_yaml(
+    text: str, source: Source, *, column: int = 1, allowance: Allowance | None = None
+) -> tuple[Item | None, list[Located]]:
     """Read one YAML document.
 
     Args:
         text: the document.
         source: what it is called in messages.
         column: position of its first character in its line, for a text that is part of a longer one.
+        allowance: how large it may be, less what was read before; None for a document that stands alone.
 
     Returns:
         the root, and the faults found: keys given twice, unknown tags. The root is None when the text is not YAML at
-        all (then a fault says why) or empty (then there is no fault).
+        all, or too large or deep (then a fault says why), or empty (then there is no fault).
     """
-    return _Reader(source, column).read(text)
+    return _Reader(source, column, Allowance() if allowance is None else allowance).read(text)
 
 
 class _Reader:
-    def __init__(self, source: Source, column: int) -> None:
+    def __init__(self, source: Source, column: int, allowance: Allowance) -> None:
         self.source = source
         self.column = column
+        self.allowance = allowance
         self.faults: list[Located] = []
         self.open: set[int] = set()
+        self.laid_out: set[int] = set()
 
     def read(self, text: str) -> tuple[Item | None, list[Located]]:
         try:
-            node = _Loader(text).get_single_node()
+            self.allowance.take_text(len(text))
+            node = _Loader(text, self.allowance).get_single_node()
             return (None if node is None else self.item(node, (), None)), self.faults
+        except TooLargeError as error:
+            return None, [Located(Mark(self.source, 1, self.column), (), str(error))]
         except yaml.MarkedYAMLError as error:
             at = error.problem_mark or error.context_mark
             mark = self.mark(at) if at is not None else Mark(self.source, 1, self.column)
@@ -76,8 +107,6 @@ class _Reader:
             return None, [
                 Located(mark, (), f"the character {chr(error.character)!a} is not allowed in YAML; remove it")
             ]
-        except RecursionError:
-            return None, [Located(Mark(self.source, 1, self.column), (), "is nested too deeply")]
 
     def mark(self, mark: yaml.Mark) -> Mark:
         shift = self.column if mark.line == 0 else 1
@@ -88,6 +117,8 @@ class _Reader:
 
     def item(self, node: yaml.Node, path: tuple[str | int, ...], key: Mark | None) -> Item:
         mark = self.mark(node.start_mark)
+        self.allowance.take_values(0 if id(node) not in self.laid_out else 1, depth=len(self.open))
+        self.laid_out.add(id(node))
         if id(node) in self.open:
             self.fail(node, path, "contains itself through an alias")
             return Item(None, mark, key)
@@ -106,6 +137,9 @@ class _Reader:
 
     def scalar(self, node: yaml.ScalarNode, path: tuple[str | int, ...]) -> Any:
         text = str(node.value)
+        if _SURROGATES.search(text):
+            self.fail(node, path, "holds half of a character (\\ud800 to \\udfff), which is no text; remove it")
+            return None
         match node.tag.removeprefix(_TAG):
             case "str" | "merge":
                 return text
@@ -114,11 +148,10 @@ class _Reader:
             case "bool" if text.lower() in ("true", "false"):
                 return text.lower() == "true"
             case "int" | "float" as kind if NUMBERS[node.tag].match(text) or NUMBERS[_TAG + "int"].match(text):
-                try:
-                    return _number(text, kind)
-                except ValueError:
-                    self.fail(node, path, f"{shown(text)} has too many digits for a whole number")
+                if len(text) > _DIGITS:
+                    self.fail(node, path, f"{shown(text)} has too many digits for a number")
                     return None
+                return _number(text, kind)
         self.fail(node, path, f"the tag {_tag_name(node)} does not fit {shown(text)}; leave it out")
         return None
 
@@ -165,11 +198,13 @@ def _number(text: str, kind: str) -> int | float:
 
 
 def _tag_name(node: yaml.Node) -> str:
-    return str(node.tag).replace(_TAG, "!!")
+    return shortened(str(node.tag).replace(_TAG, "!!"))
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or str(error)
+    if isinstance(error.__cause__, TooLargeError):
+        return str(error.__cause__)
     if "'\\t'" in problem:
         return "not valid YAML: a tab stands where YAML takes only spaces; indent with spaces"
     if "mapping values are not allowed" in problem:
@@ -179,4 +214,4 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
     if "but found another document" in problem:
         return "not valid YAML here: a second document begins ('---'); a spec is one document"
     context = f" ({error.context})" if error.context else ""
-    return f"not valid YAML: {problem}{context}"
+    return shortened(f"not valid YAML: {problem}{context}", 200)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import attrs
 
 from moframework.config import Trust, config, option, unstructure
+from moframework.config.options import OptionError
 from moframework.config.schema import Schema
 from moframework.engine.settings import Evaluation, Training
 from moframework.problem import Problem
@@ -17,6 +18,9 @@ from moframework.spec.loading import Other, load, schema_of
 from moframework.spec.writing import write_yaml
 
 __all__ = ["Spec", "load_spec", "spec_schema"]
+
+
+_NAME = 200  # a folder is called by it, with the time; names of files have at most 255 bytes
 
 
 @config
@@ -34,6 +38,10 @@ class Spec:
     evaluate: Evaluation = option(factory=Evaluation, help="how fronts are evaluated")
     seed: int = option(0, ge=0, help="of everything drawn at random; the same seed gives the same result")
     name: str | None = option(None, help="name of the run; none: the name of the spec file")
+
+    def __attrs_post_init__(self) -> None:
+        if self.name is not None and len(self.name) > _NAME:
+            raise OptionError(f"name must have at most {_NAME} characters, but it has {len(self.name):,}", "name")
 
     def to_yaml(self) -> str:
         """The spec with every option spelled out; loading it gives an equal spec."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
+from moframework.config.options import WIDEST
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.hypernetwork import multi_layer, typical_size
 from moframework.weights.starting import listed, merged_values
@@ -32,10 +33,13 @@ class ChunkedHypernetwork(WeightSpaceConfig):
     """
 
     hidden: tuple[int, ...] = option(
-        (100, 100), ge=1, help="widths of the hidden layers on λ and embedding; the last is also the number of features"
+        (100, 100),
+        ge=1,
+        le=WIDEST,
+        help="widths of the hidden layers on λ and embedding; the last is also the number of features",
     )
-    chunk: int = option(1024, ge=1, help="parameters of the network that one pass of the head computes")
-    embedding: int = option(32, ge=1, help="length of a piece's learned embedding")
+    chunk: int = option(1024, ge=1, le=2**32, help="parameters of the network that one pass of the head computes")
+    embedding: int = option(32, ge=1, le=WIDEST, help="length of a piece's learned embedding")
 
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
         """The hypernetwork around one network made by `make`, or around `initial`."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
+from moframework.config.options import WIDEST
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.stacked import Stacked
 from moframework.weights.starting import merged_values
@@ -31,7 +32,10 @@ class Hypernetwork(WeightSpaceConfig):
     """
 
     hidden: tuple[int, ...] = option(
-        (100, 100), ge=1, help="widths of the hidden layers on λ; the last one is also the number of features"
+        (100, 100),
+        ge=1,
+        le=WIDEST,
+        help="widths of the hidden layers on λ; the last one is also the number of features",
     )
 
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:

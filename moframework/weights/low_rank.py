@@ -49,7 +49,7 @@ class LowRank(WeightSpaceConfig):
     in memory as a channels-last kernel does, so that merging it into one costs less.
     """
 
-    rank: int = option(4, ge=1, help="rank r of each adapter")
+    rank: int = option(4, ge=1, le=4096, help="rank r of each adapter")
     alpha: float = option(
         1.0, gt=0, help="scale α of the adapters: they are multiplied by α/r; sets the width of the front"
     )

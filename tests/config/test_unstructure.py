@@ -24,6 +24,7 @@ from tests.config.parts import (
     Task,
 )
 
+whole_numbers = st.integers(-(2**63), 2**63 - 1)  # those of options have 64 bits
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6)
 
 # A type, with a strategy for its values.
@@ -37,7 +38,7 @@ schedules: st.SearchStrategy[Any] = st.builds(
 
 scalars: list[Typed] = [
     (bool, st.booleans()),
-    (int, st.integers()),
+    (int, whole_numbers),
     (float, st.floats(allow_nan=False)),
     (str, words),
     (Path, st.from_regex(r"/?[a-z]{1,5}(/[a-z]{1,3})?", fullmatch=True).map(Path)),
@@ -52,7 +53,7 @@ def _nested(inner: st.SearchStrategy[Typed]) -> st.SearchStrategy[Typed]:
         type_, values = typed
         made: list[Typed] = [
             (tuple[type_, ...], st.lists(values, max_size=3).map(tuple)),
-            (tuple[type_, int], st.tuples(values, st.integers())),
+            (tuple[type_, int], st.tuples(values, whole_numbers)),
             (list[type_], st.lists(values, max_size=3)),  # type: ignore[valid-type]
             (dict[str, type_], st.dictionaries(words, values, max_size=3)),  # type: ignore[valid-type]
             (type_ | None, st.none() | values),

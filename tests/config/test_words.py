@@ -28,7 +28,7 @@ def test_shown(value: object, text: str) -> None:
 
 
 def test_long_values_are_cut() -> None:
-    assert len(shown("x" * 500)) == 58
+    assert len(shown("x" * 500)) == 60
 
 
 @pytest.mark.parametrize(

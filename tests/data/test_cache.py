@@ -15,6 +15,7 @@ from torch import Tensor
 
 from moframework.data.cache import cache_folder, cached_tensors, data_folder, fingerprint, read_idx
 from moframework.errors import DataError
+from moframework.io import unpacking
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -48,7 +49,7 @@ def test_idx_files(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("short", idx(np.zeros((3, 4)))[:-1], r"damaged: it states 12 values of shape \(3, 4\), but holds 11"),
-        ("long", idx(np.zeros((3, 4))) + b"\0", "but holds 13"),
+        ("long", idx(np.zeros((3, 4))) + b"\0", "but holds 13 or more"),
         ("header", idx(np.zeros((3, 4)))[:6], "damaged"),
         ("page", b"<html>not found</html>", "not an IDX file"),
         ("empty", b"", "not an IDX file"),
@@ -140,3 +141,24 @@ def test_processes_that_ask_at_once_build_once(tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0]
     builders = [name for name in visible(tmp_path) if name.startswith("builder")]
     assert len(builders) == 1
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_an_idx_file_that_states_more_than_it_holds_is_not_made(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    content = b"\x00\x00\x08\x04" + b"\xff\xff\xff\xff" * 4 + bytes(10)
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    with pytest.raises(DataError, match=r"is damaged: it states \d{38,} values of shape .*, but holds fewer"):
+        read_idx(path)
+    content = b"\x00\x00\x08\xff" + bytes(10)
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    with pytest.raises(DataError, match="is damaged"):
+        read_idx(path)
+
+
+def test_an_idx_file_that_unpacks_to_far_more_than_images_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(idx(np.zeros((100, 100)))))
+    assert read_idx(tmp_path / "a.gz").shape == (100, 100)
+    monkeypatch.setattr(unpacking, "_FREE", 1000)
+    with pytest.raises(DataError, match="it states 10000 values"):
+        read_idx(tmp_path / "a.gz")

@@ -124,8 +124,28 @@ def test_images_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_auto_is_a_quarter_of_the_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 3 * 3 * 8 * 6
-    monkeypatch.setattr(moframework.data.images, "_memory", lambda: 4 * needed)
+    monkeypatch.setattr(moframework.data.images, "machine_memory", lambda: 4 * needed)
     assert isinstance(images(folder).samples([0], {}), TensorData)
-    monkeypatch.setattr(moframework.data.images, "_memory", lambda: 4 * needed - 1)
+    monkeypatch.setattr(moframework.data.images, "machine_memory", lambda: 4 * needed - 1)
     assert isinstance(images(folder).samples([0], {}), ImageFiles)
     assert isinstance(images(folder, in_memory=True).samples([0], {}), TensorData)
+
+
+def test_an_image_of_too_many_pixels_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Image.open(folder / "a.jpg") as image:
+        width, height = image.size
+    monkeypatch.setattr(moframework.data.images, "_PIXELS", width * height)
+    assert read_image(folder / "a.jpg", (4, 4)).shape == (3, 4, 4)
+    monkeypatch.setattr(moframework.data.images, "_PIXELS", width * height - 1)
+    with pytest.raises(DataError, match=rf"a\.jpg has {width} x {height} pixels, and .* are the most: make it smaller"):
+        read_image(folder / "a.jpg", (4, 4))
+
+
+def test_what_pillow_refuses_names_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # from twice as many on it raises an error of its own
+    with pytest.raises(DataError, match=r"a\.jpg cannot be read as an image .*exceeds limit"):
+        read_image(folder / "a.jpg", (4, 4))
+
+
+def test_our_limit_is_where_pillow_begins_to_warn() -> None:
+    assert moframework.data.images._PIXELS == Image.MAX_IMAGE_PIXELS

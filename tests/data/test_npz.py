@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from moframework.data import (
     DataSource,
     batches,
 )
+from moframework.data.npz import read_npy
 from moframework.errors import DataError
+from moframework.io import unpacking
 
 
 def save(path: Path, **arrays: Any) -> NPZ:
@@ -107,3 +111,58 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     assert len(source.split("train")) == 3
     save(path, inputs=np.zeros((4, 2)), y=np.zeros(4), split=np.zeros(4, int))
     assert len(source.split("train")) == 4
+
+
+def npy(shape: str, held: int, dtype: str = "<f4") -> bytes:
+    """An array file that states a shape, and holds so many bytes."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(held)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [
+        ("(10000000000000,)", "<f4", r"'inputs\.npy' states 40,000,000,000,000 bytes of shape .*, but holds 8"),
+        ("(10, -1)", "<f4", "states -40 bytes"),
+        ("(1,)", "<f4", "states 4 bytes of shape .*, but holds 8"),
+        ("(1,)", "|O", "holds pickled objects, which are not read"),
+        ("(" * 90 + ")" * 90, "<f4", "is not a .npz file"),
+    ],
+)
+def test_an_array_that_states_more_than_it_holds_is_not_made(
+    tmp_path: Path, shape: str, dtype: str, words: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("inputs.npy", npy(shape, 8, dtype))
+        archive.writestr("target.npy", npy("(2,)", 8))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=words):
+        NPZ(path=tmp_path / "a.npz").split("train")
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+    (tmp_path / "a.npy").write_bytes(npy(shape, 8, dtype))
+    with pytest.raises(DataError, match=r"a\.npy cannot be read"):
+        read_npy(tmp_path / "a.npy")
+
+
+def test_what_unpacks_to_far_more_than_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros = np.zeros((1000, 10), dtype=np.float32)
+    np.savez_compressed(tmp_path / "a.npz", inputs=zeros, target=zeros)
+    assert len(NPZ(path=tmp_path / "a.npz").split("train")) == 700
+    monkeypatch.setattr(unpacking, "_FREE", 1000)
+    monkeypatch.setattr(unpacking, "_RATIO", 10)
+    np.savez_compressed(tmp_path / "b.npz", inputs=zeros, target=zeros)
+    with pytest.raises(DataError, match=r"unpack to 80,256 bytes, which no data of its size does; .* numpy\.savez"):
+        NPZ(path=tmp_path / "b.npz").split("train")
+    np.savez(tmp_path / "c.npz", inputs=zeros, target=zeros)
+    assert len(NPZ(path=tmp_path / "c.npz").split("train")) == 700
+
+
+def test_read_npy(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(6.0).reshape(2, 3))
+    assert read_npy(tmp_path / "a.npy").tolist() == [[0, 1, 2], [3, 4, 5]]
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
+    with pytest.raises(
+        DataError, match=r"a\.npy cannot be read \(it states 48 bytes of shape \(2, 3\), but holds 47\)"
+    ):
+        read_npy(tmp_path / "a.npy")

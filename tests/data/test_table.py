@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import torch
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from moframework.data.table import Column, Standardization, in_order, one_hot, read_columns
+import moframework.data.table
+from moframework.data.table import Column, Standardization, check_reach, in_order, one_hot, read_columns
 from moframework.errors import DataError
+from moframework.io import unpacking
 
 TEXT = 'city, size ,"price, net"\nBern,3.5,10\n"St. Gallen, SG", 4 ,20\n\nBern ,,30\n'
 
@@ -47,7 +50,7 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "has no rows"),
+        (b"", "is empty; it needs a line with the names"),
         (b"a,b\n", "has no rows"),
         (b"a,b,a\n1,2,3\n", "two columns called 'a'"),
         (b"a,b\n1,2\n\n1,2,3\n", "line 4: 3 cells where there should be 2"),
@@ -66,7 +69,7 @@ def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=re.escape(f"the table {tmp_path / 'none.csv'} cannot be read: No such file")):
         read_columns(tmp_path / "none.csv")
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"a\n1\n" * 100)[:-12])
-    with pytest.raises(DataError, match="not a table"):
+    with pytest.raises(DataError, match="cannot be unpacked: Compressed file ended"):
         read_columns(tmp_path / "cut.csv.gz")
     (tmp_path / "plain.gz").write_bytes(b"a\n1\n")
     with pytest.raises(DataError, match="cannot be read: Not a gzipped file"):
@@ -78,7 +81,12 @@ def test_numbers_and_what_is_none() -> None:
     assert column.is_numeric(missing=("?",))
     assert not column.is_numeric()
     assert not Column.of("size", ["?"]).is_numeric(missing=("?",))
-    assert not Column.of("size", ["1", "inf"]).is_numeric()
+    assert Column.of("size", ["1", "inf"]).is_numeric()
+    with pytest.raises(DataError, match="has 'inf' in row 2, which is no finite number"):
+        Column.of("size", ["1", "inf"]).numbers()
+    with pytest.raises(DataError, match="has '-1e39' in row 1, which is too large for a number of 32 bits"):
+        Column.of("size", ["-1e39"]).numbers()
+    assert not Column.of("size", ["1_0", "1"]).is_numeric()
     with pytest.raises(DataError, match=re.escape("column 'size' has '?' in row 3, which is no finite number")):
         column.numbers()
     with pytest.raises(DataError, match="has 'nan' in row 2"):
@@ -136,3 +144,63 @@ def test_standardization_is_that_of_scikit_learn() -> None:
 def test_an_unknown_number_becomes_the_mean() -> None:
     assert Standardization.of(np.array([[1.0], [3.0]]))(np.array([[np.nan], [2.0]])).tolist() == [[0.0], [0.0]]
     assert Standardization.of(np.array([[np.nan]]))(np.array([[np.nan]])).tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'a,b\n1,"2\n3,4\n', "line 2: a quote is not closed"),
+        (b'a,b\n1,2\n"', "line 3: a quote is not closed"),
+        (b'a,"b', "line 1: a quote is not closed"),
+        (b"a\n1\n" + b"x" * 140_000 + b"\n", "line 3: this is no row of delimited text: field larger than field limit"),
+        (b",".join(b"%d" % i for i in range(100_001)), "line 1: 100,001 columns, and 100,000 are the most"),
+        (b"a,b\n1,2\n1,\xff\n", "line 3: not a table in delimited text (UTF-8): invalid start byte"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_damaged_is_told_with_its_line(tmp_path: Path, content: bytes, words: str, packed: bool) -> None:
+    path = tmp_path / ("a.csv.gz" if packed else "a.csv")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(DataError, match=re.escape(f"{path}, {words}")):
+        read_columns(path)
+
+
+def test_lines_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moframework.data.table, "_CHARACTERS", 100)
+    (tmp_path / "a.csv").write_text("a,b\n" + "1," * 50 + "\n")
+    with pytest.raises(DataError, match=r"line 2: .* the line has 100 characters or more"):
+        read_columns(tmp_path / "a.csv")
+
+
+def test_many_columns_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moframework.data.table, "_CELLS", 10)
+    (tmp_path / "a.csv").write_text("a,b,c\n" + "".join(f"{i},{i % 2},x\n" for i in range(11)))
+    found = read_columns(tmp_path / "a.csv")
+    assert found["a"].numbers().tolist() == list(range(11))
+    assert found["b"].codes.tolist() == [i % 2 for i in range(11)]
+
+
+def test_a_packed_table_that_is_far_more_than_tables_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a\n" + b"1\n" * 10_000))
+    assert len(read_columns(tmp_path / "a.csv.gz")["a"]) == 10_000
+    monkeypatch.setattr(unpacking, "_FREE", 1000)
+    monkeypatch.setattr(unpacking, "_RATIO", 10)
+    with pytest.raises(DataError, match=r"a\.csv\.gz cannot be read: it unpacks to more than 1,000 bytes"):
+        read_columns(tmp_path / "a.csv.gz")
+
+
+def test_numbers_of_many_digits_are_none() -> None:
+    began = time.perf_counter()
+    assert not Column.of("a", ["1" * 130_000, "2"]).is_numeric()
+    assert time.perf_counter() - began < 1
+    assert Column.of("a", ["1" * 38, "2"]).is_numeric()
+
+
+def test_numbers_out_of_reach() -> None:
+    numbers = np.array([[1.0], [1.0001], [3e38]])
+    standard = Standardization.of(numbers[:2])(numbers)
+    with pytest.raises(DataError, match="column 'size' has in row 8 a number out of all proportion"):
+        check_reach(standard, ["size"], np.array([5, 6, 7]))
+    check_reach(standard[:2], ["size"], np.array([5, 6]))
+    large = Standardization.of(np.array([[3e38], [-3e38]]))(np.array([[3e38], [0.0]]))
+    assert large.tolist() == [[1.0], [0.0]]

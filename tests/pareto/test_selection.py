@@ -54,3 +54,19 @@ def test_what_cannot_be_selected_is_told(arguments: dict[str, str], words: str) 
 def test_a_column_of_nan_has_no_best_row() -> None:
     with pytest.raises(ValueError, match="x is nan in all rows"):
         best_row({"x": np.full(3, np.nan)}, maximize="x")
+
+
+@pytest.mark.parametrize("where", [" " * 100_000, "a" * 100_000 + "<1", "a <" + "1" * 100_000, "< " * 50_000])
+def test_long_conditions_are_refused_at_once(where: str) -> None:
+    with pytest.raises(ValueError, match="cannot read condition") as error:
+        best_row({"a": np.array([1.0])}, where=where, minimize="a")
+    assert len(str(error.value)) < 400
+
+
+def test_conditions_without_number_or_too_many() -> None:
+    columns = {"a": np.array([1.0, 2.0]), "b c": np.array([2.0, 1.0])}
+    with pytest.raises(ValueError, match="nothing is smaller or larger than nan"):
+        best_row(columns, where="a < nan", minimize="a")
+    with pytest.raises(ValueError, match="1,001 conditions are too many"):
+        best_row(columns, where=["a < 3"] * 1001, minimize="a")
+    assert best_row(columns, where="  b c \t>=\n 2 ", minimize="b c") == 0

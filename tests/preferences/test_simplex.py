@@ -106,3 +106,14 @@ def test_the_inner_margin_leaves_room_for_every_number_of_tasks(m: int, margin: 
     assert moved.min().item() == pytest.approx(least if m > 1 else 1.0)
     torch.testing.assert_close(moved.sum(dim=1), torch.ones(m, dtype=torch.float64))
     assert torch.equal(points, torch.eye(m, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("count", "m"), [(10**9, 4), (10**18, 3), (200, 101), (9000, 3)])
+def test_too_many_points_to_be_spread_are_refused_before_any_is_made(count: int, m: int) -> None:
+    with pytest.raises(ValueError, match=r"preferences for \d+ tasks are too many to be spread"):
+        spread(count, m)
+
+
+def test_even_steps_of_two_tasks_are_counted_at_once() -> None:
+    assert lattice_partitions(2, 10**18) == 10**18 - 1
+    assert lattice_partitions(2, 1) is None

@@ -124,7 +124,11 @@ def test_rows_split_at_random() -> None:
     ("cells", "split", "words"),
     [
         (("train", "val", "test"), "prt", r"t\.csv has no column 'prt'; it has part; did you mean 'part'"),
-        (("train", "dev", "test"), "part", r"t\.csv: column 'part' has 'dev', but a split is one of train, val, test"),
+        (
+            ("train", "dev", "test"),
+            "part",
+            r"t\.csv: column 'part' has 'dev' in row 2, but a split is one of train, val, test",
+        ),
         (("train", "val", "val"), "part", "has 3 rows, and none for 'test': change the column 'part'"),
         (("train", "val", "test"), None, "has 3 rows, and none for 'val': change the option `fractions`"),
     ],

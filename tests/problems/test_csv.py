@@ -11,6 +11,7 @@ import pytest
 import torch
 from moframework.problems.csv import CSV
 
+from moframework.config import OptionError
 from moframework.data import SPLITS
 from moframework.errors import DataError, SpecError
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy, Huber
@@ -135,7 +136,7 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
         (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z'; it has x, c, when, y"),
         (SPLIT, {"targets": {"y": "binary"}, "ignore": ("wen",)}, "did you mean 'when'?"),
         (SPLIT, {"ignore": ("x", "c")}, "no column left for an input"),
-        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a', but a split is one of train, val, test"),
+        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in row 1, but a split is one of train, val, test"),
         (SPLIT.replace("val", "train"), {}, "has 6 rows, and none for 'val': change the column 'when'"),
         ("x,y\n1,0\n2,1\n", {"split": None}, "change the option `fractions`"),
         (SPLIT, {"targets": {"x": "binary", "y": "binary"}, "missing": ()}, "'x' is to be binary, but has 6 values"),
@@ -175,7 +176,7 @@ def test_no_file(tmp_path: Path) -> None:
         ({"numeric": ["y"]}, "column 'y' is in targets and in numeric"),
         ({"split": "y"}, "column 'y' is in targets and in split"),
         ({"fractions": [0.5, 0.5, 0.5]}, "add up to 1"),
-        ({"delimiter": "tab"}, "must be one character, but it is 'tab'"),
+        ({"delimiter": "tab"}, "must be one character, neither a quote nor the end of a line, but it is 'tab'"),
         ({"targets": {"a.b": "binary", "a_b": "binary"}}, "two tasks of one name"),
     ],
 )
@@ -196,3 +197,35 @@ def test_declared_in_a_spec(tmp_path: Path) -> None:
     assert [task.loss for task in problem.tasks] == [Huber(), BinaryCrossEntropy()]
     assert len(problem.data("train")) == 8  # type: ignore[arg-type]
     problem.check()
+
+
+def test_errors_name_file_and_row_of_the_file(tmp_path: Path) -> None:
+    def told(text: str, **options: Any) -> str:
+        problem = CSV(
+            path=table(tmp_path / "t.csv", text), targets={"y": "regression"}, split="when", **options
+        )  # fmt: skip
+        with pytest.raises(DataError) as error:
+            problem.data("train")
+        return str(error.value)
+
+    head, rows = "x,when,y\n", "1,train,1\n2,train,2\n3,val,3\n4,test,4\n"
+    file = str(tmp_path / "t.csv")
+    assert told(head + rows + "a,test,5\n", numeric=("x",)) == (
+        f"{file}: column 'x' has 'a' in row 5, which is no finite number"
+    )
+    assert "column 'y' has 'many' in row 5" in told(head + rows + "5,train,many\n")
+    assert "column 'y' has 'many' in row 6" in told(head + rows + "5,train,\n6,train,many\n", missing_targets="drop")
+    assert "column 'x' has 'inf' in row 5" in told(head + rows + "inf,train,1\n")
+    assert "column 'x' has '1e39' in row 5, which is too large" in told(head + rows + "1e39,test,1\n")
+    assert "column 'x' has in row 6 a number out of all proportion" in told(
+        head + rows.replace("2,train", "1.0001,train") + "3,train,\n3e38,test,1\n", missing_targets="drop"
+    )
+    assert "column 'y' has in row 5 a number out of all proportion" in told(
+        head + rows.replace("train,2", "train,1.0001") + "3,test,3e38\n"
+    )
+
+
+@pytest.mark.parametrize("delimiter", ['"', "\n", "\r", "\0", "", ",,"])
+def test_what_can_separate_no_cells(delimiter: str) -> None:
+    with pytest.raises(OptionError, match="delimiter must be one character, neither a quote nor the end of a line"):
+        houses(delimiter=delimiter)

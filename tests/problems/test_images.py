@@ -93,7 +93,7 @@ def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
     [
         ({"targets": {"pric": "regression"}}, r"labels\.csv has no column 'pric'.*did you mean 'price'"),
         ({"file": "name"}, "has no column 'name'"),
-        ({"split": "room"}, "column 'room' has 'kitchen', but a split is one of train, val, test"),
+        ({"split": "room"}, "column 'room' has 'kitchen' in row 1, but a split is one of train, val, test"),
         ({"fractions": [0.9, 0.0, 0.1]}, "has 12 rows, and none for 'val': change the option `fractions`"),
         ({"targets": {"room": "binary"}}, "'room' is to be binary, but has 3 values"),
         ({"table": "nothing.csv"}, r"nothing\.csv cannot be read"),

@@ -106,7 +106,7 @@ def test_duplicate_keys_name_both_lines() -> None:
         ("[1]: 2\n", "f.yaml:1:1: a key must be text, but it is a list or mapping"),
         ("a: &x [*x]\n", "f.yaml:1:4: a.0: contains itself through an alias"),
         ("a: " + "9" * 5000, "f.yaml:1:4: a: '9"),
-        ("[" * 3000, "f.yaml:1:1: is nested too deeply"),
+        ("[" * 3000, "f.yaml:1:52: is nested too deeply: a spec has at most 50 levels"),
     ],
 )
 def test_faults(text: str, message: str) -> None:
