@@ -65,7 +65,10 @@ def write(name: str, results: list[Result]) -> None:
     before, after = text.split(head)[0], text.split(foot)[1]
     rows = "\n".join(_row(result) for result in results)
     made = f"{sys.version.split()[0]}, torch {torch.__version__}, {platform.system()} {platform.machine()}"
-    table = f"| | made | as it should | raw errors | without a place | silent | seconds |\n|---|---|---|---|---|---|---|\n{rows}"
+    columns = (
+        "| | made | as it should | raw errors | without a place | silent | seconds |\n|---|---|---|---|---|---|---|"
+    )
+    table = f"{columns}\n{rows}"
     PAGE.write_text(f"{before}{head}\n{table}\n\nPython {made}.\n{foot}{after}", encoding="utf-8")
 
 
