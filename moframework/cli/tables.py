@@ -46,6 +46,7 @@ def print_run(console: Console, path: Path, front: Front) -> None:
     print_front(console, front, short=True)
     for what, text in (
         ("run folder", f"{path}"),
+        ("report", f"{path / 'report.txt'}"),
         ("picture", f"{path / 'front.png'}"),
         ("every point", f"moframework front {path} --json"),
         ("how it trained", f"tensorboard --logdir {path}"),
