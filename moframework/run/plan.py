@@ -16,6 +16,7 @@ from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
+from moframework.engine.memory_estimate import estimate_memory
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
@@ -114,7 +115,16 @@ class Plan:
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else "the untrained network's losses"),
         ]  # fmt: skip
-        return [*lines, *self.accelerations()]
+        return [*lines, *self.accelerations(), *self.memory()]
+
+    def memory(self) -> list[str]:
+        """Lines on the memory that training will take at its peak, of how much, and what to lower where that is too
+        much."""
+        try:
+            found = estimate_memory(self.job(Path(), self.reference or ())).describe()
+        except Exception as error:  # an estimate is no reason to refuse what training itself may well do
+            found = [f"could not be estimated ({type(error).__name__}: {error})"]
+        return [f"{head:12}{text}" for head, text in zip(["memory", *[""] * len(found)], found, strict=False)]
 
 
 def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
