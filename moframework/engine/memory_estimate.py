@@ -106,6 +106,7 @@ def estimate_memory(job: Job) -> MemoryEstimate:
         Exception: whatever the network, a loss or the data raise.
     """
     model, method, training, place = job.model, job.method, job.training, job.place
+    already, free = _already(job, place), _free(place.device)  # before the passes below leave memory with the process
     step = Step(model, job.problem.tasks, method, attrs.evolve(place, device=torch.device("cpu")))
     m, count = len(job.problem.tasks), method.preferences.count(len(job.problem.tasks))
     preferences = method.preferences.draw(1.0, count, m, torch.Generator().manual_seed(0))
@@ -127,7 +128,7 @@ def estimate_memory(job: Job) -> MemoryEstimate:
     parts = {"gradients": gradients, "optimizer": optimizer, **steps}
     if training.averaging is not None:
         parts["averages"] = gradients
-    return MemoryEstimate(parts={**_already(job, place), **parts}, free=_free(place.device))
+    return MemoryEstimate(parts={**already, **parts}, free=free)
 
 
 def saved_activations(step: Step, data: Dataset, preferences: Tensor) -> Saved:
