@@ -22,8 +22,8 @@ from attrs import asdict, frozen
 
 from moframework.cli.requirements import EXTRAS, installed_version, known_faults, meets, required
 from moframework.data.cache import cache_folder, data_folder
-from moframework.engine.memory import free_memory
-from moframework.engine.memory_estimate import as_size
+from moframework.run.memory import free_memory
+from moframework.run.memory_estimate import as_size
 
 __all__ = ["DATA_SETS", "DataSet", "Examination", "Finding", "examine"]
 

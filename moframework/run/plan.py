@@ -16,7 +16,6 @@ from moframework.data import SPLITS, Dataset, Split
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
-from moframework.engine.memory_estimate import estimate_memory
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
@@ -25,6 +24,7 @@ from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.processes.world import World
+from moframework.run.memory_estimate import estimate_memory
 from moframework.seeding import derive_seed
 from moframework.spec import Spec
 

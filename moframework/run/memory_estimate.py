@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from moframework.data import Dataset, TensorData, batches
 from moframework.engine.device import Placement
 from moframework.engine.job import Job
-from moframework.engine.memory import free_memory, held_memory
 from moframework.engine.step import Step
 from moframework.objectives import Scalarization
+from moframework.run.memory import free_memory, held_memory
 
 __all__ = ["MemoryEstimate", "Saved", "estimate_memory", "saved_activations"]
 
