@@ -379,6 +379,28 @@ def list_(kind: str | None) -> None:
     click.echo("The names of one kind: moframework list KIND")
 
 
+@main.command(epilog=EXIT_CODES.replace("failed run", "something is wrong"))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: sections with their findings, and problems.")
+def doctor(as_json: bool) -> None:
+    """Look for what is wrong with this installation.
+
+    Tells environment, devices, packages and extras, known bad combinations of versions, data, cache, disk and shared
+    memory. Each problem comes with the next step. Uses no network and changes nothing.
+    """
+    import json
+
+    from moframework.cli.doctor import examine
+    from moframework.cli.tables import output, print_examination
+
+    found = examine()
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        print_examination(output(), found)
+    if found.problems:
+        sys.exit(FAILED)
+
+
 @main.command()
 def specs() -> None:
     """List the bundled specs.

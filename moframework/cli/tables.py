@@ -18,9 +18,10 @@ if TYPE_CHECKING:  # lists are printed without the time that numpy and its kin t
     from numpy.typing import NDArray
 
     from moframework.benchmark.results import Results
+    from moframework.cli.doctor import Examination
     from moframework.pareto.front import Front
 
-__all__ = ["front_table", "output", "print_front", "print_results", "print_run", "table"]
+__all__ = ["front_table", "output", "print_examination", "print_front", "print_results", "print_run", "table"]
 
 SHORT_TABLE = 11
 WIDEST_TABLE = 160
@@ -46,11 +47,26 @@ def print_run(console: Console, path: Path, front: Front) -> None:
     print_front(console, front, short=True)
     for what, text in (
         ("run folder", f"{path}"),
+        ("report", f"{path / 'report.txt'}"),
         ("picture", f"{path / 'front.png'}"),
         ("every point", f"moframework front {path} --json"),
         ("how it trained", f"tensorboard --logdir {path}"),
     ):
         console.print(f"{what:<15} {text}", soft_wrap=True)
+
+
+def print_examination(console: Console, examination: Examination) -> None:
+    """What was found of an installation, section by section; what is worth knowing, and what is wrong."""
+    for title, found in examination.sections.items():
+        rows = table((title, "found"))
+        for one in found:
+            rows.add_row(one.what, one.found if one.hint is None else f"{one.found}\n→ {one.hint}")
+        console.print(rows)
+    problems = examination.problems
+    lines = (
+        [f"Wrong: {len(problems)}", *(f"- {problem}" for problem in problems)] if problems else ["Nothing is wrong."]
+    )
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 def print_results(console: Console, folder: Path, results: Results) -> None:

@@ -13,7 +13,7 @@ from moframework.engine.checkpoint import restore
 from moframework.engine.distributed.sync_batchnorm import synchronized
 from moframework.engine.events import Observer
 from moframework.engine.job import Job
-from moframework.engine.loop import Loop
+from moframework.engine.loop import Hook, Loop
 from moframework.engine.milestones import make_hooks
 from moframework.errors import InterruptedRun
 from moframework.processes.world import World
@@ -44,6 +44,7 @@ def fit(
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
     world: World | None = None,
+    around: Callable[[Loop, list[Hook]], list[Hook]] = lambda loop, hooks: hooks,
 ) -> Fit:
     """Train a job's model in place.
 
@@ -52,6 +53,7 @@ def fit(
         stop: asked after every step; True, of any process, saves and raises `InterruptedRun` in all.
         world: the processes that train together, each calling this with the same arguments but `place`, `stop` and
             `observer`; the first one writes. None: this one alone.
+        around: gives the hooks of the training from those it has by itself, before anything is resumed.
 
     Raises:
         NonFiniteLossError: a loss or a weight is not finite; checkpoints written before stay.
@@ -63,7 +65,7 @@ def fit(
     if not resume and world is not None:
         world.broadcast([*job.model.parameters(), *job.model.buffers()])
     loop = Loop(job, observer, world)
-    loop.hooks = make_hooks(loop, stop)
+    loop.hooks = around(loop, make_hooks(loop, stop))
     if resume:
         restore(loop)
     _run(loop)

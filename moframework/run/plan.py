@@ -24,6 +24,7 @@ from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.processes.world import World
+from moframework.run.memory_estimate import estimate_memory
 from moframework.seeding import derive_seed
 from moframework.spec import Spec
 
@@ -114,7 +115,16 @@ class Plan:
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else "the untrained network's losses"),
         ]  # fmt: skip
-        return [*lines, *self.accelerations()]
+        return [*lines, *self.accelerations(), *self.memory()]
+
+    def memory(self) -> list[str]:
+        """Lines on the memory that training will take at its peak, of how much, and what to lower where that is too
+        much."""
+        try:
+            found = estimate_memory(self.job(Path(), self.reference or ())).describe()
+        except Exception as error:  # an estimate is no reason to refuse what training itself may well do
+            found = [f"could not be estimated ({type(error).__name__}: {error})"]
+        return [f"{head:12}{text}" for head, text in zip(["memory", *[""] * len(found)], found, strict=False)]
 
 
 def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import attrs
 import torch
-from attrs import frozen
+from attrs import field, frozen
 
 from moframework.config import Trust, unstructure
 from moframework.config.references import references
@@ -19,6 +19,7 @@ from moframework.engine.checkpoint import BEST, LAST, exists, recover
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import Fit, fit
+from moframework.engine.loop import Hook, Loop
 from moframework.errors import RunError
 from moframework.io.atomic import atomic_write, remove_leftovers
 from moframework.io.lock import LOCK, OWNER, FolderLock
@@ -33,10 +34,12 @@ from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
+from moframework.run.report import Notes, report, write_report
 from moframework.run.resuming import resume_command
 from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, EVENTS, LOG, MODEL, SPEC, STATUS, Run
 from moframework.run.signals import StopRequest, stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits
+from moframework.run.timing import Timing
 from moframework.spec import Spec, load_spec
 
 __all__ = ["check", "solve"]
@@ -115,6 +118,8 @@ class _Solving:
     stop: StopRequest
     trust: Trust
     observers: Sequence[Observer]
+    timing: Timing = field(factory=Timing)
+    notes: Notes = field(factory=Notes)
 
     def run(self, resume: bool) -> None:
         """Hold the folder, prepare, train, evaluate and write; whatever ends it is recorded."""
@@ -122,7 +127,8 @@ class _Solving:
         with contextlib.ExitStack() as stack:
             world.from_rank_zero(lambda: stack.enter_context(_held(self.folder, self.spec, resume, self.trust)))
             ending = stack.enter_context(Ending(self.folder, world))
-            ready = self.prepare(ending)
+            with self.timing.phase("start_up"):
+                ready = self.prepare(ending)
             self.train(ready, ending)
             world.any_rank(False)  # all is written when the first process comes here
 
@@ -151,13 +157,15 @@ class _Solving:
         checkpoints = self.folder / CHECKPOINTS
         stop.during("evaluating the untrained network")
         evaluator = Evaluator.of_spec(spec.problem, place, spec.training, spec.evaluate, world)
-        reference = ready.reference or _untrained(ready, evaluator)
+        with self.timing.phase("evaluation"):
+            reference = ready.reference or _untrained(ready, evaluator)
         resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
         stop.during("training")
-        with _watched(ready, self.folder, self.observers, world) as observer:
+        with _watched(ready, self.folder, (self.notes, *self.observers), world) as observer:
             with stop.polled():
                 job = ready.job(checkpoints, reference)
-                result = fit(job, observer=observer, resume=resume, stop=stop, world=world)
+                self.timing.starting()
+                result = fit(job, observer=observer, resume=resume, stop=stop, world=world, around=self.hooks)
             stop.during("evaluating the model")
             if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
                 best = world.from_rank_zero(lambda: recover(checkpoints / BEST, observer.noted))
@@ -165,11 +173,23 @@ class _Solving:
         calibration = calibration_data(spec.evaluate, ready.data["train"])
         evaluator = attrs.evolve(evaluator, reference=reference, calibration=calibration)
         splits: tuple[Split, ...] = ("val", "test")
-        fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in splits}
+        with self.timing.phase("evaluation"):
+            fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in splits}
         stop.during("writing the results")
         if world.is_rank_zero:
-            _write(self.folder, model, fronts)
-            ending.state("done", **_facts(ready, result, fronts))
+            ending.state("done", **self.write(ready, result, fronts))
+
+    def hooks(self, loop: Loop, hooks: list[Hook]) -> list[Hook]:
+        """The hooks of the training, with those of the report."""
+        return self.timing.around(loop, [self.notes.hook, *hooks])
+
+    def write(self, ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str, Any]:
+        """Write the results and the report, and return what the status of the finished run tells."""
+        with self.timing.phase("writing"):
+            _write(self.folder, ready.model, fronts)
+        facts = _facts(ready, result, fronts)
+        write_report(self.folder, report(ready, facts, fronts, self.timing, self.notes, self.world.size))
+        return facts
 
 
 @contextlib.contextmanager

@@ -126,7 +126,7 @@ def test_unknown_command_names_the_nearest(call: Call) -> None:
 def test_unlike_any_command_lists_all(call: Call) -> None:
     found = call("xyzzy")
     assert found.code == 2
-    assert "Commands: benchmark, check, front, list, new, schema, solve, specs." in found.err
+    assert "Commands: benchmark, check, doctor, front, list, new, schema, solve, specs." in found.err
 
 
 def test_forgotten_command(call: Call, spec: Path) -> None:

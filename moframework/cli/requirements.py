@@ -1,0 +1,195 @@
+"""What this package requires, what of it is installed, and combinations of versions that are known to go wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+
+from attrs import frozen
+
+__all__ = ["EXTRAS", "KNOWN_BAD", "KnownBad", "Requirement", "installed_version", "known_faults", "meets", "required"]
+
+EXTRAS: Mapping[str, str] = {
+    "torchjd": "weightings from gradients: mgda, pcgrad, upgrad, …",
+    "cagrad": "the weighting cagrad, which solves with cvxpy",
+    "timm": "timm's networks as backbones",
+    "test": "running the tests",
+    "dev": "working on moframework: tests, formatter, linter, types",
+}
+"""What each extra is for."""
+
+_OPERATORS: Mapping[str, Callable[[int], bool]] = {
+    ">=": lambda order: order >= 0,
+    "<=": lambda order: order <= 0,
+    "==": lambda order: order == 0,
+    "!=": lambda order: order != 0,
+    ">": lambda order: order > 0,
+    "<": lambda order: order < 0,
+}
+
+
+@frozen
+class Requirement:
+    """A line of a package's requirements.
+
+    Attributes:
+        name: of the package that is required.
+        bounds: `>=2.9`, `<0.19,>=0.18`, or empty.
+        extras: of that package.
+        extra: of the package that requires, where it stands for one.
+    """
+
+    name: str
+    bounds: str
+    extras: tuple[str, ...] = ()
+    extra: str | None = None
+
+    def __str__(self) -> str:
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        return f"{self.name}{extras}{self.bounds}"
+
+
+def required(package: str, extra: str | None = None) -> list[Requirement]:
+    """What an installed package requires: without extras, or for one of them, with what extras of others require.
+
+    Requirements of other systems (`sys_platform == …`) are left out.
+
+    Raises:
+        PackageNotFoundError: it is not installed.
+    """
+    found: list[Requirement] = []
+    for line in metadata.requires(package) or ():
+        one = _parsed(line)
+        if one is None or one.extra != extra:
+            continue
+        if one.name != package:
+            found.append(one)
+        for other in one.extras:
+            if installed_version(one.name) is not None:
+                found += required(one.name, other)
+    return list(dict.fromkeys(found))
+
+
+def installed_version(package: str) -> str | None:
+    """The version of an installed package, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def meets(version: str, bounds: str) -> bool | None:
+    """Whether a version lies within bounds; None where they are written in a way not known here.
+
+    A release candidate comes before its release; what follows a plus sign (`+cu130`) does not count.
+
+    >>> meets("2.14.1+cu130", ">=2.9"), meets("0.19.0", "<0.19,>=0.18"), meets("2.9.0rc1", ">=2.9")
+    (True, False, False)
+    """
+    judged = []
+    for bound in filter(None, (part.strip() for part in bounds.split(","))):
+        match = re.fullmatch(r"(>=|<=|==|!=|>|<)\s*([\w.+!-]+)", bound)
+        if match is None:
+            return None
+        judged.append(_OPERATORS[match[1]](_compare(_key(version), _key(match[2]))))
+    return all(judged)
+
+
+def _parsed(line: str) -> Requirement | None:
+    text, _, marker = line.partition(";")
+    match = re.fullmatch(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?\s*\(?([^)]*?)\)?\s*", text)
+    if match is None or re.search(r"sys_platform|platform_|os_name|implementation_name|python_full_version", marker):
+        return None
+    extra = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", marker)
+    extras = tuple(part.strip() for part in (match[2] or "").split(",") if part.strip())
+    return Requirement(match[1], match[3].replace(" ", ""), extras, None if extra is None else extra[1])
+
+
+def _key(version: str) -> tuple[tuple[int, ...], bool]:
+    """The numbers of a release without trailing zeros, and whether it is the release itself or a later one."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)(.*)", version.partition("+")[0])
+    if match is None:
+        return (), False
+    numbers = [int(number) for number in match[1].split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers), re.match(r"[.-]?(a|b|c|rc|alpha|beta|dev|pre)", match[2]) is None
+
+
+def _compare(one: tuple[tuple[int, ...], bool], other: tuple[tuple[int, ...], bool]) -> int:
+    return (one > other) - (one < other)
+
+
+@frozen(kw_only=True)
+class KnownBad:
+    """Versions that are known to go wrong.
+
+    Attributes:
+        versions: by package, bounds that all hold where it goes wrong; a package that is not installed has none.
+        what: goes wrong.
+        remedy: the next step.
+        source: where that is known from.
+    """
+
+    versions: Mapping[str, str]
+    what: str
+    remedy: str
+    source: str
+
+    def applies(self, version: Callable[[str], str | None] = installed_version) -> bool:
+        """Whether these versions are installed."""
+        found = {package: version(package) for package in self.versions}
+        return all(one is not None and meets(one, self.versions[package]) for package, one in found.items())
+
+
+_MEASURED = "measured with this package; docs/changelog.md"
+_PAIRS = "torchvision's table of releases, https://github.com/pytorch/vision#installation"
+
+KNOWN_BAD: tuple[KnownBad, ...] = (
+    KnownBad(
+        versions={"torch": "<2.9,>=2.7"},
+        what="training.distributed.parameters: sharded trains on wrong gradients on a CPU (FSDP2), without a word",
+        remedy="pip install 'torch>=2.9' 'torchvision>=0.24'",
+        source=_MEASURED,
+    ),
+    KnownBad(
+        versions={"torch": "<2.7"},
+        what="training.compile and training.distributed.parameters: sharded fail",
+        remedy="pip install 'torch>=2.9' 'torchvision>=0.24'",
+        source=_MEASURED,
+    ),
+    KnownBad(
+        versions={"moocore": "<0.3.2"},
+        what="IGD and IGD+ of fronts with 34 or more objectives are wrong (2.026 for 2.351 at 40)",
+        remedy="pip install 'moocore>=0.3.2'",
+        source=_MEASURED,
+    ),
+    KnownBad(
+        versions={"numpy": ">=2", "pymoo": "<0.6.1.3"},
+        what="pymoo fails on import with numpy 2",
+        remedy="pip install 'pymoo>=0.6.1.3'",
+        source="pymoo's releases; the bound in pyproject.toml",
+    ),
+    KnownBad(
+        versions={"torchjd": ">=0.19"},
+        what="TorchJD changes names in each 0.x release: weightings of objectives may fail or be others",
+        remedy="pip install 'torchjd>=0.18,<0.19'",
+        source="the bound in pyproject.toml",
+    ),
+    *(
+        KnownBad(
+            versions={"torch": f">=2.{minor},<2.{minor + 1}", "torchvision": bounds},
+            what=f"torchvision is built for another torch than {f'2.{minor}'}, and fails on import or in its operators",
+            remedy=f"pip install 'torch==2.{minor}.*' 'torchvision==0.{minor + 15}.*'",
+            source=_PAIRS,
+        )
+        for minor in range(9, 30)
+        for bounds in (f"<0.{minor + 15}", f">=0.{minor + 16}")
+    ),
+)
+
+
+def known_faults(version: Callable[[str], str | None] = installed_version) -> Iterator[KnownBad]:
+    """Those of `KNOWN_BAD` that are installed."""
+    return (one for one in KNOWN_BAD if one.applies(version))

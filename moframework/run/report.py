@@ -1,0 +1,256 @@
+"""The page at the end of a run: what ran, where the time went, memory, the front, and what is worth knowing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from moframework.config import unstructure
+from moframework.data import Split
+from moframework.engine.events import Observer
+from moframework.engine.loop import Hook, Loop
+from moframework.io.atomic import write_text
+from moframework.io.sealed import write_json
+from moframework.pareto.front import Front
+from moframework.run.plan import Plan
+from moframework.run.timing import HOW, PARTS, Timing
+from moframework.spec import Spec
+
+__all__ = ["Notes", "oddities", "report", "write_report"]
+
+FLAT = 0.01
+"""Relative change of a loss over the front below which it counts as none."""
+_FORMAT = 2
+_MOST_NOTES = 100
+
+
+class Notes(Observer):
+    """Keeps what the engine notes; a checkpoint carries it, so that a resumed run has the notes of all its processes.
+
+    Attributes:
+        texts: each note once, the first hundred.
+        hook: what a training calls for checkpoints.
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.hook: Hook = _CarriedNotes(self)
+
+    def noted(self, words: str) -> None:
+        """Keep a note."""
+        if words not in self.texts and len(self.texts) < _MOST_NOTES:
+            self.texts.append(words)
+
+
+class _CarriedNotes(Hook):
+    def __init__(self, notes: Notes) -> None:
+        self.notes = notes
+
+    def state(self) -> dict[str, Any]:
+        return {"notes": list(self.notes.texts)}
+
+    def load(self, loop: Loop, state: dict[str, Any]) -> None:
+        new, self.notes.texts = self.notes.texts, [str(text) for text in state.get("notes", ())]
+        for text in new:
+            self.notes.noted(text)
+
+
+def report(
+    ready: Plan,
+    facts: Mapping[str, Any],
+    fronts: Mapping[Split, Front],
+    timing: Timing,
+    notes: Notes,
+    world_size: int = 1,
+) -> dict[str, Any]:
+    """The page of a finished run as plain data.
+
+    Args:
+        facts: what its status tells: `steps`, `peak_memory`, `parameters`, `backbone_parameters`, and `skipped_steps`
+            where some were.
+        fronts: by split, `test` among them.
+
+    Returns:
+        `run`, `time` (seconds and percent by part, see `timing.PARTS`), `peak_memory` in bytes, `fronts` by split,
+        and `notes`, texts.
+    """
+    return {
+        "format": _FORMAT,
+        "run": _what_ran(ready, facts, world_size),
+        "time": _time(timing, world_size),
+        "peak_memory": dict(facts["peak_memory"]),
+        "fronts": {split: _front(front) for split, front in fronts.items()},
+        "notes": [*notes.texts, *oddities(fronts["test"], facts)],
+    }
+
+
+def write_report(folder: Path, page: Mapping[str, Any]) -> None:
+    """Write a page as `report.json`, sealed, and as text for people, `report.txt`."""
+    write_json(folder / "report.json", page)
+    write_text(folder / "report.txt", "\n".join(as_text(page)) + "\n")
+
+
+def oddities(front: Front, facts: Mapping[str, Any]) -> list[str]:
+    """What a front has that is allowed but seldom wanted, a sentence each with what may help.
+
+    Args:
+        facts: as of `report`.
+    """
+    found = []
+    if len(front.losses) > 1:
+        low, high = front.losses.min(axis=0), front.losses.max(axis=0)
+        if bool(np.all(high - low <= FLAT * np.maximum(np.abs(high), np.abs(low)))):
+            found.append(
+                f"The front is flat: no loss changes by more than {FLAT:.0%} over it, whatever the preference. Train "
+                "longer, or give the solver more room (rank, alpha, distinct initial networks)."
+            )
+    for task, rank in zip(front.tasks, front.controllability(), strict=True):
+        if rank > 0:
+            found.append(
+                f"The dial of '{task}' is reversed: more weight on it goes with more loss (rank correlation "
+                f"{rank:+.2f}; -1 is ideal). Train longer, or balance the losses (`solver.balancing`)."
+            )
+    for name, value in front.hypervolumes().items():
+        if value["value"] == 0:
+            found.append(
+                f"The hypervolume of {name} is 0: no point of the front is better than the reference point in every "
+                "objective. Train longer, or check the reference point (`evaluate.reference`)."
+            )
+    if facts.get("skipped_steps"):
+        found.append(
+            f"{facts['skipped_steps']} of {facts['steps']} steps were skipped, for a loss or a gradient was not finite."
+        )
+    return found
+
+
+def as_text(page: Mapping[str, Any]) -> list[str]:
+    """The lines of a page."""
+    run, took = page["run"], page["time"]
+    ran = "".join(f"\n  {key.replace('_', ' '):22}{_shown(value)}" for key, value in run.items())
+    rows = [
+        f"  {part.replace('_', ' '):22}{seconds:12.2f} s {took['percent'][part]:6.1f} %   {PARTS[part]}"
+        for part, seconds in took["seconds"].items()
+    ]
+    memory = [f"  {where:22}{bytes_ / 2**20:,.0f} MiB" for where, bytes_ in page["peak_memory"].items()]
+    lines = [
+        f"What ran{ran}",
+        "",
+        f"Where the time went: {took['wall_seconds']:.2f} s in all",
+        *rows,
+        *(f"  {text}" for text in took["remarks"]),
+        "",
+        "Peak memory",
+        *(memory or ["  not told by this system"]),
+    ]
+    for split, front in page["fronts"].items():
+        lines += ["", *_front_lines(split, front)]
+    return [*lines, "", "Notes", *([f"  - {note}" for note in page["notes"]] or ["  none"])]
+
+
+def _what_ran(ready: Plan, facts: Mapping[str, Any], world_size: int) -> dict[str, Any]:
+    spec: Spec = ready.spec
+    return {
+        "spec": spec.name or "run",
+        "problem": _name(spec.problem),
+        "solver": _name(spec.solver),
+        "tasks": [task.name for task in spec.problem.tasks],
+        "steps": facts["steps"],
+        "seed": spec.seed,
+        "device": ready.place.describe(),
+        "processes_together": world_size,
+        "parameters": facts["parameters"],
+        "backbone_parameters": facts["backbone_parameters"],
+        "versions": {"moframework": metadata.version("moframework"), "torch": str(torch.__version__)},
+    }
+
+
+def _time(timing: Timing, world_size: int) -> dict[str, Any]:
+    seconds = timing.seconds()
+    wall = sum(seconds.values())
+    remarks = [HOW, f"Steps divided in the last process: {timing.sampled_steps}."]
+    if timing.processes > 1:
+        told = f"{timing.processes} processes worked on this run one after the other"
+        remarks.append(
+            f"{told}; of the earlier ones the time up to the checkpoint that was resumed is counted."
+            if timing.complete
+            else f"{told} or more; the time of the first ones is not known, for their checkpoint does not carry it."
+        )
+    if world_size > 1:
+        remarks.append("The times are those of the first of the processes that trained together.")
+    return {
+        "wall_seconds": round(wall, 3),
+        "seconds": {part: round(value, 3) for part, value in seconds.items()},
+        "percent": {part: round(100 * value / wall, 1) if wall > 0 else 0.0 for part, value in seconds.items()},
+        "processes": timing.processes,
+        "complete": timing.complete,
+        "sampled_steps": timing.sampled_steps,
+        "remarks": remarks,
+    }
+
+
+def _front(front: Front) -> dict[str, Any]:
+    ranks = front.controllability()
+    best: dict[str, dict[str, Any]] = {}
+    columns = {f"{task}/loss": (front.losses[:, t], np.argmin) for t, task in enumerate(front.tasks)}
+    columns |= {
+        name: (values, np.argmax if front.higher_is_better[name] else np.argmin)
+        for name, values in front.metrics.items()
+    }
+    for name, (values, choose) in columns.items():
+        best[name] = _best(front, values, choose)
+    return {
+        "points": len(front.losses),
+        "nondominated": int(front.nondominated().sum()),
+        "controllability": {
+            task: None if math.isnan(rank) else round(float(rank), 6)
+            for task, rank in zip(front.tasks, ranks, strict=True)
+        },
+        "hypervolumes": front.hypervolumes(),
+        "best": best,
+    }
+
+
+def _best(front: Front, values: Any, choose: Callable[..., Any]) -> dict[str, Any]:
+    """The best value of a column and where it is; None where no value is a number."""
+    known = np.flatnonzero(~np.isnan(values))
+    if not len(known):
+        return {"value": None, "preference": None}
+    row = int(known[choose(values[known])])
+    return {"value": float(values[row]), "preference": [float(weight) for weight in front.preferences[row]]}
+
+
+def _front_lines(split: str, front: Mapping[str, Any]) -> list[str]:
+    ranks = ", ".join(
+        f"{task} {'undefined' if rank is None else f'{rank:.3f}'}" for task, rank in front["controllability"].items()
+    )
+    lines = [
+        f"Front on the {split} split: {front['nondominated']} of {front['points']} points are non-dominated",
+        f"  rank correlation of preference and loss (-1 is ideal): {ranks}",
+    ]
+    for name, value in front["hypervolumes"].items():
+        point = ", ".join(f"{number:g}" for number in value["reference"])
+        lines.append(f"  hypervolume of {name}: {value['value']:.4f} (reference ({point}); {value['convention']})")
+    for name, value in front["best"].items():
+        if value["value"] is not None:
+            weights = ", ".join(f"{weight:g}" for weight in value["preference"])
+            lines.append(f"  best {name:19} {value['value']:.4f} at λ = ({weights})")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {one}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _name(part: object) -> str:
+    plain = unstructure(part)
+    return str(plain["name"]) if isinstance(plain, dict) and "name" in plain else type(part).__name__
