@@ -194,7 +194,8 @@ def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the data is not what .* was started with: train was 4 samples"):
         solve(run.path, resume=True)
     assert (run.path / "data.json").read_bytes() == before
-    assert run.status == "interrupted"
+    assert run.status == "failed"
+    assert "the data is not what" in run.summary()["message"]
     write(1.0)
     assert solve(run.path, resume=True).status == "done"
 
