@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from moframework import TensorData
+from moframework import TensorData, solve
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
 from moframework.engine import skipping
@@ -238,3 +238,12 @@ def test_the_scaler_of_fp16_leaves_out_what_is_skipped(tmp_path: Path) -> None:
     assert result.skipped_steps >= 6
     assert saved["scaler"]["scale"] == 65536.0 / 2**result.skipped_steps
     assert all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
+
+
+def test_the_status_counts_skipped_steps(tmp_path: Path) -> None:
+    digits = {"name": "digits", "train": 64, "val": 16, "test": 16}
+    training = {"epochs": 2, "batch_size": 16, "on_nonfinite": "skip", "precision": "fp32"}
+    run = solve(
+        {"problem": digits, "solver": "cosmos", "training": training, "evaluate": {"points": 2}}, tmp_path / "run"
+    )
+    assert run.summary()["skipped_steps"] == 0
