@@ -80,11 +80,11 @@ class Skipping(Hook):
         """As `Step.run`; where the step is skipped, leaves no gradient, or one that the optimizer does not use."""
         self._keep()
         losses = self._run(x, targets, preferences, scale)
-        self._judge(losses)
+        self._decide(losses)
         return losses
 
     @torch.no_grad()
-    def _judge(self, losses: Tensor) -> None:
+    def _decide(self, losses: Tensor) -> None:
         loop = self.loop
         gradients = [parameter.grad for parameter in loop.parameters if parameter.grad is not None]
         flag = _any_non_finite(losses, gradients)
