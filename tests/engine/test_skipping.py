@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from pathlib import Path
 from typing import Any
@@ -240,10 +241,12 @@ def test_the_scaler_of_fp16_leaves_out_what_is_skipped(tmp_path: Path) -> None:
     assert all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
 
 
-def test_the_status_counts_skipped_steps(tmp_path: Path) -> None:
+def test_the_status_and_the_log_tell_of_skipped_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = itertools.count(1)
+    monkeypatch.setattr(skipping, "_any_non_finite", lambda *_: torch.tensor(next(steps) in (2, 7)))
     digits = {"name": "digits", "train": 64, "val": 16, "test": 16}
-    training = {"epochs": 2, "batch_size": 16, "on_nonfinite": "skip", "precision": "fp32"}
-    run = solve(
-        {"problem": digits, "solver": "cosmos", "training": training, "evaluate": {"points": 2}}, tmp_path / "run"
-    )
-    assert run.summary()["skipped_steps"] == 0
+    training = {"epochs": 2, "batch_size": 16, "on_nonfinite": "skip"}
+    spec = {"problem": digits, "solver": "cosmos", "training": training, "evaluate": {"points": 2}}
+    run = solve(spec, tmp_path / "run", device="cpu")
+    assert run.summary()["skipped_steps"] == 2
+    assert "2 steps were skipped, 2 of 8 so far. In step 2 its losses are" in (run.path / "log.txt").read_text()
