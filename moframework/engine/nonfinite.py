@@ -22,6 +22,8 @@ __all__ = ["Entry", "cause", "raise_for_losses", "weight_fault"]
 Entry = tuple[int, Tensor, Tensor]
 """A step's number, from 1; its losses (M, m); its preferences (M, m)."""
 
+_Read = tuple[list[int], Tensor, dict[str, Tensor]]
+
 _DATA_ADVICE = (
     "The last good checkpoint is kept. Mend the data or leave such rows out; or let training.on_nonfinite: skip leave "
     "out the batches that they come in."
@@ -81,31 +83,36 @@ def _explained(loop: Loop, step: int, losses: Tensor) -> tuple[str, str]:
     """Why losses (M, m) are not finite, and what to do."""
     broken = ~torch.isfinite(losses)
     tasks = [task for task, bad in zip(loop.job.problem.tasks, broken.any(dim=0).tolist(), strict=True) if bad]
-    data = _data_fault(loop, step, [task.target_key for task in tasks])
+    read = _batch(loop, step)
+    data = None if read is None else _data_fault(read, [task.target_key for task in tasks])
     if data is not None:
         return f"In the batch of that step {data}.", _DATA_ADVICE
+    checked = (
+        "Its batch could not be read again"
+        if read is None
+        else "What the loss was computed from, inputs and target, is finite"
+    )
     if not bool(broken.all()):
-        words = "Inputs and targets of that step are finite, and so are its other losses"
+        words = "other losses of that step are finite"
         if len(tasks) < losses.shape[1]:
             words += ": only " + " and ".join(f"'{task.name}'" for task in tasks) + " went wrong"
-        return f"{words}.", NON_FINITE_ADVICE
-    weights = _broken_parameters(loop)
-    if step == 1:
-        words = "no other loss is: the network or the losses overflow at the weights that training starts from"
-    elif weights:
-        now = _listed([name for name, _ in weights])
-        words = f"no other loss is: a gradient or a weight was not finite first; now it is {now}"
+    elif step == 1:
+        words = "no loss of that step is finite: the network or the losses overflow at the first weights"
+    elif weights := _broken_parameters(loop):
+        words = (
+            "no loss of that step is finite: a weight was not finite first, or so large that the network "
+            f"overflowed; after step {loop.done} not finite: {_listed([name for name, _ in weights])}"
+        )
     else:
-        words = "no other loss is, though all weights are: the network or the losses overflow"
-    return f"Inputs and targets of that step are finite, but {words}.", NON_FINITE_ADVICE
+        words = (
+            f"no loss of that step is finite, though all weights are after step {loop.done}: the network or the losses "
+            "overflow"
+        )
+    return f"{checked}; {words}.", NON_FINITE_ADVICE
 
 
-def _data_fault(loop: Loop, step: int, targets: Sequence[str]) -> str | None:
-    """The first row of a step's batch with an input, or one of these targets, that is not finite, in words; None where
-    all are finite, or cannot be read again."""
-    read = _batch(loop, step)
-    if read is None:
-        return None
+def _data_fault(read: _Read, targets: Sequence[str]) -> str | None:
+    """The first row of a batch with an input, or one of these targets, that is not finite, in words; or None."""
     rows, x, found = read
     columns = [("input", x), *((f"target '{key}'", found[key]) for key in dict.fromkeys(targets) if key in found)]
     for name, values in columns:
@@ -122,7 +129,7 @@ def _data_fault(loop: Loop, step: int, targets: Sequence[str]) -> str | None:
     return None
 
 
-def _batch(loop: Loop, step: int) -> tuple[list[int], Tensor, dict[str, Tensor]] | None:
+def _batch(loop: Loop, step: int) -> _Read | None:
     """The rows of a step's whole batch, its inputs and its targets before augmentation, on the host, read again; None
     where that fails."""
     epoch, position = divmod(step - 1, loop.per_epoch)
