@@ -58,8 +58,7 @@ def fit(
         around: gives the hooks of the training from those it has by itself, before anything is resumed.
 
     Raises:
-        NonFiniteLossError: a loss or a weight is not finite, or too many steps in a row were skipped; checkpoints
-            written before stay.
+        NonFiniteLossError: a loss or weight is not finite, or too many steps are skipped; earlier checkpoints stay.
         InterruptedRun: `stop` said so.
         DataError: fewer samples than a batch needs.
         SpecError: fewer preferences than processes to spread them over; an acceleration that is named does not apply.
