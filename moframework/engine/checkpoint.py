@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from moframework.engine.loop import Loop
-from moframework.errors import NON_FINITE_ADVICE, DamagedFileError, NonFiniteLossError, RunError
+from moframework.engine.nonfinite import weight_fault
+from moframework.errors import DamagedFileError, RunError
 from moframework.io.atomic import keep_as
 from moframework.io.sealed import verify_zip
 from moframework.io.tensors import load_plain, save_plain
@@ -105,9 +106,7 @@ def save(loop: Loop) -> None:
     """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
     own = (parameter for group in loop.optimizer.param_groups for parameter in group["params"])
     if loop.world.any_rank(not all(bool(torch.isfinite(parameter).all()) for parameter in own)):
-        raise NonFiniteLossError(
-            f"step {loop.done}: a weight is not finite although the losses were. {NON_FINITE_ADVICE}"
-        )
+        raise weight_fault(loop)
     loop.sync_buffers()
     loop.step.sync_states()
     state = {

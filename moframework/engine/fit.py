@@ -23,14 +23,16 @@ __all__ = ["Fit", "Job", "fit"]
 
 @frozen(kw_only=True)
 class Fit:
-    """What a finished training reports: steps taken, best validation hypervolume (None without validation), seconds
-    and processor seconds spent in training steps (validation and checkpoints left out, resumed parts included).
+    """What a finished training reports: steps, those of them that were skipped (`training.on_nonfinite`), best
+    validation hypervolume (None without validation), seconds and processor seconds spent in training steps (validation
+    and checkpoints left out, resumed parts included).
 
     Processor seconds are those of all threads of this process: unlike seconds they hardly depend on what else the
     machine does, but they leave out an accelerator, and other processes of the run. The first step of a compiled
     network counts in neither: it is what compiling took, None where nothing was compiled."""
 
     steps: int
+    skipped_steps: int
     best_hypervolume: float | None
     training_seconds: float
     processor_seconds: float
@@ -56,7 +58,7 @@ def fit(
         around: gives the hooks of the training from those it has by itself, before anything is resumed.
 
     Raises:
-        NonFiniteLossError: a loss or a weight is not finite; checkpoints written before stay.
+        NonFiniteLossError: a loss or weight is not finite, or too many steps are skipped; earlier checkpoints stay.
         InterruptedRun: `stop` said so.
         DataError: fewer samples than a batch needs.
         SpecError: fewer preferences than processes to spread them over; an acceleration that is named does not apply.
@@ -71,6 +73,7 @@ def fit(
     _run(loop)
     return Fit(
         steps=loop.done,
+        skipped_steps=loop.skipped_steps,
         best_hypervolume=loop.best_hypervolume,
         training_seconds=loop.clock.seconds,
         processor_seconds=loop.clock.processor_seconds,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moframework.engine.events import Reading
 from moframework.engine.loop import Hook, Loop
-from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
+from moframework.engine.nonfinite import Entry, raise_for_losses
 
 __all__ = ["CompileTime", "LossLog", "Stop"]
 
@@ -44,15 +44,15 @@ class CompileTime(Hook):
 class LossLog(Hook):
     """Keeps the losses of steps on the device until they are read all at once, and tells them.
 
-    Raises:
-        NonFiniteLossError: when they are read, for the first step that went wrong.
+    Args:
+        screen: makes of steps and their losses (k, M, m), some not finite, the losses to tell, or raises.
     """
 
     every_step = True
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, screen: Callable[[Loop, list[Entry], Tensor], Tensor] = raise_for_losses) -> None:
         self.tasks = [task.name for task in loop.job.problem.tasks]
-        self.entries: list[tuple[int, Tensor, Tensor]] = []
+        self.entries, self.screen = list[Entry](), screen
 
     def after_step(self, loop: Loop) -> None:
         self.entries.append((loop.done, loop.losses, loop.preferences))
@@ -65,24 +65,17 @@ class LossLog(Hook):
             return
         losses = torch.stack([losses for _, losses, _ in self.entries]).double().cpu()
         if not bool(torch.isfinite(losses).all()):
-            raise self._fault(losses)
-        count, preferences = len(self.entries), self.entries[-1][2]
+            losses = self.screen(loop, self.entries, losses)
+        seconds, preferences = loop.clock.lap() / len(self.entries), self.entries[-1][2]
         self.entries.clear()
+        if not len(losses):
+            return
         groups = loop.optimizer.param_groups
         reading = Reading(
             losses=dict(zip(self.tasks, losses.mean(dim=(0, 1)).tolist(), strict=True)),
             learning_rates={str(group.get("name", i)): float(group["lr"]) for i, group in enumerate(groups)},
             preferences=preferences.double().numpy(),
-            seconds_per_step=loop.clock.lap() / count,
+            seconds_per_step=seconds,
         )
         loop.observer.logged(loop.progress, reading)
         loop.clock.restart()
-
-    def _fault(self, losses: Tensor) -> NonFiniteLossError:
-        i, j, t = (int(v) for v in (~torch.isfinite(losses)).nonzero()[0])
-        step, _, preferences = self.entries[i]
-        at = ", ".join(f"{v:.4g}" for v in preferences[j].tolist())
-        return NonFiniteLossError(
-            f"step {step}: the loss of task '{self.tasks[t]}' is {float(losses[i, j, t])} at preference ({at}). "
-            + NON_FINITE_ADVICE
-        )

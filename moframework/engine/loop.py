@@ -90,6 +90,7 @@ class Loop:
         losses, preferences: of the last step, both (M, m); the losses on the device.
         best_hypervolume: of the validations so far, or None.
         compile_seconds: what compiling took in this process, where something was compiled.
+        skipped_steps: steps so far that changed nothing, because their numbers were not finite; see `skipping`.
     """
 
     def __init__(self, job: Job, observer: Observer | None = None, world: World | None = None) -> None:
@@ -100,7 +101,7 @@ class Loop:
         self.m, self.schedule = len(job.problem.tasks), job.method.preferences
         size = len(job.data)  # type: ignore[arg-type]
         self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)
-        self.steps, self.done = training.budget(self.per_epoch), 0
+        self.steps, self.done, self.skipped_steps = training.budget(self.per_epoch), 0, 0
         self.partition = plan_partition(self.world, size, training, self.schedule, self.m)
         self.sharded = self._shard_parameters()
         self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
@@ -160,16 +161,19 @@ class Loop:
         groups = self.schedule.count(self.m) if split else 1
         while not self.at_end and not self.out_of_patience:
             epoch, skip = divmod(self.done, self.per_epoch)
-            shuffler = torch.Generator().manual_seed(derive_seed(self.job.seed, _EPOCH, epoch))
-            order = torch.randperm(len(data), generator=shuffler)  # type: ignore[arg-type]
-            order = order[: self.per_epoch * training.batch_size]
-            own, own_size = self.partition.local_samples(order, training.batch_size, groups)
+            own, own_size = self.partition.local_samples(self.order(epoch), training.batch_size, groups)
             self.clock.restart()
             for x, targets in batches(
                 data, own_size, order=own, device=place.device, workers=training.workers, skip=skip,
                 seed=(self.job.seed, epoch, *self.partition.item_seed),
             ):  # fmt: skip
                 yield self._ready(x, targets)
+
+    def order(self, epoch: int) -> Tensor:
+        """Samples of an epoch, by their place in the training split, one batch after the other; of all processes."""
+        shuffler = torch.Generator().manual_seed(derive_seed(self.job.seed, _EPOCH, epoch))
+        order = torch.randperm(len(self.job.data), generator=shuffler)  # type: ignore[arg-type]
+        return order[: self.per_epoch * self.training.batch_size]
 
     def train_step(self, x: Tensor, targets: dict[str, Tensor]) -> None:
         """One optimizer step on one batch, and the hooks after it. The step reads nothing back from the device (fp16's

@@ -118,6 +118,11 @@ class Training:
     )
     log_every: int = option(50, ge=1, help="steps between two readings of the losses")
     checkpoint_every: int | None = option(None, ge=1, help="steps between two checkpoints; none: at each epoch's end")
+    on_nonfinite: Literal["stop", "skip"] = option(
+        "stop",
+        help="when losses or gradients of a step are not finite: stop: end with an error that says where and, where it "
+        "can be known, why; skip: let the step change nothing, and count it (`skipped_steps`)",
+    )
     early_stopping: EarlyStopping | None = option(
         None, help="stop on the validation hypervolume; none: use the whole budget"
     )

@@ -267,6 +267,7 @@ def _facts(ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str,
     """What the status of a finished run tells."""
     return {
         "steps": result.steps,
+        "skipped_steps": result.skipped_steps,
         "training_seconds": round(result.training_seconds, 3),
         "processor_seconds": round(result.processor_seconds, 3),
         "compile_seconds": result.compile_seconds,

@@ -3,6 +3,7 @@ in one pass. Not run without one."""
 
 from __future__ import annotations
 
+import copy
 import os
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from moframework.engine.evaluate import Evaluator
 from moframework.engine.events import Observer
 from moframework.engine.hooks import LossLog
 from moframework.engine.loop import Loop
+from moframework.engine.skipping import Skipping
 from moframework.engine.step import Step
 from moframework.preferences.annealed import Annealed
 from moframework.run.plan import plan
@@ -116,6 +118,30 @@ def taken(solver: Any, steps: int, recorded: bool | str, **training: Any) -> tup
         x = ready.place.arranged(data.inputs[chosen])
         loop.train_step(x, {key: target[chosen] for key, target in data.targets.items()})
     return loop, losses, notes.words
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_step_is_skipped_without_waiting_for_the_device(recorded: bool) -> None:
+    solver = {"name": "palora", "balancing": ["loss"]}
+    loop, _, notes = taken(solver, 6, recorded, on_nonfinite="skip")
+    assert any("recorded as a CUDA graph" in words for words in notes) is recorded
+    loop.hooks = [skipping := Skipping(loop)]
+    assert not skipping.reads
+    data = loop.job.data
+    x = loop.job.place.arranged(data.inputs[:64].cuda())  # type: ignore[attr-defined]
+    targets = {key: target[:64].cuda() for key, target in data.targets.items()}  # type: ignore[attr-defined]
+    before = copy.deepcopy([loop.model.state_dict(), loop.optimizer.state_dict()["state"], loop.step.state])
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loop.train_step(x * torch.nan, targets)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    after = [loop.model.state_dict(), loop.optimizer.state_dict()["state"], loop.step.state]
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+    loop.train_step(x, targets)  # the last of an epoch, when flags are read
+    assert (loop.done, loop.skipped_steps) == (8, 1)
+    moved = [not torch.equal(value, before[0][name]) for name, value in loop.model.state_dict().items()]
+    assert any(moved)
 
 
 # With dropout, whose masks must be those of the step, and BatchNorm, whose statistics must move.

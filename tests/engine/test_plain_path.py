@@ -7,9 +7,7 @@ the preferences, the step, and the optimizer. What is imported or called when a 
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +15,7 @@ import pytest
 
 import moframework
 from moframework import solve
-from moframework.run import run
+from moframework.run.signals import StopRequest
 
 PACKAGE = Path(moframework.__file__).parent
 COUNTED = ("engine", "model", "weights", "layers")
@@ -57,12 +55,7 @@ class Tracer:
 def entered(folder: Path, monkeypatch: pytest.MonkeyPatch, **training: str) -> dict[str, int]:
     """Files of the counted packages that a step of the quickstart enters, with their lines."""
     tracer = Tracer(step=4)  # the first ones find out what later ones know
-
-    @contextlib.contextmanager
-    def traced() -> Iterator[Tracer]:
-        yield tracer
-
-    monkeypatch.setattr(run, "stop_signals", traced)
+    monkeypatch.setattr(StopRequest, "__call__", lambda _: tracer())
     try:
         with pytest.raises(Finished):
             solve({"extends": "quickstart", "training": training}, folder, device="cpu")

@@ -230,6 +230,8 @@ class ShardedSpace(WeightSpace):
         """Scale the gradients of parameters, of which each rank has a shard or all, so that their Euclidean norm is at
         most `norm`."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if not gradients:  # of a step that is skipped, by all ranks alike
+            return
         sharded = [g.to_local() for g in gradients if isinstance(g, DTensor)]
         full = [g for g in gradients if not isinstance(g, DTensor)]
         squares = torch.stack([g.square().sum() for g in sharded] or [gradients[0].new_zeros(())]).sum()

@@ -33,7 +33,7 @@ from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.low_rank import LowRank
 from tests.engine.conftest import CPU, method
 from tests.engine.distributed.processes import in_processes
-from tests.engine.distributed.test_process_group import StopAt, close, raised
+from tests.engine.distributed.test_process_group import StopAt, close, raised, spoiled
 from tests.engine.distributed.test_process_group import trained as in_group
 from tests.weights.test_spaces import model as of_zoo
 from tests.weights.zoo import ZOO
@@ -128,6 +128,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "hull": {"weights": ConvexHull()},
     "adagrad": {"weights": LowRank(rank=1), "optimizer": "adagrad"},
     "nadam": {"weights": ConvexHull(), "optimizer": "nadam"},
+    "skipped": {"weights": LowRank(rank=1), "data": spoiled(), "on_nonfinite": "skip"},
     "split": {
         "weights": LowRank(rank=1),
         "parts": method(weights=LowRank(rank=1), objective=Linear(), preferences=Annealed(per_batch=2, batch="split")),

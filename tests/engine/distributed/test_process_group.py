@@ -133,6 +133,7 @@ def trained(  # noqa: PLR0913  what the tests below vary, each by its name
     optimizer: str = "adam",
     holding: str = "replicated",
     parameters: str = "replicated",
+    on_nonfinite: str = "stop",
     **options: Any,
 ) -> dict[str, Tensor]:
     problem = Conflict(size=29) if problem is None else problem
@@ -143,6 +144,7 @@ def trained(  # noqa: PLR0913  what the tests below vary, each by its name
         batch_size=8,
         drop_last=False,
         clip_gradient_norm=1.0,
+        on_nonfinite=on_nonfinite,
         optimizer=build(Optimizer, {"name": optimizer, "lr": 1e-2}),
         distributed=Distributed(preferences=preferences, batchnorm=batchnorm, optimizer=holding, parameters=parameters),
     )
@@ -163,6 +165,13 @@ def spoiled() -> TensorData:
     targets = {key: value.clone() for key, value in data.targets.items()}
     targets["cosine"][5] = torch.nan
     return TensorData(data.inputs, targets)
+
+
+SKIPPED: dict[str, dict[str, Any]] = {
+    "skipped shared": {},
+    "skipped spread": {"preferences": "spread"},
+    "skipped sharded": {"parts": mixed(), "holding": "sharded"},
+}
 
 
 def trainings(world: World, folder: Path) -> dict[str, Any]:
@@ -187,6 +196,8 @@ def trainings(world: World, folder: Path) -> dict[str, Any]:
         lambda: trained(world, folder / "stopped", stop=StopAt(3) if world.rank == 1 else lambda: False)
     )
     found["spoiled"] = raised(lambda: trained(world, folder / "spoiled", data=spoiled()))
+    for name, options in SKIPPED.items():
+        found[name] = trained(world, folder / name, data=spoiled(), on_nonfinite="skip", **options)
     found["fronts"] = {size: front(world, size).to_json() for size in (13, 2, 1)}
     return found
 
@@ -312,6 +323,17 @@ def test_a_loss_that_is_not_finite_stops_all(both: list[dict[str, Any]]) -> None
         trained(World(), Path("nowhere"), data=spoiled())
     for found in both:
         assert found["spoiled"] == ("NonFiniteLossError", str(alone.value))
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_all_skip_the_steps_that_one_would(name: str, both: list[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
+    alone = {key: value for key, value in SKIPPED[name].items() if key == "parts"}
+    expected = trained(World(), tmp_path, data=spoiled(), on_nonfinite="skip", **alone)
+    for found in both:
+        close(found[name], expected)
+    states = [read_checkpoint(place / "last.pt")["skipped"] for place in (tmp_path, folder / name)]
+    assert states[0] == states[1]
+    assert states[0]["steps"] == 2  # the row comes up once an epoch
 
 
 def test_statistics_of_the_whole_batch_make_batch_norm_exact(both: list[dict[str, Any]], tmp_path: Path) -> None:
