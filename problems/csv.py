@@ -18,6 +18,7 @@ from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Split, TensorData, check_fractions, check_split
+from moframework.data.cache import file_stamp
 from moframework.data.table import Column, Standardization, check_reach, in_order, one_hot, read_columns
 from moframework.errors import DataError, shortened
 from moframework.problem import Problem
@@ -123,13 +124,13 @@ class CSV(Problem):
 
     def _encoded(self) -> _Encoded:
         try:
-            status = self.path.stat()
+            stamp = file_stamp(self.path)
         except OSError as error:
             raise DataError(
                 f"the table {self.path} cannot be read: {error.strerror}. Set problem.path to a CSV file with a "
                 "header; a relative path begins at the folder of the spec."
             ) from error
-        return _encode(_Key(self), (status.st_mtime_ns, status.st_size))
+        return _encode(_Key(self), stamp)
 
 
 class _Key:

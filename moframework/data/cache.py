@@ -23,7 +23,7 @@ from moframework.errors import DataError
 from moframework.io.atomic import atomic_write, file_lock
 from moframework.io.unpacking import open_gzip, unpacked_limit
 
-__all__ = ["cache_folder", "cached_tensors", "data_folder", "fingerprint", "read_idx"]
+__all__ = ["cache_folder", "cached_tensors", "data_folder", "file_stamp", "fingerprint", "read_idx"]
 
 _CHUNK = 1 << 20
 
@@ -46,6 +46,28 @@ def cache_folder() -> Path:
     if configured := os.environ.get("MOFRAMEWORK_CACHE"):
         return Path(configured).expanduser()
     return platformdirs.user_cache_path("moframework", appauthor=False)
+
+
+_SEEN: dict[Path, tuple[int, int]] = {}
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Time of change and size of a file, by which what was read from it is kept until it changes.
+
+    Of a file that this process has seen and that is gone by now, what it was: a run that has its data in memory does
+    not need the file again.
+
+    Raises:
+        OSError: there is no such file, and there was none before.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        if path in _SEEN:
+            return _SEEN[path]
+        raise
+    _SEEN[path] = (status.st_mtime_ns, status.st_size)
+    return _SEEN[path]
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:

@@ -229,3 +229,14 @@ def test_errors_name_file_and_row_of_the_file(tmp_path: Path) -> None:
 def test_what_can_separate_no_cells(delimiter: str) -> None:
     with pytest.raises(OptionError, match="delimiter must be one character, neither a quote nor the end of a line"):
         houses(delimiter=delimiter)
+
+
+def test_a_table_that_is_in_memory_may_be_removed(tmp_path: Path, small: CSV) -> None:
+    tasks, data = small.tasks, small.data("train")
+    small.path.unlink()
+    assert small.tasks == tasks
+    assert torch.equal(small.data("train").inputs, data.inputs)
+    with pytest.raises(DataError, match="cannot be read"):
+        CSV(path=tmp_path / "other.csv", targets={"y": "binary"}).check()
+    table(small.path, SPLIT + "8,a,train,1\n")
+    assert len(small.data("train")) == len(data) + 1, "what is there again is read again"
