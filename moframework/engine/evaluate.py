@@ -17,6 +17,7 @@ from moframework.engine.acceleration.vmap_evaluation import Forward, Outputs, Vm
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
 from moframework.engine.settings import Evaluation, Training
+from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
@@ -102,12 +103,19 @@ class Evaluator:
 
         Raises:
             ValueError: `data` has no samples.
+            NonFiniteLossError: a loss is not finite.
         """
         was_training = model.training
         model.eval()
         losses, metrics = self._losses_and_metrics(model, self._thetas(model, preferences), data)
         model.train(was_training)
         tasks = self.problem.tasks
+        for j, t in (~torch.isfinite(losses)).nonzero().tolist()[:1]:
+            raise NonFiniteLossError(
+                f"the loss of task '{tasks[t].name}' on the {split} split is {float(losses[j, t])} at preference "
+                f"({', '.join(f'{value:.4g}' for value in preferences[j].tolist())}): the weights have diverged since "
+                f"the losses of training were last finite, or that split has such numbers. {NON_FINITE_ADVICE}"
+            )
         known = {f"{task.name}/{metric.label}": metric for task in tasks for metric in task.metrics if self.metrics}
         reference = self.problem.reference if self.reference is None else self.reference
         return Front(

@@ -16,7 +16,14 @@ import torch
 
 from moframework import Front, Observer, Progress, Run, solve
 from moframework.engine.evaluate import Evaluator
-from moframework.errors import DamagedFileError, DataError, InterruptedRun, MoframeworkError, RunError
+from moframework.errors import (
+    DamagedFileError,
+    DataError,
+    InterruptedRun,
+    MoframeworkError,
+    NonFiniteLossError,
+    RunError,
+)
 from moframework.io.lock import FolderLock
 from moframework.run import solving
 from moframework.run.ending import explained
@@ -251,3 +258,10 @@ def test_a_killed_run_is_told_from_a_running_one(finished: Path, tmp_path: Path)
 def test_what_is_not_of_the_machine_stays_as_it_is(tmp_path: Path) -> None:
     for error in (ValueError("x"), RuntimeError("a shape is wrong"), FileNotFoundError(2, "no", "/x/data.csv")):
         assert explained(error, tmp_path) is error
+
+
+def test_a_divergence_in_the_step_before_a_validation(tmp_path: Path) -> None:
+    training = {"steps": 1, "batch_size": 32, "optimizer": {"name": "sgd", "lr": 1e38}}
+    with pytest.raises(NonFiniteLossError, match=r"loss of task 'left' on the val split is .* at preference \(0, 1\)"):
+        solve(tiny(training=training), tmp_path / "run")
+    assert Run(tmp_path / "run").status == "failed"
