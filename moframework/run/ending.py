@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import time
 import traceback
@@ -14,7 +15,7 @@ from typing import Any, Self
 import torch
 
 from moframework.errors import InterruptedRun, LostPeerError, MoframeworkError, RunError
-from moframework.io.sealed import write_json
+from moframework.io.sealed import seal_json, write_json
 from moframework.processes.world import World
 from moframework.run.logs import TextLog
 from moframework.run.resuming import resume_command
@@ -24,7 +25,8 @@ from moframework.run.signals import Signaled, stop_signals
 __all__ = ["Ending", "explained"]
 
 _FORMAT = 2
-_LONGEST = 2000  # characters of a message
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LONGEST = 1500  # characters of a message
 
 
 class Ending:
@@ -64,7 +66,16 @@ class Ending:
             "seconds": round(now - self._started, 3),
             **facts,
         }
-        write_json(self._folder / STATUS, content)
+        try:
+            write_json(self._folder / STATUS, content)
+        except OSError as error:
+            if error.errno not in _FULL or not (self._folder / STATUS).is_file():
+                raise
+            # There is no room for a second file beside the old one, whose own room this one needs no more than.
+            text = seal_json(json.dumps(content, indent=2))
+            with (self._folder / STATUS).open("r+b") as file:
+                file.write(text.encode())
+                file.truncate()
 
     def _ended(self, error: BaseException) -> None:
         """Record `error`, and raise what is to be raised in its place, if anything."""
@@ -127,7 +138,7 @@ _KILLED_WORKER = re.compile(r"DataLoader worker .*(is killed by signal|exited un
 
 def _of_disk(error: OSError, folder: Path, again: str) -> BaseException:
     where = error.filename if error.filename is not None else folder
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         return RunError(f"the disk of {where} is full. What was written before is kept. Free space, {again}")
     if not folder.is_dir():
         return RunError(f"{folder} was removed while it was being solved: nothing of the run is left. Start it anew.")

@@ -80,6 +80,7 @@ def fork(work: Callable[[], object], said: Path) -> Child:
     if pid:
         return Child(pid)
     code = 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     try:
         with said.open("a") as file:
             os.dup2(file.fileno(), 1)

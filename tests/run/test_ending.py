@@ -25,7 +25,7 @@ from moframework.errors import (
     RunError,
 )
 from moframework.io.lock import FolderLock
-from moframework.run import solving
+from moframework.run import ending, solving
 from moframework.run.ending import explained
 from moframework.run.signals import stop_signals
 from tests.run.test_run import tiny
@@ -109,6 +109,20 @@ def test_an_error_in_another_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run = Run(tmp_path / "run")
     assert (run.status, run.summary()["message"]) == ("failed", "ValueError: not today")
     assert solve(run.path, resume=True).status == "done"
+
+
+def test_a_full_disk_has_room_for_the_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "run" / "last.pt"))
+
+    def fill() -> None:
+        monkeypatch.setattr(ending, "write_json", raising(full))
+        raise full
+
+    with pytest.raises(RunError, match=r"the disk of .*last\.pt is full"):
+        solve(tiny(), tmp_path / "run", observers=[At(9, fill)])
+    run = Run(tmp_path / "run")
+    assert run.status == "failed"
+    assert "is full" in run.summary()["message"]
 
 
 def test_what_fails_before_anything_is_written_leaves_no_folder(
