@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 
 from moframework.errors import InterruptedRun, LostPeerError, MoframeworkError, RunError
-from moframework.io.sealed import write_json
+from moframework.io.sealed import FORMAT, write_json
 from moframework.processes.world import World
 from moframework.run.logs import TextLog
 from moframework.run.resuming import resume_command
@@ -23,7 +23,6 @@ from moframework.run.signals import Signaled, stop_signals
 
 __all__ = ["Ending", "explained"]
 
-_FORMAT = 2
 _LONGEST = 2000  # characters of a message
 
 
@@ -58,7 +57,7 @@ class Ending:
         """Write `status.json`."""
         now = time.time()
         content = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "status": status,
             "started": datetime.fromtimestamp(self._started).isoformat(timespec="seconds"),
             "seconds": round(now - self._started, 3),

@@ -21,6 +21,7 @@ from moframework.errors import InterruptedRun, SpecError
 from moframework.run.run import Run
 from tests.benchmark.conftest import TUNE
 from tests.benchmark.parts import tiny
+from tests.schemas.validation import wrong
 
 
 @pytest.fixture
@@ -106,6 +107,7 @@ def test_failures_are_recorded_and_stop_nothing(tmp_path: Path) -> None:
     assert "| multipoint | 0 of 1 | – |" in table
     assert "## What failed" in table
     assert json.loads((tmp_path / "results.json").read_text())["cells"][0]["state"] == "failed"
+    assert wrong(tmp_path) == [], "whatever its state"
     again = Notes()
     run_benchmark(load_benchmark(spec), tmp_path, watcher=again)
     assert again.rounds == [(2, 1)], "a failed cell is tried again, a finished one is not"
