@@ -78,9 +78,10 @@ def to_csv(results: Results) -> str:
 
 
 def to_json(results: Results, folder: Path) -> str:
-    """Everything as JSON: `format` (the number of this format), `benchmark` (expanded spec), `environment` (of the process that wrote it: machine, versions,
-    commit, date), `problems` (columns, rows with mean, standard deviation and the value of each seed, what was tuned)
-    and `cells` (state, folder below `folder`, measures, where it ran). A number that is not defined is null."""
+    """Everything as JSON: `format` (its number), `benchmark` (expanded spec), `environment` (of the process that wrote
+    it: machine, versions, commit, date), `problems` (columns, rows with mean, standard deviation and the value of each
+    seed, what was tuned), `cells` (state, folder below `folder`, measures, where it ran) and `failed`. A number that is
+    not defined is null. The schema `results` describes each key."""
     plain = {
         "format": FORMAT,
         "benchmark": unstructure(results.benchmark),

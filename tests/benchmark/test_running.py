@@ -22,6 +22,7 @@ from moframework.run.run import Run
 from tests.benchmark.conftest import TUNE
 from tests.benchmark.parts import tiny
 from tests.schemas.validation import wrong
+from tests.seals import change_json
 
 
 @pytest.fixture
@@ -93,6 +94,17 @@ def test_an_unfinished_cell_is_resumed(copy: Path) -> None:
     assert notes.rounds == [(4, 4), (4, 3)]
     assert (one.parent / "checkpoints" / "last.pt").stat().st_mtime_ns == checkpoint, "nothing was trained again"
     assert (one.parent / "front-test.json").is_file()
+
+
+def test_a_cell_of_a_newer_version_is_refused_and_stops_nothing(copy: Path) -> None:
+    one = sorted(copy.glob("cells/*/palora/seed-1-*/front-val.json"))[0]
+    change_json(one, format=3)
+    before, notes = one.read_bytes(), Notes()
+    results = run_benchmark(load_benchmark(tiny(tune=TUNE)), copy, watcher=notes)
+    assert notes.ends == ["failed"]
+    (failure,) = results.failed
+    assert failure.endswith("front-val.json has format 3; this version reads up to 2. Update moframework.")
+    assert one.read_bytes() == before
 
 
 def test_failures_are_recorded_and_stop_nothing(tmp_path: Path) -> None:

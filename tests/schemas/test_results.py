@@ -61,9 +61,7 @@ def schemas_within(schema: Any) -> Iterator[dict[str, Any]]:
             if key in ("properties", "definitions"):
                 for part in value.values():
                     yield from schemas_within(part)
-            elif key in ("items", "additionalProperties"):
-                yield from schemas_within(value)
-            elif key == "then":
+            elif key in ("items", "additionalProperties", "then"):
                 yield from schemas_within(value)
             elif key == "oneOf":
                 for part in value:
