@@ -13,6 +13,7 @@ __all__ = [
     "InterruptedRun",
     "LostPeerError",
     "MoframeworkError",
+    "NewerFormatError",
     "NonFiniteLossError",
     "PeerError",
     "RunError",
@@ -57,6 +58,11 @@ class RunError(MoframeworkError):
 class DamagedFileError(RunError, ValueError):
     """A file of a run or a model is missing, damaged, empty or something else. The text names it, and says what is
     wrong with it and what to do."""
+
+
+class NewerFormatError(RunError):
+    """A file was written by a newer version, in a format that this one does not know. The text names the file, its
+    format, and what this version reads."""
 
 
 class PeerError(RunError):

@@ -101,6 +101,7 @@ def test_wheel_has_everything_and_nothing_beside(wheel: Path) -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".yaml"}:
                 expected.add(f"moframework/{inside}{path.relative_to(ROOT / folder).as_posix()}")
+    expected |= {f"moframework/schemas/{path.name}" for path in (ROOT / "moframework" / "schemas").glob("*.json")}
     assert {name for name in names if name.startswith("moframework/")} == expected
 
 

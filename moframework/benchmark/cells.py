@@ -16,7 +16,7 @@ from attrs import frozen
 from moframework.benchmark.executor import Job
 from moframework.benchmark.loading import cell_spec
 from moframework.benchmark.spec import Benchmark, part_name
-from moframework.errors import DamagedFileError
+from moframework.errors import RunError
 from moframework.io.atomic import write_text
 from moframework.io.sealed import read_sealed_yaml, write_sealed_yaml
 from moframework.pareto.front import Front
@@ -70,16 +70,18 @@ class Cell:
     @property
     def state(self) -> State:
         """How far it is, as its folder tells; `missing` also when it is prepared but was never started, `unfinished`
-        also when a result is damaged: running it makes that anew."""
+        also when a result is damaged: running it makes that anew; or when a newer version wrote it: running it is
+        refused."""
         if self._failure.is_file():
             return "failed"
         if not (self.folder / SPEC).is_file() or not (self.folder / STATUS).is_file():
             return "missing"
         try:
             same = read_sealed_yaml(self.folder / SPEC, advice="") == self.text
-        except DamagedFileError:  # it is written anew when the cell is run
-            same = False
-        return "done" if same and self.run.status == "done" and not self.run.damaged() else "unfinished"
+            done = same and self.run.status == "done" and not self.run.damaged()
+        except RunError:  # running it writes a damaged spec anew, and tells the rest
+            done = False
+        return "done" if done else "unfinished"
 
     @property
     def message(self) -> str | None:

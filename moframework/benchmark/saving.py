@@ -15,19 +15,21 @@ from moframework.benchmark.markdown import to_markdown
 from moframework.benchmark.results import CellResult, Group, Results, Row
 from moframework.config import unstructure
 from moframework.io.atomic import atomic_write, write_text
+from moframework.io.sealed import FORMAT, seal_json
 
 __all__ = ["figure_name", "save", "to_csv", "to_json"]
 
 
 def save(results: Results, folder: Path) -> tuple[Path, ...]:
-    """Write `results.json`, `results.csv`, `results.md` and `fronts-PROBLEM.png` into `folder`.
+    """Write `results.json` (with a checksum as its last key), `results.csv`, `results.md` and `fronts-PROBLEM.png` into
+    `folder`.
 
     Returns:
         the files written. A problem of which nothing is finished has no picture.
     """
     pictures = {group.problem: figure_name(results, group) for group in results.groups if any_front(group)}
     texts = {
-        "results.json": to_json(results, folder),
+        "results.json": seal_json(to_json(results, folder)),
         "results.csv": to_csv(results),
         "results.md": to_markdown(results, pictures),
     }
@@ -76,10 +78,12 @@ def to_csv(results: Results) -> str:
 
 
 def to_json(results: Results, folder: Path) -> str:
-    """Everything as JSON: `benchmark` (expanded spec), `environment` (of the process that wrote it: machine, versions,
-    commit, date), `problems` (columns, rows with mean, standard deviation and the value of each seed, what was tuned)
-    and `cells` (state, folder below `folder`, measures, where it ran). A number that is not defined is null."""
+    """Everything as JSON: `format` (its number), `benchmark` (expanded spec), `environment` (of the process that wrote
+    it: machine, versions, commit, date), `problems` (columns, rows with mean, standard deviation and the value of each
+    seed, what was tuned), `cells` (state, folder below `folder`, measures, where it ran) and `failed`. A number that is
+    not defined is null. The schema `results` describes each key."""
     plain = {
+        "format": FORMAT,
         "benchmark": unstructure(results.benchmark),
         "environment": results.environment,
         "problems": [_group(results, group) for group in results.groups],

@@ -24,6 +24,7 @@ from moframework.errors import (
     UnknownNameError,
     nearest,
 )
+from moframework.schemas.results import RESULT_FILES
 
 __all__ = ["main"]
 
@@ -305,13 +306,22 @@ def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
 
 @main.command()
 @click.option("--benchmark", "of_benchmarks", is_flag=True, help="Of what `moframework benchmark` reads.")
-def schema(of_benchmarks: bool) -> None:
+@click.option("--of", "name", type=click.Choice(list(RESULT_FILES)), help="Of a file of results, such as status.json.")
+def schema(of_benchmarks: bool, name: str | None) -> None:
     """Print the JSON Schema of specs.
 
-    Editors complete and check YAML with it. Installed plug-ins are included.
+    Editors complete and check YAML with it. Installed plug-ins are included. With --of, that of the JSON files that
+    runs (`results`: benchmarks) leave: each key, its unit and its range.
     """
     import json
 
+    if of_benchmarks and name is not None:
+        raise click.UsageError("--benchmark is about specs of benchmarks, --of about results: give one of them")
+    if name is not None:
+        from moframework.schemas.results import result_schema
+
+        click.echo(json.dumps(result_schema(name), indent=2, ensure_ascii=False))
+        return
     from moframework.benchmark.loading import benchmark_schema
     from moframework.spec.spec import spec_schema
 

@@ -18,10 +18,11 @@ from typing import Any
 
 from attrs import frozen
 
-from moframework.errors import DamagedFileError
+from moframework.errors import DamagedFileError, NewerFormatError, shortened
 from moframework.io.atomic import write_text
 
 __all__ = [
+    "FORMAT",
     "checksum",
     "read_json",
     "read_sealed_yaml",
@@ -32,6 +33,9 @@ __all__ = [
     "write_sealed_yaml",
 ]
 
+FORMAT = 2
+"""The format of JSON files of runs and benchmarks, as their key `format` tells it; the first with checksums. One that
+goes on alone has a number of its own."""
 _CHUNK = 1 << 20
 _LARGE = 16 << 20  # bytes from which bringing a file to disk takes longer than starting a thread for it
 
@@ -78,14 +82,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, seal_json(json.dumps(dict(content), indent=2)))
 
 
-def read_json(path: Path, *, advice: str) -> dict[str, Any]:
+def read_json(path: Path, *, advice: str, newest: int = FORMAT) -> dict[str, Any]:
     """The mapping that `write_json` wrote to `path`, or that an earlier version wrote without a checksum.
 
     Args:
         advice: what to do when the file cannot be used, as a sentence.
+        newest: the largest number under `format` that the caller can read; a file that has no such key is older.
 
     Raises:
         DamagedFileError: there is no such file, or it is damaged, empty or something else.
+        NewerFormatError: its format is beyond `newest`.
     """
     data = _read(path, advice)
     sealed = _verify(path, data, _JSON, advice)
@@ -97,6 +103,7 @@ def read_json(path: Path, *, advice: str) -> dict[str, Any]:
         raise DamagedFileError(f"{path} holds no JSON object: it is damaged or something else. {advice}")
     if not sealed and (b"sha256" in data or _is_sealed_format(found)):
         raise DamagedFileError(f"{path} has lost its checksum: it is damaged, or was changed by hand. {advice}")
+    _refuse_newer(path, found, newest, advice)
     found.pop("sha256", None)
     return found
 
@@ -105,6 +112,14 @@ def _is_sealed_format(content: Mapping[str, Any]) -> bool:
     """Whether files of this format are always written with a checksum: format 2 was the first."""
     number = content.get("format", 1)
     return not isinstance(number, int) or number >= 2
+
+
+def _refuse_newer(path: Path, content: Mapping[str, Any], newest: int, advice: str) -> None:
+    number = content.get("format", 1)
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise DamagedFileError(f"{path} has the format {shortened(repr(number))}, which is none of ours. {advice}")
+    if number > newest:
+        raise NewerFormatError(f"{path} has format {number}; this version reads up to {newest}. Update moframework.")
 
 
 def write_sealed_yaml(path: Path, text: str) -> None:

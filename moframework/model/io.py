@@ -67,14 +67,9 @@ def read_model(folder: Path | str, trust: Trust = False) -> tuple[Recipe, dict[s
         folder = folder / "model"
     if not (folder / _RECIPE).is_file():
         raise RunError(f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder.")
-    stored = read_json(folder / _RECIPE, advice=_advice(folder))
-    version = stored.get("format")
-    if not isinstance(version, int):
+    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT)
+    if "format" not in stored:
         raise DamagedFileError(f"{folder / _RECIPE} is not the recipe of a model: it states no format.")
-    if version > _FORMAT:
-        raise RunError(
-            f"{folder / _RECIPE} has format {version}; this version reads up to {_FORMAT}. Update moframework."
-        )
     return _recipe(stored, folder / _RECIPE, trust), _tensors(folder, stored.get(_CHECKSUM))
 
 
@@ -109,8 +104,9 @@ def verify_model(folder: Path) -> None:
 
     Raises:
         DamagedFileError: a file is missing, damaged or something else.
+        NewerFormatError: the recipe is of a newer version.
     """
-    stored = read_json(folder / _RECIPE, advice=_advice(folder))
+    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT)
     _check_tensors(folder, stored.get(_CHECKSUM))
 
 

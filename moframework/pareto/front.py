@@ -386,10 +386,11 @@ class Front:
 
         Raises:
             DamagedFileError (a `RunError` and a `ValueError`): there is no such file, or it is damaged or no front.
+            NewerFormatError (a `RunError`): a newer version wrote it.
         """
         path = Path(path)
         advice = f"Where it belongs to a run, this writes it anew: moframework solve {path.parent} --resume"
-        data = read_json(path, advice=advice)
+        data = read_json(path, advice=advice, newest=_FORMAT)
         try:
             return cls.from_json(json.dumps(data))
         except (ValueError, TypeError, LookupError, AttributeError) as error:

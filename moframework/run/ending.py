@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 
 from moframework.errors import InterruptedRun, LostPeerError, MoframeworkError, RunError
-from moframework.io.sealed import seal_json, write_json
+from moframework.io.sealed import FORMAT, seal_json, write_json
 from moframework.processes.world import World
 from moframework.run.logs import TextLog
 from moframework.run.resuming import resume_command
@@ -24,7 +24,6 @@ from moframework.run.signals import Signaled, stop_signals
 
 __all__ = ["Ending", "explained"]
 
-_FORMAT = 2
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST = 1500  # characters of a message
 
@@ -60,7 +59,7 @@ class Ending:
         """Write `status.json`."""
         now = time.time()
         content = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "status": status,
             "started": datetime.fromtimestamp(self._started).isoformat(timespec="seconds"),
             "seconds": round(now - self._started, 3),

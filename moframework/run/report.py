@@ -16,7 +16,7 @@ from moframework.data import Split
 from moframework.engine.events import Observer
 from moframework.engine.loop import Hook, Loop
 from moframework.io.atomic import write_text
-from moframework.io.sealed import write_json
+from moframework.io.sealed import FORMAT, write_json
 from moframework.pareto.front import Front
 from moframework.run.plan import Plan
 from moframework.run.timing import HOW, PARTS, Timing
@@ -26,7 +26,6 @@ __all__ = ["Notes", "oddities", "report", "write_report"]
 
 FLAT = 0.01
 """Relative change of a loss over the front below which it counts as none."""
-_FORMAT = 2
 _MOST_NOTES = 100
 
 
@@ -81,7 +80,7 @@ def report(
         and `notes`, texts.
     """
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "run": _what_ran(ready, facts, world_size),
         "time": _time(timing, world_size),
         "peak_memory": dict(facts["peak_memory"]),

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from moframework.config import Trust
-from moframework.errors import DamagedFileError, RunError, nearest
+from moframework.errors import DamagedFileError, NewerFormatError, RunError, nearest
 from moframework.io.lock import is_held
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
@@ -80,7 +80,7 @@ class Run:
     @property
     def status(self) -> str:
         """`running`, `done`, `interrupted`, `failed`; `killed` where its process ended without a word; `unknown` where
-        `status.json` is damaged."""
+        `status.json` is damaged. Raises `NewerFormatError` where a newer version wrote it."""
         try:
             told = str(self.summary().get("status", "running"))
         except DamagedFileError:
@@ -93,6 +93,7 @@ class Run:
 
         Raises:
             DamagedFileError: it cannot be read.
+            NewerFormatError: a newer version wrote it.
         """
         path = self.path / STATUS
         if not path.is_file():
@@ -101,11 +102,17 @@ class Run:
 
     def damaged(self) -> list[str]:
         """What is wrong with the files of a finished run that are read again, a text each: its fronts, model, status
-        and environment. `solve(…, resume=True)` makes them anew."""
+        and environment. `solve(…, resume=True)` makes them anew.
+
+        Raises:
+            NewerFormatError: a newer version wrote one of them, which is no damage: it is not to be replaced.
+        """
         faults = []
         for read in (self.summary, self.environment, lambda: self.front("val"), self.front, self._model_checked):
             try:
                 read()
+            except NewerFormatError:
+                raise
             except RunError as error:
                 faults.append(str(error))
         return faults
@@ -118,6 +125,7 @@ class Run:
 
         Raises:
             DamagedFileError: it cannot be read.
+            NewerFormatError: a newer version wrote it.
         """
         return read_json(self.path / ENVIRONMENT, advice=f"To write it anew: {resume_command(self.path)}")
 

@@ -23,7 +23,7 @@ from moframework.engine.loop import Hook, Loop
 from moframework.errors import RunError
 from moframework.io.atomic import atomic_write, remove_leftovers
 from moframework.io.lock import LOCK, OWNER, FolderLock
-from moframework.io.sealed import write_json, write_sealed_yaml
+from moframework.io.sealed import FORMAT, write_json, write_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.pareto.plots import front_figure
@@ -145,7 +145,7 @@ class _Solving:
                 remove_leftovers(folder)
                 write_sealed_yaml(folder / SPEC, self.spec.to_yaml())
                 write_splits(folder / DATA, splits)
-                write_json(folder / ENVIRONMENT, {"format": 2, **environment(world)})
+                write_json(folder / ENVIRONMENT, {"format": FORMAT, **environment(world)})
                 ending.state("running")
         return ready
 

@@ -34,6 +34,7 @@ def compare_splits(path: Path, splits: Splits) -> None:
     Raises:
         DataError: they differ; the text says which and how, and what to do.
         DamagedFileError: the file cannot be read.
+        NewerFormatError: a newer version wrote it.
     """
     if not path.is_file():
         return
@@ -41,6 +42,7 @@ def compare_splits(path: Path, splits: Splits) -> None:
         path,
         advice=f"It says which data {path.parent} was started with. Bring it back from a copy; or delete it, where you "
         "are sure that the data is still the same, and resume.",
+        newest=_FORMAT,
     )
     changed = [
         f"{split} was {_said(before[split])} and is {_said(splits[split])}"

@@ -8,6 +8,7 @@ from moframework.benchmark.loading import load_benchmark
 from moframework.io.atomic import write_text
 from moframework.spec import load_spec
 from tests.benchmark.parts import pretend_done, tiny
+from tests.seals import change_json
 
 BENCHMARK = load_benchmark(tiny())
 
@@ -51,6 +52,9 @@ def test_states(tmp_path: Path) -> None:
     text = (one.folder / "front-val.json").read_text()
     (one.folder / "front-val.json").write_text(text.replace("0.3", "0.4"))
     assert one.state == "unfinished", "a result that is damaged is made anew"
+    pretend_done(one)
+    change_json(one.folder / "environment.json", format=3)
+    assert one.state == "unfinished", "a newer version wrote it: running the cell tells"
     pretend_done(one)
     write_text(one.folder / "spec.yaml", "seed: 3\n")
     assert one.state == "unfinished", "the folder holds a run of another spec"

@@ -21,6 +21,8 @@ from moframework.errors import InterruptedRun, SpecError
 from moframework.run.run import Run
 from tests.benchmark.conftest import TUNE
 from tests.benchmark.parts import tiny
+from tests.schemas.validation import wrong
+from tests.seals import change_json
 
 
 @pytest.fixture
@@ -94,6 +96,17 @@ def test_an_unfinished_cell_is_resumed(copy: Path) -> None:
     assert (one.parent / "front-test.json").is_file()
 
 
+def test_a_cell_of_a_newer_version_is_refused_and_stops_nothing(copy: Path) -> None:
+    one = sorted(copy.glob("cells/*/palora/seed-1-*/front-val.json"))[0]
+    change_json(one, format=3)
+    before, notes = one.read_bytes(), Notes()
+    results = run_benchmark(load_benchmark(tiny(tune=TUNE)), copy, watcher=notes)
+    assert notes.ends == ["failed"]
+    (failure,) = results.failed
+    assert failure.endswith("front-val.json has format 3; this version reads up to 2. Update moframework.")
+    assert one.read_bytes() == before
+
+
 def test_failures_are_recorded_and_stop_nothing(tmp_path: Path) -> None:
     broken = {"solver": {"name": "multipoint", "points": 2}, "training": {"optimizer": {"name": "sgd", "lr": 1e30}}}
     spec = tiny(solvers=[broken, "palora"], seeds=[0], training={"steps": 3, "batch_size": 16, "log_every": 1})
@@ -106,6 +119,7 @@ def test_failures_are_recorded_and_stop_nothing(tmp_path: Path) -> None:
     assert "| multipoint | 0 of 1 | – |" in table
     assert "## What failed" in table
     assert json.loads((tmp_path / "results.json").read_text())["cells"][0]["state"] == "failed"
+    assert wrong(tmp_path) == [], "whatever its state"
     again = Notes()
     run_benchmark(load_benchmark(spec), tmp_path, watcher=again)
     assert again.rounds == [(2, 1)], "a failed cell is tried again, a finished one is not"

@@ -10,7 +10,11 @@ import pytest
 
 from moframework.benchmark.loading import load_benchmark
 from moframework.benchmark.results import Results
-from moframework.benchmark.saving import figure_name
+from moframework.benchmark.saving import figure_name, to_json
+from moframework.errors import DamagedFileError
+from moframework.io.sealed import read_json
+from moframework.schemas import RESULT_FILES
+from tests.schemas.validation import faults, files, wrong
 
 
 def test_files(finished: tuple[Results, Path]) -> None:
@@ -56,6 +60,41 @@ def test_json_holds_what_a_comparison_needs(finished: tuple[Results, Path]) -> N
     for cell in data["cells"]:
         assert json.loads((folder / cell["folder"] / "status.json").read_text())["status"] == "done"
         assert cell["environment"]["torch"]
+
+
+def test_every_json_file_is_as_its_schema_says(finished: tuple[Results, Path]) -> None:
+    _, folder = finished
+    found = files(folder)
+    assert found[folder / "results.json"] == "results"
+    assert set(found.values()) == set(RESULT_FILES), "and those of its cells"
+    assert wrong(folder) == []
+
+
+def test_a_key_that_is_not_described_does_not_pass(finished: tuple[Results, Path]) -> None:
+    _, folder = finished
+    data = json.loads((folder / "results.json").read_text())
+    row, cell = data["problems"][0]["rows"][0], data["cells"][0]
+    closed = [
+        data, data["environment"], data["environment"]["torch"], data["problems"][0], data["problems"][0]["columns"][0],
+        row, row["measures"]["seconds"], row["tuned"], row["tuned"]["trials"][0], cell, cell["environment"],
+    ]  # fmt: skip
+    for one in closed:
+        one["undescribed"] = 1
+        assert faults("results", data)
+        del one["undescribed"]
+    assert not faults("results", data)
+
+
+def test_the_json_file_has_its_format_and_a_checksum(finished: tuple[Results, Path], tmp_path: Path) -> None:
+    results, folder = finished
+    text = (folder / "results.json").read_text()
+    assert read_json(folder / "results.json", advice="")["format"] == 2
+    assert text.startswith(to_json(results, folder).rstrip().removesuffix("\n}")), "else laid out as before"
+    damaged = tmp_path / "results.json"
+    damaged.write_text(text.replace('"seed": 1', '"seed": 2', 1))
+    assert damaged.read_text() != text
+    with pytest.raises(DamagedFileError, match="SHA-256"):
+        read_json(damaged, advice="")
 
 
 @pytest.mark.parametrize(

@@ -529,6 +529,24 @@ def test_schema_of_benchmarks(call: Call) -> None:
     jsonschema.Draft7Validator(schema).validate({"problems": ["digits"], "solvers": ["palora"]})
 
 
+@pytest.mark.parametrize("name", ["status", "data", "environment", "front", "model", "report", "results"])
+def test_schema_of_results(call: Call, name: str) -> None:
+    found = call("schema", "--of", name)
+    assert (found.code, found.err) == (0, "")
+    schema = json.loads(found.out)
+    assert schema["$id"] == f"urn:moframework:schema:{name}:2"
+    assert schema["additionalProperties"] is False
+
+
+def test_schema_of_results_by_another_name(call: Call) -> None:
+    found = call("schema", "--of", "log")
+    assert found.code == 2
+    assert "'status', 'data', 'environment', 'front', 'model', 'report', 'results'" in found.err
+    found = call("schema", "--benchmark", "--of", "results")
+    assert found.code == 2
+    assert "give one of them" in found.err
+
+
 def test_list_of_kinds(call: Call) -> None:
     found = call("list")
     assert found.code == 0

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from moframework.errors import DamagedFileError
+from moframework.errors import DamagedFileError, NewerFormatError
 from moframework.io import sealed
 from moframework.io.sealed import (
     checksum,
@@ -65,6 +65,27 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     found = read_zip(tmp_path / "a.pt")
     assert torch.equal(found["w"], STATE["w"])
     assert found["text"] == "λ"
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"format": 3})
+    with pytest.raises(NewerFormatError) as caught:
+        read_json(path, advice="Resume.")
+    assert str(caught.value) == f"{path} has format 3; this version reads up to 2. Update moframework."
+    assert read_json(path, advice="", newest=3) == {"format": 3}
+    write_json(path, {"format": 2})
+    with pytest.raises(NewerFormatError, match="reads up to 1"):
+        read_json(path, advice="", newest=1)
+    path.write_text('{"train": 1}\n')
+    assert read_json(path, advice="", newest=1) == {"train": 1}, "the first format had no number"
+
+
+@pytest.mark.parametrize("number", [0, -1, "2", 2.5, True, None, [2]])
+def test_what_is_no_format_is_refused(tmp_path: Path, number: object) -> None:
+    write_json(tmp_path / "a.json", {"format": number})
+    with pytest.raises(DamagedFileError, match=r"a\.json has the format .+, which is none of ours\. Ask\.$"):
+        read_json(tmp_path / "a.json", advice="Ask.")
 
 
 def test_other_readers_read_it_too(tmp_path: Path) -> None:
