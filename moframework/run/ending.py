@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import torch
 
-from moframework.errors import InterruptedRun, LostPeerError, MoframeworkError, RunError
+from moframework.errors import InterruptedRun, LostPeerError, MoframeworkError, PeerError, RunError
 from moframework.io.sealed import FORMAT, seal_json, write_json
 from moframework.processes.world import World
 from moframework.run.logs import TextLog
@@ -92,7 +92,8 @@ class Ending:
 
     def _record(self, status: str, told: BaseException, error: BaseException) -> None:
         """Status, and the traceback in the log. A disk that takes nothing more must not hide why the run ended."""
-        message = str(told) if isinstance(told, InterruptedRun) else f"{type(told).__name__}: {told}"
+        whole = isinstance(told, InterruptedRun | PeerError | LostPeerError)  # words that name an error of another
+        message = str(told) if whole else f"{type(told).__name__}: {told}"
         message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
         try:
             self.state(status, message=message)
