@@ -21,6 +21,7 @@ from moframework.backbones.base import Backbone
 from moframework.config import build
 from moframework.data import TensorData, batches
 from moframework.engine.checkpoint import write_checkpoint
+from moframework.io.atomic import atomic_write
 from moframework.layers import lazy_weight
 from moframework.layers.low_rank import Adapted, linear
 from moframework.layers.low_rank_conv import Convolution, conv2d
@@ -364,7 +365,7 @@ def _weights(net: Net) -> dict[str, Contender]:
 
 
 def _checkpoint(net: Net) -> dict[str, Contender]:
-    """Writing a checkpoint of model and Adam, against torch.save of the same tensors."""
+    """Writing a checkpoint of model and Adam, against torch.save of the same tensors, brought to disk whole too."""
     ready = net.planned(palora(1))
     optimizer = torch.optim.Adam(ready.model.parameters())
     for parameter in ready.model.parameters():
@@ -375,7 +376,8 @@ def _checkpoint(net: Net) -> dict[str, Contender]:
     target = folder / "last.pt"
 
     def plain() -> None:
-        torch.save(state, folder / "plain.pt")
+        with atomic_write(folder / "plain.pt") as partial:
+            torch.save(state, partial)
 
     return {
         "torch.save": Contender(plain),
