@@ -12,9 +12,10 @@ import filelock
 
 from moframework.errors import DataError
 
-__all__ = ["atomic_write", "file_lock", "keep_as", "remove_leftovers", "write_bytes", "write_text"]
+__all__ = ["PREFIX", "atomic_write", "file_lock", "keep_as", "remove_leftovers", "write_bytes", "write_text"]
 
 PREFIX = ".unfinished-"
+"""What the names of files begin with until they are whole."""
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ from moframework.engine.events import Observer, Observers
 from moframework.engine.fit import Fit, fit
 from moframework.engine.loop import Hook, Loop
 from moframework.errors import RunError
-from moframework.io.atomic import atomic_write, remove_leftovers
+from moframework.io.atomic import PREFIX, atomic_write, remove_leftovers
 from moframework.io.lock import LOCK, OWNER, FolderLock
 from moframework.io.sealed import FORMAT, write_json, write_sealed_yaml
 from moframework.model import ParetoModel
@@ -237,7 +237,8 @@ def _on(spec: Spec, device: str) -> Spec:
 def _compare(folder: Path, spec: Spec, resume: bool, trust: Trust) -> None:
     """Refuse to overwrite another run, or to resume one with another spec (the device may differ)."""
     if not (folder / SPEC).is_file():
-        if folder.is_dir() and any(path.name not in (LOCK, OWNER) for path in folder.iterdir()):
+        # A process that was killed before it had written the spec leaves its lock and what was unfinished.
+        if folder.is_dir() and any(not path.name.startswith((LOCK, OWNER, PREFIX)) for path in folder.iterdir()):
             raise RunError(f"{folder} exists, is not empty, and is not a run. Choose another --out.")
         return
     if not resume:

@@ -279,3 +279,12 @@ def test_a_divergence_in_the_step_before_a_validation(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match=r"loss of task 'left' on the val split is .* at preference \(0, 1\)"):
         solve(tiny(training=training), tmp_path / "run")
     assert Run(tmp_path / "run").status == "failed"
+
+
+def test_a_process_killed_before_the_spec_was_written(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (".lock", ".owner.json", ".unfinished-12-ab-spec.yaml"):
+        (folder / name).write_text("")
+    assert solve(tiny(), folder, resume=True).status == "done"
+    assert not list(folder.glob(".unfinished-*"))
