@@ -235,6 +235,8 @@ class _Structure:
         overrides = self.options(changes, interface.overrides, path, None)
         if part is _FAILED or overrides is _FAILED or len(self.faults) > before:
             return _FAILED
+        if all(getattr(overrides, o.name) == o.default() for o in options_of(interface.overrides)):
+            return part  # `tasks: null` changes nothing
         return self.attempt(lambda: part.customized(overrides), path)
 
     def chosen(

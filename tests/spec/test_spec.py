@@ -122,3 +122,10 @@ def test_a_customized_problem() -> None:
     written = unstructure(spec)["problem"]
     assert (written["name"], written["backbone"]["name"]) == ("digits", "mlp")
     assert load_spec(unstructure(spec)) == spec
+
+
+def test_what_overrides_nothing_is_the_part_itself() -> None:
+    plain = load_spec({"problem": "digits", "solver": "palora"})
+    empty = load_spec({"problem": {"name": "digits", "tasks": None, "backbone": None}, "solver": "palora"})
+    assert empty == plain
+    assert empty.to_yaml() == plain.to_yaml()
