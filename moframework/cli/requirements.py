@@ -184,7 +184,7 @@ KNOWN_BAD: tuple[KnownBad, ...] = (
             remedy=f"pip install 'torch==2.{minor}.*' 'torchvision==0.{minor + 15}.*'",
             source=_PAIRS,
         )
-        for minor in range(9, 30)
+        for minor in range(9, 15)  # those of the table when this was written
         for bounds in (f"<0.{minor + 15}", f">=0.{minor + 16}")
     ),
 )

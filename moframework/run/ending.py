@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
-
 from moframework.errors import InterruptedRun, LostPeerError, MoframeworkError, PeerError, RunError
 from moframework.io.sealed import FORMAT, seal_json, write_json
 from moframework.processes.world import World
@@ -49,8 +47,6 @@ class Ending:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            return
-        if isinstance(error, GeneratorExit):
             return
         with stop_signals():  # torchrun ends those that another process has left behind
             self._ended(error)
@@ -116,7 +112,7 @@ def explained(error: BaseException, folder: Path) -> BaseException:
     again = f"then continue with: {resume_command(folder)}"
     if isinstance(error, MoframeworkError):
         return error
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _OUT_OF_MEMORY.search(text):
+    if _is_out_of_memory(error):
         return RunError(
             f"out of memory ({_first_line(text) or type(error).__name__}). Lower training.batch_size, the preferences "
             "per batch, evaluate.batch_size or training.workers, or use a larger device, in a run of its own (--out); "
@@ -124,12 +120,19 @@ def explained(error: BaseException, folder: Path) -> BaseException:
         )
     if isinstance(error, OSError):
         return _of_disk(error, folder, again)
-    if _KILLED_WORKER.search(text):
+    if isinstance(error, RuntimeError) and _KILLED_WORKER.search(text):
         return RunError(
             f"a process that loads data was killed ({_first_line(text)}): perhaps memory, or the shared memory in "
             f"/dev/shm, ran out. Lower training.workers (0 loads in the main process), or free memory; {again}"
         )
     return error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Python's error, torch's for devices, torch's words for the host, or the system's, where it makes no process."""
+    if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+        return True
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
 _OUT_OF_MEMORY = re.compile(r"can't allocate memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE)
@@ -142,8 +145,7 @@ def _of_disk(error: OSError, folder: Path, again: str) -> BaseException:
         return RunError(f"the disk of {where} is full. What was written before is kept. Free space, {again}")
     if not folder.is_dir():
         return RunError(f"{folder} was removed while it was being solved: nothing of the run is left. Start it anew.")
-    own = str(where).startswith(str(folder))
-    if own and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO):
+    if Path(where).is_relative_to(folder) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO):
         return RunError(f"{where} cannot be written ({error.strerror}). Make {folder} writable, {again}")
     return error
 

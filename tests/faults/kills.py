@@ -79,9 +79,12 @@ def _kill(name: str, out: Path, draw: random.Random, result: Result) -> str:
         file, point, nth = draw.choice(_FILES), draw.choice(_POINTS), draw.randint(1, 6)
         where = f"writing {file} for the {nth}. time, {point}"
         child = fork(partial(_solve, name, out, partial(_in_write, file, point, nth)), out.with_suffix(".said"))
-    if child.wait() == -signal.SIGKILL:
+    code = child.wait()
+    if code == -signal.SIGKILL:
         result.mutants += 1
         return where
+    if code != 0:  # it was to be killed, or to end well before that
+        result.offend("raw", f"{name} {where}: {out.with_suffix('.said').read_text()[-500:]}")
     return f"not {where}"
 
 

@@ -73,6 +73,8 @@ ERRORS: dict[str, tuple[BaseException, type[BaseException], str]] = {
         "a process that loads data was killed (DataLoader worker (pid 12) is killed by signal: Killed.)",
     ),
     "full": (OSError(errno.ENOSPC, "No space left on device", "/x/y.pt"), RunError, "the disk of /x/y.pt is full"),
+    "processes": (OSError(errno.ENOMEM, "Cannot allocate memory"), RunError, "out of memory ([Errno 12]"),
+    "words": (ValueError("the store is out of memory chips"), ValueError, "ValueError: the store is out of memory"),
     "reader": (PermissionError(errno.EACCES, "denied", "/x/data.csv"), PermissionError, "PermissionError"),
 }
 
@@ -270,8 +272,14 @@ def test_a_killed_run_is_told_from_a_running_one(finished: Path, tmp_path: Path)
 
 
 def test_what_is_not_of_the_machine_stays_as_it_is(tmp_path: Path) -> None:
-    for error in (ValueError("x"), RuntimeError("a shape is wrong"), FileNotFoundError(2, "no", "/x/data.csv")):
+    beside = f"{tmp_path}-other/data.csv"
+    for error in (
+        ValueError("x"), RuntimeError("a shape is wrong"), FileNotFoundError(2, "no", "/x/data.csv"),
+        PermissionError(errno.EACCES, "denied", beside),
+    ):  # fmt: skip
         assert explained(error, tmp_path) is error
+    ours = PermissionError(errno.EACCES, "denied", str(tmp_path / "log.txt"))
+    assert "cannot be written" in str(explained(ours, tmp_path))
 
 
 def test_a_divergence_in_the_step_before_a_validation(tmp_path: Path) -> None:
