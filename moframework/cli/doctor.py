@@ -242,7 +242,11 @@ def _packages() -> list[Finding]:
             found.append(Finding(one.name, "not installed", problem=f"is missing: pip install '{one}'"))
         else:
             found.append(
-                Finding(one.name, f"{version} ({one.bounds or 'any'})", problem=_bound(version, one.bounds, str(one)))
+                Finding(
+                    one.name,
+                    f"{version} ({one.specifier or 'any'})",
+                    problem=_bound(version, str(one.specifier), str(one)),
+                )
             )
     return found
 
@@ -261,7 +265,7 @@ def _extras() -> list[Finding]:
         faults = [
             fault
             for one, version in versions.items()
-            if version is not None and (fault := _bound(version, one.bounds, str(one))) is not None
+            if version is not None and (fault := _bound(version, str(one.specifier), str(one))) is not None
         ]
         there = ", ".join(f"{one.name} {version}" for one, version in versions.items() if version is not None)
         state = "installed" if not lacking else "partly installed" if there else "not installed"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 
 from attrs import frozen
+from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 
-__all__ = ["EXTRAS", "KNOWN_BAD", "KnownBad", "Requirement", "installed_version", "known_faults", "meets", "required"]
+__all__ = ["EXTRAS", "KNOWN_BAD", "KnownBad", "installed_version", "known_faults", "meets", "required"]
 
 EXTRAS: Mapping[str, str] = {
     "torchjd": "weightings from gradients: mgda, pcgrad, upgrad, …",
@@ -18,36 +20,6 @@ EXTRAS: Mapping[str, str] = {
     "dev": "working on moframework: tests, formatter, linter, types",
 }
 """What each extra is for."""
-
-_OPERATORS: Mapping[str, Callable[[int], bool]] = {
-    ">=": lambda order: order >= 0,
-    "<=": lambda order: order <= 0,
-    "==": lambda order: order == 0,
-    "!=": lambda order: order != 0,
-    ">": lambda order: order > 0,
-    "<": lambda order: order < 0,
-}
-
-
-@frozen
-class Requirement:
-    """A line of a package's requirements.
-
-    Attributes:
-        name: of the package that is required.
-        bounds: `>=2.9`, `<0.19,>=0.18`, or empty.
-        extras: of that package.
-        extra: of the package that requires, where it stands for one.
-    """
-
-    name: str
-    bounds: str
-    extras: tuple[str, ...] = ()
-    extra: str | None = None
-
-    def __str__(self) -> str:
-        extras = f"[{','.join(self.extras)}]" if self.extras else ""
-        return f"{self.name}{extras}{self.bounds}"
 
 
 def required(package: str, extra: str | None = None) -> list[Requirement]:
@@ -59,16 +31,23 @@ def required(package: str, extra: str | None = None) -> list[Requirement]:
         PackageNotFoundError: it is not installed.
     """
     found: list[Requirement] = []
-    for line in metadata.requires(package) or ():
-        one = _parsed(line)
-        if one is None or one.extra != extra:
+    for one in map(Requirement, metadata.requires(package) or ()):
+        if not _is_asked(one, extra):
             continue
+        one.marker = None  # which has been answered
         if one.name != package:
             found.append(one)
-        for other in one.extras:
+        for other in sorted(one.extras):
             if installed_version(one.name) is not None:
                 found += required(one.name, other)
     return list(dict.fromkeys(found))
+
+
+def _is_asked(one: Requirement, extra: str | None) -> bool:
+    always = one.marker is None or one.marker.evaluate({"extra": ""})
+    if extra is None or one.marker is None or always:
+        return extra is None and always
+    return one.marker.evaluate({"extra": extra})
 
 
 def installed_version(package: str) -> str | None:
@@ -80,45 +59,17 @@ def installed_version(package: str) -> str | None:
 
 
 def meets(version: str, bounds: str) -> bool | None:
-    """Whether a version lies within bounds; None where they are written in a way not known here.
+    """Whether a version lies within bounds; None where either is not written as versions are (PEP 440).
 
-    A release candidate comes before its release; what follows a plus sign (`+cu130`) does not count.
+    What follows a plus sign (`+cu130`) does not count.
 
     >>> meets("2.14.1+cu130", ">=2.9"), meets("0.19.0", "<0.19,>=0.18"), meets("2.9.0rc1", ">=2.9")
     (True, False, False)
     """
-    judged = []
-    for bound in filter(None, (part.strip() for part in bounds.split(","))):
-        match = re.fullmatch(r"(>=|<=|==|!=|>|<)\s*([\w.+!-]+)", bound)
-        if match is None:
-            return None
-        judged.append(_OPERATORS[match[1]](_compare(_key(version), _key(match[2]))))
-    return all(judged)
-
-
-def _parsed(line: str) -> Requirement | None:
-    text, _, marker = line.partition(";")
-    match = re.fullmatch(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?\s*\(?([^)]*?)\)?\s*", text)
-    if match is None or re.search(r"sys_platform|platform_|os_name|implementation_name|python_full_version", marker):
+    try:
+        return SpecifierSet(bounds).contains(Version(version).public, prereleases=True)
+    except (InvalidSpecifier, InvalidVersion):
         return None
-    extra = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", marker)
-    extras = tuple(part.strip() for part in (match[2] or "").split(",") if part.strip())
-    return Requirement(match[1], match[3].replace(" ", ""), extras, None if extra is None else extra[1])
-
-
-def _key(version: str) -> tuple[tuple[int, ...], bool]:
-    """The numbers of a release without trailing zeros, and whether it is the release itself or a later one."""
-    match = re.match(r"v?(\d+(?:\.\d+)*)(.*)", version.partition("+")[0])
-    if match is None:
-        return (), False
-    numbers = [int(number) for number in match[1].split(".")]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers), re.match(r"[.-]?(a|b|c|rc|alpha|beta|dev|pre)", match[2]) is None
-
-
-def _compare(one: tuple[tuple[int, ...], bool], other: tuple[tuple[int, ...], bool]) -> int:
-    return (one > other) - (one < other)
 
 
 @frozen(kw_only=True)

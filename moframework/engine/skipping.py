@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from moframework.engine.around import Around
 from moframework.engine.loop import Hook, Loop
 from moframework.engine.nonfinite import Entry, cause
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
@@ -165,7 +166,7 @@ class Skipping(Hook):
             )
 
 
-class UnlessSkipped(Hook):
+class UnlessSkipped(Around):
     """Another hook, which does not see steps that were skipped.
 
     Args:
@@ -176,20 +177,12 @@ class UnlessSkipped(Hook):
     every_step = True
 
     def __init__(self, hook: Hook, skipping: Skipping) -> None:
-        self.hook, self.skipping = hook, skipping
+        super().__init__(hook)
+        self.skipping = skipping
 
     def after_step(self, loop: Loop) -> None:
         if not self.skipping.skipped:
             self.hook.after_step(loop)
-
-    def state(self) -> dict[str, Any]:
-        return self.hook.state()
-
-    def load(self, loop: Loop, state: dict[str, Any]) -> None:
-        self.hook.load(loop, state)
-
-    def finished(self, loop: Loop) -> None:
-        self.hook.finished(loop)
 
 
 def finite_steps(loop: Loop, entries: Sequence[Entry], losses: Tensor) -> Tensor:

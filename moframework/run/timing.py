@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import torch
 
+from moframework.engine.around import Around
 from moframework.engine.loop import Hook, Loop
 from moframework.engine.milestones import Checkpoints, Validation
 
@@ -133,24 +134,16 @@ class Timing:
         return {**(parts or {"undivided": seconds}), **({} if compiling is None else {"compiling": compiling})}
 
 
-class _Timed(Hook):
+class _Timed(Around):
     """Another hook, which is called at milestones, with its time counted as a phase."""
 
     def __init__(self, hook: Hook, timing: Timing, phase: str) -> None:
-        self.hook, self.timing, self.phase = hook, timing, phase
+        super().__init__(hook)
+        self.timing, self.phase = timing, phase
 
     def after_step(self, loop: Loop) -> None:
         with self.timing.phase(self.phase):
             self.hook.after_step(loop)
-
-    def state(self) -> dict[str, Any]:
-        return self.hook.state()
-
-    def load(self, loop: Loop, state: dict[str, Any]) -> None:
-        self.hook.load(loop, state)
-
-    def finished(self, loop: Loop) -> None:
-        self.hook.finished(loop)
 
 
 class _Carried(Hook):
