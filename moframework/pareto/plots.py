@@ -157,6 +157,7 @@ def _pair_panel(
         task, _, what = name.partition("/")
         label(f"{what} of {task}  ({arrow} better)")
         limits(*_limits(points[:, column], [cloud[:, column] for cloud in clouds], minimized))
+    axes.locator_params(axis="x", nbins=5)  # labels of a narrow range are long, and would run into each other
     _tidy(axes)
 
 

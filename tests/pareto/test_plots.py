@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import subprocess
 import sys
 
@@ -108,6 +109,28 @@ def test_one_point_and_equal_points_have_a_picture(m: int) -> None:
     assert picture(front_figure(example(m, n=1)))
     front = example(m)
     assert picture(front_figure(example(m, losses=np.full_like(front.losses, 0.5))))
+
+
+def test_labels_of_a_narrow_range_stand_apart() -> None:
+    losses = [[0.010995, 0.4786], [0.010361, 0.4841], [0.010668, 0.4896]]
+    metrics = {"a/mae": [0.0690, 0.0704, 0.0768], "b/accuracy": [0.933, 0.933, 0.917]}
+    better = {"a/mae": False, "b/accuracy": True}
+    preferences = [[0, 1], [0.5, 0.5], [1, 0]]
+    front = Front(
+        tasks=("a", "b"), preferences=preferences, losses=losses, metrics=metrics, higher_is_better=better, split="test"
+    )
+    figure = front_figure(front)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    left, right = figure.axes[0].get_xlim()
+    labels = [
+        label.get_window_extent(canvas.get_renderer())
+        for label, at in zip(figure.axes[0].get_xticklabels(), figure.axes[0].get_xticks(), strict=True)
+        if left <= at <= right
+    ]
+    assert len(labels) > 2
+    digit = labels[0].width / 6
+    assert all(one.x1 + digit < other.x0 for one, other in itertools.pairwise(labels))
 
 
 def test_undefined_metric_values_are_left_out() -> None:
