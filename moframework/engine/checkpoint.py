@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from moframework.engine.loop import Loop
-from moframework.engine.nonfinite import weight_fault
 from moframework.errors import DamagedFileError, RunError
 from moframework.io.atomic import keep_as
 from moframework.io.sealed import verify_zip
@@ -106,7 +105,7 @@ def save(loop: Loop) -> None:
     """Write everything that a resume needs. Raises `NonFiniteLossError` rather than save broken weights."""
     own = (parameter for group in loop.optimizer.param_groups for parameter in group["params"])
     if loop.world.any_rank(not all(bool(torch.isfinite(parameter).all()) for parameter in own)):
-        raise weight_fault(loop)
+        raise loop.job.on_nonfinite.weights(loop)
     loop.sync_buffers()
     loop.step.sync_states()
     state = {

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from moframework.engine.events import Reading
 from moframework.engine.loop import Hook, Loop
-from moframework.engine.nonfinite import Entry, raise_for_losses
 
-__all__ = ["CompileTime", "LossLog", "Stop"]
+__all__ = ["CompileTime", "Entry", "LossLog", "Stop"]
+
+Entry = tuple[int, Tensor, Tensor]
+"""A step's number, from 1; its losses (M, m); its preferences (M, m)."""
 
 
 class Stop(Hook):
@@ -42,17 +44,13 @@ class CompileTime(Hook):
 
 
 class LossLog(Hook):
-    """Keeps the losses of steps on the device until they are read all at once, and tells them.
-
-    Args:
-        screen: makes of steps and their losses (k, M, m), some not finite, the losses to tell, or raises.
-    """
+    """Keeps the losses of steps on the device until they are read all at once, and tells them."""
 
     every_step = True
 
-    def __init__(self, loop: Loop, screen: Callable[[Loop, list[Entry], Tensor], Tensor] = raise_for_losses) -> None:
+    def __init__(self, loop: Loop) -> None:
         self.tasks = [task.name for task in loop.job.problem.tasks]
-        self.entries, self.screen = list[Entry](), screen
+        self.entries = list[Entry]()
 
     def after_step(self, loop: Loop) -> None:
         self.entries.append((loop.done, loop.losses, loop.preferences))
@@ -65,7 +63,7 @@ class LossLog(Hook):
             return
         losses = torch.stack([losses for _, losses, _ in self.entries]).double().cpu()
         if not bool(torch.isfinite(losses).all()):
-            losses = self.screen(loop, self.entries, losses)
+            losses = loop.job.on_nonfinite.losses(loop, self.entries, losses)
         seconds, preferences = loop.clock.lap() / len(self.entries), self.entries[-1][2]
         self.entries.clear()
         if not len(losses):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from attrs import frozen
 from torch import Tensor
@@ -15,13 +16,26 @@ from moframework.engine.distributed.partition import make_partition
 from moframework.engine.method import Method
 from moframework.engine.settings import Evaluation, Training
 from moframework.engine.step import Partition
-from moframework.errors import DataError
+from moframework.errors import DataError, NonFiniteLossError
 from moframework.model import ParetoModel
 from moframework.preferences import Schedule
 from moframework.problem import Problem
 from moframework.processes.world import World
 
-__all__ = ["Job", "plan_partition", "steps_per_epoch"]
+__all__ = ["Job", "OnNonFinite", "plan_partition", "steps_per_epoch"]
+
+
+class OnNonFinite(Protocol):
+    """What is done where numbers of a training, a `Loop` over this job, are not finite: see `moframework.nonfinite`."""
+
+    def hooks(self, loop: Any, hooks: list[Any]) -> list[Any]:
+        """The hooks of the training, from those it has by itself."""
+
+    def losses(self, loop: Any, entries: Sequence[tuple[int, Tensor, Tensor]], losses: Tensor) -> Tensor:
+        """Of steps and their losses (k, M, m) on the host, some not finite, the losses to tell; or it raises."""
+
+    def weights(self, loop: Any) -> NonFiniteLossError:
+        """What to raise where a weight is not finite, though no loss was."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -49,6 +63,7 @@ class Job:
     seed: int
     place: Placement
     folder: Path
+    on_nonfinite: OnNonFinite
 
 
 def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:

@@ -15,8 +15,6 @@ from moframework.engine.device_cache import resident
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.hooks import CompileTime, LossLog, Stop
 from moframework.engine.loop import Hook, Loop
-from moframework.engine.nonfinite import raise_for_losses
-from moframework.engine.skipping import Skipping, UnlessSkipped, finite_steps
 from moframework.pareto.front import Front
 
 __all__ = ["Averaging", "Checkpoints", "Validation", "make_hooks"]
@@ -122,13 +120,10 @@ def make_hooks(loop: Loop, wished: Callable[[], bool]) -> list[Hook]:
     hooks: list[Hook] = [Stop(wished)]
     if loop.training.compile:
         hooks.append(CompileTime())
-    skipping = Skipping(loop) if loop.training.on_nonfinite == "skip" else None
-    if skipping is not None:
-        hooks.append(skipping)
     average = None
     if loop.training.averaging is not None:
         average = WeightAverage(list(loop.model.space.parameters()), loop.training.averaging)
-        averaging = Averaging(average)
-        hooks.append(averaging if skipping is None else UnlessSkipped(averaging, skipping))
-    losses = LossLog(loop, raise_for_losses if skipping is None else finite_steps)
-    return [*hooks, losses, Validation(loop, average), Checkpoints(losses)]
+        hooks.append(Averaging(average))
+    losses = LossLog(loop)
+    hooks = [*hooks, losses, Validation(loop, average), Checkpoints(losses)]
+    return loop.job.on_nonfinite.hooks(loop, hooks)

@@ -21,6 +21,7 @@ from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
+from moframework.nonfinite import on_nonfinite
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.processes.world import World
@@ -73,6 +74,7 @@ class Plan:
             seed=self.spec.seed,
             place=self.place,
             folder=folder,
+            on_nonfinite=on_nonfinite(self.spec.training),
         )
 
     def accelerations(self) -> list[str]:

@@ -22,6 +22,7 @@ from moframework.engine.settings import Evaluation, Training
 from moframework.losses import MSE
 from moframework.metrics import MAE
 from moframework.model import Recipe
+from moframework.nonfinite import on_nonfinite
 from moframework.objectives.linear import Linear
 from moframework.preferences.annealed import Annealed
 from moframework.weights.low_rank import LowRank
@@ -108,7 +109,8 @@ def job_for(
         "place": CPU,
         "folder": folder,
     }
-    return Job(model=model, problem=problem, method=parts, **{**defaults, **changes})
+    given = {**defaults, **changes}
+    return Job(model=model, problem=problem, method=parts, **{"on_nonfinite": on_nonfinite(given["training"]), **given})
 
 
 Train = Callable[..., tuple[ParetoModel, Fit]]

@@ -24,8 +24,8 @@ from moframework.engine.evaluate import Evaluator
 from moframework.engine.events import Observer
 from moframework.engine.hooks import LossLog
 from moframework.engine.loop import Loop
-from moframework.engine.skipping import Skipping
 from moframework.engine.step import Step
+from moframework.nonfinite.skipping import Skipping
 from moframework.preferences.annealed import Annealed
 from moframework.run.plan import plan
 from moframework.spec import Spec

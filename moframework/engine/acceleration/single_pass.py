@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from moframework.engine.acceleration.base import Acceleration
-from moframework.engine.acceleration.sample_mixing import attention_of, convolves, mixing, returned
 from moframework.engine.settings import Training
 from moframework.engine.step import Batch, Step
 from moframework.layers.lazy_weight import Apply, chosen
@@ -25,6 +24,7 @@ from moframework.layers.low_rank import Adapted
 from moframework.layers.merge import merged_by_node
 from moframework.layers.rematerialized import rematerializing
 from moframework.losses import group_sums
+from moframework.model.sample_mixing import attention_of, convolves, mixing, returned
 from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["SinglePass"]

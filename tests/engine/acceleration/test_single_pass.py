@@ -17,7 +17,6 @@ from moframework.backbones.resnet import ResNet
 from moframework.backbones.vit import ViT
 from moframework.config import config, option
 from moframework.engine.acceleration import accelerate, single_pass
-from moframework.engine.acceleration.sample_mixing import mixing
 from moframework.engine.acceleration.single_pass import SinglePass
 from moframework.engine.device import Placement
 from moframework.engine.distributed.partition import BySamples
@@ -29,6 +28,7 @@ from moframework.layers.lazy_weight import linear_pays
 from moframework.losses import MSE, CrossEntropy, GroupGap, Loss, MaskedL1
 from moframework.metrics import MAE
 from moframework.model import ParetoModel, Recipe
+from moframework.model.sample_mixing import mixing
 from moframework.objectives import Scalarization
 from moframework.objectives.balancing import GradientBalancing, LossBalancing
 from moframework.objectives.multi_forward import MultiForward

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from moframework import TensorData, solve
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
-from moframework.engine import skipping
 from moframework.engine.averaging import Averaging, WeightAverage
 from moframework.engine.checkpoint import LAST, read_checkpoint
 from moframework.engine.device import placement
@@ -25,6 +24,7 @@ from moframework.engine.milestones import Averaging as AveragingHook
 from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import InterruptedRun, NonFiniteLossError
+from moframework.nonfinite import skipping
 from moframework.objectives import Objective
 from moframework.objectives.balancing import GradientBalancing, LossBalancing
 from moframework.objectives.base import Scalarization

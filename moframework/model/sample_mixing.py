@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from moframework.backbones.base import Heads, Shared
-from moframework.model import ParetoModel
+from moframework.model.pareto_model import ParetoModel
 from moframework.weights.low_rank import CONVOLUTIONS
 
 __all__ = ["attention_of", "convolves", "mixing", "returned"]

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from moframework.data import arranged, batches
+from moframework.engine.hooks import Entry
 from moframework.engine.loop import Loop
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
 
-__all__ = ["Entry", "cause", "raise_for_losses", "weight_fault"]
-
-Entry = tuple[int, Tensor, Tensor]
-"""A step's number, from 1; its losses (M, m); its preferences (M, m)."""
+__all__ = ["cause", "raise_for_losses", "weight_fault"]
 
 _Read = tuple[list[int], Tensor, dict[str, Tensor]]
 
@@ -32,8 +31,8 @@ _DATA_ADVICE = (
 _NAMED = 3
 
 
-def raise_for_losses(loop: Loop, entries: Sequence[Entry], losses: Tensor) -> Tensor:
-    """Say which loss was not finite first, and why; see `LossLog`.
+def raise_for_losses(loop: Loop, entries: Sequence[Entry], losses: Tensor) -> NoReturn:
+    """Say which loss was not finite first, and why.
 
     Args:
         entries: k steps, in their order.

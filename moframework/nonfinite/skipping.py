@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 
 from moframework.engine.around import Around
+from moframework.engine.hooks import Entry
 from moframework.engine.loop import Hook, Loop
-from moframework.engine.nonfinite import Entry, cause
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
+from moframework.nonfinite.cause import cause
 
 __all__ = ["MOST_IN_A_ROW", "Skipping", "UnlessSkipped", "finite_steps"]
 
@@ -185,9 +186,8 @@ class UnlessSkipped(Around):
             self.hook.after_step(loop)
 
 
-def finite_steps(loop: Loop, entries: Sequence[Entry], losses: Tensor) -> Tensor:
-    """Of losses (k, M, m) those of steps where all are finite: the others were skipped, and `Skipping` tells of them;
-    see `LossLog`."""
+def finite_steps(losses: Tensor) -> Tensor:
+    """Of losses (k, M, m) those of steps where all are finite: the others were skipped, as `Skipping` tells."""
     return losses[torch.isfinite(losses).flatten(1).all(dim=1)]
 
 
