@@ -1,4 +1,4 @@
-"""Everything about a spec that can be known before the first batch: what `check` prints and `solve` relies on."""
+"""Everything about a spec that can be known without a step of training: what `check` prints and `solve` relies on."""
 
 from __future__ import annotations
 

@@ -90,9 +90,9 @@ def _job(ready: Plan, folder: Path, part: int) -> Job:
     with _told(ready, "copying the model, as operating points are"):
         model = copy.deepcopy(ready.model)
     ready.place.move(model)
-    method, m = _with_few_preferences(ready), len(ready.spec.problem.tasks)
+    method, m = _with_fewer_preferences(ready), len(ready.spec.problem.tasks)
     count = method.preferences.count(m) if method.preferences.batch == "split" else 1
-    data = _few(real.data, part * count)
+    data = _subset(real.data, part * count)
     training = attrs.evolve(
         cast(Any, real.training),
         **{"epochs": None, "steps": ready.steps, "batch_size": len(cast(Sized, data)), "drop_last": False},
@@ -102,7 +102,7 @@ def _job(ready: Plan, folder: Path, part: int) -> Job:
     return attrs.evolve(real, model=model, method=method, training=training, evaluation=evaluation, data=data)
 
 
-def _with_few_preferences(ready: Plan) -> Method:
+def _with_fewer_preferences(ready: Plan) -> Method:
     """The method with fewer preferences a step, where each is treated by itself and its schedule can do with fewer."""
     method, m = ready.method, len(ready.spec.problem.tasks)
     if not method.objective.separable or method.preferences.count(m) <= _PREFERENCES:
@@ -193,12 +193,12 @@ def _evaluate(ready: Plan, model: ParetoModel) -> None:
     splits: tuple[Split, ...] = ("val", "test")
     for split in splits:
         with _told(ready, f"evaluating samples of split '{split}'", "problem"):
-            evaluator.front(model, _few(ready.data[split], 2), ready.preferences[:1], split)
+            evaluator.front(model, _subset(ready.data[split], 2), ready.preferences[:1], split)
 
 
 def _keep(ready: Plan, model: ParetoModel, folder: Path) -> None:
     """Save and load, take an operating point, and compare what they answer."""
-    x, _ = next(batches(_few(ready.data["train"], 2), 2, order=None, device="cpu"))
+    x, _ = next(batches(_subset(ready.data["train"], 2), 2, order=None, device="cpu"))
     preference = ready.preferences[len(ready.preferences) // 2]
     with _told(ready, "answering without training"):
         expected = _answer(model, x, preference)
@@ -235,7 +235,7 @@ def _compare(found: dict[str, Tensor], expected: dict[str, Tensor], what: str) -
             )
 
 
-class _Few(torch.utils.data.Dataset[Batch]):
+class _Subset(torch.utils.data.Dataset[Batch]):
     """The first samples and the last of a data set that is not in memory."""
 
     def __init__(self, data: Dataset, rows: list[int]) -> None:
@@ -248,11 +248,11 @@ class _Few(torch.utils.data.Dataset[Batch]):
         return self.data[self.rows[index]]
 
 
-def _few(data: Dataset, count: int) -> Dataset:
+def _subset(data: Dataset, count: int) -> Dataset:
     size = len(cast(Sized, data))
     rows = torch.arange(min(count, size))
     rows[-1] = size - 1
-    return data.take(rows) if isinstance(data, TensorData) else _Few(data, rows.tolist())
+    return data.take(rows) if isinstance(data, TensorData) else _Subset(data, rows.tolist())
 
 
 @contextlib.contextmanager
