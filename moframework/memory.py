@@ -4,35 +4,84 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from attrs import frozen
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from moframework.errors import SpecError
 
-__all__ = ["FitsInMemory", "TooMuchMemoryError", "machine_memory"]
+__all__ = ["FitsInMemory", "GroupLimit", "TooMuchMemoryError", "group_limits", "machine_memory", "number_in"]
 
 _UNKNOWN_MEMORY = 16 * 2**30
-# Where Linux says what a container may use; a file that is not there, or says `max`, limits nothing.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _MAKING = ("empty", "empty_strided", "zeros", "ones", "full", "rand", "randn")
 
 
-def machine_memory() -> int:
-    """Bytes of memory of this machine, or of the container; an assumption where neither tells (Windows)."""
+def machine_memory(root: Path = Path("/")) -> int:
+    """Bytes of memory of this machine, or of the container; an assumption where neither tells (Windows).
+
+    Args:
+        root: of the file system that tells of containers, for tests.
+    """
     try:
         found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         found = _UNKNOWN_MEMORY
-    for name in _LIMITS:
-        try:
-            found = min(found, int(Path(name).read_text()))
-        except (OSError, ValueError):
+    return min([found, *(limit.most for limit in group_limits(root))])
+
+
+@frozen
+class GroupLimit:
+    """What a control group of Linux (a container) may hold at most, holds, and of that could give back; in bytes."""
+
+    most: int
+    held: int
+    reclaimable: int
+
+
+def group_limits(root: Path = Path("/")) -> list[GroupLimit]:
+    """The limits of each control group of this process, and of each one above it; none where the system has none.
+
+    Args:
+        root: of the file system that tells, for tests.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    limits = []
+    for line in lines:
+        number, _, rest = line.partition(":")
+        kinds, _, path = rest.partition(":")
+        if number == "0" and not kinds:
+            top, limit, used, reclaimable = "sys/fs/cgroup", "memory.max", "memory.current", rb"^inactive_file (\d+)$"
+        elif "memory" in kinds.split(","):
+            top, limit, used = "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            reclaimable = rb"^total_inactive_file (\d+)$"
+        else:
             continue
-    return found
+        own = root / top / path.lstrip("/")
+        for folder in (own, *own.parents):
+            # A file that is not there, or says `max`, limits nothing.
+            most, held = (number_in(folder / name, rb"^(\d+)$") for name in (limit, used))
+            if most is not None and held is not None:
+                limits.append(GroupLimit(most, held, number_in(folder / "memory.stat", reclaimable) or 0))
+            if folder == root / top:
+                break
+    return limits
+
+
+def number_in(path: Path, pattern: bytes, unit: int = 1) -> int | None:
+    """The number that a file of the kernel has where the pattern matches, or None."""
+    try:
+        found = re.search(pattern, path.read_bytes(), re.MULTILINE)
+    except OSError:
+        return None
+    return None if found is None else int(found[1]) * unit
 
 
 class TooMuchMemoryError(SpecError):

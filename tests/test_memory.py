@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-import moframework.memory
 import moframework.run.plan
 from moframework import check
 from moframework.memory import FitsInMemory, TooMuchMemoryError, machine_memory
@@ -16,14 +15,24 @@ from moframework.memory import FitsInMemory, TooMuchMemoryError, machine_memory
 SPEC: dict[str, Any] = {"problem": {"name": "digits", "train": 40, "val": 10, "test": 10}, "solver": "palora"}
 
 
-def test_memory_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("group", "folder", "limit"),
+    [("0::/a/b", "sys/fs/cgroup", "memory.{}"), ("4:memory:/a/b", "sys/fs/cgroup/memory", "memory.{}_in_bytes")],
+)
+def test_memory_of_this_machine(tmp_path: Path, group: str, folder: str, limit: str) -> None:
     whole = machine_memory()
     assert whole > 2**28
-    (tmp_path / "limit").write_text("123456\n")
-    monkeypatch.setattr(moframework.memory, "_LIMITS", (str(tmp_path / "none"), str(tmp_path / "limit")))
-    assert machine_memory() == 123456
-    (tmp_path / "limit").write_text("max\n")
-    assert machine_memory() >= whole
+    assert machine_memory(tmp_path) >= whole
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"{group}\n")
+    outer = tmp_path / folder / "a"
+    (outer / "b").mkdir(parents=True)
+    most, held = (limit.format(name) for name in (("max", "current") if group[0] == "0" else ("limit", "usage")))
+    (outer / most).write_text("123456\n")  # of a group above that of the process
+    (outer / held).write_text("1\n")
+    assert machine_memory(tmp_path) == 123456
+    (outer / most).write_text("max\n")
+    assert machine_memory(tmp_path) >= whole
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

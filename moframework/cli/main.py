@@ -293,7 +293,7 @@ def benchmark(
 def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
     """Check a spec and print the plan.
 
-    Does all that can be known before the first batch; all mistakes of SPEC are reported at once, with their lines. Code
+    Does all that can be known before training, on a few samples; all mistakes of SPEC are reported at once, with their lines. Code
     that SPEC names is run, and said so.
     """
     from moframework.run.solving import check

@@ -23,7 +23,8 @@ from moframework.io.unpacking import open_gzip
 
 __all__ = ["Column", "Standardization", "check_reach", "in_order", "one_hot", "read_columns"]
 
-_ROWS, _CELLS = 10_000, 1_000_000  # rows and cells read at once: enough for speed, little memory
+_ROWS, _CELLS, _TEXT = 10_000, 1_000_000, 2**24  # read at once: enough for speed, little memory
+_ROW = 2**27  # a row of so many characters, over however many lines, is none
 # A row of so many columns is no table that one learns from, and a line of so many characters no row.
 _COLUMNS, _CHARACTERS = 100_000, 2**24
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?|[-+]?(?:inf|infinity|nan)", re.IGNORECASE)
@@ -149,13 +150,14 @@ def read_columns(path: Path, names: Sequence[str] | None = None, *, delimiter: s
     given = names is not None
     try:
         with _opened(path) as file:
-            reader = csv.reader(_lines(file, delimiter), delimiter=delimiter, skipinitialspace=True)
+            lines = _Lines(file, delimiter)
+            reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
             if names is None:
                 names = [name.strip() for name in next(reader)]
                 _check_names(path, names)
             known: list[dict[str, int]] = [{} for _ in names]
             parts: list[list[npt.NDArray[np.int32]]] = [[] for _ in names]
-            for chunk in _chunks(reader, len(names)):
+            for chunk in _chunks(reader, lines, len(names)):
                 for cells, values, made in zip(zip(*chunk, strict=True), known, parts, strict=True):
                     made.append(np.array([values.setdefault(cell, len(values)) for cell in cells], dtype=np.int32))
     except (UnicodeDecodeError, csv.Error, _WidthError):
@@ -178,13 +180,33 @@ def _opened(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _lines(file: IO[str], delimiter: str) -> Iterator[str]:
-    """The lines of a file, with their ends, then that of `_LAST`. Raises `csv.Error` at one that is too long."""
-    while line := file.readline(_CHARACTERS):
+class _Lines:
+    """The lines of a file, with their ends, then that of `_LAST`.
+
+    Attributes:
+        read: characters read since somebody set it to 0, where a row began.
+
+    Raises:
+        csv.Error: a line is too long, or a row.
+    """
+
+    def __init__(self, file: IO[str], delimiter: str) -> None:
+        self.read, self._readline = 0, file.readline
+        self._last = iter([delimiter.join(_LAST)])
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._readline(_CHARACTERS)
+        if not line:
+            return next(self._last)
+        self.read += len(line)
         if len(line) == _CHARACTERS:
             raise csv.Error(f"the line has {_CHARACTERS:,} characters or more")
-        yield line
-    yield delimiter.join(_LAST)
+        if self.read > _TEXT + _ROW:  # where several rows are read at once, they are `_TEXT` at most but for the last
+            raise csv.Error(f"a row has more than {_ROW:,} characters")
+        return line
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -203,9 +225,10 @@ class _WidthError(Exception):
     """A row has too many or too few cells, or is not finished."""
 
 
-def _chunks(reader: Iterator[list[str]], width: int) -> Iterator[list[list[str]]]:
+def _chunks(reader: Iterator[list[str]], lines: _Lines, width: int) -> Iterator[list[list[str]]]:
     """Rows, many at a time, each of the right width. Raises `_WidthError`."""
-    while chunk := list(itertools.islice(reader, min(_ROWS, 1 + _CELLS // max(width, 1)))):
+    most = min(_ROWS, 1 + _CELLS // max(width, 1))
+    while chunk := _taken(reader, lines, most):
         last = chunk[-1] == _LAST
         rows = [row for row in chunk[: len(chunk) - last] if row]
         if any(len(row) != width for row in rows) or (rows and not last and _END in rows[-1][-1]):
@@ -214,14 +237,27 @@ def _chunks(reader: Iterator[list[str]], width: int) -> Iterator[list[list[str]]
             yield rows
 
 
+def _taken(reader: Iterator[list[str]], lines: _Lines, most: int) -> list[list[str]]:
+    """Up to `most` rows, fewer where they are long."""
+    lines.read = 0
+    rows = []
+    for row in itertools.islice(reader, most):
+        rows.append(row)
+        if lines.read > _TEXT:
+            break
+    return rows
+
+
 def _first_fault(path: Path, delimiter: str, names: Sequence[str] | None) -> str:
     """The first line that is no row with a cell for each name (None: those of the first line), and what is wrong with
     it. The table is read once more for it."""
     line, width = 1, None if names is None else len(names)
     try:
         with _opened(path) as file:
-            reader = csv.reader(_lines(file, delimiter), delimiter=delimiter, skipinitialspace=True)
+            lines = _Lines(file, delimiter)
+            reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
             for row in reader:
+                lines.read = _TEXT
                 width = len(row) if width is None else width
                 if row and row != _LAST and _END in row[-1]:
                     return f"line {line}: a quote is not closed"

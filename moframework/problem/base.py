@@ -220,8 +220,9 @@ def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, 
 def _tried(action: Callable[[], T], failure: str) -> T:
     try:
         return action()
-    except (ValueError, RuntimeError, IndexError, TypeError) as error:
-        raise SpecError(f"{failure}: {error}") from error
+    except Exception as error:  # of anybody's code
+        name = "" if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: "
+        raise SpecError(f"{failure}: {name}{error}") from error
 
 
 def get_problem(name: str, **options: Any) -> Problem:

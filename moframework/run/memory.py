@@ -4,11 +4,12 @@ what is free."""
 from __future__ import annotations
 
 import ctypes
-import re
 import sys
 from pathlib import Path
 
 import torch
+
+from moframework.memory import group_limits, number_in
 
 __all__ = ["free_memory", "held_memory", "keep_freed_memory", "peak_memory"]
 
@@ -58,7 +59,7 @@ def peak_memory(device: torch.device) -> dict[str, int]:
 
 def held_memory() -> int | None:
     """Bytes of resident memory that this process holds now; None where the system is not Linux."""
-    return _number(Path("/proc/self/status"), rb"^VmRSS:\s*(\d+) kB$", 1024)
+    return number_in(Path("/proc/self/status"), rb"^VmRSS:\s*(\d+) kB$", 1024)
 
 
 def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
@@ -74,48 +75,13 @@ def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type != "cpu":
         return None
-    available = _number(root / "proc/meminfo", rb"^MemAvailable:\s*(\d+) kB$", 1024)
-    return min([left for left in (available, *_left_by_limits(root)) if left is not None], default=None)
-
-
-def _left_by_limits(root: Path) -> list[int]:
-    """What each control group of this process, and each one above it, leaves it."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-    left = []
-    for line in lines:
-        number, _, rest = line.partition(":")
-        kinds, _, path = rest.partition(":")
-        if number == "0" and not kinds:
-            top, limit, used, reclaimable = "sys/fs/cgroup", "memory.max", "memory.current", rb"^inactive_file (\d+)$"
-        elif "memory" in kinds.split(","):
-            top, limit, used = "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-            reclaimable = rb"^total_inactive_file (\d+)$"
-        else:
-            continue
-        own = root / top / path.lstrip("/")
-        for folder in (own, *own.parents):
-            most, now = (_number(folder / name, rb"^(\d+)$") for name in (limit, used))
-            if most is not None and now is not None:
-                left.append(max(most - now + (_number(folder / "memory.stat", reclaimable) or 0), 0))
-            if folder == root / top:
-                break
-    return left
-
-
-def _number(path: Path, pattern: bytes, unit: int = 1) -> int | None:
-    """The number that a file of the kernel has where the pattern matches, or None."""
-    try:
-        found = re.search(pattern, path.read_bytes(), re.MULTILINE)
-    except OSError:
-        return None
-    return None if found is None else int(found[1]) * unit
+    available = number_in(root / "proc/meminfo", rb"^MemAvailable:\s*(\d+) kB$", 1024)
+    groups = [max(limit.most - limit.held + limit.reclaimable, 0) for limit in group_limits(root)]
+    return min([left for left in (available, *groups) if left is not None], default=None)
 
 
 def _peak_of_this_program() -> int | None:
     """Bytes, as Linux tells them; None elsewhere. `getrusage` would tell those of the parent process where that held
     more when it started this one."""
     # The name of the program stands in the file too, in any bytes.
-    return _number(Path("/proc/self/status"), rb"^VmHWM:\s*(\d+) kB$", 1024)
+    return number_in(Path("/proc/self/status"), rb"^VmHWM:\s*(\d+) kB$", 1024)

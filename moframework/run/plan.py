@@ -1,4 +1,4 @@
-"""Everything about a spec that can be known before the first batch: what `check` prints and `solve` relies on."""
+"""Everything about a spec that can be known without a step of training: what `check` prints and `solve` relies on."""
 
 from __future__ import annotations
 
@@ -54,6 +54,14 @@ class Plan:
         """Reference point of the loss hypervolume that spec or problem states, or None."""
         return self.spec.evaluate.reference or self.spec.problem.reference
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the training."""
+        size, schedule = len(self.data["train"]), self.method.preferences  # type: ignore[arg-type]
+        return self.spec.training.budget(
+            steps_per_epoch(size, self.spec.training, schedule, len(self.spec.problem.tasks))
+        )
+
     def job(self, folder: Path, reference: Sequence[float]) -> Job:
         """What is to be trained.
 
@@ -95,11 +103,10 @@ class Plan:
         spec, tasks = self.spec, self.spec.problem.tasks
         m = len(tasks)
         sizes = {split: len(data) for split, data in self.data.items()}  # type: ignore[arg-type]
-        per_epoch = steps_per_epoch(sizes["train"], spec.training, self.method.preferences, m)
         own = sum(p.numel() for p in self.model.space.parameters())
         base = self.backbone_parameters
         extra = own - base
-        steps, schedule = spec.training.budget(per_epoch), _name(self.method.preferences)
+        steps, schedule = self.steps, _name(self.method.preferences)
         count = self.method.preferences.count(m)
         passes = f"{count} forward passes" if self.method.preferences.batch == "shared" else "one forward pass in all"
         reference = self.reference

@@ -34,6 +34,7 @@ from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
+from moframework.run.rehearsal import rehearse
 from moframework.run.report import Notes, report, write_report
 from moframework.run.resuming import resume_command
 from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, EVENTS, LOG, MODEL, SPEC, STATUS, Run
@@ -44,9 +45,13 @@ from moframework.spec import Spec, load_spec
 
 __all__ = ["check", "solve"]
 
+_OWN_REHEARSAL = 100
+"""A training of so many steps is tried out by itself: little is lost where it fails at its end."""
+
 
 def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) -> list[str]:
-    """Do all that can be known before the first batch, and describe it in a few lines.
+    """Do all that can be known before training, and describe it in a few lines. A few samples go all the way: through
+    a step, a checkpoint, an evaluation, saving, loading and `at(λ)`.
 
     Args:
         spec: a spec, a path or bundled name, or a mapping; code that it names is imported.
@@ -55,7 +60,10 @@ def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) 
     Raises:
         SpecError, DataError: what is wrong with the spec or its data.
     """
-    return plan(_loaded(spec), trust=trust).describe()
+    ready = plan(_loaded(spec), trust=trust)
+    lines = ready.describe()
+    rehearse(ready)
+    return lines
 
 
 def solve(
@@ -140,6 +148,8 @@ class _Solving:
             ready = plan(self.spec, world, self.trust)
             splits = describe_splits(ready.data)
             compare_splits(folder / DATA, splits)
+            if ready.steps > _OWN_REHEARSAL and world.is_rank_zero and not exists(folder / CHECKPOINTS / LAST):
+                rehearse(ready)
         with world.fail_together():
             if world.is_rank_zero:
                 remove_leftovers(folder)

@@ -172,6 +172,17 @@ def test_lines_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         read_columns(tmp_path / "a.csv")
 
 
+def test_a_row_over_too_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("a,b\n" + "1,2\n" * 300 + ",".join(["x", '"' + "\n" * 100 + '"']) + "\n" + "3,4\n" * 300)
+    assert len(read_columns(path)["a"]) == 601
+    monkeypatch.setattr(moframework.data.table, "_TEXT", 40)
+    assert len(read_columns(path)["a"]) == 601
+    monkeypatch.setattr(moframework.data.table, "_ROW", 20)
+    with pytest.raises(DataError, match=r"line 302: .*a row has more than 20 characters"):
+        read_columns(path)
+
+
 def test_many_columns_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moframework.data.table, "_CELLS", 10)
     (tmp_path / "a.csv").write_text("a,b,c\n" + "".join(f"{i},{i % 2},x\n" for i in range(11)))

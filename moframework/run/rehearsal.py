@@ -1,0 +1,269 @@
+"""What training will do, done on a few samples before it: so that nothing that would end a run later is told later.
+
+One step on the smallest batch that an epoch has, optimizer and scheduler made, a checkpoint written and read, an
+evaluation; then the model is saved, loaded, and taken at an operating point, and each answers as the one before it. All
+of it happens to a copy of the model, in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import torch
+import torch.utils.data
+from torch import Tensor, nn
+
+from moframework.backbones.base import named_outputs
+from moframework.data import Batch, Dataset, Split, TensorData, batches
+from moframework.engine.checkpoint import restore
+from moframework.engine.evaluate import Evaluator
+from moframework.engine.fit import fit
+from moframework.engine.job import Job, steps_per_epoch
+from moframework.engine.loop import Loop
+from moframework.engine.method import Method
+from moframework.errors import InterruptedRun, MoframeworkError, SpecError
+from moframework.model import ParetoModel
+from moframework.processes.world import World
+from moframework.run.blame import key_path
+from moframework.run.plan import Plan
+
+__all__ = ["rehearse"]
+
+_TOLERANCE = 1e-3
+"""Largest difference of two answers, in shares of the largest number among them: merged weights are added up in another
+order, and networks of many layers with fresh weights enlarge what that changes."""
+
+_PREFERENCES = 2
+"""So many are enough where each is treated by itself: what several of them change is seen."""
+_IN_MEMORY = "/dev/shm"
+
+
+def rehearse(ready: Plan) -> None:
+    """Go all the way on a few samples: step, optimizer, scheduler, checkpoint, evaluation, saving, loading, `at(λ)`.
+
+    Args:
+        ready: stays as it is, and so do the random numbers of the process.
+
+    Raises:
+        SpecError: something fails, or answers otherwise afterwards; the text says where, with what message, and what to
+            change.
+        DataError, NonFiniteLossError: as training would.
+    """
+    smallest = _smallest_part(ready)
+    with (
+        tempfile.TemporaryDirectory(prefix="moframework-check-", dir=_fast_folder(ready.model)) as folder,
+        torch.random.fork_rng(devices=[ready.place.device] if ready.place.device.type == "cuda" else []),
+    ):
+        try:
+            model = _train(ready, Path(folder), smallest)
+        except SpecError as error:
+            if smallest > 1 or not _goes_with_more(ready, Path(folder) / "more"):
+                raise
+            raise SpecError(f"{error}\n{_about_size(ready)}") from error
+        _schedule(ready)
+        _evaluate(ready, model)
+        _keep(ready, model.cpu(), Path(folder) / "model")
+
+
+def _train(ready: Plan, folder: Path, part: int) -> ParetoModel:
+    """A step with `part` samples a preference, or in all, and back from its checkpoint; the trained model."""
+    job = _job(ready, folder, part)
+    with _told(ready, "the first training step", "problem"), contextlib.suppress(InterruptedRun):
+        fit(job, stop=lambda: True)
+    with _told(ready, "resuming from a checkpoint", "problem"):
+        restore(Loop(job))
+    return job.model
+
+
+def _job(ready: Plan, folder: Path, part: int) -> Job:
+    """The training of a spec, on as many samples as one step needs."""
+    real = ready.job(folder, ready.reference or (1.0,) * len(ready.spec.problem.tasks))
+    with _told(ready, "copying the model, as operating points are"):
+        model = copy.deepcopy(ready.model)
+    ready.place.move(model)
+    method, m = _with_fewer_preferences(ready), len(ready.spec.problem.tasks)
+    count = method.preferences.count(m) if method.preferences.batch == "split" else 1
+    data = _subset(real.data, part * count)
+    training = attrs.evolve(
+        cast(Any, real.training),
+        **{"epochs": None, "steps": ready.steps, "batch_size": len(cast(Sized, data)), "drop_last": False},
+        **{"workers": 0, "resident": False, "compile": False, "checkpoint_every": None},
+    )
+    evaluation = attrs.evolve(cast(Any, real.evaluation), every=0)
+    return attrs.evolve(real, model=model, method=method, training=training, evaluation=evaluation, data=data)
+
+
+def _with_fewer_preferences(ready: Plan) -> Method:
+    """The method with fewer preferences a step, where each is treated by itself and its schedule can do with fewer."""
+    method, m = ready.method, len(ready.spec.problem.tasks)
+    if not method.objective.separable or method.preferences.count(m) <= _PREFERENCES:
+        return method
+    fewer = attrs.evolve(cast(Any, method.preferences), per_batch=_PREFERENCES)
+    changed = attrs.evolve(method, preferences=fewer)
+    try:
+        changed.check(m)
+    except SpecError:
+        return method
+    return changed
+
+
+def _fast_folder(model: ParetoModel) -> str | None:
+    """A file system in memory, where it has room for the model and its checkpoint many times over; else None."""
+    size = sum(value.numel() * value.element_size() for value in model.parameters())
+    with contextlib.suppress(OSError):
+        if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > 50 * size:
+            return _IN_MEMORY
+    return None
+
+
+def _smallest_part(ready: Plan) -> int:
+    """Samples that a preference of a step sees at least, where the batch is divided, else those of the smallest batch;
+    2 for 2 and more."""
+    training, schedule = ready.spec.training, ready.method.preferences
+    size, batch = len(cast(Sized, ready.data["train"])), training.batch_size
+    rest = size % batch
+    smallest = rest if rest and (size < batch or not training.drop_last) else batch
+    parts = schedule.count(len(ready.spec.problem.tasks)) if schedule.batch == "split" else 1
+    return min(2, max(smallest // parts, 1))
+
+
+def _goes_with_more(ready: Plan, folder: Path) -> bool:
+    """Whether a step goes where there are two samples in place of one."""
+    try:
+        _train(ready, folder, 2)
+    except MoframeworkError:
+        return False
+    return True
+
+
+def _about_size(ready: Plan) -> str:
+    training, schedule = ready.spec.training, ready.method.preferences
+    count = schedule.count(len(ready.spec.problem.tasks))
+    size = len(cast(Sized, ready.data["train"]))
+    rest = size % training.batch_size
+    what = f"{size:,} training samples in batches of {training.batch_size} leave "
+    if rest and not training.drop_last and size > training.batch_size:
+        what += f"{rest} for the last one"
+    else:
+        what = f"a batch has {min(size, training.batch_size)} samples"
+    divided = f", divided among {count} preferences" if schedule.batch == "split" and count > 1 else ""
+    ways = ["raise training.batch_size"]
+    if divided:
+        ways.append("lower solver.preferences.per_batch")
+    if rest and not training.drop_last:
+        ways.append("set training.drop_last: true")
+    return (
+        f"With two samples in place of one it goes: {what}{divided}, so that the network sees a single sample at a "
+        f"time, of which BatchNorm, for one, has no variance: {' or '.join(ways)}."
+    )
+
+
+def _schedule(ready: Plan) -> None:
+    """The last change of the learning rate, of a parameter that stands for all."""
+    training, size = ready.spec.training, len(cast(Sized, ready.data["train"]))
+    if training.scheduler is None:
+        return
+    total = ready.steps
+    if training.scheduler.interval == "epoch":
+        total = math.ceil(total / steps_per_epoch(size, training, ready.method.preferences, len(ready.model.tasks)))
+    parameter = nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    group = {"name": "all", "params": [parameter], "lr": training.optimizer.lr}
+    optimizer = training.optimizer.build([group], torch.device("cpu"))
+    with _told(ready, "the last change of the learning rate", "training.scheduler"):
+        scheduler = training.scheduler.build(optimizer, total)
+        optimizer.step()
+        scheduler.last_epoch = total - 1
+        scheduler.step()
+
+
+def _evaluate(ready: Plan, model: ParetoModel) -> None:
+    """Losses and metrics of a few samples, at an end of the front."""
+    spec = ready.spec
+    evaluator = Evaluator.of_spec(spec.problem, ready.place, spec.training, spec.evaluate, World())
+    splits: tuple[Split, ...] = ("val", "test")
+    for split in splits:
+        with _told(ready, f"evaluating samples of split '{split}'", "problem"):
+            evaluator.front(model, _subset(ready.data[split], 2), ready.preferences[:1], split)
+
+
+def _keep(ready: Plan, model: ParetoModel, folder: Path) -> None:
+    """Save and load, take an operating point, and compare what they answer."""
+    x, _ = next(batches(_subset(ready.data["train"], 2), 2, order=None, device="cpu"))
+    preference = ready.preferences[len(ready.preferences) // 2]
+    with _told(ready, "answering without training"):
+        expected = _answer(model, x, preference)
+    with _told(ready, "saving the model"):
+        model.save(folder)
+    with _told(ready, "loading the saved model"):
+        loaded = ParetoModel.load(folder, trust=True)
+        _compare(_answer(loaded, x, preference), expected, "the saved and loaded model")
+    del loaded
+    with _told(ready, "taking an operating point, at(λ)"), torch.no_grad():
+        network = model.at(preference).eval()
+        torch.manual_seed(0)
+        _compare(named_outputs(network(x), tuple(ready.spec.problem.outputs)), expected, "the network of at(λ)")
+
+
+def _answer(model: ParetoModel, x: Tensor, preference: Tensor) -> dict[str, Tensor]:
+    torch.manual_seed(0)  # a network may draw random numbers when it is used
+    with torch.no_grad():
+        found: dict[str, Tensor] = nn.Module.__call__(model.eval(), x, preference)
+    return found
+
+
+def _compare(found: dict[str, Tensor], expected: dict[str, Tensor], what: str) -> None:
+    for key, value in expected.items():
+        if found[key].shape != value.shape:
+            raise SpecError(f"{what} answers with {tuple(found[key].shape)} as '{key}', not {tuple(value.shape)}")
+        scale = max(1.0, float(value.abs().max())) if value.numel() else 1.0
+        worst = float((found[key] - value).abs().max()) if value.numel() else 0.0
+        if not worst <= _TOLERANCE * scale and bool(torch.isfinite(value).all()):
+            raise SpecError(
+                f"{what} answers otherwise than the model itself: '{key}' differs by up to {worst:.3g}. The network "
+                "has something besides its state dict (a tensor that is no buffer, a buffer that is not persistent, a "
+                "counter), and it is another when the network is made again"
+            )
+
+
+class _Subset(torch.utils.data.Dataset[Batch]):
+    """The first samples and the last of a data set that is not in memory."""
+
+    def __init__(self, data: Dataset, rows: list[int]) -> None:
+        self.data, self.rows = data, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.data[self.rows[index]]
+
+
+def _subset(data: Dataset, count: int) -> Dataset:
+    size = len(cast(Sized, data))
+    rows = torch.arange(min(count, size))
+    rows[-1] = size - 1
+    return data.take(rows) if isinstance(data, TensorData) else _Subset(data, rows.tolist())
+
+
+@contextlib.contextmanager
+def _told(ready: Plan, what: str, otherwise: str = "problem.backbone") -> Iterator[None]:
+    """What goes wrong inside, as an error of the spec that says during what, and which part it came from, as far as
+    that can be seen."""
+    try:
+        yield
+    except MoframeworkError:
+        raise
+    except Exception as error:
+        where = key_path(error, ready) or otherwise
+        text = str(error).strip() or "without a word"
+        raise SpecError(f"{where}: {what} fails: {type(error).__name__}: {text}") from error
