@@ -293,8 +293,8 @@ def benchmark(
 def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
     """Check a spec and print the plan.
 
-    Does all that can be known before training, on a few samples; all mistakes of SPEC are reported at once, with their lines. Code
-    that SPEC names is run, and said so.
+    Does all that can be known before training, on a few samples; all mistakes of SPEC are reported at once, with their
+    lines. Code that SPEC names is run, and said so.
     """
     from moframework.run.solving import check
     from moframework.spec import load_spec
