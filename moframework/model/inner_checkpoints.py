@@ -81,7 +81,7 @@ def follow_checkpoints() -> None:
     if hasattr(generator, "__wrapped__"):
         return
     setattr(of_torch, name, _following(generator))
-    of_torch.CheckpointFunction.apply = classmethod(_reentrant)  # type: ignore[assignment,method-assign]
+    of_torch.CheckpointFunction.apply = classmethod(_reentrant)
 
 
 def _following(generator: Callable[..., Iterator[None]]) -> Callable[..., Iterator[None]]:
