@@ -69,7 +69,7 @@ class TimmBackbone(Backbone):
             ) from error
         if self.checkpointing:
             try:
-                network.set_grad_checkpointing(True)
+                cast(Any, network).set_grad_checkpointing(True)
             except (AssertionError, AttributeError, NotImplementedError) as error:
                 raise SpecError(
                     f"backbone.checkpointing: {self.model} has no activation checkpoints; use false"

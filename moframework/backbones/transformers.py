@@ -56,8 +56,8 @@ class TransformersBackbone(Backbone):
     )
     pooling: Pooling = option(
         "auto",
-        help="features of a sample: the network's own pooler, its first or last token, the mean over tokens that are no "
-        "padding (or over places of an image); auto: the pooler where the network has one, else the mean",
+        help="features of a sample: the network's own pooler, its first or last token, the mean over tokens that are "
+        "no padding (or over places of an image); auto: the pooler where the network has one, else the mean",
     )
     hidden: tuple[int, ...] = option((), ge=1, le=WIDEST, help="widths of the hidden layers of each output")
     checkpointing: bool = option(
@@ -73,8 +73,8 @@ class TransformersBackbone(Backbone):
             raise OptionError("give `model`, a local folder, or `config` with a `model_type`, such as bert")
         if self.model is not None and not (self.model / "config.json").is_file():
             raise OptionError(
-                f"{self.model} is no folder with a config.json. Nothing is downloaded: a network of the Hugging Face hub "
-                "must be fetched before (`hf download NAME --local-dir FOLDER`), and its folder named here",
+                f"{self.model} is no folder with a config.json. Nothing is downloaded: a network of the Hugging Face "
+                "hub must be fetched before (`hf download NAME --local-dir FOLDER`), and its folder named here",
                 "model",
             )
         if self.pretrained and self.model is None:
@@ -138,7 +138,7 @@ class TransformersBackbone(Backbone):
         elif self.architecture is None:
             network = maker.from_config(made, dtype=torch.float32)
         else:
-            network = maker(made).float()
+            network = cast(Any, maker)(made).float()
         if self.architecture is None and getattr(made, "is_encoder_decoder", False):
             network = network.get_encoder()
         return network
@@ -161,13 +161,13 @@ class TransformersBackbone(Backbone):
                 f"backbone.pretrained: {self.model} holds no weights that can be read ({error}). Give a folder with "
                 "model.safetensors, as save_pretrained writes it"
             ) from error
-        missing = sorted(report["missing_keys"])
+        unread = "pooler." if self.pooling in ("first", "last", "mean") else None
+        missing = sorted(name for name in report["missing_keys"] if unread is None or not name.startswith(unread))
         if missing:
             shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             raise DataError(
-                f"backbone.pretrained: the weights in {self.model} lack {shown}, which would start at random. Choose a "
-                "`pooling` or an `architecture` that needs none of these (`add_pooling_layer: false` in `config` leaves "
-                "out a pooler), or another folder"
+                f"backbone.pretrained: the weights in {self.model} lack {shown}, which would start at random. Choose "
+                "another `pooling` (mean, first, last) where only the pooler is missing, else another folder"
             )
         return network
 
@@ -322,11 +322,12 @@ def _checkpoint(network: Any) -> None:
 def _check_known(written: Mapping[str, Any], architecture: str | None) -> None:
     """Raise `OptionError` where transformers has no such networks."""
     import transformers
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto import configuration_auto
 
+    known = list(cast(Any, configuration_auto).CONFIG_MAPPING_NAMES)
     kind = written.get("model_type")
-    if kind not in CONFIG_MAPPING_NAMES:
-        guess = nearest(str(kind), list(CONFIG_MAPPING_NAMES))
+    if kind not in known:
+        guess = nearest(str(kind), known)
         hint = f"; did you mean '{guess}'?" if guess else ""
         raise OptionError(
             f"transformers {transformers.__version__} has no networks with model_type '{kind}'{hint}",

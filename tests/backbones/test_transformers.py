@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -106,14 +106,15 @@ class TestWithTransformers:
 
         folder = tmp_path / "bert"
         saved = transformers.BertModel(transformers.BertConfig(**{k: v for k, v in TINY.items() if k != "model_type"}))
-        saved.half().save_pretrained(folder)
+        saved.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
         made = TransformersBackbone(model=folder, pretrained=True).build((5,), OUTPUTS)
         for name, value in saved.named_parameters():
-            found = made.encoder.get_parameter(name)  # type: ignore[union-attr,operator]
+            found = cast(Any, made).encoder.get_parameter(name)
             assert found.dtype == torch.float32
             torch.testing.assert_close(found, value.float())
         fresh = TransformersBackbone(model=folder).build((5,), OUTPUTS)
-        assert not torch.equal(fresh.encoder.embeddings.word_embeddings.weight, saved.embeddings.word_embeddings.weight.float())  # type: ignore[union-attr]  # fmt: skip
+        drawn, own_weight = cast(Any, fresh).encoder, saved.embeddings.word_embeddings.weight.float()
+        assert not torch.equal(drawn.embeddings.word_embeddings.weight, own_weight)
         changed = TransformersBackbone(model=folder, config={"num_hidden_layers": 1}).build((5,), OUTPUTS)
         assert sum(".layer.1." in name for name, _ in changed.named_parameters()) == 0
 
@@ -124,6 +125,7 @@ class TestWithTransformers:
         transformers.BertModel(own, add_pooling_layer=False).save_pretrained(tmp_path / "no pooler")
         with pytest.raises(DataError, match=r"lack pooler.dense.bias, pooler.dense.weight, .*at random"):
             TransformersBackbone(model=tmp_path / "no pooler", pretrained=True).build((5,), OUTPUTS)
+        TransformersBackbone(model=tmp_path / "no pooler", pretrained=True, pooling="mean").build((5,), OUTPUTS)
         own.save_pretrained(tmp_path / "only config")
         with pytest.raises(DataError, match="holds no weights that can be read"):
             TransformersBackbone(model=tmp_path / "only config", pretrained=True).build((5,), OUTPUTS)
@@ -149,7 +151,7 @@ class TestWithTransformers:
         assert str(tmp_path) not in (tmp_path / "model" / "model.json").read_text()
 
     def test_nothing_is_downloaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with pytest.raises(OptionError, match="google-bert/bert-base-uncased is no folder .* Nothing is downloaded"):
+        with pytest.raises(OptionError, match=r"google-bert/bert-base-uncased is no folder .* Nothing is downloaded"):
             TransformersBackbone(model=Path("google-bert/bert-base-uncased"))
 
         def marked(*_: object, **__: object) -> None:
@@ -197,7 +199,7 @@ class TestWithTransformers:
 
     def test_checkpoints(self) -> None:
         network = TransformersBackbone(config=TINY, checkpointing=True).build((5,), OUTPUTS)
-        assert all(layer.gradient_checkpointing for layer in network.encoder.encoder.layer)  # type: ignore[union-attr]
+        assert all(layer.gradient_checkpointing for layer in cast(Any, network).encoder.encoder.layer)
         with pytest.raises(SpecError, match=r"backbone\.checkpointing: .*; use false"):
             build(TransformersBackbone, {"config": {"model_type": "resnet", "hidden_sizes": [4], "depths": [1],
                   "embedding_size": 4}, "checkpointing": True}).build((3, 16, 16), OUTPUTS)  # fmt: skip

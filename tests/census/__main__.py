@@ -41,7 +41,11 @@ def main(libraries: Sequence[str], only: Sequence[str], again: bool, write: bool
             if (only and case.family not in only) or (case.family in known and not (again or only)):
                 continue
             started = time.perf_counter()
-            row = {"network": case.network, "shape": list(case.shape), **{name: taken(case, name) for name in SPACES}}
+            row: dict[str, Any] = {
+                "network": case.network,
+                "shape": list(case.shape),
+                **{name: taken(case, name) for name in SPACES},
+            }
             known[case.family] = row
             FOLDER.mkdir(exist_ok=True)
             text = json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import torch
 import torchvision
 from torch import nn
+from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.densenet import _DenseLayer
 from torchvision.models.maxvit import MaxVit
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large, fcn_resnet50, lraspp_mobilenet_v3_large
@@ -40,7 +42,8 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
     "convit": ("convit_tiny", 32, {}),
     "convnext": ("test_convnext", 32, {}),
     "cpubone": ("cpubone_nano", 32, {}),
-    "crossvit": ("crossvit_tiny_240", 240, {"embed_dim": (16, 24), "depth": ((1, 1, 0), (1, 1, 0)), "num_heads": (2, 2)}),
+    "crossvit": ("crossvit_tiny_240", 240, {"embed_dim": (16, 24), "depth": ((1, 1, 0), (1, 1, 0)), "num_heads": (2,
+                 2)}),
     "csatv2": ("csatv2", 64, {}),
     "cspnet": ("cs3darknet_focus_s", 32, {}),
     "cspnext": ("cspnext_tiny", 32, {}),
@@ -79,7 +82,9 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
     "nfnet": ("test_nfnet", 32, {}),
     "pit": ("pit_ti_224", 64, {}),
     "pvt_v2": ("pvt_v2_b0", 32, {}),
-    "rdnet": ("rdnet_tiny", 32, {"growth_rates": (8, 8, 8, 8), "num_blocks_list": (1, 1, 1, 1), "num_init_features": 8, "is_downsample_block": (None, True, True, True), "transition_compression_ratio": 0.5, "block_type": ("Block",) * 4}),
+    "rdnet": ("rdnet_tiny", 32, {"growth_rates": (8, 8, 8, 8), "num_blocks_list": (1, 1, 1, 1),
+              "num_init_features": 8, "is_downsample_block": (None, True, True, True),
+              "transition_compression_ratio": 0.5, "block_type": ("Block",) * 4}),
     "regnet": ("regnetx_002", 32, {}),
     "repghost": ("repghostnet_050", 32, {}),
     "repvit": ("repvit_m0_9", 32, {}),
@@ -89,23 +94,29 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
     "resnetv2": ("resnetv2_18", 32, {"layers": (1, 1, 1, 1)}),
     "rexnet": ("rexnet_100", 32, {}),
     "senet": ("legacy_seresnet18", 32, {}),
-    "sequencer": ("sequencer2d_s", 32, {"img_size": 32, "layers": (1, 1, 1, 1), "embed_dims": (16, 16, 16, 16), "hidden_sizes": (4, 8, 8, 8)}),
+    "sequencer": ("sequencer2d_s", 32, {"img_size": 32, "layers": (1, 1, 1, 1), "embed_dims": (16, 16, 16, 16),
+                  "hidden_sizes": (4, 8, 8, 8)}),
     "shvit": ("shvit_s1", 64, {}),
     "sknet": ("skresnet18", 32, {}),
     "starnet": ("starnet_s050", 32, {}),
     "swiftformer": ("swiftformer_xs", 32, {}),
-    "swin_transformer": ("swin_tiny_patch4_window7_224", 56, {"img_size": 56, "embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2)}),
-    "swin_transformer_v2": ("swinv2_tiny_window8_256", 64, {"img_size": 64, "embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2)}),
-    "swin_transformer_v2_cr": ("swinv2_cr_tiny_224", 64, {"img_size": 64, "embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2)}),
+    "swin_transformer": ("swin_tiny_patch4_window7_224", 56, {"img_size": 56, "embed_dim": 8, "depths": (2, 2),
+                         "num_heads": (1, 2)}),
+    "swin_transformer_v2": ("swinv2_tiny_window8_256", 64, {"img_size": 64, "embed_dim": 8, "depths": (2, 2),
+                            "num_heads": (1, 2)}),
+    "swin_transformer_v2_cr": ("swinv2_cr_tiny_224", 64, {"img_size": 64, "embed_dim": 8, "depths": (2, 2),
+                               "num_heads": (1, 2)}),
     "tiny_vit": ("tiny_vit_5m_224", 64, {}),
     "tnt": ("tnt_s_patch16_224", 32, {"img_size": 32, "depth": 2}),
     "tresnet": ("tresnet_m", 64, {"layers": (1, 1, 1, 1), "width_factor": 0.25}),
-    "twins": ("twins_svt_small", 64, {"img_size": 64, "embed_dims": (8, 16, 16, 32), "num_heads": (1, 1, 2, 2), "depths": (1, 1, 1, 1)}),
+    "twins": ("twins_svt_small", 64, {"img_size": 64, "embed_dims": (8, 16, 16, 32), "num_heads": (1, 1, 2, 2),
+              "depths": (1, 1, 1, 1)}),
     "visformer": ("visformer_tiny", 224, {}),
     "vision_transformer": ("test_vit", 32, {}),
     "vision_transformer_hybrid": ("vit_tiny_r_s16_p8_224", 64, {"img_size": 64, "depth": 2}),
     "vision_transformer_relpos": ("test_vit_relpos", 32, {}),
-    "vision_transformer_sam": ("samvit_base_patch16", 32, {"img_size": 32, "embed_dim": 24, "depth": 2, "num_heads": 2, "global_attn_indexes": (1,)}),
+    "vision_transformer_sam": ("samvit_base_patch16", 32, {"img_size": 32, "embed_dim": 24, "depth": 2,
+                               "num_heads": 2, "global_attn_indexes": (1,)}),
     "vovnet": ("ese_vovnet19b_slim_dw", 32, {}),
     "xception_aligned": ("xception41", 64, {}),
     "xcit": ("xcit_nano_12_p16_224", 32, {}),
@@ -134,7 +145,7 @@ def _timm_switch(network: nn.Module, reentrant: bool) -> bool:
         cast(Any, network).encoder.set_grad_checkpointing(True)
     except (AssertionError, AttributeError, NotImplementedError):
         return False
-    timm.layers.set_reentrant_ckpt(reentrant)
+    cast(Any, timm.layers).set_reentrant_ckpt(reentrant)
     return True
 
 
@@ -158,7 +169,7 @@ def _of_timm() -> list[Case]:
 TORCHVISION: dict[str, tuple[str, int]] = {
     "densenet": ("densenet121", 32),
     "efficientnet": ("efficientnet_b0", 32),
-    "efficientnetv2": ("efficientnet_v2_s", 32),
+    "efficientnetv2": ("efficientnet_v2_s", 64),
     "googlenet": ("googlenet", 64),
     "inception": ("inception_v3", 96),
     "mnasnet": ("mnasnet0_5", 32),
@@ -190,7 +201,7 @@ SMALL: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "vgg with batch norm": (lambda: _narrow(torchvision.models.vgg11_bn(), 16), 32),
     "convnext": (
         lambda: torchvision.models.ConvNeXt(
-            [torchvision.models.convnext.CNBlockConfig(16, 32, 1), torchvision.models.convnext.CNBlockConfig(32, None, 2)],
+            [CNBlockConfig(16, 32, 1), CNBlockConfig(32, None, 2)],
             num_classes=16,
         ),
         32,
@@ -306,7 +317,7 @@ TOKENS: dict[str, dict[str, Any]] = {
     "falcon": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 40, **_PAD},
     "fnet": _TEXT,
     "funnel": {"d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 24, "block_sizes": [1, 1], "block_repeats": [1, 1],
-               "vocab_size": 40},
+               "vocab_size": 40, "architectures": ["FunnelBaseModel"]},
     "gemma": _DECODER,
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 40, "n_positions": 32, **_PAD},
     "gpt_neo": {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]],
@@ -339,13 +350,15 @@ TOKENS: dict[str, dict[str, Any]] = {
     "roberta": {**_TEXT, **_PAD, "max_position_embeddings": 32},
     "roformer": {**_TEXT, "embedding_size": 16},
     "rwkv": {"hidden_size": 16, "num_hidden_layers": 2, "vocab_size": 40, "attention_hidden_size": 16, **_PAD},
+    "rwkv without rescaling": {"hidden_size": 16, "num_hidden_layers": 2, "vocab_size": 40,
+                               "attention_hidden_size": 16, "rescale_every": 0, **_PAD},
     "squeezebert": {**_TEXT, "embedding_size": 16},
     "t5": _T5,
     "xglm": {"d_model": 16, "num_layers": 2, "attention_heads": 2, "ffn_dim": 24, "vocab_size": 40, **_PAD},
     "xlm": {"emb_dim": 16, "n_layers": 2, "n_heads": 2, "n_words": 40, "max_position_embeddings": 32},
     "xlnet": {"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 24, "vocab_size": 40},
 }  # fmt: skip
-"""Configurations of networks that read tokens, by model_type."""
+"""Configurations of networks that read tokens, by model_type and what is special about them."""
 
 PICTURES: dict[str, dict[str, Any]] = {
     "beit": _IMAGES,
@@ -359,22 +372,28 @@ PICTURES: dict[str, dict[str, Any]] = {
               "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "masked_unit_size": [4, 4], "num_query_pool": 1,
               "query_stride": [2, 2]},
     "levit": {"image_size": 32, "hidden_sizes": [16, 24, 32], "num_attention_heads": [1, 2, 2], "depths": [1, 1, 1],
-              "key_dim": [8, 8, 8], "kernel_size": 3, "down_ops": [["Subsample", 8, 2, 2, 2, 2], ["Subsample", 8, 2, 2, 2, 2]]},
+              "key_dim": [8, 8, 8], "kernel_size": 3, "down_ops": [["Subsample", 8, 2, 2, 2, 2]] * 2},
     "mobilenet_v2": {"image_size": 32, "depth_multiplier": 0.25},
     "mobilevit": {"image_size": 64, "hidden_sizes": [16, 16, 16], "neck_hidden_sizes": [4, 4, 8, 8, 8, 8, 16],
                   "num_attention_heads": 2},
     "poolformer": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
-    "pvt": {"image_size": 32, "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2]},
+    "pvt": {"image_size": 32, "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2,
+            2]},
     "regnet": {**_STAGES, "groups_width": 4},
     "resnet": _STAGES,
     "segformer": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2],
                   "decoder_hidden_size": 8},
-    "swin": {"image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [2, 2], "num_heads": [1, 2], "window_size": 2},
-    "swinv2": {"image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [2, 2], "num_heads": [1, 2], "window_size": 2},
+    "swin": {"image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [2, 2], "num_heads": [1, 2],
+             "window_size": 2},
+    "swinv2": {"image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [2, 2], "num_heads": [1, 2],
+               "window_size": 2},
     "vit": _IMAGES,
     "vit_msn": _IMAGES,
 }  # fmt: skip
 """The same for images."""
+
+SINGLE = {"levit", "mixtral", "xglm"}
+"""Networks of transformers that do not run in double precision by themselves."""
 
 SOUND: dict[str, dict[str, Any]] = {
     "data2vec-audio": {**_SOUND, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 3},
@@ -406,11 +425,12 @@ def _of_transformers() -> list[Case]:
             library="transformers",
             family=kind,
             network="tokens" if tokens else "images" if len(shape) == 3 else "sound",
-            backbone=TransformersBackbone(config={"model_type": kind, **given}),
+            backbone=TransformersBackbone(config={"model_type": kind.split()[0], **given}),
             shape=shape,
             tokens=tokens,
             outputs=HEADS,
             switch=_transformers_switch,
+            dtype=torch.float32 if kind in SINGLE else torch.float64,
         )
         for kind, given, shape, tokens in made
     ]
