@@ -2,16 +2,17 @@
 
 A network of a `ParetoModel` has its weights only while it runs (and while one of torch's checkpoints runs a part of it
 again). One that runs parts of itself in the backward pass by other means finds none there: layers fail, normalizations
-silently do without. One that changes its weights while it runs would change those of all preferences, or none. Both are
-told before training, from two samples.
+silently do without. One that changes its weights while it runs finds them unchanged the next time. Both are told before
+training, from two samples.
 """
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from moframework.errors import SpecError
 from moframework.model.pareto_model import ParetoModel
 
 __all__ = ["check_passes"]
+
+T = TypeVar("T")
 
 _CLOSE = 1e-3
 """Gradients that differ by more than this, relative to the largest of their tensor, are others: the same operations on
@@ -40,7 +43,7 @@ def check_passes(model: ParetoModel, x: Any) -> None:
         x: a batch for its network, on the same one; of two samples or more.
 
     Raises:
-        SpecError: it computes something else, fails in the backward pass, or changes its weights.
+        SpecError: it computes something else, fails in the backward pass, or depends on changes of its weights.
     """
     preference = model.checked([1.0] * len(model.tasks))
     with torch.no_grad(), _restored(model.skeleton):
@@ -62,7 +65,10 @@ def check_passes(model: ParetoModel, x: Any) -> None:
         with _restored(model.skeleton):
             found = _placed(model, weights, x, trained)
         with _restored(model.skeleton):
-            _check_kept(model, weights, x)
+            changed = _changed(model, weights, x)
+        if changed is not None:
+            with _restored(model.skeleton):
+                _check_repeats(model, changed, preference, x)
         differs = _other(found, wanted)
         if differs is not None and _other(plain(), wanted) is None:
             raise SpecError(
@@ -84,29 +90,57 @@ def _placed(model: ParetoModel, weights: Mapping[str, Tensor], x: Any, trained: 
         ) from error
 
 
-def _check_kept(model: ParetoModel, weights: Mapping[str, Tensor], x: Any) -> None:
-    """Raise `SpecError` where a pass, in training or in use, changes weights in place."""
+def _changed(model: ParetoModel, weights: Mapping[str, Tensor], x: Any) -> str | None:
+    """The name of a weight that a pass changes in place, in training or in use."""
     versions = {name: value._version for name, value in weights.items() if name in model.network.trainable}
     for mode in (True, False):
         with suppress(Exception):  # what fails is told elsewhere
             model.train(mode).network.call(weights, x)
-        changed = next((name for name, version in versions.items() if weights[name]._version != version), None)
-        if changed is not None:
+    return next((name for name, version in versions.items() if weights[name]._version != version), None)
+
+
+def _check_repeats(model: ParetoModel, changed: str, preference: Tensor, x: Any) -> None:
+    """Raise `SpecError` where a network that changes its weights in place does not give the same each time it is given
+    them anew as it does with weights of its own. Limiting a weight before it is used is right."""
+    space = copy.deepcopy(model.space)
+    for mode in (True, False):
+        network = model.train(mode).at(preference)
+        own = [_seeded(lambda network=network: named_outputs(network(x), model.network.outputs)) for _ in range(2)]  # type: ignore[misc]
+        try:
+            with torch.set_grad_enabled(mode):
+                ours = [_seeded(lambda: model.call(space.weights(preference), x)) for _ in range(2)]
+        except Exception as error:
             raise SpecError(
-                f"backbone: the network changes its own weights while it runs ({changed}), but they belong to all "
-                "preferences. Switch that off in its options, or use another network"
+                f"backbone: the network changes its weights in place while it runs ({changed}), which this weight "
+                f"space does not allow ({error}). Switch that off in its options, or use another weight space or network"
+            ) from error
+        first, second = (_alike(mine, plain) for mine, plain in zip(ours, own, strict=True))
+        if first and not second:
+            raise SpecError(
+                f"backbone: the network changes its weights in place while it runs ({changed}), and computes something "
+                "else the next time. Here it is given weights anew each time. Switch that off in its options, or use "
+                "another network"
             )
+
+
+def _alike(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+    return _other(list(found.values()), list(wanted.values())) is None
+
+
+def _seeded(run: Callable[[], T]) -> T:
+    """`run()`, always with the same random numbers."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  # networks that draw with numpy use this one
+    torch.manual_seed(0)
+    return run()
 
 
 def _gradients(run: Callable[[], Mapping[str, Tensor]], of: Sequence[Tensor]) -> list[Tensor]:
     """Gradients of a sum of all outputs, always with the same random numbers; zeros where nothing is reached."""
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002  # networks that draw with numpy use this one
-    torch.manual_seed(0)
     for tensor in of:
         tensor.grad = None
     with torch.enable_grad():
-        outputs = [value.flatten() for value in run().values() if value.requires_grad]
+        outputs = [value.flatten() for value in _seeded(run).values() if value.requires_grad]
         # Not all alike, so that what is normalized has a gradient too.
         terms = [(value * torch.linspace(0.5, 1.5, len(value), device=value.device)).sum() for value in outputs]
         if terms:

@@ -63,6 +63,15 @@ class Shrinking(nn.Linear):
         return super().forward(x)
 
 
+class Limiting(nn.Linear):
+    """Limits its weight before it uses it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.weight.clamp_(-0.1, 0.1)
+        return super().forward(x)
+
+
 class ShrinkingInUse(Shrinking):
     when = False
 
@@ -103,6 +112,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "shrinking": lambda: nn.Sequential(Shrinking(4, 6), nn.Tanh(), nn.Linear(6, 2)),
     "shrinking in use": lambda: nn.Sequential(ShrinkingInUse(4, 6), nn.Tanh(), nn.Linear(6, 2)),
     "renormalizing": lambda: nn.Sequential(nn.Embedding(9, 3, max_norm=0.5), nn.Flatten(), nn.Linear(12, 2)),
+    "limiting": lambda: nn.Sequential(nn.Linear(4, 6), Limiting(6, 6), nn.Linear(6, 2)),
     "failing": lambda: nn.Sequential(nn.Linear(5, 6)),
 }
 
@@ -153,9 +163,8 @@ def test_what_is_right_passes_and_is_left_as_it_was(name: str, weights: WeightSp
     [
         ("own checkpoint", "cannot be trained with weights that are put in place .*TypeError.*switch that off"),
         ("own checkpoint of norms", r"gradient of .* is another .*cannot be followed\. Switch that off"),
-        ("shrinking", r"changes its own weights while it runs \(0\.weight\)"),
-        ("shrinking in use", r"changes its own weights while it runs \(0\.weight\)"),
-        ("renormalizing", r"changes its own weights while it runs \(0\.weight\)"),
+        ("shrinking", r"changes its weights in place while it runs \(0\.weight\)"),
+        ("shrinking in use", r"in place while it runs \(0\.weight\), and computes something else the next time"),
     ],
 )
 def test_what_is_wrong_is_told(name: str, words: str, weights: WeightSpaceConfig) -> None:
@@ -164,3 +173,11 @@ def test_what_is_wrong_is_told(name: str, words: str, weights: WeightSpaceConfig
     with pytest.raises(SpecError, match=words):
         check_passes(made, inputs(name))
     torch.testing.assert_close(dict(made.state_dict()), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["limiting", "renormalizing"])
+def test_weights_that_are_limited_before_use(name: str) -> None:
+    """It is the same each time, so right where a weight space makes weights that can be changed."""
+    check_passes(model(name, LowRank(rank=1)), inputs(name))
+    with pytest.raises(SpecError, match=r"in place while it runs .*, which this weight space does not allow"):
+        check_passes(model(name, ConvexHull()), inputs(name))
