@@ -12,6 +12,7 @@ import copy
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,7 +57,8 @@ def check_passes(model: ParetoModel, x: Any) -> None:
         def plain() -> list[Tensor]:
             network = model.at(preference)
             own = dict(network.named_parameters())
-            return _gradients(lambda: named_outputs(network(x), model.network.outputs), [own[name] for name in trained])
+            run = partial(_outputs, network, x, model.network.outputs)
+            return _gradients(run, [own[name] for name in trained])
 
         try:
             wanted = plain()
@@ -105,14 +107,15 @@ def _check_repeats(model: ParetoModel, changed: str, preference: Tensor, x: Any)
     space = copy.deepcopy(model.space)
     for mode in (True, False):
         network = model.train(mode).at(preference)
-        own = [_seeded(lambda network=network: named_outputs(network(x), model.network.outputs)) for _ in range(2)]  # type: ignore[misc]
+        run = partial(_outputs, network, x, model.network.outputs)
+        own = [_seeded(run), _seeded(run)]
         try:
             with torch.set_grad_enabled(mode):
                 ours = [_seeded(lambda: model.call(space.weights(preference), x)) for _ in range(2)]
         except Exception as error:
             raise SpecError(
                 f"backbone: the network changes its weights in place while it runs ({changed}), which this weight "
-                f"space does not allow ({error}). Switch that off in its options, or use another weight space or network"
+                f"space does not allow ({error}). Switch that off in its options, or use another space or network"
             ) from error
         first, second = (_alike(mine, plain) for mine, plain in zip(ours, own, strict=True))
         if first and not second:
@@ -121,6 +124,10 @@ def _check_repeats(model: ParetoModel, changed: str, preference: Tensor, x: Any)
                 "else the next time. Here it is given weights anew each time. Switch that off in its options, or use "
                 "another network"
             )
+
+
+def _outputs(network: nn.Module, x: Any, keys: Sequence[str]) -> dict[str, Tensor]:
+    return named_outputs(network(x), keys)
 
 
 def _alike(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:

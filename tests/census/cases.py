@@ -207,7 +207,7 @@ SMALL: dict[str, tuple[Callable[[], nn.Module], int]] = {
         32,
     ),
     "maxvit": (
-        lambda: MaxVit((64, 64), 8, 2, [8, 16], [1, 1], 8, num_classes=16),
+        lambda: MaxVit((64, 64), 8, 2, [8, 16], [1, 1], 8, 0.0, num_classes=16),
         64,
     ),
     "swin": (lambda: torchvision.models.SwinTransformer([4, 4], 16, [2, 2], [2, 4], [4, 4], num_classes=16), 32),
