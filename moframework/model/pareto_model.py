@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from numpy.typing import ArrayLike
@@ -187,6 +189,15 @@ class ParetoModel(nn.Module):
     def checked(self, preference: ArrayLike | Tensor) -> Tensor:
         """`preference` as a float32 tensor (m,) on the simplex. Raises ValueError as `at` does."""
         return on_simplex(preference, self.tasks)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As `nn.Module.load_state_dict`. Some layers ask which version of theirs wrote a state; files do not say, and
+        then it is the present one."""
+        if not hasattr(state_dict, "_metadata"):
+            own = cast(Any, self.state_dict())
+            state_dict = OrderedDict(state_dict)
+            cast(Any, state_dict)._metadata = own._metadata
+        return super().load_state_dict(state_dict, strict, assign)
 
     def save(self, folder: Path | str) -> None:
         """Write `model.safetensors` and `model.json` into `folder`, made if missing."""

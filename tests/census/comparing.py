@@ -135,6 +135,7 @@ def compare(case: Case, space: str) -> Result:
             errors.update({f"{form}: {name}": value for name, value in _differences(found, wanted).items()})
     except MoframeworkError as error:
         return Result(refused=str(error))
+    case.switch(model.skeleton, False)
     errors.update(_kept(case, model))
     where = max(errors, key=lambda name: errors[name])
     size = sum(value.numel() for value in model.weights(PREFERENCE[0]).values())
