@@ -17,15 +17,21 @@ FOLDER, PAGE = DOCS / "census", DOCS / "census.md"
 INTRODUCTION = """\
 # Census of networks
 
-Networks of three libraries, unmodified, as `python -m tests.census --write` compares them: a training step of `palora`,
-`pamal` and `phn` (low-rank adapters, convex hull, hypernetwork) against plain torch. The reference is the plain network
-with merged weights θ(λ), whose gradients are sent through θ(λ) by the chain rule; double precision, in training mode
-(BatchNorm normalizes by the batch, dropout draws the same numbers).
+Networks of three libraries, as `python -m tests.census --write` compares them: a training step of the weight spaces of
+`palora`, `pamal` and `phn` (low-rank adapters, convex hull, hypernetwork) against plain torch. The reference is the
+plain network with merged weights θ(λ), whose gradients are sent through θ(λ) by the chain rule; in training mode
+(BatchNorm normalizes by the batch, dropout draws the same numbers), at one preference, on two samples. Precision is
+double, but for transformers' `levit`, `mixtral` and `xglm`, which do not run in it by themselves.
 
 A number is the largest relative difference among the gradients of the weight space, all buffers after the step (running
-statistics), the same with the library's own activation checkpoints in both of torch's forms, the network that `at(λ)`
-gives, and the model that was saved and loaded. It must be below 1e-6; `check` refuses what cannot be trained. *Parts*
-are the parts of the network in activation checkpoints, where the library has any.
+statistics), the same with the library's own activation checkpoints, the network that `at(λ)` gives, and the model that
+was saved and loaded (in single precision). It must be below 1e-6; `check` refuses what cannot be trained. *Parts* are
+the parts of the network in activation checkpoints, where the library has any: in both of torch's forms, but for networks
+that give their blocks named arguments, which torch's reentrant form does not take, and DenseNets, which know one form.
+
+Networks are small: the smallest of a family, one made smaller by the library's own options, and of torchvision's
+AlexNet and VGG one whose classifier was narrowed; the hypernetwork has two networks' worth of weights. Families of timm
+that are not in the table were not tried, since their smallest network is large or could not be made small.
 """
 
 
