@@ -26,8 +26,9 @@ double, but for transformers' `levit`, `mixtral` and `xglm`, which do not run in
 A number is the largest relative difference among the gradients of the weight space, all buffers after the step (running
 statistics), the same with the library's own activation checkpoints, the network that `at(λ)` gives, and the model that
 was saved and loaded (in single precision). It must be below 1e-6; `check` refuses what cannot be trained. *Parts* are
-the parts of the network in activation checkpoints, where the library has any: in both of torch's forms, but for networks
-that give their blocks named arguments, which torch's reentrant form does not take, and DenseNets, which know one form.
+the parts of the network in activation checkpoints, where the library has any: in both of torch's forms, but for
+networks that give their blocks named arguments, which torch's reentrant form does not take, and for DenseNets, which
+know one form.
 
 Networks are small: the smallest of a family, one made smaller by the library's own options, and of torchvision's
 AlexNet and VGG one whose classifier was narrowed; the hypernetwork has two networks' worth of weights. Families of timm
