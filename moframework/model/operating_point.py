@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from moframework.model.buffers import changed_buffers
 from moframework.model.functional import FunctionalNetwork
 
-__all__ = ["as_preference", "batch_statistics", "merged_network", "on_simplex"]
+__all__ = ["as_preference", "batch_statistics", "merged_network", "on_simplex", "without_graphs"]
 
 _ROUNDING = 1e-6
 """A sum that is this close to 1 is 1: float32 numbers that were divided by their sum are hardly closer."""
@@ -191,9 +191,7 @@ def merged_network(network: FunctionalNetwork, theta: Mapping[str, Tensor]) -> n
         name: nn.Parameter(theta[name].detach().clone(), requires_grad=trained)
         for name, trained in network.trainable.items()
     }
-    # What a forward pass has left in attributes, such as a weight that a hook computes, is part of a graph, and torch
-    # does not copy that.
-    left = {id(tensor): _apart(tensor) for tensor in _attributes(network.skeleton) if not tensor.is_leaf}
+    left = without_graphs(network.skeleton)
     network.fill(parameters)
     try:
         made = copy.deepcopy(network.skeleton, {**left, **{id(value): value for value in parameters.values()}})
@@ -222,6 +220,12 @@ def _computed(hook: Any, module: nn.Module) -> None:
         hook(module, ())
     finally:
         module.training = training
+
+
+def without_graphs(network: nn.Module) -> dict[int, Tensor]:
+    """What stands, in a copy, for the tensors that a forward pass has left in attributes, such as a weight that a hook
+    computes: they are part of a graph, which torch does not copy. By `id`, as `copy.deepcopy` takes it."""
+    return {id(tensor): _apart(tensor) for tensor in _attributes(network) if not tensor.is_leaf}
 
 
 def _attributes(network: nn.Module) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +21,13 @@ from moframework.errors import RunError
 from moframework.model.buffers import modes_kept
 from moframework.model.functional import FunctionalNetwork, Runner
 from moframework.model.io import read_model, write_model
-from moframework.model.operating_point import as_preference, batch_statistics, merged_network, on_simplex
+from moframework.model.operating_point import (
+    as_preference,
+    batch_statistics,
+    merged_network,
+    on_simplex,
+    without_graphs,
+)
 from moframework.model.recipe import Recipe
 from moframework.weights import WeightSpace
 from moframework.weights.finite import FiniteSpace
@@ -65,6 +72,13 @@ class ParetoModel(nn.Module):
     def __repr__(self) -> str:
         count = sum(parameter.numel() for parameter in self.parameters())
         return f"ParetoModel({', '.join(self.tasks)}; {type(self.space).__name__}, {count:,} parameters)"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ParetoModel:
+        """A copy, without the graph of a forward pass that modules still hold."""
+        made = type(self).__new__(type(self))
+        memo.update({id(self): made, **without_graphs(self.skeleton)})
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
 
     def train(self, mode: bool = True) -> ParetoModel:
         """As `nn.Module.train`; frozen BatchNorm layers stay as they are when the model is used."""

@@ -219,6 +219,7 @@ def test_is_merged_saved_and_loaded(network: type[Plain], space: str, tmp_path: 
     fresh.load_state_dict(merged.state_dict())
     torch.testing.assert_close(fresh.eval()(x), outputs, rtol=0, atol=0)
     torch.testing.assert_close(copy.deepcopy(model.at(LAMBDA))(x), outputs, rtol=0, atol=0)
+    torch.testing.assert_close(copy.deepcopy(model)(x, LAMBDA)["y"], outputs, rtol=0, atol=0)
     model.save(tmp_path)
     again = ParetoModel.load(tmp_path, trust=[network])
     torch.testing.assert_close(again(x, LAMBDA)["y"], outputs, rtol=0, atol=0)
