@@ -10,6 +10,7 @@ from typing import Any, ClassVar, final
 
 from torch import Tensor, nn
 
+from moframework.backbones.lazy import materialized
 from moframework.backbones.starting import freeze, load_weights
 from moframework.config import Component, arguments, config, option, options_class
 from moframework.config.options import OptionError
@@ -96,7 +97,7 @@ class _FunctionBackbone(Backbone):
                 f"the backbone function {type(self).__name__} must return an nn.Module, "
                 f"but returned a {type(module).__name__}"
             )
-        return module
+        return materialized(module, input_shape)
 
 
 @config

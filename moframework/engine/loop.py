@@ -20,7 +20,7 @@ from moframework.data import arranged, batches
 from moframework.engine.acceleration import accelerate
 from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
-from moframework.engine.distributed.sync_batchnorm import sync_buffers
+from moframework.engine.distributed.sync_batchnorm import BufferSync
 from moframework.engine.events import Observer, Progress
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.step import Step
@@ -89,6 +89,7 @@ class Loop:
         out_of_patience: validation has not improved for too long.
         losses, preferences: of the last step, both (M, m); the losses on the device.
         best_hypervolume: of the validations so far, or None.
+        sync_buffers: makes the model's buffers the same on all processes, to be evaluated or saved.
         compile_seconds: what compiling took in this process, where something was compiled.
         skipped_steps: steps so far that changed nothing, because their numbers were not finite; see `skipping`.
     """
@@ -103,7 +104,7 @@ class Loop:
         self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)
         self.steps, self.done, self.skipped_steps = training.budget(self.per_epoch), 0, 0
         self.partition = plan_partition(self.world, size, training, self.schedule, self.m)
-        self.sharded = self._shard_parameters()
+        self.sharded, self.sync_buffers = self._shard_parameters(), BufferSync(model, self.world)
         self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
         self.step.note = self.observer.noted
         self.choices = accelerate(self.step, training)
@@ -204,10 +205,6 @@ class Loop:
         """Give every process the whole model; training is over."""
         if self.sharded is not None:
             self.model.replace_space(self.sharded.unsharded(), None)
-
-    def sync_buffers(self) -> None:
-        """Make the model's buffers the same on all processes, to be evaluated or saved."""
-        sync_buffers(self.model, self.world)
 
     def _at_milestone(self) -> bool:
         every = self.training.checkpoint_every

@@ -13,6 +13,8 @@ from torch.func import functional_call
 
 from moframework.backbones.base import named_outputs
 from moframework.errors import SpecError
+from moframework.model.beside import Beside
+from moframework.model.buffers import buffers_of
 
 __all__ = ["PREFERENCE", "FunctionalNetwork", "Runner"]
 
@@ -36,7 +38,7 @@ class FunctionalNetwork:
         trainable: whether each parameter is trained, by name; tied ones once, under their first name.
         aliases: further names of tied parameters, and the first one of each.
         slots: where a parameter of θ(λ) goes: the registry of its module, its place there, and its name.
-        recurrent: recurrent layers, by name.
+        beside: what holds weights in other places: recurrent layers, and lists that a network keeps.
         runner: runs the skeleton in the place of `call`, where a weight space gives the preference alone.
     """
 
@@ -51,6 +53,7 @@ class FunctionalNetwork:
                 self.aliases[name] = first
             else:
                 self.trainable[name] = parameter.requires_grad
+        self.beside = Beside(skeleton, names, self.aliases)
         self.slots: list[tuple[dict[str, Any], str, str]] = []
         for prefix, module in skeleton.named_modules():
             for key in module._parameters:
@@ -58,8 +61,7 @@ class FunctionalNetwork:
                 if module._parameters[key] is not None:
                     self.slots.append((cast(dict[str, Any], module._parameters), key, self.aliases.get(name, name)))
                 module._parameters[key] = None
-        self.recurrent = [(name, m) for name, m in skeleton.named_modules() if isinstance(m, nn.RNNBase)]
-        self._forget_recurrent()
+        self.beside.clear()
         self.runner: Runner | None = None
         self._compiled: Callable[[dict[str, Tensor], Tensor], Any] | None = None
 
@@ -67,9 +69,9 @@ class FunctionalNetwork:
         """Outputs of the network with the given weights (as `ParetoModel.weights` returns them, further buffers
         allowed), by output key."""
         if self.runner is not None:
-            with self._with_buffers({name: value for name, value in weights.items() if name != PREFERENCE}):
+            with buffers_of(self.skeleton, {name: value for name, value in weights.items() if name != PREFERENCE}):
                 result = self.runner(self.skeleton, weights[PREFERENCE], x)
-        elif torch.compiler.is_compiling():  # a larger function is compiled
+        elif torch.compiler.is_dynamo_compiling():  # a larger function is compiled
             result = self._functional(dict(weights), x)
         elif self._compiled is not None and self.skeleton.training:
             with warnings.catch_warnings():
@@ -89,15 +91,15 @@ class FunctionalNetwork:
             mode: of `torch.compile`; None for its default.
 
         Raises:
-            SpecError: the network has recurrent layers, whose weights a compiled network does not take as inputs.
+            SpecError: the network has weights beside its parameters, which a compiled one does not take as inputs.
         """
         self.check_compiles()
         self._compiled = torch.compile(self._functional, mode=mode)
 
     def check_compiles(self) -> None:
         """Raise `SpecError` where `compile` would."""
-        if self.recurrent:
-            raise SpecError("training.compile: networks with recurrent layers cannot be compiled; use false")
+        if self.beside.where:
+            raise SpecError(f"training.compile: networks with {self.beside.where[0]} cannot be compiled; use false")
 
     @contextmanager
     def uncompiled(self) -> Iterator[None]:
@@ -125,42 +127,28 @@ class FunctionalNetwork:
     def _filled(self, weights: Mapping[str, Tensor], x: Tensor) -> Any:
         """What the skeleton makes of x with `weights` in place, as `torch.func.functional_call` has it, without what
         that spends on looking up and checking each name anew: a fifth of a millisecond a call for LeNet."""
-        for prefix, module in self.recurrent:
-            names = [f"{prefix}.{name}" if prefix else name for name in module._flat_weights_names]
-            module._flat_weights = [weights[self.aliases.get(name, name)] for name in names]
-        with self._with_buffers(weights) if len(weights) > len(self.trainable) else nullcontext():
+        own = {} if len(weights) == len(self.trainable) else self.buffers(weights)
+        with buffers_of(self.skeleton, own) if own else nullcontext():
             try:
-                for registry, key, name in self.slots:
-                    registry[key] = weights[name]
+                self.fill(weights)
                 return self.skeleton(x)
             finally:
-                for registry, key, _ in self.slots:
-                    registry[key] = None
-                self._forget_recurrent()
+                self.clear()
 
-    @contextmanager
-    def _with_buffers(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
-        """The skeleton with those of `weights` in place that stand for buffers."""
-        buffers = [(name, *self._buffer(name)) for name in weights if name not in self.trainable]
-        before = [registry[key] for _, registry, key in buffers]
-        try:
-            for name, registry, key in buffers:
-                registry[key] = weights[name]
-            yield
-        finally:
-            for (_, registry, key), value in zip(buffers, before, strict=True):
-                registry[key] = value
+    def buffers(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of `weights` that stand for buffers."""
+        return {name: value for name, value in weights.items() if name not in self.trainable}
 
-    def _buffer(self, name: str) -> tuple[dict[str, Any], str]:
-        """The registry that holds a buffer of the skeleton, and its place there."""
-        prefix, _, key = name.rpartition(".")
-        registry = self.skeleton.get_submodule(prefix)._buffers
-        if key not in registry:
-            raise KeyError(f"the network has no parameter or buffer '{name}'")
-        return registry, key
+    def fill(self, weights: Mapping[str, Tensor]) -> None:
+        """Put `weights` into the skeleton, until `clear`."""
+        for registry, key, name in self.slots:
+            registry[key] = weights[name]
+        if self.beside.where:
+            self.beside.fill(weights)
 
-    def _forget_recurrent(self) -> None:
-        """Recurrent layers keep a list of their weights beside the parameters; `functional_call` knows only these."""
-        for _, module in self.recurrent:
-            count = len(module._flat_weights_names)
-            module._flat_weights, module._flat_weight_refs = [None] * count, [None] * count
+    def clear(self) -> None:
+        """Take them out."""
+        for registry, key, _ in self.slots:
+            registry[key] = None
+        if self.beside.where:
+            self.beside.clear()

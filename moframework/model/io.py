@@ -13,9 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from moframework.backbones.base import Backbone
+from moframework.backbones.given import GivenBackbone, given_backbone
 from moframework.config import Trust, build, config, option, unstructure
 from moframework.config.fields import options_of
-from moframework.errors import DamagedFileError, RunError, SpecError
+from moframework.config.references import relative_references
+from moframework.errors import DamagedFileError, MoframeworkError, RunError
 from moframework.io.sealed import checksum, read_json, write_json
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model.recipe import Recipe
@@ -44,19 +46,22 @@ def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor])
         "tasks": list(recipe.tasks),
         "input_shape": list(recipe.input_shape),
         "outputs": recipe.outputs,
-        "backbone": unstructure(recipe.backbone.bare()),
-        "weights": unstructure(recipe.weights),
+        "backbone": relative_references(unstructure(recipe.backbone.bare()), folder),
+        "weights": relative_references(unstructure(recipe.weights), folder),
     }
     save_tensors(folder / _WEIGHTS, tensors)
     write_json(folder / _RECIPE, {**written, _CHECKSUM: checksum(folder / _WEIGHTS)})
 
 
-def read_model(folder: Path | str, trust: Trust = False) -> tuple[Recipe, dict[str, Tensor]]:
+def read_model(
+    folder: Path | str, trust: Trust = False, backbone: GivenBackbone = None
+) -> tuple[Recipe, dict[str, Tensor]]:
     """The recipe and the state dict (on the host) that `write_model` wrote.
 
     Args:
         folder: the model's folder, or the run folder that holds it as `model/`.
         trust: what may be imported where the recipe names code; see `moframework.config.trust.Trust`.
+        backbone: stands for the network that the recipe names; see `moframework.backbones.given`.
 
     Raises:
         RunError: there is no model; it is of a newer version, or names code that is not trusted; as `DamagedFileError`
@@ -70,15 +75,24 @@ def read_model(folder: Path | str, trust: Trust = False) -> tuple[Recipe, dict[s
     stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT)
     if "format" not in stored:
         raise DamagedFileError(f"{folder / _RECIPE} is not the recipe of a model: it states no format.")
-    return _recipe(stored, folder / _RECIPE, trust), _tensors(folder, stored.get(_CHECKSUM))
+    return _recipe(stored, folder / _RECIPE, trust, backbone), _tensors(folder, stored.get(_CHECKSUM))
 
 
-def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust) -> Recipe:
+def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust, backbone: GivenBackbone) -> Recipe:
     """What `model.json` says. Raises `RunError` naming it."""
+    plain = {o.key: stored[o.key] for o in options_of(_Written) if o.key in stored}
     try:
-        made = build(_Written, {o.key: stored[o.key] for o in options_of(_Written) if o.key in stored}, trust=trust)
-    except SpecError as error:
-        raise RunError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from error
+        if backbone is not None:
+            plain["backbone"] = given_backbone(backbone, plain.get("backbone"))
+        made = build(_Written, plain, file.parent, trust=trust)
+    except MoframeworkError as error:
+        lines = [f"{file}: {line}" for line in str(error).splitlines()]
+        if backbone is None and any(line.startswith("backbone") for line in str(error).splitlines()):
+            lines.append(
+                "The network can also be handed in, wherever its code lies: ParetoModel.load(folder, "
+                "backbone=Network), with a class or function that makes it, or a module."
+            )
+        raise RunError("\n".join(lines)) from error
     return Recipe(
         tasks=made.tasks,
         backbone=made.backbone.bare(),  # a saved model brings its own weights: none are read or downloaded for it

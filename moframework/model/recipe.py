@@ -6,6 +6,7 @@ from attrs import frozen
 from torch import nn
 
 from moframework.backbones.base import Backbone
+from moframework.backbones.lazy import materialized
 from moframework.weights import WeightSpaceConfig
 
 __all__ = ["Recipe"]
@@ -24,5 +25,7 @@ class Recipe:
     def make(self) -> nn.Module:
         """One freshly initialized network: the backbone, with what the weight space puts around it."""
         return self.weights.network(
-            lambda shape: self.backbone.build(shape, self.outputs), self.input_shape, len(self.tasks)
+            lambda shape: materialized(self.backbone.build(shape, self.outputs), shape),
+            self.input_shape,
+            len(self.tasks),
         )

@@ -53,7 +53,7 @@ class Skipping(Hook):
         self.loop = loop
         self.reads, self.skipped = _must_read(loop), False
         self.in_a_row = 0
-        self._buffers = list(loop.model.skeleton.buffers())
+        self._buffers = list(loop.model.buffers())
         self._kept = [buffer.clone() for buffer in self._buffers]
         self._flag = torch.zeros((), dtype=torch.bool)
         self._unread: list[tuple[Tensor, Entry]] = []
@@ -203,7 +203,7 @@ def _must_read(loop: Loop) -> bool:
         or loop.training.averaging is not None
         or len(step.objective_states) > 0  # which may be kept on the host, by other packages
         or not (told or loop.scaler.is_enabled())
-        or any(buffer.device.type != loop.job.place.device.type for buffer in loop.model.skeleton.buffers())
+        or any(buffer.device.type != loop.job.place.device.type for buffer in loop.model.buffers())
     )
 
 

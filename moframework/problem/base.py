@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from moframework.augmentations import Augmentation, MapKind, augmented
 from moframework.backbones.base import Backbone, named_outputs
+from moframework.backbones.lazy import materialized
 from moframework.config import Component, build, options_class
 from moframework.data import Dataset, Split, TensorData, batches
 from moframework.errors import SpecError, nearest
@@ -134,7 +135,7 @@ class Problem(Component, kind="problems"):
     @final
     def backbone(self) -> nn.Module:
         """A freshly initialized network for this problem: inputs to {output key: tensor}."""
-        return self.network.build(self.input_shape, self.outputs)
+        return materialized(self.network.build(self.input_shape, self.outputs), self.input_shape)
 
     @final
     def customized(self, overrides: Any) -> Problem:

@@ -31,6 +31,7 @@ from moframework.spec import Spec
 
 __all__ = ["Plan", "plan"]
 
+_SHOWN = 6  # names of weights in a note
 _INIT = 0  # stream of the random numbers that initialize a network
 
 
@@ -124,7 +125,20 @@ class Plan:
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else "the untrained network's losses"),
         ]  # fmt: skip
-        return [*lines, *self.accelerations(), *self.memory()]
+        return [*lines, *self.notes(), *self.accelerations(), *self.memory()]
+
+    def notes(self) -> list[str]:
+        """A line on the weights that low-rank adapters leave out, where there are such."""
+        names = self.model.left_out()
+        if not names:
+            return []
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        return [
+            f"not adapted {shown}: adapters take the weights that Linear, Embedding, convolution and attention layers "
+            "have themselves, not those of recurrent layers, under parametrizations or hooks, or without a layer. "
+            "These are trained, and the same for every preference; with another weight space (convex_hull) they depend "
+            "on it"
+        ]
 
     def memory(self) -> list[str]:
         """Lines on the memory that training will take at its peak, of how much, and what to lower where that is too

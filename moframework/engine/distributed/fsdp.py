@@ -323,8 +323,8 @@ def _check_shardable(space: WeightSpace) -> None:
 
 def _layers(model: ParetoModel) -> list[_Layer]:
     """The modules that are called one by one, each with the weights that it and what is inside uses."""
-    if model.network.recurrent:
-        raise SpecError("training.distributed.parameters: recurrent layers cannot be sharded; use replicated")
+    for kept in model.network.beside.where[:1]:
+        raise SpecError(f"training.distributed.parameters: {kept} cannot be sharded; use replicated")
     owners: dict[int, str] = {}
     for prefix, module in model.skeleton.named_modules():
         owners[id(module._parameters)] = prefix
