@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from moframework.inputs.trees import Tree, mapped
 
 __all__ = ["as_preference", "batch_statistics", "merged_network", "on_simplex"]
 
@@ -121,8 +124,8 @@ def merged_network(
 def batch_statistics(
     network: nn.Module,
     norms: Mapping[str, _BatchNorm],
-    passes: Sequence[Callable[[dict[str, Tensor], Tensor], Any]],
-    batches: Iterable[Tensor | Sequence[Tensor]],
+    passes: Sequence[Callable[[dict[str, Tensor], Tree], Any]],
+    batches: Iterable[Tree],
 ) -> list[dict[str, Tensor]]:
     """Running statistics of BatchNorm layers, taken anew for each of several operating points.
 
@@ -130,7 +133,7 @@ def batch_statistics(
         network: has the layers; it acts as in use, but for these.
         norms: the layers, by name.
         passes: for each operating point its forward pass; it takes buffers, which it changes, and inputs (b, …).
-        batches: of training inputs, alone or first in a tuple; each is read once, all operating points see it.
+        batches: of training inputs; each is read once, all operating points see it.
 
     Returns:
         For each operating point its buffers, by name; empty without layers that keep statistics.
@@ -142,11 +145,11 @@ def batch_statistics(
     found = [_fresh_statistics(layers) for _ in passes]
     read = False
     with _taking_statistics(network, layers.values()):
-        for batch in batches if layers else ():
+        for x in batches if layers else ():
             read = True
-            x = batch if isinstance(batch, Tensor) else batch[0]
             for run, statistics in zip(passes, found, strict=True):
-                x = x.to(next(iter(statistics.values())).device, non_blocking=True)
+                device = next(iter(statistics.values())).device
+                x = mapped(partial(torch.Tensor.to, device=device, non_blocking=True), x)
                 run(statistics, x)
     if layers and not read:
         raise ValueError("calibrating BatchNorm needs at least one batch of training inputs")
