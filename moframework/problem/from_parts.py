@@ -48,11 +48,9 @@ def problem_from_parts(
             `moframework.data.adapters.adapted`; or a function from the split's name to it. Inputs may be tensors, or
             dicts, tuples and dataclasses of tensors.
         reference: reference point of the loss hypervolume, a number a task.
-        collate: makes a batch of items, where stacking them will not do: a function from the list of items, as the data
-            set gives them, to (inputs, target), as DataLoader has it; or a part such as `moframework.data.pad.Pad`,
-            which sees targets by name. A `DataLoader` brings its own.
-        call: how the network is given inputs that are a dict or tuple: whole (`one`), as `keywords` or as `positions`;
-            `auto` goes by what its `forward` takes, see `moframework.inputs.calling.HowToCall`.
+        collate: makes a batch of items, where stacking them will not do: a function from the list of items to
+            (inputs, target), as DataLoader has it, or a part such as `moframework.data.pad.Pad`; see `adapted`.
+        call: how the network is given inputs that are a dict or tuple; see `moframework.inputs.calling.HowToCall`.
 
     Raises:
         SpecError: a part is not of these forms; all that is wrong with the tasks.
