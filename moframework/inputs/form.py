@@ -42,7 +42,8 @@ class Entry:
 
 @frozen
 class Node:
-    """What has further inputs inside: a mapping (`dict`), a tuple or list (`tuple`), a dataclass (`object`)."""
+    """What has further inputs inside: a mapping (`dict`), a tuple or list (`tuple`), or a dataclass or named tuple
+    (`object`)."""
 
     kind: _Kind
     parts: dict[str, Node | Entry]
@@ -160,6 +161,11 @@ class InputForm:
     def __str__(self) -> str:
         return ", ".join(f"{path} {entry}".lstrip() for path, entry in self.entries.items())
 
+    def describe(self) -> str:
+        """The form and, where inputs are more than one tensor and it is resolved, how they are given; for people."""
+        ways = {"one": "as one argument", "keywords": "by keyword", "positions": "one after the other"}
+        return str(self) if self.is_tensor or self.call == "auto" else f"{self}; given {ways[self.call]}"
+
     def as_plain(self) -> dict[str, Any]:
         """What `from_plain` makes the form of: dicts, lists, text and numbers."""
         return {"call": self.call, "tree": _as_plain(self.tree)}
@@ -172,6 +178,8 @@ class InputForm:
             ValueError: it wrote no such thing.
         """
         try:
+            if plain["call"] not in CALLS:
+                raise ValueError(f"'{plain['call']}' is no way to call a network; allowed: {', '.join(CALLS)}")
             return cls(tree=_from_plain(plain["tree"]), call=plain["call"])
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"this is not the form of a model's inputs: {type(error).__name__} ({error})") from error
@@ -196,7 +204,8 @@ def _of_batch(x: Tree, path: str) -> Node | Entry:
         if not isinstance(x, Tensor):
             raise ValueError(f"{_called(path)} should be a tensor, but is a {type(x).__name__}")
         return Entry(tuple(x.shape[1:]), x.dtype)
-    kind: _Kind = "dict" if isinstance(x, Mapping) else "tuple" if isinstance(x, tuple | list) else "object"
+    plain_sequence = isinstance(x, tuple | list) and not hasattr(x, "_fields")
+    kind: _Kind = "dict" if isinstance(x, Mapping) else "tuple" if plain_sequence else "object"
     return Node(kind, {key: _of_batch(part, f"{path}.{key}" if path else key) for key, part in parts.items()})
 
 
@@ -242,6 +251,8 @@ def _from_plain(plain: Any) -> Node | Entry:
         if not all(size is None or (type(size) is int and size >= 0) for size in sizes):
             raise ValueError(f"{sizes} is not the shape of a tensor")
         return Entry(tuple(sizes), dtype)
+    if len(plain) != 1:
+        raise ValueError(f"{', '.join(map(str, plain)) or 'nothing'} is no kind of inputs")
     ((kind, parts),) = plain.items()
     if kind not in ("dict", "tuple", "object"):
         raise ValueError(f"'{kind}' is no kind of inputs")

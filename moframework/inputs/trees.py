@@ -1,6 +1,6 @@
 """Trees of tensors: the one way in which everything walks through inputs that are more than a tensor.
 
-A *tree* is a tensor, or one of these with trees inside: a mapping with text keys, a tuple (named ones too), a list, or
+A *tree* is a tensor, or one of these with trees inside: a mapping with text keys, a tuple, a list, a named tuple, or
 an instance of a dataclass. Mappings come back as plain dicts, unless they are dataclasses as well (as the ModelOutput
 of transformers is); of a dataclass, fields that are None are no part of the tree, and stay None.
 
@@ -46,6 +46,8 @@ def children(tree: Tree) -> dict[str, Tree] | None:
         return None
     if isinstance(tree, Mapping):
         return {str(key): value for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return dict(zip(tree._fields, tree, strict=True))
     if isinstance(tree, tuple | list):
         return {str(position): value for position, value in enumerate(tree)}
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):

@@ -245,10 +245,9 @@ def _described(form: InputForm) -> str:
     if isinstance(form.tree, Entry):
         dtype = form.tree.dtype
         return f"inputs of shape {form.shape}" + ("" if dtype == torch.float32 else f" and type {dtype}")
-    ways = {"one": "as one argument", "keywords": "by keyword", "positions": "one after the other"}
     return (
-        f"the inputs {form}, given {ways[form.call]}; backbone.call (in code `problem_from_parts(call=…)`) may say "
-        "one, keywords or positions"
+        f"the inputs {form.describe()}; backbone.call (in code `problem_from_parts(call=…)`) may say one, keywords or "
+        "positions"
     )
 
 

@@ -19,6 +19,7 @@ from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
+from moframework.inputs import Entry, InputForm
 from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.nonfinite import on_nonfinite
@@ -110,6 +111,7 @@ class Plan:
             ),
             "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
             + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
+            *_inputs(self.model.recipe.inputs),
             f"backbone    {_name(spec.problem.network)}, {base:,} parameters",
             f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
             f"a step      batch of {spec.training.batch_size}, {count} preferences ({schedule}), {passes}",
@@ -242,6 +244,12 @@ def _check_saving(network: Backbone) -> None:
             f"the network could not be saved with the model: {error}. Let the function or class that makes it stand at "
             "the top level of its file"
         ) from error
+
+
+def _inputs(form: InputForm) -> list[str]:
+    """A line on what the network reads, where that is not one tensor of floating-point numbers."""
+    plain = isinstance(form.tree, Entry) and form.tree.dtype.is_floating_point
+    return [] if plain else [f"inputs      {form.describe()}"]
 
 
 def _evaluation_set(m: int, points: int | None) -> Tensor:
