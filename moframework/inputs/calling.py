@@ -20,8 +20,9 @@ HowToCall: TypeAlias = Literal["auto", "one", "keywords", "positions"]
 - `positions`: they are a tuple or list, and each entry is a positional argument: `forward(left, right)`.
 - `auto`, which a problem may say and a saved model never does: a mapping goes as `keywords` where `forward` has a
   parameter for each of its keys (`**kwargs` takes those that have none, as long as one key has) and needs no other; a
-  tuple or list, but no named tuple, goes as `positions` where `forward` can be called with so many positional arguments; everything else is
-  `one`. So `forward(self, x)` gets the dict {"ids": …, "mask": …} whole, and the entry of {"x": …} by keyword.
+  tuple or list, but no named tuple, goes as `positions` where `forward` can be called with so many positional
+  arguments; everything else is `one`. So `forward(self, x)` gets the dict {"ids": …, "mask": …} whole, and the entry of
+  {"x": …} by keyword.
 """
 
 
