@@ -47,7 +47,7 @@ class Docstrings(Problem):
 
     **Construction.** Words are runs of letters, in lower case; a text has its first `words` of them, three at
     least. Ids are a hash of the word (CRC-32), 1 and above; 0 is padding. What documents two things alike is there
-    once. Texts are divided 70/10/20 into train, val and test, fixed by `seed`. Batches are padded to their longest text.
+    once. Texts are divided 70/10/20 into train, val and test, fixed by `seed`; batches are padded to their longest.
 
     **Tasks.** `area`: cross-entropy over 12 classes; `kind`: over 3 (class, function, method); accuracy. What tells the
     area, names, is of little use for the kind, which shows in grammar: both compete for one small encoder.

@@ -95,7 +95,8 @@ class _Layer(nn.Module):
         parts = self.project(self.before_attention(x)).chunk(3, dim=-1)
         query, key, value = (part.unflatten(-1, (self.count, -1)).transpose(1, 2) for part in parts)
         allowed = mask[:, None, None, :] | ~mask.any(dim=1)[:, None, None, None]  # a row must look somewhere
-        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+        seen: Tensor = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
         x = x + self.dropout(self.back(seen.transpose(1, 2).flatten(-2)))
         mixed: Tensor = self.narrow(functional.gelu(self.widen(self.before_mixing(x))))
-        return x + self.dropout(mixed)
+        result: Tensor = x + self.dropout(mixed)
+        return result
