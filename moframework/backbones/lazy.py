@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from moframework.errors import SpecError
+from moframework.inputs import InputForm, called
 
 __all__ = ["materialized"]
 
 
-def materialized(network: nn.Module, input_shape: Sequence[int]) -> nn.Module:
+def materialized(network: nn.Module, inputs: InputForm) -> nn.Module:
     """A network whose lazy layers have their sizes, found by calling it once on two inputs of zeros, in use rather than
     in training.
 
     Args:
         network: changed in place; nothing is called where it has no lazy layers.
-        input_shape: of one input.
+        inputs: what it is given.
 
     Raises:
         SpecError: it cannot be called so.
@@ -31,13 +30,12 @@ def materialized(network: nn.Module, input_shape: Sequence[int]) -> nn.Module:
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(2, *input_shape))
+            called(network.eval(), inputs.example(2), inputs.resolved(network).call)
     except Exception as error:  # whatever a network of one's own raises
-        shape = (2, *input_shape)
         raise SpecError(
             f"backbone: the lazy layers {', '.join(waiting)} find their sizes when they are first called, and the "
-            f"network cannot be called with zeros of shape {shape}: {type(error).__name__}: "
-            f"{error}. Give these layers their sizes, or call the network once on a sample where it is made."
+            f"network cannot be called with zeros, two samples of {inputs}: {type(error).__name__}: {error}. Give these "
+            "layers their sizes, or call the network once on a sample where it is made."
         ) from error
     finally:
         for module, training in modes:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from moframework.augmentations import augmented
-from moframework.data import arranged, batches
+from moframework.data import Batch, arranged, batches
 from moframework.engine.acceleration import accelerate
 from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
@@ -25,6 +25,7 @@ from moframework.engine.events import Observer, Progress
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.step import Step
 from moframework.errors import SpecError
+from moframework.inputs.trees import Tree
 from moframework.processes.world import World
 from moframework.seeding import derive_seed
 
@@ -155,7 +156,7 @@ class Loop:
         """Whether the step that was taken is the last one of this process."""
         return self.at_end or self.stopping or self.out_of_patience
 
-    def batches(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    def batches(self) -> Iterator[Batch]:
         """Batches for the steps to come, epoch after epoch, on the device and as the network reads them."""
         training, place, split = self.training, self.job.place, self.schedule.batch == "split"
         data = resident(self.job.data, training.resident, place.device, training.workers)
@@ -176,7 +177,7 @@ class Loop:
         order = torch.randperm(len(self.job.data), generator=shuffler)  # type: ignore[arg-type]
         return order[: self.per_epoch * self.training.batch_size]
 
-    def train_step(self, x: Tensor, targets: dict[str, Tensor]) -> None:
+    def train_step(self, x: Tree, targets: dict[str, Tensor]) -> None:
         """One optimizer step on one batch, and the hooks after it. The step reads nothing back from the device (fp16's
         scaler looks for overflow); hooks do, where they are due."""
         self.began = time.perf_counter()
@@ -185,7 +186,7 @@ class Loop:
         self.model.space.progressed((self.done + 1) / self.steps)
         for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
             parameter.grad = None
-        scale = self.scaler.scale(torch.ones((), device=x.device)) if self.scaler.is_enabled() else None
+        scale = self.scaler.scale(torch.ones((), device=self.job.place.device)) if self.scaler.is_enabled() else None
         losses = self.step.execute(x, targets, preferences, scale)
         self._update()
         self.step.review(x, targets, preferences, losses)
@@ -210,7 +211,7 @@ class Loop:
         every = self.training.checkpoint_every
         return self.at_epoch_end or self.ends or (every is not None and self.done % every == 0)
 
-    def _ready(self, x: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _ready(self, x: Tree, targets: dict[str, Tensor]) -> Batch:
         """A batch augmented, in the memory order of the training."""
         problem = self.job.problem
         if problem.augmentation:

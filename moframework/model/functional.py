@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,7 @@ from torch.func import functional_call
 
 from moframework.backbones.base import named_outputs
 from moframework.errors import SpecError
+from moframework.inputs import HowToCall, Tree, arguments_of, called
 from moframework.model.beside import Beside
 from moframework.model.buffers import buffers_of
 
@@ -21,7 +23,7 @@ __all__ = ["PREFERENCE", "FunctionalNetwork", "Runner"]
 PREFERENCE = "λ"
 """What stands for θ(λ) holds the preference under this key, where a weight space runs the network itself."""
 
-Runner = Callable[[nn.Module, Tensor, Tensor], Any]
+Runner = Callable[[Callable[[Tree], Any], Tensor, Tree], Any]
 
 
 class FunctionalNetwork:
@@ -33,6 +35,7 @@ class FunctionalNetwork:
     Args:
         skeleton: the network; changed in place.
         outputs: keys of its outputs.
+        how: how it is given its inputs, resolved; see `inputs.calling.HowToCall`.
 
     Attributes:
         trainable: whether each parameter is trained, by name; tied ones once, under their first name.
@@ -42,8 +45,8 @@ class FunctionalNetwork:
         runner: runs the skeleton in the place of `call`, where a weight space gives the preference alone.
     """
 
-    def __init__(self, skeleton: nn.Module, outputs: Sequence[str]) -> None:
-        self.skeleton, self.outputs = skeleton, tuple(outputs)
+    def __init__(self, skeleton: nn.Module, outputs: Sequence[str], how: HowToCall = "one") -> None:
+        self.skeleton, self.outputs, self.how = skeleton, tuple(outputs), how
         names: dict[int, str] = {}
         self.aliases: dict[str, str] = {}
         self.trainable: dict[str, bool] = {}
@@ -63,15 +66,15 @@ class FunctionalNetwork:
                 module._parameters[key] = None
         self.beside.clear()
         self.runner: Runner | None = None
-        self._compiled: Callable[[dict[str, Tensor], Tensor], Any] | None = None
+        self._compiled: Callable[[dict[str, Tensor], Tree], Any] | None = None
 
-    def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    def call(self, weights: Mapping[str, Tensor], x: Tree) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `ParetoModel.weights` returns them, further buffers
         allowed), by output key."""
         if self.runner is not None:
             with buffers_of(self.skeleton, {name: value for name, value in weights.items() if name != PREFERENCE}):
-                result = self.runner(self.skeleton, weights[PREFERENCE], x)
-        elif torch.compiler.is_dynamo_compiling():  # a larger function is compiled
+                result = self.runner(partial(called, self.skeleton, how=self.how), weights[PREFERENCE], x)
+        elif torch.compiler.is_compiling():  # a larger function is compiled
             result = self._functional(dict(weights), x)
         elif self._compiled is not None and self.skeleton.training:
             with warnings.catch_warnings():
@@ -120,18 +123,18 @@ class FunctionalNetwork:
             if self.aliases.get(full, full) == name
         ]
 
-    def _functional(self, weights: dict[str, Tensor], x: Tensor) -> Any:
+    def _functional(self, weights: dict[str, Tensor], x: Tree) -> Any:
         theta = {**weights, **{alias: weights[first] for alias, first in self.aliases.items()}}
-        return functional_call(self.skeleton, theta, (x,), tie_weights=False)
+        return functional_call(self.skeleton, theta, *arguments_of(x, self.how), tie_weights=False)
 
-    def _filled(self, weights: Mapping[str, Tensor], x: Tensor) -> Any:
+    def _filled(self, weights: Mapping[str, Tensor], x: Tree) -> Any:
         """What the skeleton makes of x with `weights` in place, as `torch.func.functional_call` has it, without what
         that spends on looking up and checking each name anew: a fifth of a millisecond a call for LeNet."""
         own = {} if len(weights) == len(self.trainable) else self.buffers(weights)
         with buffers_of(self.skeleton, own) if own else nullcontext():
             try:
                 self.fill(weights)
-                return self.skeleton(x)
+                return called(self.skeleton, x, self.how)
             finally:
                 self.clear()
 

@@ -18,6 +18,7 @@ from moframework.config import Trust, build, config, option, unstructure
 from moframework.config.fields import options_of
 from moframework.config.references import relative_references
 from moframework.errors import DamagedFileError, MoframeworkError, RunError
+from moframework.inputs.form import Entry, InputForm
 from moframework.io.sealed import checksum, read_json, write_json
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model.recipe import Recipe
@@ -26,6 +27,7 @@ from moframework.weights import WeightSpaceConfig
 __all__ = ["read_model", "verify_model", "write_model"]
 
 _FORMAT = 2  # the first with checksums
+_FORMAT_OF_TREES = 3  # with the form of inputs where they are more than one tensor of float32
 _WEIGHTS, _RECIPE = "model.safetensors", "model.json"
 _CHECKSUM = "weights_sha256"
 
@@ -40,11 +42,12 @@ def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor])
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    simple = recipe.inputs.tree == Entry(recipe.input_shape) and None not in recipe.input_shape
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     written = {
-        "format": _FORMAT,
+        "format": _FORMAT if simple else _FORMAT_OF_TREES,
         "tasks": list(recipe.tasks),
-        "input_shape": list(recipe.input_shape),
+        **({"input_shape": list(recipe.input_shape)} if simple else {"inputs": recipe.inputs.as_plain()}),
         "outputs": recipe.outputs,
         "backbone": relative_references(unstructure(recipe.backbone.bare()), folder),
         "weights": relative_references(unstructure(recipe.weights), folder),
@@ -72,7 +75,7 @@ def read_model(
         folder = folder / "model"
     if not (folder / _RECIPE).is_file():
         raise RunError(f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder.")
-    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT)
+    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT_OF_TREES)
     if "format" not in stored:
         raise DamagedFileError(f"{folder / _RECIPE} is not the recipe of a model: it states no format.")
     return _recipe(stored, folder / _RECIPE, trust, backbone), _tensors(folder, stored.get(_CHECKSUM))
@@ -96,10 +99,21 @@ def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust, backbone: Given
     return Recipe(
         tasks=made.tasks,
         backbone=made.backbone.bare(),  # a saved model brings its own weights: none are read or downloaded for it
-        input_shape=made.input_shape,
+        input_shape=_form(made, file),
         outputs=made.outputs,
         weights=made.weights,
     )
+
+
+def _form(made: _Written, file: Path) -> InputForm:
+    if made.inputs is None:
+        if made.input_shape is None:
+            raise DamagedFileError(f"{file}: input_shape is missing")
+        return InputForm.of(made.input_shape)
+    try:
+        return InputForm.from_plain(made.inputs)
+    except ValueError as error:
+        raise DamagedFileError(f"{file}: inputs: {error}") from error
 
 
 @config
@@ -107,7 +121,8 @@ class _Written:
     """A recipe as its file has it."""
 
     tasks: tuple[str, ...] = option(help="names of the objectives")
-    input_shape: tuple[int, ...] = option(help="of one input", ge=0)
+    input_shape: tuple[int, ...] | None = option(None, help="of one input, where it is one tensor of float32", ge=0)
+    inputs: dict[str, Any] | None = option(None, help="form of the inputs, where it is another")
     outputs: dict[str, int] = option(help="width of each output")
     backbone: Backbone = option(help="the network")
     weights: WeightSpaceConfig = option(help="the weight space")
@@ -120,7 +135,7 @@ def verify_model(folder: Path) -> None:
         DamagedFileError: a file is missing, damaged or something else.
         NewerFormatError: the recipe is of a newer version.
     """
-    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT)
+    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT_OF_TREES)
     _check_tensors(folder, stored.get(_CHECKSUM))
 
 

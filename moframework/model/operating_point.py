@@ -18,6 +18,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils._pytree import tree_leaves
 
+from moframework.inputs.trees import Tree, mapped
 from moframework.model.buffers import changed_buffers
 from moframework.model.functional import FunctionalNetwork
 
@@ -102,8 +103,8 @@ def batch_statistics(
     network: nn.Module,
     train: Callable[[], object],
     starts: Sequence[Mapping[str, Tensor]],
-    passes: Sequence[Callable[[Mapping[str, Tensor], Tensor], Any]],
-    batches: Iterable[Tensor | Sequence[Tensor]],
+    passes: Sequence[Callable[[Mapping[str, Tensor], Tree], Any]],
+    batches: Iterable[Tree],
 ) -> list[dict[str, Tensor]]:
     """The buffers that a forward pass in training changes, taken anew for each of several operating points.
 
@@ -115,7 +116,7 @@ def batch_statistics(
         train: puts it into training.
         starts: for each operating point all buffers, by name, as they are.
         passes: for each operating point its forward pass; it takes buffers, which it changes, and inputs (b, …).
-        batches: of training inputs, alone or first in a tuple; each is read once, all operating points see it.
+        batches: of training inputs; each is read once, all operating points see it.
 
     Returns:
         For each operating point its buffers, by name; empty where a forward pass changes none.
@@ -125,8 +126,8 @@ def batch_statistics(
     """
     found: list[dict[str, Tensor]] | None = None if starts[0] else [{} for _ in passes]
     for number, batch in enumerate(batches if found is None else ()):
-        x = batch if isinstance(batch, Tensor) else batch[0]
-        x = x.to(next(iter(starts[0].values())).device, non_blocking=True)
+        device = next(iter(starts[0].values())).device
+        x = mapped(partial(torch.Tensor.to, device=device, non_blocking=True), batch)
         if found is None:
             train()
             names = changed_buffers(starts[0], partial(_called, passes[0], x))

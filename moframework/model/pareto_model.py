@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import attrs
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from moframework.backbones.given import GivenBackbone
 from moframework.config import Trust
 from moframework.errors import RunError
+from moframework.inputs import InputForm, Tree
+from moframework.inputs.calling import how_outside
 from moframework.model.buffers import modes_kept
 from moframework.model.functional import FunctionalNetwork, Runner
 from moframework.model.io import read_model, write_model
@@ -56,11 +59,12 @@ class ParetoModel(nn.Module):
 
     def __init__(self, recipe: Recipe, initial: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.recipe = recipe
         self.space: WeightSpace = recipe.weights.build(recipe.make, len(recipe.tasks), initial)
         self.skeleton = recipe.make()
         self._frozen_norms = [module for module in self.skeleton.modules() if _is_frozen(module)]
-        self.network = FunctionalNetwork(self.skeleton, tuple(recipe.outputs))
+        inputs = recipe.inputs.resolved(self.skeleton)
+        self.recipe = attrs.evolve(recipe, input_shape=inputs)
+        self.network = FunctionalNetwork(self.skeleton, tuple(recipe.outputs), how_outside(self.skeleton, inputs.call))
         for norm in self._frozen_norms:
             norm.eval()
         if initial is not None:
@@ -120,19 +124,25 @@ class ParetoModel(nn.Module):
         found = [own[name] for own in (dict(self.skeleton.named_buffers()), *sets) for name in names if name in own]
         return list({id(value): value for value in found}.values())
 
-    def forward(self, x: Tensor, preference: ArrayLike | Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tree, preference: ArrayLike | Tensor) -> dict[str, Tensor]:
         """Outputs of the network with weights θ(λ), by output key.
 
         Args:
-            x: a batch for the backbone, (b, …).
+            x: a batch of inputs (b, …): a tensor, or a dict, tuple or dataclass of tensors, as `recipe.inputs` says;
+                how the network gets it stands there too.
             preference: λ, m non-negative numbers, on any device; scaled to sum to 1 where they do not. A tensor keeps
                 its gradient, and is used as it is where it lies on the simplex. Numbers on a CUDA device are waited
                 for. Where numbers cannot be read (under torch.compile, torch.export, torch.func.vmap, or while a CUDA
                 graph is captured), only their count is checked, and they must lie on the simplex.
 
         Raises:
-            ValueError: wrong count, a negative or non-finite number, or all zero.
+            ValueError: wrong count, a negative or non-finite number, or all zero; or x is not of the form of the
+                model's inputs.
         """
+        form = self.recipe.inputs
+        fault = None if form.is_tensor and isinstance(x, Tensor) else form.fault(x)
+        if fault is not None:
+            raise ValueError(fault)
         return self.call(self.weights(as_preference(preference, self.tasks)), x)
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
@@ -140,7 +150,7 @@ class ParetoModel(nn.Module):
         differentiable in the space's parameters."""
         return self.space.weights(preference)
 
-    def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    def call(self, weights: Mapping[str, Tensor], x: Tree) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `weights` returns them, further buffers allowed), by output
         key."""
         return self.network.call(weights, x)
@@ -151,8 +161,8 @@ class ParetoModel(nn.Module):
         Args:
             space: the space.
             runner: None where `space.weights` gives θ(λ). Otherwise it gives the preference alone, under `PREFERENCE`,
-                and `runner(skeleton, preference, x)` returns the outputs of the network; the skeleton has no parameters
-                in place.
+                and `runner(network, preference, x)` returns what `network(x)` does; its skeleton has no parameters in
+                place.
         """
         self.space, self.network.runner = space, runner
 
@@ -165,10 +175,11 @@ class ParetoModel(nn.Module):
         self,
         preference: ArrayLike | Tensor,
         *,
-        calibrate: Iterable[Tensor | Sequence[Tensor]] | None = None,
+        calibrate: Iterable[Tree] | None = None,
     ) -> nn.Module:
         """The network at one operating point: a plain module with merged weights and nothing of ours inside (where the
-        preference is an input of the network, only what joins the two).
+        preference is an input of the network, only what joins the two). It is called as it always was: with a tensor,
+        or as `recipe.inputs.call` says, `network(**x)`, `network(*x)` or `network(x)`.
 
         Args:
             preference: λ, m non-negative numbers; scaled to sum to 1.
@@ -190,7 +201,7 @@ class ParetoModel(nn.Module):
     def batch_statistics(
         self,
         preferences: Tensor,
-        batches: Iterable[Tensor | Sequence[Tensor]],
+        batches: Iterable[Tree],
         forward: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> list[dict[str, Tensor]]:
         """The buffers that a forward pass in training changes, such as running statistics of BatchNorm layers, for each
@@ -215,8 +226,9 @@ class ParetoModel(nn.Module):
         """
         passes = [partial(self._pass_with, preference, forward) for preference in preferences]
         starts = [self._buffers_at(preference) for preference in preferences]
+        inputs = (_inputs_of(batch, self.recipe.inputs) for batch in batches)
         with modes_kept(self):
-            return batch_statistics(self.skeleton, self.train, starts, passes, batches)
+            return batch_statistics(self.skeleton, self.train, starts, passes, inputs)
 
     def _buffers_at(self, preference: Tensor) -> dict[str, Tensor]:
         """All buffers of the network, by name."""
@@ -228,7 +240,7 @@ class ParetoModel(nn.Module):
         preference: Tensor,
         forward: Callable[[], AbstractContextManager[None]],
         statistics: Mapping[str, Tensor],
-        x: Tensor,
+        x: Tree,
     ) -> None:
         """A forward pass at a preference, with buffers of its own, which it changes."""
         theta = {**self.weights(preference), **statistics}
@@ -293,6 +305,13 @@ class ParetoModel(nn.Module):
                 f"{folder}: the network that is handed in is not the one that was trained: {error}"
             ) from error
         return model.to(device).eval()
+
+
+def _inputs_of(batch: Any, form: InputForm) -> Tree:
+    """The inputs of a batch, which are the batch itself or come first in it."""
+    if isinstance(batch, Tensor) or form.matches(batch):
+        return batch
+    return batch[0]
 
 
 def _is_frozen(module: nn.Module) -> bool:

@@ -32,6 +32,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from moframework.errors import SpecError
+from moframework.inputs.trees import Tree
 from moframework.layers.rematerialized import rematerializing
 from moframework.model import PREFERENCE, ParetoModel
 from moframework.weights import WeightSpace
@@ -114,7 +115,7 @@ class _Root(nn.Module):
         super().__init__()
         self.units = nn.ModuleList(units)
 
-    def forward(self, x: Tensor, network: Callable[[Tensor], Any]) -> Any:
+    def forward(self, x: Tree, network: Callable[[Tree], Any]) -> Any:
         """What the network makes of x."""
         return network(x)
 
@@ -164,7 +165,7 @@ class ShardedSpace(WeightSpace):
         """The preference, for `run`."""
         return {PREFERENCE: preference}
 
-    def run(self, network: nn.Module, preference: Tensor, x: Tensor) -> Any:
+    def run(self, network: Callable[[Tree], Any], preference: Tensor, x: Tree) -> Any:
         """What the network makes of x at a preference."""
         self._preference = preference.detach().to(self._device, non_blocking=True)
         for layer in self._layers:
