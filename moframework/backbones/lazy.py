@@ -34,8 +34,8 @@ def materialized(network: nn.Module, inputs: InputForm) -> nn.Module:
     except Exception as error:  # whatever a network of one's own raises
         raise SpecError(
             f"backbone: the lazy layers {', '.join(waiting)} find their sizes when they are first called, and the "
-            f"network cannot be called with zeros, two samples of {inputs}: {type(error).__name__}: {error}. Give these "
-            "layers their sizes, or call the network once on a sample where it is made."
+            f"network cannot be called with zeros, two samples of {inputs}: {type(error).__name__}: {error}. Give "
+            "these layers their sizes, or call the network once on a sample where it is made."
         ) from error
     finally:
         for module, training in modes:
