@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from moframework.benchmark.loading import load_benchmark as load_benchmark
     from moframework.benchmark.running import run_benchmark as run_benchmark
     from moframework.benchmark.spec import Benchmark as Benchmark
+    from moframework.data import Collate as Collate
     from moframework.data import DataSource as DataSource
     from moframework.data import TensorData as TensorData
     from moframework.engine.events import Observer as Observer
@@ -59,6 +60,7 @@ _HOMES = {
     "Backbone": "moframework.backbones.base",
     "Balancing": "moframework.objectives",
     "Benchmark": "moframework.benchmark.spec",
+    "Collate": "moframework.data",
     "DataSource": "moframework.data",
     "Executor": "moframework.benchmark.executor",
     "Front": "moframework.pareto.front",

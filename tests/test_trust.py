@@ -96,7 +96,7 @@ def foreign(request: pytest.FixtureRequest, known: Run, tmp_path: Path, monkeypa
         where, action = name, f"import the module {name}"
     run = Path(shutil.copytree(known.path, tmp_path / "run"))
     for file in (run / "spec.yaml", run / "model" / "model.json"):
-        ours = str(known.path.parent / "ours.py")
+        ours = "../ours.py" if file.parent == run else "../../ours.py"
         assert ours in file.read_text()
         change_text(file, lambda text: text.replace(ours, where))  # noqa: B023 (called at once)
     return Foreign(run, code, f"{where}:network", action)
@@ -316,7 +316,7 @@ class Mark:
 
 
 def test_pickles_are_not_executed(known: Run, tmp_path: Path) -> None:
-    mark, run = tmp_path / "mark", Path(shutil.copytree(known.path, tmp_path / "run"))
+    mark, run = tmp_path / "mark", Path(shutil.copytree(known.path, known.path.parent / "pickles"))
     change_json(run / "status.json", status="running")
     for name in ("last.pt", "last.previous.pt"):
         torch.save({"format": 1, "steps": Mark(mark)}, run / "checkpoints" / name)

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Generator, Tensor
 
 from moframework.config import Component
+from moframework.inputs.trees import Tree, named_leaves, replaced_leaf
 
 __all__ = ["Augmentation", "MapKind", "augmented", "check_maps"]
 
@@ -49,15 +50,44 @@ class Augmentation(Component, kind="augmentations"):
 
 def augmented(
     augmentations: Sequence[Augmentation],
-    x: Tensor,
+    x: Tree,
     targets: Targets,
     maps: Mapping[str, MapKind],
     generator: Generator,
-) -> tuple[Tensor, Targets]:
-    """A batch after all augmentations, in their order. Takes what `Augmentation.apply` takes."""
+) -> tuple[Tree, Targets]:
+    """A batch after all augmentations, in their order. Takes what `Augmentation.apply` takes.
+
+    Of inputs that are more than one tensor, those are changed that are images (b, channels, height, width) of
+    floating-point numbers, all of a sample in the same way; the rest stays as it is.
+
+    Raises:
+        ValueError: an augmentation cannot be applied; none of several inputs is an image, or they differ in size.
+    """
     for augmentation in augmentations:
-        x, targets = augmentation.apply(x, targets, maps, generator)
+        if isinstance(x, Tensor):
+            x, targets = augmentation.apply(x, targets, maps, generator)
+        else:
+            x, targets = _images_augmented(augmentation, x, targets, maps, generator)
     return x, targets
+
+
+def _images_augmented(
+    augmentation: Augmentation, x: Tree, targets: Targets, maps: Mapping[str, MapKind], generator: Generator
+) -> tuple[Tree, Targets]:
+    leaves = named_leaves(x)
+    images = [path for path, leaf in leaves.items() if leaf.dim() == 4 and leaf.is_floating_point()]
+    sizes = {path: tuple(leaves[path].shape[-2:]) for path in images}
+    if not images:
+        shown = ", ".join(f"'{path}' {tuple(leaf.shape)} {leaf.dtype}" for path, leaf in leaves.items())
+        raise ValueError(f"it changes images (b, channels, height, width), but none of the inputs is one: {shown}")
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"images of several sizes in one sample cannot be changed alike: {sizes}")
+    changed, start = targets, generator.get_state()
+    for path in images:
+        generator.set_state(start)  # the same numbers for each image of a sample
+        image, changed = augmentation.apply(leaves[path], targets, maps, generator)
+        x = replaced_leaf(x, path, lambda _, image=image: image)  # type: ignore[misc]
+    return x, changed
 
 
 def check_maps(x: Tensor, targets: Targets, maps: Mapping[str, MapKind]) -> None:

@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, final
 
+import attrs
 from torch import Tensor, nn
 
+from moframework.backbones.lazy import materialized
 from moframework.backbones.starting import freeze, load_weights
 from moframework.config import Component, arguments, config, option, options_class
 from moframework.config.options import OptionError
 from moframework.errors import DataError, MoframeworkError, SpecError
+from moframework.inputs.calling import HowToCall
+from moframework.inputs.form import InputForm, InputShape
 from moframework.io.tensors import load_state
 
 __all__ = ["Backbone", "BackboneOverrides", "Heads", "Prepared", "Shared", "linear_heads", "named_outputs"]
@@ -33,6 +37,8 @@ class Backbone(Component, kind="backbones"):
     """
 
     returns = nn.Module
+    takes_trees: ClassVar[bool] = False
+    """Class data: whether `build` may be given a dict or tuple of shapes, for inputs that are more than one tensor."""
 
     @abstractmethod
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
@@ -50,6 +56,36 @@ class Backbone(Component, kind="backbones"):
             SpecError: the network cannot take such inputs.
             DataError: weights it should start from cannot be had; the text says what to get.
         """
+
+    @final
+    def built(self, input_shape: InputShape, outputs: Mapping[str, int]) -> nn.Module:
+        """As `build`, for inputs of any form: a dict or tuple of shapes too, and None for sizes that vary.
+
+        Raises:
+            SpecError: as `build`; or the network reads one tensor, or one of a fixed size, and inputs are otherwise.
+            DataError: as `build`.
+        """
+        form = InputForm.of(input_shape)
+        if not form.is_tensor and not self.takes_trees:
+            raise SpecError(
+                f"the backbone {type(self).__name__} reads one tensor, but inputs are several: {form}. Give a network "
+                "of your own that reads them, backbone: {python: ./mine.py:Network}"
+            )
+        try:
+            network = self.build(form.shape, outputs)
+        except TypeError as error:
+            if self.takes_trees or None not in form.shape:
+                raise
+            raise SpecError(
+                f"the backbone {type(self).__name__} needs inputs of one size, but they are {form}: let a collate "
+                "function pad them to a fixed length (collate: {name: pad, length: …})"
+            ) from error
+        return materialized(network, attrs.evolve(form, call=self.how_to_call))
+
+    @property
+    def how_to_call(self) -> HowToCall:
+        """How its networks are given inputs that are more than one tensor; see `inputs.calling.HowToCall`."""
+        return "auto"
 
     def bare(self) -> Backbone:
         """The same network without weights from elsewhere: what a saved model, which brings its own, is made anew from.
@@ -85,6 +121,7 @@ class _FunctionBackbone(Backbone):
     """The network that a plain function returns."""
 
     function: ClassVar[Callable[..., Any]]
+    takes_trees: ClassVar[bool] = True
 
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
         """Call the function with what it asks for."""
@@ -112,6 +149,11 @@ class BackboneOverrides:
     freeze: str | tuple[str, ...] | None = option(
         None, help="what is not trained: names of modules or parameters, such as encoder or [encoder.conv1]"
     )
+    call: HowToCall | None = option(
+        None,
+        help="how inputs that are a dict or tuple are given to the network: one (whole), keywords, positions; auto, as "
+        "without it, goes by what its forward takes",
+    )
 
 
 @config
@@ -119,6 +161,7 @@ class Prepared(Backbone):
     """A backbone whose networks start from given weights, or are frozen in part."""
 
     is_customization: ClassVar[bool] = True
+    takes_trees: ClassVar[bool] = True  # as far as the base does
 
     base: Backbone = option(help="the backbone")
     # On the interface this name is class data: the class of what is found here.
@@ -130,7 +173,7 @@ class Prepared(Backbone):
 
     def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
         """The base's network, prepared."""
-        network = self.base.build(input_shape, outputs)
+        network = self.base.built(input_shape, outputs)
         path, names = self.overrides.weights, self.overrides.freeze
         if path is not None:
             try:
@@ -145,8 +188,13 @@ class Prepared(Backbone):
             freeze(network, (names,) if isinstance(names, str) else names)
         return network
 
+    @property
+    def how_to_call(self) -> HowToCall:
+        """As stated, else that of the base."""
+        return self.overrides.call or self.base.how_to_call
+
     def bare(self) -> Backbone:
-        """The base without weights, frozen as before."""
+        """The base without weights, frozen as before; how it is called stands in the recipe of a model."""
         base, names = self.base.bare(), self.overrides.freeze
         return base if names is None else Prepared(base=base, overrides=BackboneOverrides(freeze=names))
 

@@ -21,6 +21,7 @@ KINDS = {
     "augmentations": "random changes of training batches",
     "backbones": "networks from input to one output a task",
     "balancings": "how losses or gradients of different size are made comparable",
+    "collates": "how single samples become a batch",
     "data": "where samples come from",
     "executors": "what runs the cells of a benchmark",
     "losses": "what a task minimizes",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import sys
 import traceback
 import types
@@ -17,7 +18,7 @@ from moframework.config import registry
 from moframework.config.options import Component
 from moframework.errors import MoframeworkError, nearest
 
-__all__ = ["Reference", "know", "known", "reference_to", "references", "remember"]
+__all__ = ["Reference", "know", "known", "reference_to", "references", "relative_references", "remember"]
 
 _Version = tuple[int, int]
 
@@ -107,6 +108,28 @@ def references(value: object) -> Iterator[str]:
     ['./mine.py:Mine']
     """
     yield from dict.fromkeys(_references(value))
+
+
+def relative_references(value: Any, folder: Path) -> Any:
+    """Plain data for a file in `folder`: references to files, which are absolute, are written relative to it, as they
+    are read again. So what is moved together stays together.
+
+    >>> relative_references({"python": "/work/mine.py:Mine", "seed": 1}, Path("/work/runs/first"))
+    {'python': '../../mine.py:Mine', 'seed': 1}
+    """
+    if isinstance(value, list | tuple):
+        return [relative_references(item, folder) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    made = {key: relative_references(item, folder) for key, item in value.items()}
+    where, separator, name = made["python"].rpartition(":") if isinstance(made.get("python"), str) else ("", "", "")
+    if separator and where.endswith(".py") and Path(where).is_absolute():
+        try:
+            relative = Path(os.path.relpath(where, folder.resolve())).as_posix()
+        except ValueError:  # another drive
+            return made
+        made["python"] = f"{relative if relative.startswith('.') else './' + relative}:{name}"
+    return made
 
 
 def _references(value: object) -> Iterator[str]:

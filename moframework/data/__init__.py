@@ -3,7 +3,9 @@
 What must not live here: tasks, losses, or anything that knows a problem by name.
 """
 
+from moframework.data.collate import Collate, Collated, collate_of
 from moframework.data.dataset import Batch, Dataset, DataSource, TensorData
+from moframework.data.input_form import input_form
 from moframework.data.loader import arranged, batches, gathered, loaded_items
 from moframework.data.npz import NPZ
 from moframework.data.splitting import SPLITS, Split, check_fractions, check_split, random_split
@@ -12,6 +14,8 @@ __all__ = [
     "NPZ",
     "SPLITS",
     "Batch",
+    "Collate",
+    "Collated",
     "DataSource",
     "Dataset",
     "Split",
@@ -20,7 +24,9 @@ __all__ = [
     "batches",
     "check_fractions",
     "check_split",
+    "collate_of",
     "gathered",
+    "input_form",
     "loaded_items",
     "random_split",
 ]

@@ -2,62 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, cast
 
 import torch
 import torch.utils.data
-from torch import Tensor
 
+from moframework.data.collate import Collate, Collated
 from moframework.data.dataset import Batch, Dataset, TensorData
 from moframework.errors import SpecError
+from moframework.inputs.trees import is_tree
 
 __all__ = ["adapted"]
 
 
-def adapted(given: Any, keys: Sequence[str]) -> Dataset:
+CollateFunction = Callable[[list[Any]], Any]
+
+
+def adapted(given: Any, keys: Sequence[str], collate: Collate | CollateFunction | None = None) -> Dataset:
     """`given` as a data set of inputs and named targets.
 
     Args:
         given: one of
 
             - a map-style torch data set whose items are (input, target);
-            - a pair of tensors, inputs (n, ...) and target, both in memory;
+            - a pair, inputs (n, ...) and target, both in memory: tensors, or dicts, tuples and dataclasses of tensors;
             - a `DataLoader` over such a data set. Batch size, order and workers are then those of the training, not
-              the loader's.
+              the loader's; a collate function of its own is used.
+
+            An input is a tensor, or a dict, tuple or dataclass of tensors, nested too.
 
             A target is a dict by key, a tuple or list in the order of `keys`, or, where there is one key, the target
             itself.
         keys: of the targets that the tasks read.
+        collate: makes batches of items: a `Collate`, which sees targets by name, or any function from the list of
+            items, as the data set gives them, to (inputs, target). None: that of a `DataLoader`, or items are stacked.
 
     Raises:
-        SpecError: it is none of these; the text says what it is.
+        SpecError: it is none of these, the text says what it is; or there are two collate functions.
 
     >>> data = adapted((torch.zeros(3, 2), torch.tensor([0, 1, 1])), ["class"])
     >>> data[1][1]
     {'class': tensor(1)}
     """
-    if isinstance(given, TensorData):
-        return given
     if isinstance(given, torch.utils.data.DataLoader):
-        if given.collate_fn is not torch.utils.data.default_collate:
+        own = given.collate_fn
+        if own is torch.utils.data.default_collate:
+            return adapted(given.dataset, keys, collate)
+        if collate is not None:
             raise SpecError(
-                "a DataLoader with a collate_fn of its own cannot be taken, since batches are made anew: "
-                "let the items of its data set be what it makes of them"
+                "the data is a DataLoader with a collate_fn of its own, and `collate` is given too: keep one"
             )
-        return adapted(given.dataset, keys)
-    if isinstance(given, tuple | list) and len(given) == 2 and isinstance(given[0], Tensor):
+        return adapted(given.dataset, keys, own)
+    if isinstance(given, tuple | list) and len(given) == 2 and is_tree(given[0]):
         inputs, target = given
         try:
-            return TensorData(inputs, _named(target, keys))
+            given = TensorData(inputs, _named(target, keys))
         except ValueError as error:
             raise SpecError(f"the data does not fit: {error}") from error
-    if not isinstance(given, torch.utils.data.Dataset) or not isinstance(given, Sized):
+    if not isinstance(given, torch.utils.data.Dataset) or not hasattr(given, "__len__"):
         raise SpecError(
-            "data must be a torch Dataset with a length, a pair of tensors (inputs, targets), or a DataLoader, "
-            f"but it is a {type(given).__name__}"
+            "data must be a torch Dataset with a length, a pair (inputs, targets) of tensors or dicts of tensors, or a "
+            f"DataLoader, but it is a {type(given).__name__}"
         )
-    return _Named(cast(Dataset, given), tuple(keys))
+    made = given if isinstance(given, TensorData) else _Named(cast(Dataset, given), tuple(keys))
+    if collate is not None and not isinstance(collate, Collate):
+        return Collated(cast(Dataset, given), _NamingTargets(collate, tuple(keys)), made)
+    return made if collate is None else Collated(made, collate)
+
+
+class _NamingTargets:
+    """A collate function of a user's own, and after it the names of the targets."""
+
+    def __init__(self, function: CollateFunction, keys: tuple[str, ...]) -> None:
+        self.function, self.keys = function, keys
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, items: Sequence[Any]) -> Batch:
+        batch = self.function(list(items))
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            found = f"{len(batch)} values" if isinstance(batch, Sized) else f"a {type(batch).__name__}"
+            raise SpecError(f"the collate function {self.__name__} must return (inputs, target), but returned {found}")
+        return batch[0], _named(batch[1], self.keys)
 
 
 class _Named(torch.utils.data.Dataset[Batch]):

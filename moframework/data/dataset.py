@@ -1,4 +1,4 @@
-"""Data as the engine sees it: samples of one input tensor and named targets, in memory or loaded when asked for."""
+"""Data as the engine sees it: samples of inputs and named targets, in memory or loaded when asked for."""
 
 from __future__ import annotations
 
@@ -11,68 +11,78 @@ from torch import Tensor
 
 from moframework.config import Component
 from moframework.data.splitting import Split
+from moframework.inputs.form import InputShape
+from moframework.inputs.trees import Tree, count_samples, device_of, mapped, named_leaves, select_samples, tensor_leaves
 
 __all__ = ["Batch", "DataSource", "Dataset", "TensorData"]
 
-Batch = tuple[Tensor, dict[str, Tensor]]
+Batch = tuple[Tree, dict[str, Tensor]]
 Dataset = torch.utils.data.Dataset[Batch]
-"""A map-style data set whose items are (input, {target key: target}), without the batch dimension. Inputs of 8-bit
-unsigned integers are images: batches of them are float32 in [0, 1]."""
+"""A map-style data set whose items are (input, {target key: target}), without the batch dimension. An input is a
+tensor, or a dict, tuple or dataclass of tensors, nested too. One that is a tensor of 8-bit unsigned integers is an
+image, and so is a tensor (height, width) or (channels, height, width) of these inside others: batches of images are
+float32 in [0, 1]."""
 
 
 class TensorData(torch.utils.data.Dataset[Batch]):
     """A data set held in memory, on any device. Batches are index selections.
 
     Args:
-        inputs: (n, ...). 8-bit unsigned integers are images; they stay as they are, a quarter of the memory, until a
-            batch is made of them.
+        inputs: (n, ...), a tensor or a tree of them (see `moframework.inputs.trees`). Images of 8 bits stay as they
+            are, a quarter of the memory, until a batch is made of them.
         targets: by key, each (n, ...), on the same device.
         known_contents: what `moframework.data.fingerprint` says of it, where that is known without looking at each.
 
     Raises:
-        ValueError: a target has another number of samples, or lies on another device.
+        ValueError: a target or a part of the inputs has another number of samples, or lies on another device.
 
     >>> data = TensorData(torch.zeros(3, 2), {"class": torch.tensor([0, 1, 1])})
     >>> len(data), data[1][1]["class"]
     (3, tensor(1))
     """
 
-    def __init__(self, inputs: Tensor, targets: Mapping[str, Tensor], known_contents: str | None = None) -> None:
-        for key, target in targets.items():
-            if len(target) != len(inputs):
-                raise ValueError(f"there are {len(inputs)} inputs, but {len(target)} targets '{key}'")
-            if target.device != inputs.device:
-                raise ValueError(f"inputs are on {inputs.device}, but targets '{key}' on {target.device}")
+    def __init__(self, inputs: Tree, targets: Mapping[str, Tensor], known_contents: str | None = None) -> None:
+        count, device = count_samples(inputs), device_of(inputs)
+        parts = {f"inputs '{path}'": leaf for path, leaf in named_leaves(inputs).items() if path}
+        for name, part in {**parts, **{f"targets '{key}'": target for key, target in targets.items()}}.items():
+            if len(part) != count:
+                raise ValueError(f"there are {count} inputs, but {len(part)} {name}")
+            if part.device != device:
+                raise ValueError(f"inputs are on {device}, but {name} on {part.device}")
         self.inputs = inputs
         self.targets = dict(targets)
         self.known_contents = known_contents
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return count_samples(self.inputs)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.inputs[index], {key: target[index] for key, target in self.targets.items()}
+        return mapped(lambda leaf: leaf[index], self.inputs), {
+            key: target[index] for key, target in self.targets.items()
+        }
 
     @property
     def device(self) -> torch.device:
         """Where the tensors are."""
-        return self.inputs.device
+        return device_of(self.inputs)
 
     @property
     def nbytes(self) -> int:
         """Memory of all tensors, in bytes."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in (self.inputs, *self.targets.values()))
+        return sum(
+            tensor.numel() * tensor.element_size() for tensor in (*tensor_leaves(self.inputs), *self.targets.values())
+        )
 
     def to(self, device: torch.device | str) -> TensorData:
         """The same data on `device`; tensors already there are shared, not copied."""
         targets = {key: target.to(device) for key, target in self.targets.items()}
-        return TensorData(self.inputs.to(device), targets, self.known_contents)
+        return TensorData(mapped(lambda leaf: leaf.to(device), self.inputs), targets, self.known_contents)
 
     def take(self, indices: Tensor) -> TensorData:
         """The samples at `indices` (k,), integers, in that order; copied."""
         indices = indices.to(self.device)
         return TensorData(
-            self.inputs.index_select(0, indices),
+            select_samples(self.inputs, indices),
             {key: target.index_select(0, indices) for key, target in self.targets.items()},
         )
 
@@ -90,5 +100,6 @@ class DataSource(Component, kind="data"):
 
     @property
     @abstractmethod
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, without the batch dimension. Raises `DataError` as `split` does."""
+    def input_shape(self) -> InputShape:
+        """Shape of one input, without the batch dimension: see `inputs.form.InputShape`. Raises `DataError` as
+        `split` does."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from moframework.data.collate import collate_of
 from moframework.data.dataset import Dataset, TensorData
 from moframework.data.loader import loaded_items
+from moframework.inputs.trees import Tree, named_leaves
 
 __all__ = ["contents"]
 
@@ -39,15 +41,20 @@ def contents(data: Dataset) -> str:
     if isinstance(data, TensorData):
         kept = count if data.nbytes <= _HASHED_BYTES else max(1, count * _HASHED_BYTES // data.nbytes)
         few = data if kept == count else data.take(_spread(count, kept))
-        x, targets = few.inputs, few.targets
+        _add(digest, few.inputs, few.targets)
     elif count:
-        x, targets = loaded_items(data, _spread(count, min(count, _HASHED_ITEMS)).tolist())
-    else:
-        return digest.hexdigest()
-    for key, tensor in (("", x), *sorted(targets.items())):
+        chosen = _spread(count, min(count, _HASHED_ITEMS)).tolist()
+        # Items that a function makes batches of may have any size and kind: they are looked at one by one.
+        for rows in [chosen] if collate_of(data) is None else [[row] for row in chosen]:
+            _add(digest, *loaded_items(data, rows))
+    return digest.hexdigest()
+
+
+def _add(digest: hashlib.blake2b, x: Tree, targets: Mapping[str, Tensor]) -> None:
+    leaves = [("" if not path else f"input.{path}", leaf) for path, leaf in named_leaves(x).items()]
+    for key, tensor in (*leaves, *sorted(targets.items())):
         digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
         digest.update(_bytes(tensor))
-    return digest.hexdigest()
 
 
 def _spread(count: int, kept: int) -> Tensor:

@@ -6,6 +6,7 @@ import pickle
 import random
 import traceback
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 import torch.utils.data
 from torch import Tensor
 
+from moframework.data.collate import ItemFault, checked_batch, collate_of, stacked, stacked_targets
 from moframework.data.dataset import Batch, Dataset, TensorData
 from moframework.errors import DataError
+from moframework.inputs.trees import Tree, mapped, named_leaves, select_samples, tensor_leaves
 
-__all__ = ["arranged", "batches", "gathered", "loaded_items"]
+__all__ = ["arranged", "as_floats", "batches", "gathered", "loaded_items"]
 
 
 def batches(
@@ -32,9 +35,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Batches of `data`, on `device`.
 
-    Inputs of 8-bit unsigned integers are taken for images: they travel as they are and become float32 in [0, 1] on the
-    device. Transfers to a CUDA device go through pinned memory and do not wait, so that the next batch is selected or
-    loaded while the device computes.
+    Inputs of 8-bit unsigned integers are taken for images (see `Dataset`): they travel as they are and become float32
+    in [0, 1] on the device. Transfers to a CUDA device go through pinned memory and do not wait, so that the next batch
+    is selected or loaded while the device computes.
 
     Loading is reproducible: where items of a data set are random (augmentation), the numbers they draw from torch,
     numpy and random depend on `seed` and the batch's position only, not on the number of workers nor on what was
@@ -54,12 +57,15 @@ def batches(
         inputs (b, ...) and targets {key: (b, ...)}.
 
     Raises:
-        DataError: an item is not (input, {key: target}). What the data set itself raises in a process that loads is
-            raised as it was.
+        DataError: an item is not (input, {key: target}); items do not make a batch, or the data's collate function
+            makes none. What the data set itself raises in a process that loads is raised as it was.
     """
     device = torch.device(device)
     for x, targets in _raw_batches(data, batch_size, order, device, workers, skip, drop_last, seed):
-        yield _as_float(_to_device(x, device)), {key: _to_device(target, device) for key, target in targets.items()}
+        yield (
+            as_floats(mapped(partial(_to_device, device=device), x)),
+            {key: _to_device(target, device) for key, target in targets.items()},
+        )
 
 
 def gathered(data: Dataset, *, workers: int = 0, batch_size: int = 256) -> TensorData:
@@ -71,13 +77,24 @@ def gathered(data: Dataset, *, workers: int = 0, batch_size: int = 256) -> Tenso
         batch_size: samples read at a time.
 
     Raises:
-        DataError: an item is not (input, {key: target}).
+        DataError: an item is not (input, {key: target}), or a collate function makes batches of several sizes.
     """
     if isinstance(data, TensorData):
         return data
     parts = list(_raw_batches(data, batch_size, None, torch.device("cpu"), workers, 0, False, 0))
+    columns = {f"input '{path}'" if path else "input": path for path in named_leaves(parts[0][0])}
+    columns |= {f"target '{key}'": key for key in parts[0][1]}
+    for name, key in columns.items():
+        shapes = {(named_leaves(x)[key] if name.startswith("input") else t[key]).shape[1:] for x, t in parts}
+        if len(shapes) > 1:
+            raise DataError(
+                f"the {name} varies in size from batch to batch, so the data cannot be kept as tensors: leave "
+                "training.resident at auto or false, or give the collate function a fixed length"
+            )
     targets = {key: torch.cat([targets[key] for _, targets in parts]) for key in parts[0][1]}
-    return TensorData(torch.cat([x for x, _ in parts]), targets)
+    leaves = [torch.cat(same) for same in zip(*(tensor_leaves(x) for x, _ in parts), strict=True)]
+    rest = iter(leaves)
+    return TensorData(mapped(lambda _: next(rest), parts[0][0]), targets)
 
 
 def _raw_batches(
@@ -107,19 +124,40 @@ def _raw_batches(
         batch_size=None,
         sampler=cast(Any, plan),
         num_workers=workers,
+        collate_fn=_PinnableBatch if device.type == "cuda" else _unchanged,
         pin_memory=device.type == "cuda",
         # DataLoader draws its workers' base seed from here, not from the caller's generator.
         generator=torch.Generator().manual_seed(0),
     )
     for batch in loader:
-        if isinstance(batch, _WorkerError):
-            raise batch.error from _WorkerTraceback(batch.trace)
-        yield batch
+        given = batch.batch if isinstance(batch, _PinnableBatch) else batch
+        if isinstance(given, _WorkerError):
+            raise given.error from _WorkerTraceback(given.trace)
+        yield given
 
 
-def _as_float(x: Tensor) -> Tensor:
-    """Images of 8 bits as float32 in [0, 1]; anything else as it is."""
-    return x.float().div_(255) if x.dtype == torch.uint8 else x
+def as_floats(x: Tree) -> Tree:
+    """Inputs with images of 8 bits as float32 in [0, 1], and anything else as it is; see `Dataset`."""
+    if isinstance(x, Tensor):
+        return x.float().div_(255) if x.dtype == torch.uint8 else x
+    return mapped(lambda leaf: as_floats(leaf) if leaf.dim() > 2 else leaf, x)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+class _PinnableBatch:
+    """A batch on its way through DataLoader, which would make lists of tuples as it pins their memory."""
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
+
+    def pin_memory(self) -> _PinnableBatch:
+        if not isinstance(self.batch, _WorkerError):
+            x, targets = self.batch
+            self.batch = mapped(Tensor.pin_memory, x), {key: target.pin_memory() for key, target in targets.items()}
+        return self
 
 
 def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -135,11 +173,11 @@ def _select(data: TensorData, batch_size: int, starts: range, end: int, order: T
     for start in starts:
         stop = min(start + batch_size, end)
         if order is None:
-            x = data.inputs[start:stop]
+            x = select_samples(data.inputs, slice(start, stop))
             targets = {key: target[start:stop] for key, target in data.targets.items()}
         else:
             chosen = order[start:stop]
-            x = data.inputs.index_select(0, chosen)
+            x = select_samples(data.inputs, chosen)
             targets = {key: target.index_select(0, chosen) for key, target in data.targets.items()}
         yield x, targets
 
@@ -148,7 +186,7 @@ def loaded_items(data: Dataset, indices: Sequence[int], seed: int = 0) -> Batch:
     """The items at `indices`, at least one, as one batch on the host; random ones depend on `seed` alone.
 
     Raises:
-        DataError: an item is not (input, {key: target}).
+        DataError: an item is not (input, {key: target}), or the items do not make a batch.
     """
     return _LoadedBatches(data, (seed,)).load(0, list(indices))
 
@@ -179,6 +217,7 @@ class _LoadedBatches(torch.utils.data.Dataset[Batch]):
     def __init__(self, data: Dataset, seed: tuple[int, ...]) -> None:
         self.data = data
         self.seed = seed
+        self.collate = collate_of(data)
 
     def __getitem__(self, index: tuple[int, list[int]]) -> Batch:
         if torch.utils.data.get_worker_info() is None:
@@ -197,17 +236,31 @@ class _LoadedBatches(torch.utils.data.Dataset[Batch]):
                 torch.manual_seed(int(drawn[0]))
                 np.random.seed(drawn[1])  # noqa: NPY002
                 random.seed(int(drawn[2]))
-                items = [self.data[i] for i in indices]
+                return self._collated([self.data[i] for i in indices], indices)
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])  # noqa: NPY002
+
+    def _collated(self, items: list[Any], rows: Sequence[int]) -> Batch:
+        if self.collate is not None:
+            try:
+                return checked_batch(self.collate(items), rows, _name_of(self.collate))
+            except ItemFault as fault:
+                raise DataError(f"row {rows[fault.position]}: {fault.words}") from fault
         first = items[0]
         if not (isinstance(first, tuple | list) and len(first) == 2 and isinstance(first[1], Mapping)):
             raise DataError(
                 f"items of {type(self.data).__name__} must be (input, {{target key: target}}), "
-                f"but item {indices[0]} is {_describe(first)}"
+                f"but item {rows[0]} is {_describe(first)}"
             )
-        return cast(Batch, tuple(torch.utils.data.default_collate(items)))
+        return stacked([x for x, _ in items], rows), stacked_targets(items)
+
+
+def _name_of(collate: Any) -> str:
+    """What a collate function is called in messages."""
+    function = getattr(type(collate), "function", collate)
+    name = getattr(function, "__name__", type(collate).__name__)
+    return f"the collate function {name}"
 
 
 def _describe(item: object) -> str:
@@ -216,12 +269,14 @@ def _describe(item: object) -> str:
     return f"a {type(item).__name__}"
 
 
-def arranged(x: Tensor, memory_format: torch.memory_format) -> Tensor:
-    """A batch in a memory order; batches that are no images (b, c, h, w) come back as they are.
+def arranged(x: Tree, memory_format: torch.memory_format) -> Tree:
+    """A batch in a memory order; tensors of it that are no images (b, c, h, w) come back as they are.
 
     With one channel both orders are the same memory, and torch would take such a batch for a contiguous one; its
     strides are then written out as channels last, so that the whole network runs in that order.
     """
+    if not isinstance(x, Tensor):
+        return mapped(partial(arranged, memory_format=memory_format), x)
     if x.dim() != 4:
         return x
     x = x.contiguous(memory_format=memory_format)

@@ -142,6 +142,7 @@ def restore(loop: Loop) -> None:
 
 def _load(loop: Loop, state: dict[str, Any]) -> None:
     loop.model.load_state_dict(state["model"])
+    loop.sync_buffers.reset()
     loop.optimizer.load_state_dict(state["optimizer"])
     if loop.scheduler is not None:
         loop.scheduler.load_state_dict(state["scheduler"])

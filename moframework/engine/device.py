@@ -6,11 +6,13 @@ import contextlib
 
 import torch
 from attrs import frozen
-from torch import Tensor, nn
+from torch import nn
 
 from moframework.data import arranged
 from moframework.engine.settings import Training
 from moframework.errors import SpecError
+from moframework.inputs.form import InputForm, InputShape
+from moframework.inputs.trees import Tree
 
 __all__ = ["Placement", "placement"]
 
@@ -31,7 +33,7 @@ class Placement:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
 
-    def arranged(self, x: Tensor) -> Tensor:
+    def arranged(self, x: Tree) -> Tree:
         """A batch in this memory order; see `data.loader.arranged`."""
         return arranged(x, self.memory_format)
 
@@ -54,11 +56,12 @@ class Placement:
 
 
 def placement(
-    training: Training, network: nn.Module, input_dimensions: int, local_rank: int | None = None
+    training: Training, network: nn.Module, inputs: InputForm | InputShape, local_rank: int | None = None
 ) -> Placement:
-    """Resolve `auto` choices for a network whose batches have `input_dimensions` dimensions (batch included).
+    """Resolve `auto` choices for a network and its inputs.
 
     Args:
+        inputs: their form, or the shape of one.
         local_rank: number of this process among those of its machine, each of which takes the CUDA device of its
             number; None where there is one process.
 
@@ -70,13 +73,11 @@ def placement(
         device = _of_process(device, local_rank)
     if training.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise SpecError(f"training.precision: bf16 is not available on {device}; use fp16 or fp32")
-    images = input_dimensions == 4 and any(isinstance(module, nn.Conv2d) for module in network.modules())
+    form = InputForm.of(inputs)
+    images = form.has_images and any(isinstance(module, nn.Conv2d) for module in network.modules())
     wanted = images if training.channels_last == "auto" else training.channels_last
-    if wanted and input_dimensions != 4:
-        raise SpecError(
-            f"training.channels_last: needs images, batches of 4 dimensions; these have {input_dimensions}. "
-            "Use false or auto."
-        )
+    if wanted and not form.has_images:
+        raise SpecError(f"training.channels_last: needs images, but inputs are {form}. Use false or auto.")
     order = torch.channels_last if wanted else torch.contiguous_format
     return Placement(device=device, autocast_dtype=_DTYPES[training.precision], memory_format=order)
 

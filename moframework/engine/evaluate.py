@@ -12,12 +12,13 @@ import torch.utils.data
 from attrs import field, frozen
 from torch import Tensor
 
-from moframework.data import Dataset, TensorData, batches
+from moframework.data import Batch, Dataset, TensorData, batches
 from moframework.engine.acceleration.vmap_evaluation import Forward, Outputs, VmapEvaluation
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
+from moframework.inputs.trees import Tree
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
@@ -32,14 +33,14 @@ class AcceleratedForward(Protocol):
     """What gives, for a batch, the outputs of each preference faster than `one_by_one`."""
 
     @classmethod
-    def when(cls, model: ParetoModel, thetas: Thetas, place: Placement, x: Tensor, plain: Forward | None) -> Self | str:
+    def when(cls, model: ParetoModel, thetas: Thetas, place: Placement, x: Tree, plain: Forward | None) -> Self | str:
         """This forward for batches like x, or why it does not apply.
 
         Args:
             plain: the forward that has to be slower, which may be measured; None: not asked.
         """
 
-    def __call__(self, x: Tensor) -> Iterable[Outputs]:
+    def __call__(self, x: Tree) -> Iterable[Outputs]:
         """The outputs of each preference, by output key."""
 
 
@@ -159,7 +160,7 @@ class Evaluator:
                 accumulator.add(j, outputs)
         return accumulator.losses(world), accumulator.metrics(world)
 
-    def _forward(self, model: ParetoModel, thetas: Thetas, x: Tensor) -> Forward:
+    def _forward(self, model: ParetoModel, thetas: Thetas, x: Tree) -> Forward:
         """What gives the outputs of each preference for batches like x: the first acceleration that applies, else the
         plain `one_by_one`."""
         plain = functools.partial(one_by_one, model, thetas, self.place)
@@ -169,9 +170,7 @@ class Evaluator:
                 return found
         return plain
 
-    def _batches(
-        self, data: Dataset, order: Tensor | None, drop_last: bool = False
-    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    def _batches(self, data: Dataset, order: Tensor | None, drop_last: bool = False) -> Iterator[Batch]:
         """Batches on the device, in its memory order."""
         for x, targets in batches(
             data, self.batch_size, order=order, device=self.place.device, workers=self.workers, drop_last=drop_last
@@ -179,7 +178,7 @@ class Evaluator:
             yield self.place.arranged(x), targets
 
 
-def one_by_one(model: ParetoModel, thetas: Thetas, place: Placement, x: Tensor) -> Iterator[Outputs]:
+def one_by_one(model: ParetoModel, thetas: Thetas, place: Placement, x: Tree) -> Iterator[Outputs]:
     """The outputs of a network for x with the weights of each preference, one forward pass after the other."""
     for theta in thetas:
         with place.autocast():

@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from moframework.augmentations import augmented
-from moframework.data import arranged, batches
+from moframework.data import Batch, arranged, batches
 from moframework.engine.acceleration import accelerate
 from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
-from moframework.engine.distributed.sync_batchnorm import sync_buffers
+from moframework.engine.distributed.sync_batchnorm import BufferSync
 from moframework.engine.events import Observer, Progress
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.step import Step
 from moframework.errors import SpecError
+from moframework.inputs.trees import Tree
 from moframework.processes.world import World
 from moframework.seeding import derive_seed
 
@@ -89,6 +90,7 @@ class Loop:
         out_of_patience: validation has not improved for too long.
         losses, preferences: of the last step, both (M, m); the losses on the device.
         best_hypervolume: of the validations so far, or None.
+        sync_buffers: makes the model's buffers the same on all processes, to be evaluated or saved.
         compile_seconds: what compiling took in this process, where something was compiled.
         skipped_steps: steps so far that changed nothing, because their numbers were not finite; see `skipping`.
     """
@@ -103,7 +105,7 @@ class Loop:
         self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)
         self.steps, self.done, self.skipped_steps = training.budget(self.per_epoch), 0, 0
         self.partition = plan_partition(self.world, size, training, self.schedule, self.m)
-        self.sharded = self._shard_parameters()
+        self.sharded, self.sync_buffers = self._shard_parameters(), BufferSync(model, self.world)
         self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
         self.step.note = self.observer.noted
         self.choices = accelerate(self.step, training)
@@ -154,7 +156,7 @@ class Loop:
         """Whether the step that was taken is the last one of this process."""
         return self.at_end or self.stopping or self.out_of_patience
 
-    def batches(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    def batches(self) -> Iterator[Batch]:
         """Batches for the steps to come, epoch after epoch, on the device and as the network reads them."""
         training, place, split = self.training, self.job.place, self.schedule.batch == "split"
         data = resident(self.job.data, training.resident, place.device, training.workers)
@@ -175,7 +177,7 @@ class Loop:
         order = torch.randperm(len(self.job.data), generator=shuffler)  # type: ignore[arg-type]
         return order[: self.per_epoch * self.training.batch_size]
 
-    def train_step(self, x: Tensor, targets: dict[str, Tensor]) -> None:
+    def train_step(self, x: Tree, targets: dict[str, Tensor]) -> None:
         """One optimizer step on one batch, and the hooks after it. The step reads nothing back from the device (fp16's
         scaler looks for overflow); hooks do, where they are due."""
         self.began = time.perf_counter()
@@ -184,7 +186,7 @@ class Loop:
         self.model.space.progressed((self.done + 1) / self.steps)
         for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
             parameter.grad = None
-        scale = self.scaler.scale(torch.ones((), device=x.device)) if self.scaler.is_enabled() else None
+        scale = self.scaler.scale(torch.ones((), device=self.job.place.device)) if self.scaler.is_enabled() else None
         losses = self.step.execute(x, targets, preferences, scale)
         self._update()
         self.step.review(x, targets, preferences, losses)
@@ -205,15 +207,11 @@ class Loop:
         if self.sharded is not None:
             self.model.replace_space(self.sharded.unsharded(), None)
 
-    def sync_buffers(self) -> None:
-        """Make the model's buffers the same on all processes, to be evaluated or saved."""
-        sync_buffers(self.model, self.world)
-
     def _at_milestone(self) -> bool:
         every = self.training.checkpoint_every
         return self.at_epoch_end or self.ends or (every is not None and self.done % every == 0)
 
-    def _ready(self, x: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _ready(self, x: Tree, targets: dict[str, Tensor]) -> Batch:
         """A batch augmented, in the memory order of the training."""
         problem = self.job.problem
         if problem.augmentation:

@@ -14,7 +14,7 @@ This is the plain path, and all of it. What makes it faster stands in for `weigh
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import ClassVar, Protocol
 
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from moframework.engine.device import Placement
 from moframework.engine.gradients import Balanced, TaskGradients, descend_by_task
 from moframework.engine.method import Method
+from moframework.inputs.trees import Tree, signature, split_samples
 from moframework.losses import Loss
 from moframework.model import ParetoModel
 from moframework.objectives import Scalarization
@@ -33,7 +34,7 @@ from moframework.processes.world import World
 __all__ = ["Batch", "Forward", "Partition", "Step"]
 
 Targets = dict[str, Tensor]
-Part = tuple[Tensor, Targets]
+Part = tuple[Tree, Targets]
 Theta = dict[str, Tensor]
 
 # Weights of all preferences of a divided batch are made at once up to this size; for larger ones it is not worth the
@@ -46,13 +47,13 @@ class Batch:
     """A batch and how the M preferences of a step see it.
 
     Attributes:
-        x: inputs (b, …), on the device.
+        x: inputs (b, …), a tensor or a tree of them, on the device.
         targets: by key, each (b, …).
         count: M.
         split: whether the batch is divided among the preferences, rather than seen whole by each.
     """
 
-    x: Tensor
+    x: Tree
     targets: Targets
     count: int
     split: bool
@@ -61,7 +62,7 @@ class Batch:
         """The samples that the preferences of these numbers see."""
         if not self.split or self.count == 1:
             return [(self.x, self.targets)] * len(rows)
-        inputs = self.x.tensor_split(self.count)
+        inputs = split_samples(self.x, self.count)
         pieces = {key: value.tensor_split(self.count) for key, value in self.targets.items()}
         return [(inputs[j], {key: value[j] for key, value in pieces.items()}) for j in rows]
 
@@ -193,7 +194,7 @@ class Step:
         self.forwards: list[Forward] = []
         self.execute: Callable[..., Tensor] = self.run
         self.note: Callable[[str], None] = lambda words: None
-        self._chosen: dict[tuple[torch.Size, int], Forward | None] = {}
+        self._chosen: dict[tuple[Hashable, int], Forward | None] = {}
         self._asked = [(task.loss, task.output_key, task.target_key) for task in tasks]
         # A finite space looks up which network is meant, on the host; all others compute with the numbers.
         self._on_host = model.space.anchors() is not None
@@ -211,7 +212,7 @@ class Step:
 
     def run(
         self,
-        x: Tensor,
+        x: Tree,
         targets: Targets,
         preferences: Tensor,
         scale: Tensor | None = None,
@@ -258,7 +259,7 @@ class Step:
         """Losses (m,) of each preference on its part of a batch."""
         return [self.losses(theta, *part) for theta, part in zip(self.weights(preferences), parts, strict=True)]
 
-    def losses(self, theta: Theta, x: Tensor, targets: Targets) -> Tensor:
+    def losses(self, theta: Theta, x: Tree, targets: Targets) -> Tensor:
         """Losses (m,) of the network with given weights."""
         given = self.given(self.outputs(theta, x), targets)
         if not self.partition.shards_batch:
@@ -267,7 +268,7 @@ class Step:
         totals = self.partition.reduce_statistics(sums)
         return torch.stack([loss.finish(total) for (loss, _, _), total in zip(given, totals, strict=True)])
 
-    def outputs(self, theta: Theta, x: Tensor) -> dict[str, Tensor]:
+    def outputs(self, theta: Theta, x: Tree) -> dict[str, Tensor]:
         """What the network says, by output key."""
         if self._autocast is None:
             return self._call(theta, x)
@@ -286,7 +287,7 @@ class Step:
         """The first stand-in that takes batches of this shape; None for the plain way."""
         if not self.forwards:
             return None
-        key = batch.x.shape, batch.count
+        key = signature(batch.x), batch.count
         if key not in self._chosen:
             self._chosen[key] = next((forward for forward in self.forwards if forward.takes(batch)), None)
         return self._chosen[key]
@@ -303,7 +304,7 @@ class Step:
             return Rows(losses)
         return Rows(losses, torch.stack([self._scales(row.detach(), None) for row in losses.unbind()]))
 
-    def _by_task(self, preference: Tensor, x: Tensor, targets: Targets, scale: Tensor | None) -> Rows:
+    def _by_task(self, preference: Tensor, x: Tree, targets: Targets, scale: Tensor | None) -> Rows:
         """One preference's losses with the gradient of each over θ(λ)."""
         gradients = TaskGradients(self.model.weights(preference), self.place.device, scale)
         losses = self.losses(gradients.leaves, x, targets)
@@ -346,7 +347,7 @@ class Step:
                 (penalty if scale is None else penalty * scale).backward()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def review(self, x: Tensor, targets: Targets, preferences: Tensor, losses: Tensor) -> None:
+    def review(self, x: Tree, targets: Targets, preferences: Tensor, losses: Tensor) -> None:
         """Show the objective what the optimizer's step did to the losses of a batch, where it wants to know.
 
         Args:

@@ -24,6 +24,9 @@ class IoU(Metric):
     counts of the whole data set, one mean over classes at the end (`over: data`; today's tables, and MTAN's present
     code, where a class that never occurs nor is predicted would give nan rather than be left out); or the mean over
     images of each image's own mean over classes (`over: image`; MTAN's first code, in which rare classes weigh less).
+
+    A class that `ignore_index` names is left out of the mean, over the data and over images alike; pixels of other
+    classes that are taken for it are misses of theirs.
     """
 
     higher_is_better: ClassVar[bool] = True
@@ -61,5 +64,7 @@ def _of_images(predicted: Tensor, target: Tensor, size: int, metric: IoU) -> tup
     )
     union = occurs + claimed - hits
     present = union > 0
+    if 0 <= metric.ignore_index < present.shape[1]:
+        present[:, metric.ignore_index] = False
     ratios = hits / torch.where(present, union, torch.ones_like(union))
     return ratios.sum(dim=1) / present.sum(dim=1).clamp_min(1), counts.any(dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,9 @@ from torch.func import functional_call
 
 from moframework.backbones.base import named_outputs
 from moframework.errors import SpecError
+from moframework.inputs import HowToCall, Tree, arguments_of, called
+from moframework.model.beside import Beside
+from moframework.model.buffers import buffers_of
 from moframework.model.inner_checkpoints import PASS, follow_checkpoints, without_checkpoints
 
 __all__ = ["PREFERENCE", "FunctionalNetwork", "Runner"]
@@ -20,7 +24,7 @@ __all__ = ["PREFERENCE", "FunctionalNetwork", "Runner"]
 PREFERENCE = "λ"
 """What stands for θ(λ) holds the preference under this key, where a weight space runs the network itself."""
 
-Runner = Callable[[nn.Module, Tensor, Tensor], Any]
+Runner = Callable[[Callable[[Tree], Any], Tensor, Tree], Any]
 
 
 class FunctionalNetwork:
@@ -32,17 +36,18 @@ class FunctionalNetwork:
     Args:
         skeleton: the network; changed in place.
         outputs: keys of its outputs.
+        how: how it is given its inputs, resolved; see `inputs.calling.HowToCall`.
 
     Attributes:
         trainable: whether each parameter is trained, by name; tied ones once, under their first name.
         aliases: further names of tied parameters, and the first one of each.
         slots: where a parameter of θ(λ) goes: the registry of its module, its place there, and its name.
-        recurrent: recurrent layers, by name.
+        beside: what holds weights in other places: recurrent layers, and lists that a network keeps.
         runner: runs the skeleton in the place of `call`, where a weight space gives the preference alone.
     """
 
-    def __init__(self, skeleton: nn.Module, outputs: Sequence[str]) -> None:
-        self.skeleton, self.outputs = skeleton, tuple(outputs)
+    def __init__(self, skeleton: nn.Module, outputs: Sequence[str], how: HowToCall = "one") -> None:
+        self.skeleton, self.outputs, self.how = skeleton, tuple(outputs), how
         names: dict[int, str] = {}
         self.aliases: dict[str, str] = {}
         self.trainable: dict[str, bool] = {}
@@ -52,6 +57,7 @@ class FunctionalNetwork:
                 self.aliases[name] = first
             else:
                 self.trainable[name] = parameter.requires_grad
+        self.beside = Beside(skeleton, names, self.aliases)
         self.slots: list[tuple[dict[str, Any], str, str]] = []
         for prefix, module in skeleton.named_modules():
             for key in module._parameters:
@@ -59,19 +65,18 @@ class FunctionalNetwork:
                 if module._parameters[key] is not None:
                     self.slots.append((cast(dict[str, Any], module._parameters), key, self.aliases.get(name, name)))
                 module._parameters[key] = None
-        self.recurrent = [(name, m) for name, m in skeleton.named_modules() if isinstance(m, nn.RNNBase)]
-        self._forget_recurrent()
+        self.beside.clear()
         self.runner: Runner | None = None
-        self._compiled: Callable[[dict[str, Tensor], Tensor], Any] | None = None
+        self._compiled: Callable[[dict[str, Tensor], Tree], Any] | None = None
         follow_checkpoints()
 
-    def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    def call(self, weights: Mapping[str, Tensor], x: Tree) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `ParetoModel.weights` returns them, further buffers
         allowed), by output key."""
         if self.runner is not None:
             buffers = {name: value for name, value in weights.items() if name != PREFERENCE}
-            with self._with_buffers(buffers), without_checkpoints():
-                result = self.runner(self.skeleton, weights[PREFERENCE], x)
+            with buffers_of(self.skeleton, buffers), without_checkpoints():
+                result = self.runner(partial(called, self.skeleton, how=self.how), weights[PREFERENCE], x)
         elif torch.compiler.is_compiling():  # a larger function is compiled
             result = self._functional(dict(weights), x)
         elif self._compiled is not None and self.skeleton.training:
@@ -92,15 +97,15 @@ class FunctionalNetwork:
             mode: of `torch.compile`; None for its default.
 
         Raises:
-            SpecError: the network has recurrent layers, whose weights a compiled network does not take as inputs.
+            SpecError: the network has weights beside its parameters, which a compiled one does not take as inputs.
         """
         self.check_compiles()
         self._compiled = torch.compile(self._functional, mode=mode)
 
     def check_compiles(self) -> None:
         """Raise `SpecError` where `compile` would."""
-        if self.recurrent:
-            raise SpecError("training.compile: networks with recurrent layers cannot be compiled; use false")
+        if self.beside.where:
+            raise SpecError(f"training.compile: networks with {self.beside.where[0]} cannot be compiled; use false")
 
     @contextmanager
     def uncompiled(self) -> Iterator[None]:
@@ -121,55 +126,37 @@ class FunctionalNetwork:
             if self.aliases.get(full, full) == name
         ]
 
-    def _functional(self, weights: dict[str, Tensor], x: Tensor) -> Any:
+    def _functional(self, weights: dict[str, Tensor], x: Tree) -> Any:
         theta = {**weights, **{alias: weights[first] for alias, first in self.aliases.items()}}
-        return functional_call(self.skeleton, theta, (x,), tie_weights=False)
+        return functional_call(self.skeleton, theta, *arguments_of(x, self.how), tie_weights=False)
 
-    def _filled(self, weights: Mapping[str, Tensor], x: Tensor) -> Any:
+    def _filled(self, weights: Mapping[str, Tensor], x: Tree) -> Any:
         """What the skeleton makes of x with `weights` in place, as `torch.func.functional_call` has it, without what
         that spends on looking up and checking each name anew: a fifth of a millisecond a call for LeNet."""
-        with self._with_buffers(weights) if len(weights) > len(self.trainable) else nullcontext():
+        own = {} if len(weights) == len(self.trainable) else self.buffers(weights)
+        with buffers_of(self.skeleton, own) if own else nullcontext():
             token = PASS.set((self, weights, {}))
             try:
                 self.fill(weights)
-                return self.skeleton(x)
+                return called(self.skeleton, x, self.how)
             finally:
                 PASS.reset(token)
-                for registry, key, _ in self.slots:
-                    registry[key] = None
-                self._forget_recurrent()
+                self.clear()
+
+    def buffers(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of `weights` that stand for buffers."""
+        return {name: value for name, value in weights.items() if name not in self.trainable}
 
     def fill(self, weights: Mapping[str, Tensor]) -> None:
-        """Put weights in place, until something else is."""
+        """Put `weights` into the skeleton, until `clear`."""
         for registry, key, name in self.slots:
             registry[key] = weights[name]
-        for prefix, module in self.recurrent:
-            names = [f"{prefix}.{name}" if prefix else name for name in module._flat_weights_names]
-            module._flat_weights = [weights[self.aliases.get(name, name)] for name in names]
+        if self.beside.where:
+            self.beside.fill(weights)
 
-    @contextmanager
-    def _with_buffers(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
-        """The skeleton with those of `weights` in place that stand for buffers."""
-        buffers = [(name, *self._buffer(name)) for name in weights if name not in self.trainable]
-        before = [registry[key] for _, registry, key in buffers]
-        try:
-            for name, registry, key in buffers:
-                registry[key] = weights[name]
-            yield
-        finally:
-            for (_, registry, key), value in zip(buffers, before, strict=True):
-                registry[key] = value
-
-    def _buffer(self, name: str) -> tuple[dict[str, Any], str]:
-        """The registry that holds a buffer of the skeleton, and its place there."""
-        prefix, _, key = name.rpartition(".")
-        registry = self.skeleton.get_submodule(prefix)._buffers
-        if key not in registry:
-            raise KeyError(f"the network has no parameter or buffer '{name}'")
-        return registry, key
-
-    def _forget_recurrent(self) -> None:
-        """Recurrent layers keep a list of their weights beside the parameters; `functional_call` knows only these."""
-        for _, module in self.recurrent:
-            count = len(module._flat_weights_names)
-            module._flat_weights, module._flat_weight_refs = [None] * count, [None] * count
+    def clear(self) -> None:
+        """Take them out."""
+        for registry, key, _ in self.slots:
+            registry[key] = None
+        if self.beside.where:
+            self.beside.clear()

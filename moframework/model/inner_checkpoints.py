@@ -26,6 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import checkpoint as of_torch
 
+from moframework.model.beside import Beside
+
 __all__ = ["PASS", "follow_checkpoints", "without_checkpoints"]
 
 Slot = tuple[dict[str, Any], str, Any]
@@ -37,7 +39,7 @@ class _Network(Protocol):
 
     skeleton: nn.Module
     slots: list[tuple[dict[str, Any], str, str]]
-    recurrent: list[tuple[str, nn.RNNBase]]
+    beside: Beside
 
     def fill(self, weights: Mapping[str, Tensor]) -> None: ...
 
@@ -153,7 +155,7 @@ def _in_place(running: Pass, buffers: Sequence[Slot]) -> Iterator[None]:
     network, weights, _ = running
     places = [*network.slots, *buffers]
     before = [registry[key] for registry, key, _ in places]
-    flat = [(module, module._flat_weights) for _, module in network.recurrent]
+    held = network.beside.held()
     token = PASS.set(running)
     try:
         network.fill(weights)
@@ -164,5 +166,4 @@ def _in_place(running: Pass, buffers: Sequence[Slot]) -> Iterator[None]:
         PASS.reset(token)
         for (registry, key, _), value in zip(places, before, strict=True):
             registry[key] = value
-        for module, own in flat:
-            module._flat_weights = own
+        network.beside.restore(held)

@@ -13,9 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from moframework.backbones.base import Backbone
+from moframework.backbones.given import GivenBackbone, given_backbone
 from moframework.config import Trust, build, config, option, unstructure
 from moframework.config.fields import options_of
-from moframework.errors import DamagedFileError, RunError, SpecError
+from moframework.config.references import relative_references
+from moframework.errors import DamagedFileError, MoframeworkError, RunError
+from moframework.inputs.form import Entry, InputForm
 from moframework.io.sealed import checksum, read_json, write_json
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model.recipe import Recipe
@@ -24,6 +27,7 @@ from moframework.weights import WeightSpaceConfig
 __all__ = ["read_model", "verify_model", "write_model"]
 
 _FORMAT = 2  # the first with checksums
+_FORMAT_OF_TREES = 3  # with the form of inputs where they are more than one tensor of float32
 _WEIGHTS, _RECIPE = "model.safetensors", "model.json"
 _CHECKSUM = "weights_sha256"
 
@@ -38,25 +42,29 @@ def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor])
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    simple = recipe.inputs.tree == Entry(recipe.input_shape) and None not in recipe.input_shape
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     written = {
-        "format": _FORMAT,
+        "format": _FORMAT if simple else _FORMAT_OF_TREES,
         "tasks": list(recipe.tasks),
-        "input_shape": list(recipe.input_shape),
+        **({"input_shape": list(recipe.input_shape)} if simple else {"inputs": recipe.inputs.as_plain()}),
         "outputs": recipe.outputs,
-        "backbone": unstructure(recipe.backbone.bare()),
-        "weights": unstructure(recipe.weights),
+        "backbone": relative_references(unstructure(recipe.backbone.bare()), folder),
+        "weights": relative_references(unstructure(recipe.weights), folder),
     }
     save_tensors(folder / _WEIGHTS, tensors)
     write_json(folder / _RECIPE, {**written, _CHECKSUM: checksum(folder / _WEIGHTS)})
 
 
-def read_model(folder: Path | str, trust: Trust = False) -> tuple[Recipe, dict[str, Tensor]]:
+def read_model(
+    folder: Path | str, trust: Trust = False, backbone: GivenBackbone = None
+) -> tuple[Recipe, dict[str, Tensor]]:
     """The recipe and the state dict (on the host) that `write_model` wrote.
 
     Args:
         folder: the model's folder, or the run folder that holds it as `model/`.
         trust: what may be imported where the recipe names code; see `moframework.config.trust.Trust`.
+        backbone: stands for the network that the recipe names; see `moframework.backbones.given`.
 
     Raises:
         RunError: there is no model; it is of a newer version, or names code that is not trusted; as `DamagedFileError`
@@ -67,25 +75,45 @@ def read_model(folder: Path | str, trust: Trust = False) -> tuple[Recipe, dict[s
         folder = folder / "model"
     if not (folder / _RECIPE).is_file():
         raise RunError(f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder.")
-    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT)
+    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT_OF_TREES)
     if "format" not in stored:
         raise DamagedFileError(f"{folder / _RECIPE} is not the recipe of a model: it states no format.")
-    return _recipe(stored, folder / _RECIPE, trust), _tensors(folder, stored.get(_CHECKSUM))
+    return _recipe(stored, folder / _RECIPE, trust, backbone), _tensors(folder, stored.get(_CHECKSUM))
 
 
-def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust) -> Recipe:
+def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust, backbone: GivenBackbone) -> Recipe:
     """What `model.json` says. Raises `RunError` naming it."""
+    plain = {o.key: stored[o.key] for o in options_of(_Written) if o.key in stored}
     try:
-        made = build(_Written, {o.key: stored[o.key] for o in options_of(_Written) if o.key in stored}, trust=trust)
-    except SpecError as error:
-        raise RunError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from error
+        if backbone is not None:
+            plain["backbone"] = given_backbone(backbone, plain.get("backbone"))
+        made = build(_Written, plain, file.parent, trust=trust)
+    except MoframeworkError as error:
+        lines = [f"{file}: {line}" for line in str(error).splitlines()]
+        if backbone is None and any(line.startswith("backbone") for line in str(error).splitlines()):
+            lines.append(
+                "The network can also be handed in, wherever its code lies: ParetoModel.load(folder, "
+                "backbone=Network), with a class or function that makes it, or a module."
+            )
+        raise RunError("\n".join(lines)) from error
     return Recipe(
         tasks=made.tasks,
         backbone=made.backbone.bare(),  # a saved model brings its own weights: none are read or downloaded for it
-        input_shape=made.input_shape,
+        input_shape=_form(made, file),
         outputs=made.outputs,
         weights=made.weights,
     )
+
+
+def _form(made: _Written, file: Path) -> InputForm:
+    if made.inputs is None:
+        if made.input_shape is None:
+            raise DamagedFileError(f"{file}: input_shape is missing")
+        return InputForm.of(made.input_shape)
+    try:
+        return InputForm.from_plain(made.inputs)
+    except ValueError as error:
+        raise DamagedFileError(f"{file}: inputs: {error}") from error
 
 
 @config
@@ -93,7 +121,8 @@ class _Written:
     """A recipe as its file has it."""
 
     tasks: tuple[str, ...] = option(help="names of the objectives")
-    input_shape: tuple[int, ...] = option(help="of one input", ge=0)
+    input_shape: tuple[int, ...] | None = option(None, help="of one input, where it is one tensor of float32", ge=0)
+    inputs: dict[str, Any] | None = option(None, help="form of the inputs, where it is another")
     outputs: dict[str, int] = option(help="width of each output")
     backbone: Backbone = option(help="the network")
     weights: WeightSpaceConfig = option(help="the weight space")
@@ -106,7 +135,7 @@ def verify_model(folder: Path) -> None:
         DamagedFileError: a file is missing, damaged or something else.
         NewerFormatError: the recipe is of a newer version.
     """
-    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT)
+    stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT_OF_TREES)
     _check_tensors(folder, stored.get(_CHECKSUM))
 
 

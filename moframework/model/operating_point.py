@@ -1,19 +1,28 @@
-"""One operating point: the preference is checked, θ(λ) merged into a plain network, BatchNorm recalibrated for it."""
+"""One operating point: the preference is checked, θ(λ) merged into a plain network, its statistics taken anew."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+from torch.utils._pytree import tree_leaves
 
-__all__ = ["as_preference", "batch_statistics", "merged_network", "on_simplex"]
+from moframework.inputs.trees import Tree, mapped
+from moframework.model.buffers import changed_buffers
+from moframework.model.functional import FunctionalNetwork
+
+__all__ = ["as_preference", "batch_statistics", "merged_network", "on_simplex", "without_graphs"]
 
 _ROUNDING = 1e-6
 """A sum that is this close to 1 is 1: float32 numbers that were divided by their sum are hardly closer."""
@@ -90,92 +99,146 @@ def _wanted(tasks: Sequence[str]) -> str:
     return f"a preference has {len(tasks)} numbers, one for each of {', '.join(tasks)}"
 
 
-def merged_network(
-    skeleton: nn.Module, theta: Mapping[str, Tensor], trainable: Mapping[str, bool], aliases: Mapping[str, str]
-) -> nn.Module:
-    """A copy of `skeleton`, whose parameters were taken out, with θ(λ) as its own.
-
-    Args:
-        skeleton: the network; it is not changed.
-        theta: values of all parameters, and of those buffers that depend on λ.
-        trainable: every parameter by name, and whether it is trained.
-        aliases: further names of tied parameters, each with the first one.
-    """
-    network = copy.deepcopy(skeleton)
-    parameters = {
-        name: nn.Parameter(theta[name].detach().clone(), requires_grad=trained) for name, trained in trainable.items()
-    }
-    parameters.update({alias: parameters[first] for alias, first in aliases.items()})
-    for name, parameter in parameters.items():
-        prefix, _, key = name.rpartition(".")
-        network.get_submodule(prefix)._parameters[key] = parameter
-    for name, value in theta.items():
-        if name not in trainable:
-            network.get_buffer(name).copy_(value)
-    for module in network.modules():
-        if isinstance(module, nn.RNNBase):
-            module._init_flat_weights()
-    return network
-
-
 def batch_statistics(
     network: nn.Module,
-    norms: Mapping[str, _BatchNorm],
-    passes: Sequence[Callable[[dict[str, Tensor], Tensor], Any]],
-    batches: Iterable[Tensor | Sequence[Tensor]],
+    train: Callable[[], object],
+    starts: Sequence[Mapping[str, Tensor]],
+    passes: Sequence[Callable[[Mapping[str, Tensor], Tree], Any]],
+    batches: Iterable[Tree],
 ) -> list[dict[str, Tensor]]:
-    """Running statistics of BatchNorm layers, taken anew for each of several operating points.
+    """The buffers that a forward pass in training changes, taken anew for each of several operating points.
+
+    Which ones do is seen from a forward pass. Running statistics of normalization layers become the mean of those of
+    all batches; what else there is, such as the vectors of `spectral_norm`, goes on from where it is, as in training.
 
     Args:
-        network: has the layers; it acts as in use, but for these.
-        norms: the layers, by name.
+        network: acts as in use, but for the modules that have these buffers. Modes of modules are left changed.
+        train: puts it into training.
+        starts: for each operating point all buffers, by name, as they are.
         passes: for each operating point its forward pass; it takes buffers, which it changes, and inputs (b, …).
-        batches: of training inputs, alone or first in a tuple; each is read once, all operating points see it.
+        batches: of training inputs; each is read once, all operating points see it.
 
     Returns:
-        For each operating point its buffers, by name; empty without layers that keep statistics.
+        For each operating point its buffers, by name; empty where a forward pass changes none.
 
     Raises:
         ValueError: there is no batch.
     """
-    layers = {f"{name}." if name else "": module for name, module in norms.items() if module.running_mean is not None}
-    found = [_fresh_statistics(layers) for _ in passes]
-    read = False
-    with _taking_statistics(network, layers.values()):
-        for batch in batches if layers else ():
-            read = True
-            x = batch if isinstance(batch, Tensor) else batch[0]
+    found: list[dict[str, Tensor]] | None = None if starts[0] else [{} for _ in passes]
+    for number, batch in enumerate(batches if found is None else ()):
+        device = next(iter(starts[0].values())).device
+        x = mapped(partial(torch.Tensor.to, device=device, non_blocking=True), batch)
+        if found is None:
+            train()
+            names = changed_buffers(starts[0], partial(_called, passes[0], x))
+            found = [_fresh(network, names, start) for start in starts]
+        if not found[0]:
+            break
+        with _taking_statistics(network, found[0], 1 / (number + 1)):
             for run, statistics in zip(passes, found, strict=True):
-                x = x.to(next(iter(statistics.values())).device, non_blocking=True)
                 run(statistics, x)
-    if layers and not read:
-        raise ValueError("calibrating BatchNorm needs at least one batch of training inputs")
+    if found is None:
+        raise ValueError("taking the statistics of layers anew needs at least one batch of training inputs")
     return found
 
 
-def _fresh_statistics(layers: Mapping[str, _BatchNorm]) -> dict[str, Tensor]:
-    """Buffers, by full name, as BatchNorm layers have them before the first batch."""
+def _called(run: Callable[[Mapping[str, Tensor], Tensor], Any], x: Tensor, buffers: Mapping[str, Tensor]) -> None:
+    run(buffers, x)
+
+
+def _fresh(network: nn.Module, names: Iterable[str], start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Buffers as they are before the first batch: those of normalization layers have seen nothing."""
     made: dict[str, Tensor] = {}
-    for prefix, layer in layers.items():
-        made[prefix + "running_mean"] = torch.zeros_like(cast(Tensor, layer.running_mean))
-        made[prefix + "running_var"] = torch.ones_like(cast(Tensor, layer.running_var))
-        made[prefix + "num_batches_tracked"] = torch.zeros_like(cast(Tensor, layer.num_batches_tracked))
+    for name in names:
+        key, value = name.rpartition(".")[2], start[name].clone()
+        if isinstance(_owner(network, name), _NormBase):
+            value.fill_(1) if key == "running_var" else value.zero_()
+        made[name] = value
     return made
 
 
 @contextmanager
-def _taking_statistics(network: nn.Module, layers: Iterable[_BatchNorm]) -> Iterator[None]:
-    """While inside, `layers` take the mean of the statistics of all batches, the rest of `network` acts as in use."""
-    modes = [(module, module.training) for module in network.modules()]
-    momenta = [(layer, layer.momentum) for layer in layers]
+def _taking_statistics(network: nn.Module, names: Iterable[str], share: float) -> Iterator[None]:
+    """While inside, the modules that have these buffers change them as in training, the rest of `network` acts as in
+    use; running statistics move by `share` of the way to those of the batch."""
+    owners = [_owner(network, name) for name in names]
+    momenta = {layer: layer.momentum for layer in owners if isinstance(layer, _NormBase)}
     network.eval()
-    for layer, _ in momenta:
-        layer.train()
-        layer.momentum = None  # torch's way to ask for a mean instead of a running one
+    for module in owners:
+        module.training = True
+    for layer in momenta:
+        layer.momentum = share
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
-        for layer, momentum in momenta:
+        for layer, momentum in momenta.items():
             layer.momentum = momentum
+
+
+def _owner(network: nn.Module, name: str) -> nn.Module:
+    """The module that has a buffer."""
+    return network.get_submodule(name.rpartition(".")[0])
+
+
+@torch.no_grad()
+def merged_network(network: FunctionalNetwork, theta: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a network with θ(λ) as its own parameters, and nothing left of a forward pass.
+
+    Args:
+        network: it is not changed.
+        theta: values of all parameters, and of those buffers that depend on λ.
+    """
+    parameters = {
+        name: nn.Parameter(theta[name].detach().clone(), requires_grad=trained)
+        for name, trained in network.trainable.items()
+    }
+    left = without_graphs(network.skeleton)
+    network.fill(parameters)
+    try:
+        made = copy.deepcopy(network.skeleton, {**left, **{id(value): value for value in parameters.values()}})
+    finally:
+        network.clear()
+    for name, value in network.buffers(theta).items():
+        made.get_buffer(name).copy_(value)
+    for module in made.modules():
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, _COMPUTING):
+                _computed(hook, module)
+        if isinstance(module, nn.RNNBase):
+            module._init_flat_weights()
+    return made
+
+
+_COMPUTING = (WeightNorm, SpectralNorm, BasePruningMethod)
+"""Hooks that compute a module's weight from its parameters, as torch had them before parametrizations."""
+
+
+def _computed(hook: Any, module: nn.Module) -> None:
+    """Let a hook compute the weight as it does when the network is used, so that it can be read before that."""
+    training = module.training
+    module.training = False  # the vectors of spectral_norm stay
+    try:
+        hook(module, ())
+    finally:
+        module.training = training
+
+
+def without_graphs(network: nn.Module) -> dict[int, Tensor]:
+    """What stands, in a copy, for the tensors that a forward pass has left in attributes, such as a weight that a hook
+    computes: they are part of a graph, which torch does not copy. By `id`, as `copy.deepcopy` takes it."""
+    return {id(tensor): _apart(tensor) for tensor in _attributes(network) if not tensor.is_leaf}
+
+
+def _attributes(network: nn.Module) -> list[Tensor]:
+    """The tensors in attributes of modules, and in lists and dictionaries there, that are no parameters or buffers."""
+    standard = {"_parameters", "_buffers", "_modules"}
+    kept = [value for m in network.modules() for key, value in vars(m).items() if key not in standard]
+    return [leaf for leaf in tree_leaves(kept) if isinstance(leaf, Tensor)]
+
+
+def _apart(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor, without its graph; those of a transform of `torch.func` that is over are lost."""
+    try:
+        return tensor.detach().clone()
+    except RuntimeError:
+        return torch.empty(0)

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import attrs
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
+from moframework.backbones.given import GivenBackbone
 from moframework.config import Trust
+from moframework.errors import RunError
+from moframework.inputs import InputForm, Tree
+from moframework.inputs.calling import how_outside
+from moframework.model.buffers import modes_kept
 from moframework.model.functional import FunctionalNetwork, Runner
 from moframework.model.io import read_model, write_model
-from moframework.model.operating_point import as_preference, batch_statistics, merged_network, on_simplex
+from moframework.model.operating_point import (
+    as_preference,
+    batch_statistics,
+    merged_network,
+    on_simplex,
+    without_graphs,
+)
 from moframework.model.recipe import Recipe
 from moframework.weights import WeightSpace
+from moframework.weights.finite import FiniteSpace
+from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["ParetoModel"]
 
@@ -44,11 +59,12 @@ class ParetoModel(nn.Module):
 
     def __init__(self, recipe: Recipe, initial: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.recipe = recipe
         self.space: WeightSpace = recipe.weights.build(recipe.make, len(recipe.tasks), initial)
         self.skeleton = recipe.make()
         self._frozen_norms = [module for module in self.skeleton.modules() if _is_frozen(module)]
-        self.network = FunctionalNetwork(self.skeleton, tuple(recipe.outputs))
+        inputs = recipe.inputs.resolved(self.skeleton)
+        self.recipe = attrs.evolve(recipe, input_shape=inputs)
+        self.network = FunctionalNetwork(self.skeleton, tuple(recipe.outputs), how_outside(self.skeleton, inputs.call))
         for norm in self._frozen_norms:
             norm.eval()
         if initial is not None:
@@ -60,6 +76,13 @@ class ParetoModel(nn.Module):
     def __repr__(self) -> str:
         count = sum(parameter.numel() for parameter in self.parameters())
         return f"ParetoModel({', '.join(self.tasks)}; {type(self.space).__name__}, {count:,} parameters)"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ParetoModel:
+        """A copy, without the graph of a forward pass that modules still hold."""
+        made = type(self).__new__(type(self))
+        memo.update({id(self): made, **without_graphs(self.skeleton)})
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
 
     def train(self, mode: bool = True) -> ParetoModel:
         """As `nn.Module.train`; frozen BatchNorm layers stay as they are when the model is used."""
@@ -81,19 +104,45 @@ class ParetoModel(nn.Module):
             if isinstance(module, _BatchNorm) and not any(module is norm for norm in self._frozen_norms)
         }
 
-    def forward(self, x: Tensor, preference: ArrayLike | Tensor) -> dict[str, Tensor]:
+    def left_out(self) -> list[str]:
+        """Weights, by name, that are trained but get no low-rank adapter, so that they are the same for every λ: those
+        of recurrent layers, under a parametrization or a hook, parameters without a layer. Vectors do not count; empty
+        where the weight space has no adapters."""
+        if not isinstance(self.space, LowRankSpace):
+            return []
+        adapted, theta = {adapter.name for adapter in self.space.adapted}, self.space.unadapted()
+        wide = {name for name, value in theta.items() if sum(size > 1 for size in value.shape) > 1}
+        return [name for name, trained in self.network.trainable.items() if trained and name in wide - adapted]
+
+    def running_statistics(self) -> list[Tensor]:
+        """Running means and variances of normalization layers: those that all λ share, and those of each network of a
+        finite set."""
+        layers = [(name, m) for name, m in self.skeleton.named_modules() if isinstance(m, _NormBase)]
+        names = [f"{name}.{key}" if name else key for name, _ in layers for key in ("running_mean", "running_var")]
+        anchors = self.space.anchors()
+        sets = [self._buffers_at(anchor) for anchor in anchors] if anchors is not None else []
+        found = [own[name] for own in (dict(self.skeleton.named_buffers()), *sets) for name in names if name in own]
+        return list({id(value): value for value in found}.values())
+
+    def forward(self, x: Tree, preference: ArrayLike | Tensor) -> dict[str, Tensor]:
         """Outputs of the network with weights θ(λ), by output key.
 
         Args:
-            x: a batch for the backbone, (b, …).
+            x: a batch of inputs (b, …): a tensor, or a dict, tuple or dataclass of tensors, as `recipe.inputs` says;
+                how the network gets it stands there too.
             preference: λ, m non-negative numbers, on any device; scaled to sum to 1 where they do not. A tensor keeps
                 its gradient, and is used as it is where it lies on the simplex. Numbers on a CUDA device are waited
                 for. Where numbers cannot be read (under torch.compile, torch.export, torch.func.vmap, or while a CUDA
                 graph is captured), only their count is checked, and they must lie on the simplex.
 
         Raises:
-            ValueError: wrong count, a negative or non-finite number, or all zero.
+            ValueError: wrong count, a negative or non-finite number, or all zero; or x is not of the form of the
+                model's inputs.
         """
+        form = self.recipe.inputs
+        fault = None if form.is_tensor and isinstance(x, Tensor) else form.fault(x)
+        if fault is not None:
+            raise ValueError(fault)
         return self.call(self.weights(as_preference(preference, self.tasks)), x)
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
@@ -101,7 +150,7 @@ class ParetoModel(nn.Module):
         differentiable in the space's parameters."""
         return self.space.weights(preference)
 
-    def call(self, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    def call(self, weights: Mapping[str, Tensor], x: Tree) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `weights` returns them, further buffers allowed), by output
         key."""
         return self.network.call(weights, x)
@@ -112,8 +161,8 @@ class ParetoModel(nn.Module):
         Args:
             space: the space.
             runner: None where `space.weights` gives θ(λ). Otherwise it gives the preference alone, under `PREFERENCE`,
-                and `runner(skeleton, preference, x)` returns the outputs of the network; the skeleton has no parameters
-                in place.
+                and `runner(network, preference, x)` returns what `network(x)` does; its skeleton has no parameters in
+                place.
         """
         self.space, self.network.runner = space, runner
 
@@ -126,15 +175,17 @@ class ParetoModel(nn.Module):
         self,
         preference: ArrayLike | Tensor,
         *,
-        calibrate: Iterable[Tensor | Sequence[Tensor]] | None = None,
+        calibrate: Iterable[Tree] | None = None,
     ) -> nn.Module:
         """The network at one operating point: a plain module with merged weights and nothing of ours inside (where the
-        preference is an input of the network, only what joins the two).
+        preference is an input of the network, only what joins the two). It is called as it always was: with a tensor,
+        or as `recipe.inputs.call` says, `network(**x)`, `network(*x)` or `network(x)`.
 
         Args:
             preference: λ, m non-negative numbers; scaled to sum to 1.
             calibrate: batches of training inputs, alone or first in a tuple, such as a DataLoader yields, from which
-                the statistics of BatchNorm layers are taken anew for this λ; None for those that all λ share.
+                the statistics of BatchNorm layers, and whatever buffers else a forward pass changes, are taken anew for
+                this λ; None for those that all λ share, or that a network of a finite set has.
 
         Raises:
             ValueError: wrong count, a negative or non-finite number, or all zero; or `calibrate` has no batch.
@@ -144,20 +195,22 @@ class ParetoModel(nn.Module):
             theta = self.weights(checked)
         if calibrate is not None:
             theta.update(self.batch_statistics(checked.unsqueeze(0), calibrate)[0])
-        return merged_network(self.skeleton, theta, self.network.trainable, self.network.aliases)
+        return merged_network(self.network, theta)
 
     @torch.no_grad()
     def batch_statistics(
         self,
         preferences: Tensor,
-        batches: Iterable[Tensor | Sequence[Tensor]],
+        batches: Iterable[Tree],
         forward: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> list[dict[str, Tensor]]:
-        """Running statistics of the BatchNorm layers for each preference, in place of those that all λ share.
+        """The buffers that a forward pass in training changes, such as running statistics of BatchNorm layers, for each
+        preference, in place of those that all λ share.
 
         During training the statistics are averages over the preferences drawn; those of one θ(λ) differ the more, the
         farther apart the weights are. They are taken with equal weight from each batch, as in stochastic weight
         averaging (Izmailov et al., UAI 2018, arXiv 1803.05407); all other layers act as when the network is used.
+        Other buffers, such as the vectors of `spectral_norm`, go on from what they are, one forward pass a batch.
 
         Args:
             preferences: (n, m); every batch is read once, all preferences see it.
@@ -165,21 +218,29 @@ class ParetoModel(nn.Module):
             forward: context for the forward passes of the network; weights are made outside it.
 
         Returns:
-            n mappings from buffer names to values, to be given to `call` along with the weights; empty without
-            BatchNorm layers that keep statistics.
+            n mappings from buffer names to values, to be given to `call` along with the weights; empty where a forward
+            pass changes no buffer.
 
         Raises:
             ValueError: there is no batch.
         """
         passes = [partial(self._pass_with, preference, forward) for preference in preferences]
-        return batch_statistics(self.skeleton, self.norms(), passes, batches)
+        starts = [self._buffers_at(preference) for preference in preferences]
+        inputs = (_inputs_of(batch, self.recipe.inputs) for batch in batches)
+        with modes_kept(self):
+            return batch_statistics(self.skeleton, self.train, starts, passes, inputs)
+
+    def _buffers_at(self, preference: Tensor) -> dict[str, Tensor]:
+        """All buffers of the network, by name."""
+        own = self.weights(preference)
+        return {name: own.get(name, value) for name, value in self.skeleton.named_buffers()}
 
     def _pass_with(
         self,
         preference: Tensor,
         forward: Callable[[], AbstractContextManager[None]],
-        statistics: dict[str, Tensor],
-        x: Tensor,
+        statistics: Mapping[str, Tensor],
+        x: Tree,
     ) -> None:
         """A forward pass at a preference, with buffers of its own, which it changes."""
         theta = {**self.weights(preference), **statistics}
@@ -191,20 +252,31 @@ class ParetoModel(nn.Module):
         return on_simplex(preference, self.tasks)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As `nn.Module.load_state_dict`. Some layers ask which version of theirs wrote a state; files do not say, and
-        then it is the present one."""
-        if not hasattr(state_dict, "_metadata"):
-            own = cast(Any, self.state_dict())
-            state_dict = OrderedDict(state_dict)
-            cast(Any, state_dict)._metadata = own._metadata
-        return super().load_state_dict(state_dict, strict, assign)
+        """As `nn.Module.load_state_dict`. Where torch's versions of modules are missing, as in files of tensors alone,
+        they are those that this model would write: some modules else look for what versions long ago wrote. Files of
+        earlier versions have one set of buffers for all networks of a finite set."""
+        state: Any = OrderedDict(state_dict)
+        if isinstance(self.space, FiniteSpace):
+            for own, name in self.space.stored_buffers().items():
+                if f"space.{own}" not in state and f"skeleton.{name}" in state:
+                    state[f"space.{own}"] = state[f"skeleton.{name}"]
+        versions = getattr(state_dict, "_metadata", None)
+        state._metadata = cast(Any, self.state_dict())._metadata if versions is None else versions
+        return super().load_state_dict(state, strict, assign)
 
     def save(self, folder: Path | str) -> None:
         """Write `model.safetensors` and `model.json` into `folder`, made if missing."""
         write_model(folder, self.recipe, self.state_dict())
 
     @classmethod
-    def load(cls, folder: Path | str, device: torch.device | str = "cpu", *, trust: Trust = False) -> ParetoModel:
+    def load(
+        cls,
+        folder: Path | str,
+        device: torch.device | str = "cpu",
+        *,
+        trust: Trust = False,
+        backbone: GivenBackbone = None,
+    ) -> ParetoModel:
         """Read a model that `save` wrote; `folder` may also be a run folder.
 
         Args:
@@ -214,16 +286,32 @@ class ParetoModel(nn.Module):
                 unless True says that this code may be run, or a list has the classes and functions that are named:
                 `trust=[Network]` runs nothing. A process that has imported them for a spec by the same reference, as
                 the one that solved the run has, needs neither.
+            backbone: the network, where its code lies elsewhere than the recipe says: a class or function that makes
+                it, or a module of the same structure, which is copied. Nothing is imported for it.
 
         Raises:
-            RunError: there is no model; it was written by a newer version; or it names code that is not trusted, and
-                nothing was executed.
+            RunError: there is no model; it was written by a newer version; it names code that is not trusted, and
+                nothing was executed; or the network that is handed in is another than the one that was trained.
         """
-        recipe, state = read_model(folder, trust)
+        recipe, state = read_model(folder, trust, backbone)
         with torch.random.fork_rng(devices=[]):
             model = cls(recipe)
-        model.load_state_dict(state)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            if backbone is None:
+                raise
+            raise RunError(
+                f"{folder}: the network that is handed in is not the one that was trained: {error}"
+            ) from error
         return model.to(device).eval()
+
+
+def _inputs_of(batch: Any, form: InputForm) -> Tree:
+    """The inputs of a batch, which are the batch itself or come first in it."""
+    if isinstance(batch, Tensor) or form.matches(batch):
+        return batch
+    return batch[0]
 
 
 def _is_frozen(module: nn.Module) -> bool:

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from moframework.backbones.base import named_outputs
 from moframework.errors import SpecError
+from moframework.inputs import Tree, called
 from moframework.model.pareto_model import ParetoModel
 
 __all__ = ["check_passes"]
@@ -32,7 +33,7 @@ _CLOSE = 1e-3
 the same numbers differ by rounding at most."""
 
 
-def check_passes(model: ParetoModel, x: Any) -> None:
+def check_passes(model: ParetoModel, x: Tree) -> None:
     """Compare a training pass of the network, there and back, with that of a plain network with the same weights.
 
     Networks that do not agree with themselves, since they draw random numbers in ways of their own, cannot be compared,
@@ -57,7 +58,7 @@ def check_passes(model: ParetoModel, x: Any) -> None:
         def plain() -> list[Tensor]:
             network = model.at(preference)
             own = dict(network.named_parameters())
-            run = partial(_outputs, network, x, model.network.outputs)
+            run = partial(_outputs, model, network, x)
             return _gradients(run, [own[name] for name in trained])
 
         try:
@@ -80,7 +81,7 @@ def check_passes(model: ParetoModel, x: Any) -> None:
             )
 
 
-def _placed(model: ParetoModel, weights: Mapping[str, Tensor], x: Any, trained: Sequence[str]) -> list[Tensor]:
+def _placed(model: ParetoModel, weights: Mapping[str, Tensor], x: Tree, trained: Sequence[str]) -> list[Tensor]:
     """Gradients of the weights of a pass. Raises `SpecError` where there are none."""
     try:
         return _gradients(lambda: model.call(weights, x), [weights[name] for name in trained])
@@ -92,7 +93,7 @@ def _placed(model: ParetoModel, weights: Mapping[str, Tensor], x: Any, trained: 
         ) from error
 
 
-def _changed(model: ParetoModel, weights: Mapping[str, Tensor], x: Any) -> str | None:
+def _changed(model: ParetoModel, weights: Mapping[str, Tensor], x: Tree) -> str | None:
     """The name of a weight that a pass changes in place, in training or in use."""
     versions = {name: value._version for name, value in weights.items() if name in model.network.trainable}
     for mode in (True, False):
@@ -101,13 +102,13 @@ def _changed(model: ParetoModel, weights: Mapping[str, Tensor], x: Any) -> str |
     return next((name for name, version in versions.items() if weights[name]._version != version), None)
 
 
-def _check_repeats(model: ParetoModel, changed: str, preference: Tensor, x: Any) -> None:
+def _check_repeats(model: ParetoModel, changed: str, preference: Tensor, x: Tree) -> None:
     """Raise `SpecError` where a network that changes its weights in place does not give the same each time it is given
     them anew as it does with weights of its own. Limiting a weight before it is used is right."""
     space = copy.deepcopy(model.space)
     for mode in (True, False):
         network = model.train(mode).at(preference)
-        run = partial(_outputs, network, x, model.network.outputs)
+        run = partial(_outputs, model, network, x)
         own = [_seeded(run), _seeded(run)]
         try:
             with torch.set_grad_enabled(mode):
@@ -126,8 +127,8 @@ def _check_repeats(model: ParetoModel, changed: str, preference: Tensor, x: Any)
             )
 
 
-def _outputs(network: nn.Module, x: Any, keys: Sequence[str]) -> dict[str, Tensor]:
-    return named_outputs(network(x), keys)
+def _outputs(model: ParetoModel, network: nn.Module, x: Tree) -> dict[str, Tensor]:
+    return named_outputs(called(network, x, model.network.how), model.network.outputs)
 
 
 def _alike(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:

@@ -18,10 +18,11 @@ from moframework.data import arranged, batches
 from moframework.engine.hooks import Entry
 from moframework.engine.loop import Loop
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
+from moframework.inputs.trees import Tree, mapped, named_leaves
 
 __all__ = ["cause", "raise_for_losses", "weight_fault"]
 
-_Read = tuple[list[int], Tensor, dict[str, Tensor]]
+_Read = tuple[list[int], Tree, dict[str, Tensor]]
 
 _DATA_ADVICE = (
     "The last good checkpoint is kept. Mend the data or leave such rows out; or let training.on_nonfinite: skip leave "
@@ -113,7 +114,8 @@ def _explained(loop: Loop, step: int, losses: Tensor) -> tuple[str, str]:
 def _data_fault(read: _Read, targets: Sequence[str]) -> str | None:
     """The first row of a batch with an input, or one of these targets, that is not finite, in words; or None."""
     rows, x, found = read
-    columns = [("input", x), *((f"target '{key}'", found[key]) for key in dict.fromkeys(targets) if key in found)]
+    inputs = [(f"input '{path}'" if path else "input", leaf) for path, leaf in named_leaves(x).items()]
+    columns = [*inputs, *((f"target '{key}'", found[key]) for key in dict.fromkeys(targets) if key in found)]
     for name, values in columns:
         broken = ~torch.isfinite(values)
         places = broken.reshape(len(values), -1).any(dim=1).nonzero().flatten().tolist()
@@ -138,7 +140,7 @@ def _batch(loop: Loop, step: int) -> _Read | None:
     with contextlib.suppress(Exception):
         seed = (loop.job.seed, epoch, *loop.partition.item_seed)
         x, targets = next(batches(loop.job.data, size, order=order, device="cpu", skip=position, seed=seed))
-        return rows, x.cpu(), {key: value.cpu() for key, value in targets.items()}
+        return rows, mapped(Tensor.cpu, x), {key: value.cpu() for key, value in targets.items()}
     return None
 
 
@@ -199,7 +201,7 @@ def _tasks_reaching(loop: Loop) -> list[str]:
     if read is None:
         return []
     place, names = loop.job.place, [task.name for task in loop.job.problem.tasks]
-    x = arranged(read[1].to(place.device), place.memory_format)
+    x = arranged(mapped(lambda leaf: leaf.to(place.device), read[1]), place.memory_format)
     targets = {key: value.to(place.device) for key, value in read[2].items()}
     with contextlib.suppress(Exception):  # as in `_batch`
         theta, broken = _theta(loop)

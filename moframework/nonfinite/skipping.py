@@ -26,6 +26,7 @@ from moframework.engine.around import Around
 from moframework.engine.hooks import Entry
 from moframework.engine.loop import Hook, Loop
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
+from moframework.inputs.trees import Tree
 from moframework.nonfinite.cause import cause
 
 __all__ = ["MOST_IN_A_ROW", "Skipping", "UnlessSkipped", "finite_steps"]
@@ -53,7 +54,7 @@ class Skipping(Hook):
         self.loop = loop
         self.reads, self.skipped = _must_read(loop), False
         self.in_a_row = 0
-        self._buffers = list(loop.model.skeleton.buffers())
+        self._buffers = list(loop.model.buffers())
         self._kept = [buffer.clone() for buffer in self._buffers]
         self._flag = torch.zeros((), dtype=torch.bool)
         self._unread: list[tuple[Tensor, Entry]] = []
@@ -77,7 +78,7 @@ class Skipping(Hook):
         loop.skipped_steps, self.in_a_row = state["skipped"]["steps"], state["skipped"]["in_a_row"]
 
     def _executed(
-        self, x: Tensor, targets: dict[str, Tensor], preferences: Tensor, scale: Tensor | None = None
+        self, x: Tree, targets: dict[str, Tensor], preferences: Tensor, scale: Tensor | None = None
     ) -> Tensor:
         """As `Step.run`; where the step is skipped, leaves no gradient, or one that the optimizer does not use."""
         self._keep()
@@ -103,7 +104,7 @@ class Skipping(Hook):
                 parameter.grad = None
 
     @torch.no_grad()
-    def _reviewed(self, x: Tensor, targets: dict[str, Tensor], preferences: Tensor, losses: Tensor) -> None:
+    def _reviewed(self, x: Tree, targets: dict[str, Tensor], preferences: Tensor, losses: Tensor) -> None:
         """As `Step.review`; puts back what a skipped step has changed."""
         if not (self.reads and self.skipped):
             self._review(x, targets, preferences, losses)
@@ -203,7 +204,7 @@ def _must_read(loop: Loop) -> bool:
         or loop.training.averaging is not None
         or len(step.objective_states) > 0  # which may be kept on the host, by other packages
         or not (told or loop.scaler.is_enabled())
-        or any(buffer.device.type != loop.job.place.device.type for buffer in loop.model.skeleton.buffers())
+        or any(buffer.device.type != loop.job.place.device.type for buffer in loop.model.buffers())
     )
 
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, ClassVar, TypeVar, cast, final
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from moframework.augmentations import Augmentation, MapKind, augmented
 from moframework.backbones.base import Backbone, named_outputs
 from moframework.config import Component, build, options_class
-from moframework.data import Dataset, Split, TensorData, batches
+from moframework.data import Batch, Dataset, Split, TensorData, batches, collate_of, input_form
 from moframework.errors import SpecError, nearest
+from moframework.inputs import Entry, InputForm, Tree, called, named_leaves
+from moframework.inputs.form import InputShape
 from moframework.problem.task import Task
 
 __all__ = ["Problem", "get_problem"]
@@ -46,8 +49,9 @@ class Problem(Component, kind="problems"):
 
     @property
     @abstractmethod
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, without the batch dimension. May raise `DataError` where the data states it."""
+    def input_shape(self) -> InputShape:
+        """Shape of one input, without the batch dimension; of inputs that are a dict or tuple of tensors a dict or
+        tuple of shapes, with None for sizes that vary. May raise `DataError` where the data states it."""
 
     @abstractmethod
     def data(self, split: Split) -> Dataset:
@@ -134,7 +138,25 @@ class Problem(Component, kind="problems"):
     @final
     def backbone(self) -> nn.Module:
         """A freshly initialized network for this problem: inputs to {output key: tensor}."""
-        return self.network.build(self.input_shape, self.outputs)
+        return self.network.built(self.input_shape, self.outputs)
+
+    @final
+    def input_form(self, data: Dataset | None = None) -> InputForm:
+        """What inputs look like, and how the network is given them.
+
+        Args:
+            data: the training data, where it is at hand; None asks the problem.
+
+        Raises:
+            SpecError: the data has inputs of another structure than `input_shape` says.
+            DataError: the data is missing, or samples make no batch.
+        """
+        shape, data = self.input_shape, self.data("train") if data is None else data
+        try:
+            form = input_form(data, shape)
+        except ValueError as error:
+            raise SpecError(str(error)) from error
+        return attrs.evolve(form, call=self.network.how_to_call)
 
     @final
     def customized(self, overrides: Any) -> Problem:
@@ -161,12 +183,13 @@ class Problem(Component, kind="problems"):
             raise SpecError("the training data has no samples")
         few = torch.arange(min(2, len(cast(Sized, data))))
         x, targets = next(batches(data, len(few), order=few, device="cpu"))
-        if tuple(x.shape[1:]) != tuple(self.input_shape):
-            raise SpecError(f"inputs should be {tuple(self.input_shape)}, but the data has {tuple(x.shape[1:])}")
+        form = self.input_form(data)
+        _check_sizes(form, x, only_dimensions=collate_of(data) is not None)
         x, targets = self._augmented(x, targets)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             network = self.backbone().eval()
-            result = _tried(lambda: network(x), f"the network cannot take inputs of shape {tuple(x.shape[1:])}")
+            form = form.resolved(network)
+            result = _tried(lambda: called(network, x, form.call), f"the network cannot take {_described(form)}")
         made = named_outputs(result, tuple(outputs))
         faults = []
         for task in tasks:
@@ -176,17 +199,17 @@ class Problem(Component, kind="problems"):
         if faults:
             raise SpecError("\n".join(faults))
 
-    def _augmented(self, x: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _augmented(self, x: Tree, targets: dict[str, Tensor]) -> Batch:
         """A batch after the problem's augmentations, which must leave all shapes as they are."""
         generator = torch.Generator().manual_seed(0)
         for position, augmentation in enumerate(self.augmentation):
             where = f"augmentation {position + 1} ({type(augmentation).__name__})"
-            before = {"the inputs": x.shape, **{f"target '{key}'": target.shape for key, target in targets.items()}}
+            before = _shapes(x, targets)
             x, targets = _tried(
                 lambda part=augmentation, x=x, targets=targets: augmented([part], x, targets, self.maps, generator),  # type: ignore[misc]
                 f"{where} cannot be applied",
             )
-            after = {"the inputs": x.shape, **{f"target '{key}'": target.shape for key, target in targets.items()}}
+            after = _shapes(x, targets)
             for what, shape in before.items():
                 if after.get(what) != shape:
                     found = tuple(after[what]) if what in after else "gone"
@@ -195,6 +218,37 @@ class Problem(Component, kind="problems"):
 
 
 Problem.returns = Problem
+
+
+def _shapes(x: Tree, targets: dict[str, Tensor]) -> dict[str, torch.Size]:
+    inputs = {f"the input '{path}'" if path else "the inputs": leaf.shape for path, leaf in named_leaves(x).items()}
+    return inputs | {f"target '{key}'": target.shape for key, target in targets.items()}
+
+
+def _check_sizes(form: InputForm, x: Tree, *, only_dimensions: bool) -> None:
+    """Raise `SpecError` where a batch is not of the form that the problem states."""
+    fault = form.fault(x)
+    leaves = named_leaves(x)
+    for path, entry in form.entries.items() if fault is None and not only_dimensions else ():
+        found = tuple(leaves[path].shape[1:])
+        if any(size not in (None, own) for size, own in zip(entry.shape, found, strict=True)):
+            name = f"input '{path}'" if path else "inputs"
+            raise SpecError(f"{name} should be {entry.shape}, but the data has {found}")
+    if fault is not None and form.is_tensor and isinstance(x, Tensor):
+        raise SpecError(f"inputs should be {form.shape}, but the data has {tuple(x.shape[1:])}")
+    if fault is not None:
+        raise SpecError(fault)
+
+
+def _described(form: InputForm) -> str:
+    """Inputs, and how they are given to the network, for a message."""
+    if isinstance(form.tree, Entry):
+        dtype = form.tree.dtype
+        return f"inputs of shape {form.shape}" + ("" if dtype == torch.float32 else f" and type {dtype}")
+    return (
+        f"the inputs {form.describe()}; backbone.call (in code `problem_from_parts(call=…)`) may say one, keywords or "
+        "positions"
+    )
 
 
 def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, Tensor]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
@@ -12,8 +13,9 @@ from moframework.augmentations import Augmentation, MapKind
 from moframework.backbones.base import Backbone
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.data import Dataset, DataSource, Split
+from moframework.data import Collate, Collated, Dataset, DataSource, Split, input_form
 from moframework.errors import nearest
+from moframework.inputs.form import InputShape
 from moframework.problem.base import Problem
 from moframework.problem.task import Task, TaskOptions
 from moframework.problem.wrapping import WrappedProblem
@@ -29,6 +31,9 @@ class ProblemOverrides:
     tasks: dict[str, TaskOptions] | None = option(None, help="changes to tasks by name; a new name adds a task")
     augmentation: tuple[Augmentation, ...] | None = option(
         None, help="random changes of training batches, in place of the problem's own; an empty list for none"
+    )
+    collate: Collate | None = option(
+        None, help="what makes a batch of single samples, where they differ in size: pad, or a function of your own"
     )
     reference: tuple[float, ...] | None = option(None, help="reference point of the loss hypervolume, a number a task")
 
@@ -83,6 +88,19 @@ class Customized(WrappedProblem):
         return self.overrides.backbone or self.base.network
 
     @property
+    def input_shape(self) -> InputShape:
+        """The base's, unless batches are made anew."""
+        return self.base.input_shape if self.overrides.collate is None else self._collated_shape
+
+    @functools.cached_property
+    def _collated_shape(self) -> InputShape:
+        return input_form(self.data("train")).shape
+
+    def data(self, split: Split) -> Dataset:
+        """The base's, whose batches the exchanged collate function makes."""
+        return _collated(self.base.data(split), self.overrides.collate)
+
+    @property
     def augmentation(self) -> tuple[Augmentation, ...]:
         """The exchanged ones, or the base's."""
         return self.base.augmentation if self.overrides.augmentation is None else self.overrides.augmentation
@@ -128,6 +146,9 @@ class Declared(Problem):
     _maps: dict[str, MapKind] = option(
         factory=dict, help="what those targets show that have a value for each pixel; augmentations need to know"
     )
+    _collate: Collate | None = option(
+        None, help="what makes a batch of single samples, where they differ in size: pad, or a function of your own"
+    )
     _reference: tuple[float, ...] | None = option(None, help="reference point of the loss hypervolume, a number a task")
 
     def __attrs_post_init__(self) -> None:
@@ -148,9 +169,13 @@ class Declared(Problem):
         return self._backbone
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """As the data says."""
-        return self._data.input_shape
+    def input_shape(self) -> InputShape:
+        """As the data says; told from some batches where a collate function makes them."""
+        return self._data.input_shape if self._collate is None else self._collated_shape
+
+    @functools.cached_property
+    def _collated_shape(self) -> InputShape:
+        return input_form(self.data("train")).shape
 
     @property
     def maps(self) -> Mapping[str, MapKind]:
@@ -169,7 +194,13 @@ class Declared(Problem):
 
     def data(self, split: Split) -> Dataset:
         """A split of the declared data."""
-        return self._data.split(split)
+        return _collated(self._data.split(split), self._collate)
+
+
+def _collated(data: Dataset, collate: Collate | None) -> Dataset:
+    if collate is None:
+        return data
+    return Collated(data.plain if isinstance(data, Collated) else data, collate)
 
 
 def _task(name: str, options: TaskOptions, known: dict[str, Task]) -> Task:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from attrs import frozen
 from torch import nn
 
-from moframework.backbones.base import Backbone
+from moframework.backbones.base import Backbone, BackboneOverrides
 from moframework.config import build
-from moframework.data import SPLITS, Dataset, Split, check_split, loaded_items
+from moframework.data import SPLITS, Collate, Dataset, Split, check_split, input_form
 from moframework.data.adapters import adapted
 from moframework.errors import SpecError
+from moframework.inputs.calling import CALLS, HowToCall
+from moframework.inputs.form import InputShape
 from moframework.problem.base import Problem
 from moframework.problem.task import Task, TaskOptions
 
@@ -28,6 +31,8 @@ def problem_from_parts(
     data: Data,
     *,
     reference: Sequence[float] | None = None,
+    collate: Collate | Callable[..., Any] | None = None,
+    call: HowToCall = "auto",
 ) -> Problem:
     """A problem from what a torch user has already.
 
@@ -40,8 +45,12 @@ def problem_from_parts(
             initialized). It may take `input_shape` and `outputs`; what it makes returns a tensor, a tuple in the order
             of the tasks, or a dict. It must stand at the top level of its file, so that saved models find it again.
         data: for each of `train`, `val` and `test` a torch data set, a pair of tensors or a `DataLoader`, see
-            `moframework.data.adapters.adapted`; or a function from the split's name to it.
+            `moframework.data.adapters.adapted`; or a function from the split's name to it. Inputs may be tensors, or
+            dicts, tuples and dataclasses of tensors.
         reference: reference point of the loss hypervolume, a number a task.
+        collate: makes a batch of items, where stacking them will not do: a function from the list of items to
+            (inputs, target), as DataLoader has it, or a part such as `moframework.data.pad.Pad`; see `adapted`.
+        call: how the network is given inputs that are a dict or tuple; see `moframework.inputs.calling.HowToCall`.
 
     Raises:
         SpecError: a part is not of these forms; all that is wrong with the tasks.
@@ -60,8 +69,9 @@ def problem_from_parts(
             raise SpecError(f"data must have train, val and test, but lacks {', '.join(missing)}")
     return _Parts(
         given_tasks=_tasks(tasks),
-        given_network=_backbone(network),
+        given_network=_backbone(network, call),
         given_data=data,
+        given_collate=collate,
         given_reference=None if reference is None else tuple(float(value) for value in reference),
     )
 
@@ -73,6 +83,7 @@ class _Parts(Problem):
     given_tasks: tuple[Task, ...]
     given_network: Backbone
     given_data: Data
+    given_collate: Collate | Callable[..., Any] | None
     given_reference: tuple[float, ...] | None
 
     @property
@@ -86,10 +97,13 @@ class _Parts(Problem):
         return self.given_network
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of the first input to train on."""
-        x, _ = loaded_items(self.data("train"), [0])
-        return tuple(x.shape[1:])
+    def input_shape(self) -> InputShape:
+        """Shape of the first input to train on; see `data.input_form`."""
+        return self._input_shape
+
+    @functools.cached_property
+    def _input_shape(self) -> InputShape:
+        return input_form(self.data("train")).shape
 
     @property
     def reference(self) -> tuple[float, ...] | None:
@@ -100,7 +114,8 @@ class _Parts(Problem):
         """As given, with targets by name."""
         check_split(split)
         given = self.given_data(split) if callable(self.given_data) else self.given_data[split]
-        return adapted(given, list(dict.fromkeys(task.target_key for task in self.given_tasks)))
+        keys = list(dict.fromkeys(task.target_key for task in self.given_tasks))
+        return adapted(given, keys, self.given_collate)
 
 
 def _tasks(tasks: Tasks) -> tuple[Task, ...]:
@@ -115,10 +130,12 @@ def _tasks(tasks: Tasks) -> tuple[Task, ...]:
     return tuple(made)
 
 
-def _backbone(network: object) -> Backbone:
+def _backbone(network: object, call: HowToCall) -> Backbone:
     """A backbone, or what a function or class makes of one. Raises `SpecError` for anything else."""
+    if call not in CALLS:
+        raise SpecError(f"call must be one of {', '.join(CALLS)}, but it is '{call}'")
     if isinstance(network, Backbone):
-        return network
+        return network if call == "auto" else network.customized(BackboneOverrides(call=call))
     if not callable(network) or isinstance(network, nn.Module):
         made_already = " already made" if isinstance(network, nn.Module) else ""
         raise SpecError(
@@ -127,4 +144,4 @@ def _backbone(network: object) -> Backbone:
         )
     name = getattr(network, "__name__", type(network).__name__)
     made = cast(Any, Backbone.adopt(network, f"the network {name}"))
-    return cast(Backbone, build(made, {}))
+    return cast(Backbone, build(made, {} if call == "auto" else {"call": call}))

@@ -15,6 +15,7 @@ from moframework.backbones.base import Backbone
 from moframework.config import arguments
 from moframework.data import Dataset, Split
 from moframework.errors import MoframeworkError
+from moframework.inputs.form import InputShape
 from moframework.problem.base import Problem
 from moframework.problem.task import Task
 
@@ -59,7 +60,7 @@ class WrappedProblem(Problem):
         return self.wrapped.network
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> InputShape:
         """That of the other problem."""
         return self.wrapped.input_shape
 

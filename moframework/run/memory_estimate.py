@@ -16,16 +16,18 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from moframework.data import Dataset, TensorData, batches
+from moframework.data import Dataset, TensorData, batches, collate_of
 from moframework.engine.device import Placement
 from moframework.engine.job import Job
 from moframework.engine.step import Step
+from moframework.inputs.trees import tensor_leaves
 from moframework.objectives import Scalarization
 from moframework.run.memory import free_memory, held_memory
 
 __all__ = ["MemoryEstimate", "Saved", "estimate_memory", "saved_activations"]
 
 _SAMPLES = 4
+_LOOKED_AT = 32
 _TIGHT = 0.9
 """Share of the free memory from which an estimate is too close to it."""
 _KEPT_THETAS = 512 * 2**20  # as evaluation keeps the weights of all preferences
@@ -156,7 +158,7 @@ def saved_activations(step: Step, data: Dataset, preferences: Tensor) -> Saved:
 
 def _saved(step: Step, data: Dataset, preferences: Tensor, count: int) -> list[int]:
     """Bytes of each storage that the forward pass of `count` samples keeps, parameters and buffers left out."""
-    x, targets = next(batches(data, count, order=torch.arange(count), device="cpu"))
+    x, targets = next(batches(data, count, order=_samples(data, count), device="cpu"))
     x = step.place.arranged(x)
     known = {t.untyped_storage().data_ptr() for t in (*step.model.parameters(), *step.model.buffers())}
     found: dict[int, int] = {}
@@ -171,6 +173,18 @@ def _saved(step: Step, data: Dataset, preferences: Tensor, count: int) -> list[i
         losses = step.losses_of(preferences, [(x, targets)])
     del losses  # it held them until now, so that no address came up twice
     return list(found.values())
+
+
+def _samples(data: Dataset, count: int) -> Tensor:
+    """Which samples to send through: the first ones; where a collate function makes batches, the largest of some that
+    are spread over the data, as often as needed, so that what a batch is padded to does not depend on their number."""
+    if collate_of(data) is None:
+        return torch.arange(count)
+    size = len(data)  # type: ignore[arg-type]
+    rows = sorted({i * size // _LOOKED_AT for i in range(_LOOKED_AT)})
+    alone = [next(batches(data, 1, order=torch.tensor([row]), device="cpu"))[0] for row in rows]
+    sizes = [sum(leaf.numel() for leaf in tensor_leaves(x)) for x in alone]
+    return torch.full((count,), rows[sizes.index(max(sizes))])
 
 
 def _of_a_step(step: Step, saved: Saved, batch_size: int, count: int, recompute: bool) -> dict[str, int]:

@@ -19,6 +19,7 @@ from moframework.engine.job import Job, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
+from moframework.inputs import Entry, InputForm
 from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.model.trial import check_passes
@@ -32,6 +33,7 @@ from moframework.spec import Spec
 
 __all__ = ["Plan", "plan"]
 
+_SHOWN = 6  # names of weights in a note
 _INIT = 0  # stream of the random numbers that initialize a network
 
 
@@ -118,6 +120,7 @@ class Plan:
             ),
             "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
             + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
+            *_inputs(self.model.recipe.inputs),
             f"backbone    {_name(spec.problem.network)}, {base:,} parameters",
             f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
             f"a step      batch of {spec.training.batch_size}, {count} preferences ({schedule}), {passes}",
@@ -125,7 +128,20 @@ class Plan:
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else "the untrained network's losses"),
         ]  # fmt: skip
-        return [*lines, *self.accelerations(), *self.memory()]
+        return [*lines, *self.notes(), *self.accelerations(), *self.memory()]
+
+    def notes(self) -> list[str]:
+        """A line on the weights that low-rank adapters leave out, where there are such."""
+        names = self.model.left_out()
+        if not names:
+            return []
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        return [
+            f"not adapted {shown}: adapters take the weights that Linear, Embedding, convolution and attention layers "
+            "have themselves, not those of recurrent layers, under parametrizations or hooks, or without a layer. "
+            "These are trained, and the same for every preference; with another weight space (convex_hull) they depend "
+            "on it"
+        ]
 
     def memory(self) -> list[str]:
         """Lines on the memory that training will take at its peak, of how much, and what to lower where that is too
@@ -156,7 +172,8 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     _check_saving(problem.network)
     method.check(m)
     world = World() if world is None else world
-    model, place, base = _model(spec, method, None if world.size == 1 else world.local_rank, trust)
+    recipe = _recipe(problem, problem.network, method, data["train"])
+    model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
     few = torch.arange(min(2, len(data["train"])))  # type: ignore[arg-type]
     check_passes(model, next(batches(data["train"], 2, order=few, device="cpu"))[0])
     size = len(data["train"])  # type: ignore[arg-type]
@@ -195,27 +212,29 @@ def _data(problem: Problem) -> dict[Split, Dataset]:
     return data
 
 
-def _model(spec: Spec, method: Method, local_rank: int | None, trust: Trust) -> tuple[ParetoModel, Placement, int]:
+def _model(
+    spec: Spec, method: Method, recipe: Recipe, local_rank: int | None, trust: Trust
+) -> tuple[ParetoModel, Placement, int]:
     """The model as training starts with it, where it will be trained, and the number of its backbone's parameters."""
     problem = spec.problem
-    recipe = _recipe(problem, problem.network, method)
     with torch.random.fork_rng(devices=[]):
         # A network is held no longer than needed: several may not fit where one does.
         base = sum(parameter.numel() for parameter in problem.backbone().parameters())
         torch.manual_seed(derive_seed(spec.seed, _INIT, 0))
         network = recipe.make()
         initial = None if method.initial is None else load_parameters(method.initial, network, trust)
-        place = placement(spec.training, network, len(problem.input_shape) + 1, local_rank)
+        place = placement(spec.training, network, recipe.inputs, local_rank)
         del network
         torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
         return ParetoModel(recipe, initial), place, base
 
 
-def _recipe(problem: Problem, network: Backbone, method: Method) -> Recipe:
+def _recipe(problem: Problem, network: Backbone, method: Method, data: Dataset | None = None) -> Recipe:
+    """What the model is made of; without the data with inputs of floating-point numbers, of the sizes they have."""
     return Recipe(
         tasks=tuple(task.name for task in problem.tasks),
         backbone=network,
-        input_shape=problem.input_shape,
+        input_shape=problem.input_shape if data is None else problem.input_form(data),
         outputs=problem.outputs,
         weights=method.weights,
     )
@@ -249,6 +268,12 @@ def _check_saving(network: Backbone) -> None:
             f"the network could not be saved with the model: {error}. Let the function or class that makes it stand at "
             "the top level of its file"
         ) from error
+
+
+def _inputs(form: InputForm) -> list[str]:
+    """A line on what the network reads, where that is not one tensor of floating-point numbers."""
+    plain = isinstance(form.tree, Entry) and form.tree.dtype.is_floating_point
+    return [] if plain else [f"inputs      {form.describe()}"]
 
 
 def _evaluation_set(m: int, points: int | None) -> Tensor:

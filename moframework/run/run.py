@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moframework.backbones.given import GivenBackbone
 from moframework.config import Trust
 from moframework.errors import DamagedFileError, NewerFormatError, RunError, nearest
 from moframework.io.lock import is_held
@@ -163,10 +164,12 @@ class Run:
         except ValueError as error:
             raise RunError(f"{self.path} cannot be held against {single.path}: {error}") from error
 
-    def model(self, device: torch.device | str = "cpu", *, trust: Trust = False) -> ParetoModel:
-        """The trained model; `trust` as of the run, where that has none.
+    def model(
+        self, device: torch.device | str = "cpu", *, trust: Trust = False, backbone: GivenBackbone = None
+    ) -> ParetoModel:
+        """The trained model; `trust` as of the run, where that has none, and `backbone` as of `ParetoModel.load`.
 
         Raises:
             RunError: the run has not finished, or the model names code that is not trusted.
         """
-        return ParetoModel.load(self.path / MODEL, device, trust=trust or self.trust)
+        return ParetoModel.load(self.path / MODEL, device, trust=trust or self.trust, backbone=backbone)

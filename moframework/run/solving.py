@@ -153,7 +153,7 @@ class _Solving:
         with world.fail_together():
             if world.is_rank_zero:
                 remove_leftovers(folder)
-                write_sealed_yaml(folder / SPEC, self.spec.to_yaml())
+                write_sealed_yaml(folder / SPEC, self.spec.to_yaml(folder))
                 write_splits(folder / DATA, splits)
                 write_json(folder / ENVIRONMENT, {"format": FORMAT, **environment(world)})
                 ending.state("running")
@@ -300,6 +300,8 @@ def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: Wo
     with contextlib.closing(text), contextlib.closing(board):
         for reference in references(unstructure(ready.spec)):
             text.append(f"code of your own: {reference}")
+        for note in ready.notes():
+            text.append(note)
         yield Observers((text, board, *observers))
 
 

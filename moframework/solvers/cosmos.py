@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moframework.config import config
+from moframework.config import config, option
 from moframework.objectives.cosine_penalty import CosinePenalty
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.solvers.base import Solver
@@ -23,7 +23,8 @@ class COSMOS(Solver):
     (c = 8 for Fashion+MNIST, 0.01 for tables). As published u is λ itself, which rewards a large loss where λ_t is
     large; here it is 1/λ unless the spec says `objective: {name: cosine_penalty, direction: preference}`.
 
-    Limits: inputs are vectors or images; controllability depends on c, to be tuned for each problem.
+    Limits: inputs are vectors or images, or have an entry that is one; controllability depends on c, to be tuned for
+    each problem.
     """
 
     # The network's first layer is wider than that of a plain one, whose weights would not fit.
@@ -31,6 +32,10 @@ class COSMOS(Solver):
     default_preferences = Dirichlet(concentration=1.2, per_batch=1)
     default_objective = CosinePenalty()
 
+    entry: str | None = option(
+        None, help="the entry of a dict or tuple of inputs that λ joins: its key or position, dots between several"
+    )
+
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """One network with λ as a further input."""
-        return Conditioned()
+        return Conditioned(entry=self.entry)

@@ -10,6 +10,7 @@ import attrs
 
 from moframework.config import Trust, config, option, unstructure
 from moframework.config.options import OptionError
+from moframework.config.references import relative_references
 from moframework.config.schema import Schema
 from moframework.engine.settings import Evaluation, Training
 from moframework.problem import Problem
@@ -43,9 +44,14 @@ class Spec:
         if self.name is not None and len(self.name) > _NAME:
             raise OptionError(f"name must have at most {_NAME} characters, but it has {len(self.name):,}", "name")
 
-    def to_yaml(self) -> str:
-        """The spec with every option spelled out; loading it gives an equal spec."""
-        return write_yaml(unstructure(self))
+    def to_yaml(self, folder: Path | None = None) -> str:
+        """The spec with every option spelled out; loading it gives an equal spec.
+
+        Args:
+            folder: of the file that it is for: references to files of one's own are written relative to it.
+        """
+        plain = unstructure(self)
+        return write_yaml(plain if folder is None else relative_references(plain, folder))
 
 
 _BENCHMARK = Other(

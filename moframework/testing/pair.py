@@ -18,6 +18,7 @@ from moframework.engine.evaluate import Evaluator
 from moframework.engine.events import Observer, Progress
 from moframework.engine.fit import fit
 from moframework.errors import DataError, SpecError
+from moframework.inputs import Tree, called
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.problem import Problem
@@ -213,14 +214,15 @@ def _check_operating_points(ready: Plan, model: ParetoModel) -> None:
         for module in network.modules():
             assert not isinstance(module, WeightSpace | ParetoModel), f"at(λ) holds a {type(module).__name__}"
         expected = _outputs(model, x, preference)
+        how = model.network.how
         with torch.no_grad():
-            found = named_outputs(network.eval()(x), keys)
+            found = named_outputs(called(network.eval(), x, how), keys)
         for key in keys:
             what = f"output '{key}' of at({preference.tolist()})"
             _close(found[key].detach().numpy(), expected[key].numpy(), what)
 
 
-def _outputs(model: ParetoModel, x: Tensor, preference: Tensor) -> dict[str, Tensor]:
+def _outputs(model: ParetoModel, x: Tree, preference: Tensor) -> dict[str, Tensor]:
     with torch.no_grad():
         outputs: dict[str, Tensor] = nn.Module.__call__(model.eval(), x, model.checked(preference))
     return outputs

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from moframework.data import SPLITS, TensorData, batches
+from moframework.inputs.trees import tensor_leaves
 from moframework.pareto.indicators import nondominated
 from moframework.preferences import Schedule
 from moframework.problem import Problem
@@ -90,4 +91,4 @@ def _some(problem: Problem, split: str) -> list[Tensor]:
     data = problem.data(cast("object", split))  # type: ignore[arg-type]
     few = torch.arange(min(8, len(cast(TensorData, data))))
     x, targets = next(batches(data, len(few), order=few, device="cpu"))
-    return [x, *targets.values()]
+    return [*tensor_leaves(x), *targets.values()]

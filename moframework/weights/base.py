@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from moframework.config import Component
+from moframework.inputs.form import InputForm, InputShape
 
 __all__ = ["WeightSpace", "WeightSpaceConfig"]
 
@@ -77,17 +78,15 @@ class WeightSpaceConfig(Component, kind="weights"):
             SpecError: the network offers nothing that this space could adapt, or an option does not fit m.
         """
 
-    def network(
-        self, backbone: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple[int, ...], m: int
-    ) -> nn.Module:
+    def network(self, backbone: Callable[[InputShape], nn.Module], inputs: InputForm | InputShape, m: int) -> nn.Module:
         """The network whose weights the space gives: the backbone itself, unless a space needs more.
 
         Args:
             backbone: builds a freshly initialized backbone for inputs of the given shape.
-            input_shape: shape of one input of the problem, without the batch dimension.
+            inputs: form of the problem's inputs, or the shape alone of floating-point inputs.
             m: number of objectives.
 
         Raises:
             SpecError: the space cannot work with such inputs.
         """
-        return backbone(input_shape)
+        return backbone(InputForm.of(inputs).shape)

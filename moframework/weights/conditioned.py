@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import attrs
 import torch
 from torch import Tensor, nn
 
-from moframework.config import config
-from moframework.errors import SpecError
+from moframework.config import config, option
+from moframework.errors import SpecError, nearest
+from moframework.inputs.calling import HowToCall, InputWrapper, called
+from moframework.inputs.form import Entry, InputForm, InputShape
+from moframework.inputs.trees import Tree, replaced_leaf
 from moframework.layers.shared_concat import concatenated, shared_concat
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.starting import listed, starting_values
@@ -28,19 +32,51 @@ class Conditioned(WeightSpaceConfig):
     Inputs that are vectors are lengthened by λ; images get m more channels, λ enlarged by two transposed convolutions.
     Overhead in parameters: m for each unit of the first layer (for each place of the kernel, where it convolves), and
     52·m² of the transposed convolutions for images. Other inputs, and networks that do not read theirs, are refused.
+
+    Of inputs that are a dict or tuple, one entry is joined with λ: the only one that is a vector or image of
+    floating-point numbers, or that which `entry` names. The network must be made for the larger entry: a function that
+    makes it is told by its parameter `input_shape`.
     """
 
-    def network(
-        self, backbone: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple[int, ...], m: int
-    ) -> nn.Module:
+    entry: str | None = option(
+        None, help="the entry of a dict or tuple of inputs that λ joins: its key or position, dots between several"
+    )
+
+    def network(self, backbone: Callable[[InputShape], nn.Module], inputs: InputForm | InputShape, m: int) -> nn.Module:
         """The backbone for inputs with λ joined to them, and what joins it."""
-        if len(input_shape) not in (1, 3):
+        form = InputForm.of(inputs)
+        path, before = self._joins(form)
+        first, *rest = before.shape
+        assert first is not None, "refused"
+        wider = form.replaced(path, attrs.evolve(before, shape=(first + m, *rest)))
+        network = backbone(wider.shape)
+        return ConditionedNetwork(network, wider.resolved(network).call, form, path, m)
+
+    def _joins(self, form: InputForm) -> tuple[str, Entry]:
+        """Path and entry of what the preference is joined to. Raises `SpecError`."""
+        entries = form.entries
+        fitting = {path: entry for path, entry in entries.items() if _joinable(entry)}
+        if self.entry is not None and self.entry not in entries:
+            guess = nearest(self.entry, entries)
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            raise SpecError(f"solver.entry: inputs have no entry '{self.entry}', but {form}{hint}")
+        if self.entry is not None and self.entry not in fitting:
             raise SpecError(
-                "weights: conditioning joins the preference to vectors (n,) or images (channels, height, width), but "
-                f"inputs are {tuple(input_shape)}. Use another weight space."
+                "solver.entry: conditioning joins the preference to vectors (n,) or images (channels, height, width) "
+                f"of floating-point numbers, but '{self.entry}' is {entries[self.entry]}. Name another entry, or use "
+                "another solver."
             )
-        first, *rest = input_shape
-        return ConditionedNetwork(backbone((first + m, *rest)), tuple(input_shape), m)
+        if self.entry is not None:
+            return self.entry, entries[self.entry]
+        if len(fitting) > 1:
+            names, first = " or ".join(fitting), next(iter(fitting))
+            raise SpecError(f"solver.entry: the preference could join {names}; say which: entry: {first}")
+        if not fitting:
+            raise SpecError(
+                "weights: conditioning joins the preference to vectors (n,) or images (channels, height, width) of "
+                f"floating-point numbers, but inputs are {form}. Use another weight space."
+            )
+        return next(iter(fitting.items()))
 
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
         """The space of one network made by `make`, which is a `ConditionedNetwork`."""
@@ -51,19 +87,20 @@ class Conditioned(WeightSpaceConfig):
         return ConditionedSpace(starting_values(network, initial))
 
 
-class ConditionedNetwork(nn.Module):
+class ConditionedNetwork(InputWrapper):
     """A network that reads its input with the preference joined to it; λ is the buffer `preference` (m,).
 
     Attributes:
+        inputs: form of the inputs, without the preference.
+        entry: path of the tensor that the preference joins.
         lazy: whether, in training, the first layer need not see the concatenation: see `layers.shared_concat`.
     """
 
     preference: Tensor
 
-    def __init__(self, network: nn.Module, input_shape: tuple[int, ...], m: int) -> None:
-        super().__init__()
-        self.network = network
-        self.input_shape = input_shape
+    def __init__(self, network: nn.Module, call: HowToCall, inputs: InputForm, entry: str, m: int) -> None:
+        super().__init__(network, call)
+        self.inputs, self.entry = inputs, entry
         self.lazy = False
         self.register_buffer("preference", torch.full((m,), 1 / m))
         # Kernels and strides of the released code: λ (m, 1, 1) to (m, 10, 10).
@@ -74,15 +111,19 @@ class ConditionedNetwork(nn.Module):
                 nn.ConvTranspose2d(m, m, 6, stride=2, padding=1, bias=False),
                 nn.ReLU(),
             )
-            if len(input_shape) == 3
+            if len(inputs.entries[entry].shape) == 3
             else None
         )
 
-    def forward(self, x: Tensor) -> Any:
-        """What the network returns for inputs (b, *input_shape)."""
+    def forward(self, x: Tree) -> Any:
+        """What the network returns for inputs x, given as one argument whatever they are."""
         # What is compiled or exported is plain.
         lazy = self.lazy and self.training and not torch.compiler.is_compiling()
-        return self.network(shared_concat(x, self._shared(x, self._enlarged())) if lazy else self.joined(x))
+        join = self._joined_lazily if lazy else self.joined
+        return called(self.network, replaced_leaf(x, self.entry, join), self.call)
+
+    def _joined_lazily(self, x: Tensor) -> Tensor:
+        return shared_concat(x, self._shared(x, self._enlarged()))
 
     def joined(self, x: Tensor) -> Tensor:
         """x with λ: vectors (b, n + m), or images (b, channels + m, height, width)."""
@@ -125,13 +166,27 @@ class ConditionedSpace(WeightSpace):
         return theta
 
 
+def _joinable(entry: Entry) -> bool:
+    return len(entry.shape) in (1, 3) and entry.shape[0] is not None and entry.dtype.is_floating_point
+
+
 @torch.enable_grad()
 def _check_reads_input(network: ConditionedNetwork) -> None:
     """Refuse networks that cannot take, or never look at, what the preference is joined to."""
-    x = network.joined(torch.zeros(2, *network.input_shape)).detach().requires_grad_()
+    try:
+        example = network.inputs.example(2)
+    except ValueError as error:
+        raise SpecError(f"weights: conditioning: {error}, or another weight space.") from error
+    joined: list[Tensor] = []
+
+    def watched(own: Tensor) -> Tensor:
+        joined.append(network.joined(own).detach().requires_grad_())
+        return joined[0]
+
+    inputs = replaced_leaf(example, network.entry, watched)
     modes = {module: module.training for module in network.modules()}
     try:
-        result = network.eval().network(x)
+        result = called(network.eval().network, inputs, network.call)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise SpecError(
             f"weights: the network does not take its input with the preference joined to it ({error}). "
@@ -142,9 +197,10 @@ def _check_reads_input(network: ConditionedNetwork) -> None:
             module.training = mode
     outputs = result.values() if isinstance(result, Mapping) else [result] if isinstance(result, Tensor) else result
     touched = [output for output in outputs if output.requires_grad]
-    torch.autograd.backward([output.sum() for output in touched])  # reentrant checkpoints know no `grad`
-    network.zero_grad()
-    if x.grad is None:
+    if touched:
+        torch.autograd.backward([output.sum() for output in touched])  # reentrant checkpoints know no `grad`
+        network.zero_grad()
+    if not joined or joined[0].grad is None:
         raise SpecError(
             "weights: the network does not read its input, so a preference joined to it has no effect. "
             "Use another weight space."

@@ -1,8 +1,12 @@
-"""A finite set of networks, one for each of K fixed preferences: the weight space of discrete multi-point methods."""
+"""A finite set of networks, one for each of K fixed preferences: the weight space of discrete multi-point methods.
+
+Each network has buffers of its own, too: running statistics, the vectors of `spectral_norm`, whatever else a forward
+pass changes or a network starts with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import torch
@@ -46,20 +50,61 @@ class FiniteSpace(WeightSpace):
         # Frozen parameters are the same for all preferences: those of the first network.
         self._frozen = [name for name in trained if not trained[name]]
         self.frozen = nn.ParameterList(members[0][name] for name in self._frozen)
+        self.buffers_of_members = nn.ModuleList(_Buffers(network, initial) for network in networks)
         # On the host: choosing a member must not wait for a device.
         self._anchors = anchors
-        self._places: list[list[float]] = anchors.tolist()
+        self.places: list[list[float]] = anchors.tolist()
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        """The parameters of the nearest anchor's network. The preference is read on the host."""
+        """Parameters and buffers of the nearest anchor's network. The preference is read on the host."""
         # In Python, which for so few numbers is as fast, and no operation that a recording of a step would hold.
         at = preference.tolist()
-        distances = [sum((a - p) ** 2 for a, p in zip(anchor, at, strict=True)) for anchor in self._places]
+        distances = [sum((a - p) ** 2 for a, p in zip(anchor, at, strict=True)) for anchor in self.places]
         nearest = distances.index(min(distances))
         theta: dict[str, Tensor] = dict(zip(self._frozen, listed(self.frozen), strict=True))
         theta.update(zip(self._names, listed(cast(nn.ParameterList, self.members[nearest])), strict=True))
+        theta.update(cast(_Buffers, self.buffers_of_members[nearest]).by_name())
         return theta
 
     def anchors(self) -> Tensor:
         """The K preferences, (K, m)."""
         return self._anchors
+
+    def stored_buffers(self) -> dict[str, str]:
+        """The name of each stored buffer in this space's state dict, and what the network calls it. Files of earlier
+        versions have one for all networks."""
+        found: dict[str, str] = {}
+        for k, member in enumerate(cast("Iterable[_Buffers]", self.buffers_of_members)):
+            for name, place in member.places.items():
+                if place not in member._non_persistent_buffers_set:
+                    found[f"buffers_of_members.{k}.{place}"] = name
+        return found
+
+
+class _Buffers(nn.Module):
+    """The buffers of one network, by names that may have dots; those that are one tensor there are one here.
+
+    Args:
+        network: whose buffers it takes over.
+        initial: values in the place of some of them, or None.
+    """
+
+    def __init__(self, network: nn.Module, initial: Mapping[str, Tensor] | None) -> None:
+        super().__init__()
+        places: dict[int, str] = {}
+        self.places: dict[str, str] = {}
+        for prefix, module in network.named_modules():
+            for key, value in module._buffers.items():
+                if value is None:
+                    continue
+                name = f"{prefix}.{key}" if prefix else key
+                if id(value) not in places:
+                    places[id(value)] = str(len(places))
+                    start = value if initial is None or name not in initial else initial[name].to(value)
+                    persistent = key not in module._non_persistent_buffers_set
+                    self.register_buffer(places[id(value)], start.detach().clone(), persistent)
+                self.places[name] = places[id(value)]
+
+    def by_name(self) -> dict[str, Tensor]:
+        """The buffers as the network calls them."""
+        return {name: cast(Tensor, self._buffers[place]) for name, place in self.places.items()}

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from torch import Tensor
 
 from moframework.augmentations import Augmentation, augmented
 from moframework.augmentations.crop import Crop
@@ -87,3 +88,31 @@ def test_maps_that_are_not_as_told(key: str, value: torch.Tensor, words: str) ->
 def test_inputs_that_are_no_images() -> None:
     with pytest.raises(ValueError, match=r"changes images .* but inputs are \(6, 3\)"):
         Flip().apply(torch.zeros(6, 3), {}, {}, generator())
+
+
+def images(**further: Tensor) -> dict[str, Tensor]:
+    return {"left": torch.rand(6, 3, 4, 4), "right": torch.rand(6, 1, 4, 4), "ids": torch.arange(6), **further}
+
+
+def test_images_among_several_inputs_are_changed_alike_and_nothing_else() -> None:
+    x = images()
+    given = {"depth": torch.rand(6, 4, 4)}
+    changed, targets = augmented([Flip()], x, given, {"depth": "depth"}, torch.Generator().manual_seed(0))
+    flipped = [i for i in range(6) if torch.equal(changed["left"][i], x["left"][i].flip(-1))]
+    assert 0 < len(flipped) < 6
+    for i in range(6):
+        for found, before in ((changed["right"], x["right"]), (targets["depth"], given["depth"])):
+            assert torch.equal(found[i], before[i].flip(-1) if i in flipped else before[i])
+    assert changed["ids"] is x["ids"]
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        ({"ids": torch.zeros(2, 5, dtype=torch.int64)}, r"none of the inputs is one: 'ids' \(2, 5\) torch.int64"),
+        (images(large=torch.rand(6, 3, 8, 8)), "several sizes"),
+    ],
+)
+def test_inputs_without_an_image_are_refused(x: dict[str, Tensor], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        augmented([Flip()], x, {}, {}, torch.Generator())

@@ -66,14 +66,13 @@ class Stream(IterableDataset[Any]):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (Stream(), "with a length, a pair of tensors .* but it is a Stream"),
+        (Stream(), r"with a length, a pair \(inputs, targets\) .* but it is a Stream"),
         (3, "but it is a int"),
         ("data", "but it is a str"),
         ((X, A, B), "but it is a tuple"),
         ((X, A), "the tasks read the targets a, b: give a dict .* not a Tensor"),
         ((X, (A,)), "not 1 values"),
         ((X, (A[:2], B)), "does not fit: there are 3 inputs, but 2 targets 'a'"),
-        (DataLoader(TensorDataset(X, A), collate_fn=lambda items: items), "a collate_fn of its own"),
     ],
 )
 def test_what_is_no_data(given: Any, words: str) -> None:

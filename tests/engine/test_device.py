@@ -19,29 +19,32 @@ IMAGES, TABLE = nn.Sequential(nn.Conv2d(1, 4, 3)), nn.Sequential(nn.Linear(3, 2)
 
 
 def test_auto_is_channels_last_for_convolutions_on_images_only() -> None:
-    assert placement(Training(device="cpu"), IMAGES, 4).memory_format is torch.channels_last
-    assert placement(Training(device="cpu"), TABLE, 2).memory_format is torch.contiguous_format
-    assert placement(Training(device="cpu"), TABLE, 4).memory_format is torch.contiguous_format
-    assert placement(Training(device="cpu", channels_last=False), IMAGES, 4).memory_format is torch.contiguous_format
+    assert placement(Training(device="cpu"), IMAGES, (3, 8, 8)).memory_format is torch.channels_last
+    assert placement(Training(device="cpu"), TABLE, (5,)).memory_format is torch.contiguous_format
+    assert placement(Training(device="cpu"), TABLE, (3, 8, 8)).memory_format is torch.contiguous_format
+    assert (
+        placement(Training(device="cpu", channels_last=False), IMAGES, (3, 8, 8)).memory_format
+        is torch.contiguous_format
+    )
 
 
 def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert placement(Training(device="cpu"), TABLE, 2, local_rank=3).device == torch.device("cpu")
+    assert placement(Training(device="cpu"), TABLE, (5,), local_rank=3).device == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for name in ("auto", "cuda"):
-        assert placement(Training(device=name), TABLE, 2, local_rank=1).device == torch.device("cuda:1")
-    assert placement(Training(device="cuda"), TABLE, 2).device == torch.device("cuda")
+        assert placement(Training(device=name), TABLE, (5,), local_rank=1).device == torch.device("cuda:1")
+    assert placement(Training(device="cuda"), TABLE, (5,)).device == torch.device("cuda")
     with pytest.raises(SpecError, match="process 2 of this machine has no CUDA device, for there are 2"):
-        placement(Training(device="cuda"), TABLE, 2, local_rank=2)
+        placement(Training(device="cuda"), TABLE, (5,), local_rank=2)
     with pytest.raises(SpecError, match="a device of its own; use cuda in place of cuda:1"):
-        placement(Training(device="cuda:1"), TABLE, 2, local_rank=0)
+        placement(Training(device="cuda:1"), TABLE, (5,), local_rank=0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_batches_are_arranged_so_that_convolutions_follow(channels: int) -> None:
     x = torch.randn(2, channels, 8, 8)
-    arranged = placement(Training(device="cpu"), IMAGES, 4).arranged(x)
+    arranged = placement(Training(device="cpu"), IMAGES, (3, 8, 8)).arranged(x)
     assert torch.equal(arranged, x)
     assert arranged.stride() == (64 * channels, 1, 8 * channels, channels)
     assert nn.Conv2d(channels, 4, 3)(arranged).is_contiguous(memory_format=torch.channels_last)
@@ -52,7 +55,7 @@ def test_kernels_follow_and_other_weights_stay() -> None:
     model = nn.Module()
     model.kernel, model.stack = (nn.Parameter(torch.randn(*shape)) for shape in ((4, 3, 2, 2), (2, 4, 3, 2, 2)))
     before = model.kernel.detach().clone()
-    placement(Training(device="cpu"), IMAGES, 4).move(model)
+    placement(Training(device="cpu"), IMAGES, (3, 8, 8)).move(model)
     assert model.kernel.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(model.kernel, before)
     assert model.stack.is_contiguous()
@@ -60,30 +63,30 @@ def test_kernels_follow_and_other_weights_stay() -> None:
 
 def test_other_batches_stay_as_they_are() -> None:
     x = torch.randn(2, 3)
-    assert placement(Training(device="cpu"), TABLE, 2).arranged(x) is x
+    assert placement(Training(device="cpu"), TABLE, (5,)).arranged(x) is x
 
 
 @pytest.mark.parametrize(
-    ("options", "dimensions", "words"),
+    ("options", "shape", "words"),
     [
-        ({"device": "gpu"}, 2, "'gpu' is not a device; allowed: auto"),
-        ({"device": "meta"}, 2, "'meta' is not supported"),
-        ({"device": "cpu", "channels_last": True}, 2, "needs images, batches of 4 dimensions; these have 2"),
+        ({"device": "gpu"}, (5,), "'gpu' is not a device; allowed: auto"),
+        ({"device": "meta"}, (5,), "'meta' is not supported"),
+        ({"device": "cpu", "channels_last": True}, (5,), r"needs images, but inputs are \(5,\)"),
     ],
 )
-def test_impossible_choices_are_refused(options: dict[str, Any], dimensions: int, words: str) -> None:
+def test_impossible_choices_are_refused(options: dict[str, Any], shape: tuple[int, ...], words: str) -> None:
     with pytest.raises(SpecError, match=words):
-        placement(Training(**options), TABLE, dimensions)
+        placement(Training(**options), TABLE, shape)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(SpecError, match="finds no CUDA device; use cpu or auto"):
-        placement(Training(device="cuda"), TABLE, 2)
+        placement(Training(device="cuda"), TABLE, (5,))
 
 
 def test_precision_reaches_the_forward_pass() -> None:
-    place = placement(Training(device="cpu", precision="bf16"), TABLE, 2)
+    place = placement(Training(device="cpu", precision="bf16"), TABLE, (5,))
     with place.autocast():
         assert TABLE(torch.zeros(1, 3)).dtype is torch.bfloat16
     assert place.describe() == "cpu, bf16, contiguous"

@@ -294,7 +294,7 @@ def test_reduced_precision_trains_on_the_cpu(train: Train, precision: str) -> No
         device="cpu",
     )
     problem = Conflict()
-    place = placement(training, problem.backbone(), 2)
+    place = placement(training, problem.backbone(), problem.input_shape)
     watch = Watch()
     model, _ = train(training=training, place=place, observer=watch, problem=problem)
     assert all(p.dtype is torch.float32 for p in model.parameters())

@@ -233,7 +233,7 @@ def test_the_scaler_of_fp16_leaves_out_what_is_skipped(tmp_path: Path) -> None:
     problem, parts = WithNorm(), method()
     training = options(precision="fp16", device="cpu", epochs=6)
     model = model_for(problem, parts)
-    place = placement(training, problem.backbone(), 2)
+    place = placement(training, problem.backbone(), problem.input_shape)
     result = fit(job_for(model, problem, parts, tmp_path, training, QUIET, data=spoiled(5), place=place))
     saved = read_checkpoint(tmp_path / LAST)
     assert result.skipped_steps >= 6

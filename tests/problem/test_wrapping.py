@@ -18,7 +18,7 @@ from moframework.testing import Subset, check_pair, pairs
 from tests.problem.parts import Pictures, Shared
 
 # What follows from the other parts, and what makes problems.
-DERIVED = {"outputs", "backbone", "check", "customized", "from_function", "from_object"}
+DERIVED = {"outputs", "backbone", "check", "customized", "input_form", "from_function", "from_object"}
 
 
 @config

@@ -185,7 +185,7 @@ def _may_have_none(network: str, parameter: Tensor) -> bool:
 def test_frozen_parameters_are_one_for_all_preferences(network: str, space: str) -> None:
     made = model(network, SPACES[space])
     first, second = (made.weights(anchor) for anchor in ANCHORS)
-    frozen = [name for name, value in first.items() if name != "preference" and not value.requires_grad]
+    frozen = [name for name, trained in made.network.trainable.items() if not trained]
     assert frozen
     assert all(first[name] is second[name] for name in frozen)
     assert sum(p.numel() for p in made.parameters() if not p.requires_grad) == sum(first[n].numel() for n in frozen)

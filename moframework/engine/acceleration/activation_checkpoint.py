@@ -53,37 +53,50 @@ class ActivationCheckpoint(Acceleration):
 
     def __call__(self, preferences: Tensor, batch: Batch, rows: range) -> Tensor:
         """See `Forward.__call__`; θ(λ) is made again too."""
-        network, found = self.step.model.skeleton, []
+        found = []
         for preference, part in zip(preferences, batch.parts(rows), strict=True):
             losses = partial(self.step.losses_of, preference.unsqueeze(0), [part])
-            found.append(checkpointed(lambda losses=losses: losses()[0], network))  # type: ignore[misc]
+            found.append(checkpointed(lambda losses=losses: losses()[0], self.step.model))  # type: ignore[misc]
         return torch.stack(found)
 
 
-def checkpointed(run: Callable[[], Tensor], network: nn.Module) -> Tensor:
+def checkpointed(run: Callable[[], Tensor], model: nn.Module) -> Tensor:
     """`run()`, of which nothing is held until something goes backward through it: then it is called again.
 
-    The second call draws the same random numbers (dropout), in the same autocast, and leaves no trace in the buffers of
-    `network`: running statistics move once.
+    The second call draws the same random numbers (dropout), in the same autocast, reads the buffers of `model` as the
+    first one found them, and leaves no trace in them: running statistics move once.
     """
     calls = itertools.count()
+    kept = _copies(model)
 
     def tracked() -> Tensor:
-        with _buffers_kept(network) if next(calls) else contextlib.nullcontext():
+        with _buffers_again(kept) if next(calls) else contextlib.nullcontext():
             return run()
 
     result: Tensor = checkpoint(tracked, use_reentrant=False)
     return result
 
 
+Kept = list[tuple[nn.Module, dict[str, Tensor | None]]]
+
+
+def _copies(model: nn.Module) -> Kept:
+    """The buffers of each module, as they are now."""
+    return [
+        (module, {name: None if value is None else value.clone() for name, value in module._buffers.items()})
+        for module in model.modules()
+        if module._buffers
+    ]
+
+
 @contextlib.contextmanager
-def _buffers_kept(network: nn.Module) -> Iterator[None]:
-    """While inside, a network has copies of its buffers."""
-    kept = [(module, dict(module._buffers)) for module in network.modules() if module._buffers]
+def _buffers_again(kept: Kept) -> Iterator[None]:
+    """While inside, modules have these buffers."""
+    now = [(module, dict(module._buffers)) for module, _ in kept]
     for module, buffers in kept:
-        module._buffers.update({name: value if value is None else value.clone() for name, value in buffers.items()})
+        module._buffers.update(buffers)
     try:
         yield
     finally:
-        for module, buffers in kept:
+        for module, buffers in now:
             module._buffers.update(buffers)

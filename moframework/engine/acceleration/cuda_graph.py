@@ -26,6 +26,7 @@ from moframework.engine.acceleration.compiled import uncompiled
 from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.errors import SpecError
+from moframework.inputs.trees import Tree, mapped, signature, tensor_leaves
 
 __all__ = ["CudaGraph", "HostWatch"]
 
@@ -125,7 +126,7 @@ class CudaGraph(Acceleration):
         self._left = _MOST
         step.execute = self
 
-    def __call__(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tree, targets: Targets, preferences: Tensor, scale: Tensor | None = None) -> Tensor:
         """As `Step.run`; gradients must have been forgotten before, and are complete after it.
 
         Raises:
@@ -159,7 +160,7 @@ class CudaGraph(Acceleration):
         chosen = None if self.step.model.space.anchors() is None else tuple(preferences.flatten().tolist())
         return tuple(preferences.shape), chosen, tuple(parameter.requires_grad for parameter in self.parameters)
 
-    def _watched(self, x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None) -> Tensor:
+    def _watched(self, x: Tree, targets: Targets, preferences: Tensor, scale: Tensor | None) -> Tensor:
         on_device = preferences.to(self.step.place.device, non_blocking=True)
         # What is compiled hides its operations.
         with uncompiled(self.step), HostWatch(preferences) as watch:
@@ -175,10 +176,10 @@ class CudaGraph(Acceleration):
         return losses
 
     def _recorded(
-        self, key: tuple[Hashable, Hashable], x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None
+        self, key: tuple[Hashable, Hashable], x: Tree, targets: Targets, preferences: Tensor, scale: Tensor | None
     ) -> _Recording:
         on_device = preferences.to(self.step.place.device, copy=True)
-        batch = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device)
+        batch = mapped(lambda t: torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=t.device), x)
         wanted = {name: torch.empty_like(target) for name, target in targets.items()}
         factor = None if scale is None else scale.clone()
         for parameter in self.parameters:
@@ -211,10 +212,15 @@ class CudaGraph(Acceleration):
         return recording.losses.clone()
 
 
-def _tensors(x: Tensor, targets: Targets, preferences: Tensor, scale: Tensor | None) -> list[Tensor]:
-    return [x, *(targets[key] for key in sorted(targets)), preferences, *(() if scale is None else (scale,))]
+def _tensors(x: Tree, targets: Targets, preferences: Tensor, scale: Tensor | None) -> list[Tensor]:
+    return [
+        *tensor_leaves(x),
+        *(targets[key] for key in sorted(targets)),
+        preferences,
+        *(() if scale is None else (scale,)),
+    ]
 
 
-def _shape(x: Tensor, targets: Targets) -> Hashable:
+def _shape(x: Tree, targets: Targets) -> Hashable:
     shapes = tuple((name, tuple(target.shape), target.dtype) for name, target in targets.items())
-    return tuple(x.shape), x.stride(), x.dtype, shapes
+    return signature(x), shapes

@@ -83,7 +83,10 @@ class SinglePass(Acceleration):
 
     def takes(self, batch: Batch) -> bool:
         """Whether one pass over such a batch costs a CPU less than a pass for each group. It depends on shapes alone,
-        so that a training that is resumed goes on the same way."""
+        so that a training that is resumed goes on the same way. Networks known to treat samples one by one read one
+        tensor."""
+        if not isinstance(batch.x, Tensor):
+            return False
         if batch.count == 1 or self._always or not self._convolves:
             return batch.count > 1
         return len(batch.x) * returned(self.model, batch.x[:1]) * _COPY < (batch.count - 1) * self._pass

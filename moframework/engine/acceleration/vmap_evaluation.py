@@ -21,13 +21,14 @@ from torch import Tensor
 from torch.func import vmap
 
 from moframework.engine.device import Placement
+from moframework.inputs.trees import Tree, signature
 from moframework.model import ParetoModel
 
 __all__ = ["Forward", "Outputs", "VmapEvaluation"]
 
 Outputs = dict[str, Tensor]
 Theta = dict[str, Tensor]
-Forward = Callable[[Tensor], Iterable[Outputs]]
+Forward = Callable[[Tree], Iterable[Outputs]]
 
 # By model: for each kind of batch and number of preferences, whether one pass is faster than many.
 _FASTER: weakref.WeakKeyDictionary[ParetoModel, dict[Any, bool]] = weakref.WeakKeyDictionary()
@@ -66,7 +67,7 @@ class VmapEvaluation:
 
     @classmethod
     def when(
-        cls, model: ParetoModel, thetas: Sequence[Theta], place: Placement, x: Tensor, plain: Forward | None
+        cls, model: ParetoModel, thetas: Sequence[Theta], place: Placement, x: Tree, plain: Forward | None
     ) -> Self | str:
         """This forward for batches like x, or why it does not apply.
 
@@ -85,7 +86,7 @@ class VmapEvaluation:
         if place.device.type == "cpu":
             return "on a CPU passes one by one are faster"
         known = _FASTER.setdefault(model, {})
-        kind = (len(thetas), tuple(x.shape), x.dtype, place.autocast_dtype)
+        kind = (len(thetas), signature(x), place.autocast_dtype)
         if known.get(kind, True):
             try:
                 found = cls(model, thetas, place)
@@ -98,13 +99,13 @@ class VmapEvaluation:
                 return found
         return "passes one by one are faster, as measured, or all that the network can do"
 
-    def __call__(self, x: Tensor) -> Iterator[Outputs]:
+    def __call__(self, x: Tree) -> Iterator[Outputs]:
         """The outputs of each preference for a batch, by output key."""
         with self.place.autocast(), _vectorizing():
             outputs = vmap(lambda theta: self.model.call({**self._shared, **theta}, x))(self._stacked)
         return ({key: value[j] for key, value in outputs.items()} for j in range(self.count))
 
-    def _seconds(self, forward: Forward, x: Tensor) -> float:
+    def _seconds(self, forward: Forward, x: Tree) -> float:
         """The least of a few calls after a first one."""
         taken = []
         for _ in range(1 + _ROUNDS):

@@ -32,6 +32,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from moframework.errors import SpecError
+from moframework.inputs.trees import Tree
 from moframework.layers.rematerialized import rematerializing
 from moframework.model import PREFERENCE, ParetoModel
 from moframework.weights import WeightSpace
@@ -114,7 +115,7 @@ class _Root(nn.Module):
         super().__init__()
         self.units = nn.ModuleList(units)
 
-    def forward(self, x: Tensor, network: Callable[[Tensor], Any]) -> Any:
+    def forward(self, x: Tree, network: Callable[[Tree], Any]) -> Any:
         """What the network makes of x."""
         return network(x)
 
@@ -164,7 +165,7 @@ class ShardedSpace(WeightSpace):
         """The preference, for `run`."""
         return {PREFERENCE: preference}
 
-    def run(self, network: nn.Module, preference: Tensor, x: Tensor) -> Any:
+    def run(self, network: Callable[[Tree], Any], preference: Tensor, x: Tree) -> Any:
         """What the network makes of x at a preference."""
         self._preference = preference.detach().to(self._device, non_blocking=True)
         for layer in self._layers:
@@ -323,8 +324,8 @@ def _check_shardable(space: WeightSpace) -> None:
 
 def _layers(model: ParetoModel) -> list[_Layer]:
     """The modules that are called one by one, each with the weights that it and what is inside uses."""
-    if model.network.recurrent:
-        raise SpecError("training.distributed.parameters: recurrent layers cannot be sharded; use replicated")
+    for kept in model.network.beside.where[:1]:
+        raise SpecError(f"training.distributed.parameters: {kept} cannot be sharded; use replicated")
     owners: dict[int, str] = {}
     for prefix, module in model.skeleton.named_modules():
         owners[id(module._parameters)] = prefix

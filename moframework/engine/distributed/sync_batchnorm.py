@@ -3,7 +3,10 @@
 In training a BatchNorm layer normalizes by the statistics of the samples that it is given: with `local`, those of one
 process's share of the batch, as in `DistributedDataParallel`. Its running statistics then differ between processes;
 before each evaluation and checkpoint they become their mean over processes, so that none is thrown away. All other
-buffers become those of the first process.
+buffers that a forward pass changes become those of the first process that changed them.
+
+Where processes run different networks of a finite set, a process changes only the buffers of its own ones: what none
+has changed since they were made the same last does not count.
 """
 
 from __future__ import annotations
@@ -17,26 +20,48 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from moframework.model import ParetoModel
 from moframework.processes.world import World
 
-__all__ = ["sync_buffers", "synchronized"]
+__all__ = ["BufferSync", "synchronized"]
 
 
-def sync_buffers(network: nn.Module, world: World) -> None:
-    """Make the buffers of `network` the same on all processes; see the module."""
-    if world.size == 1:
-        return
-    running = [
-        value
-        for layer in network.modules()
-        if isinstance(layer, _BatchNorm)
-        for value in (layer.running_mean, layer.running_var)
-        if value is not None
-    ]
-    known = {id(value) for value in running}
-    for value, mean in zip(running, world.all_reduce_mean(running), strict=True):
-        value.copy_(cast(Tensor, mean))
-    world.broadcast([value for value in network.buffers() if id(value) not in known])
+class BufferSync:
+    """Makes the buffers of a model the same on all processes, which call it together; see the module.
+
+    Args:
+        model: the same on all processes, buffers included.
+        world: the processes.
+    """
+
+    def __init__(self, model: ParetoModel, world: World) -> None:
+        self.model, self.world = model, world
+        self.reset()
+
+    def reset(self) -> None:
+        """The buffers are the same on all processes."""
+        self._same = [] if self.world.size == 1 else [value.clone() for value in self.model.buffers()]
+
+    def __call__(self) -> None:
+        """Make them the same."""
+        buffers = list(self.model.buffers())
+        if self.world.size == 1 or not buffers:
+            return
+        own = torch.tensor(
+            [float(not torch.equal(value, same)) for value, same in zip(buffers, self._same, strict=True)]
+        )
+        changed = self.world.all_gather(own.to(buffers[0].device)).cpu()  # (processes, buffers)
+        moved = [i for i in range(len(buffers)) if bool(changed[:, i].any())]
+        running = {id(value) for value in self.model.running_statistics()}
+        means = [i for i in moved if id(buffers[i]) in running]
+        sums = self.world.all_reduce_sum([buffers[i] * own[i].to(buffers[i].device) for i in means]) if means else []
+        for i, total in zip(means, sums, strict=True):
+            buffers[i].copy_(total / changed[:, i].sum().to(total.device))
+        for source in range(self.world.size):
+            first = [i for i in moved if id(buffers[i]) not in running and int(changed[:, i].argmax()) == source]
+            if first:
+                self.world.broadcast([buffers[i] for i in first], source)
+        self.reset()
 
 
 @contextlib.contextmanager

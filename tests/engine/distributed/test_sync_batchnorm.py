@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from moframework.engine.distributed.sync_batchnorm import sync_buffers, synchronized
+from moframework.engine.distributed.sync_batchnorm import BufferSync, synchronized
+from moframework.model import ParetoModel
 from moframework.processes.world import World
+from tests.model.networks import NORM, recipe
 
 LAYERS = {
     "vectors": (nn.BatchNorm1d(3), (5, 3)),
@@ -57,8 +59,9 @@ def test_half_precision_comes_out_as_it_went_in() -> None:
 
 
 def test_alone_buffers_stay() -> None:
-    layer = nn.BatchNorm1d(3)
-    layer(torch.randn(4, 3))
-    before = layer.running_mean.clone()
-    sync_buffers(layer, World())
-    assert torch.equal(layer.running_mean, before)
+    made = ParetoModel(recipe(**NORM)).train()
+    sync = BufferSync(made, World())
+    made(torch.randn(4, 4), [0.5, 0.5])
+    before = {name: value.clone() for name, value in made.named_buffers()}
+    sync()
+    torch.testing.assert_close(dict(made.named_buffers()), before, rtol=0, atol=0)
