@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -18,6 +18,7 @@ from moframework.backbones.base import Backbone, Heads, linear_heads
 from moframework.config import config, option
 from moframework.config.options import WIDEST, OptionError
 from moframework.errors import DataError, SpecError, nearest
+from moframework.inputs.form import InputShape
 
 __all__ = ["Pooled", "TransformersBackbone", "WholeModel"]
 
@@ -40,6 +41,8 @@ class TransformersBackbone(Backbone):
         backbone: {name: transformers, config: {model_type: bert, hidden_size: 64, num_hidden_layers: 2,
                    num_attention_heads: 2, intermediate_size: 128, vocab_size: 5000}, pooling: mean}
     """
+
+    takes_trees = True
 
     model: Path | None = option(
         None, help="a local folder with config.json, and model.safetensors where `pretrained` is true; never downloaded"
@@ -85,8 +88,9 @@ class TransformersBackbone(Backbone):
             raise OptionError("outputs are named so only with `architecture`", "output_names")
         _check_known(self._written(), self.architecture)
 
-    def build(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> nn.Module:
-        """A network for inputs of that shape (tokens, or images with channels first)."""
+    def build(self, input_shape: InputShape, outputs: Mapping[str, int]) -> nn.Module:
+        """A network for inputs of that shape (tokens, or images with channels first), or of several, by the names that
+        transformers gives them."""
         with _offline():
             try:
                 network = self._network()
@@ -203,20 +207,29 @@ class Pooled(nn.Module):
         return pooled(_states(result), given.get("attention_mask"), self.pooling)
 
     @torch.no_grad()
-    def width(self, input_shape: tuple[int, ...]) -> int:
+    def width(self, input_shape: InputShape) -> int:
         """How many features it has, from a pass over zeros."""
         name = getattr(self.encoder, "main_input_name", "input_ids")
-        dtype = torch.long if name == "input_ids" else torch.float32
+        several = isinstance(input_shape, Mapping)
+        shapes = input_shape if isinstance(input_shape, Mapping) else {name: input_shape}
+        if not several and any(isinstance(part, tuple | list | Mapping) for part in input_shape):
+            raise SpecError("backbone transformers reads several inputs by name: give a dict, such as {input_ids: …}")
+        x = {key: _zeros(shape, floating=not key.endswith(("ids", "mask"))) for key, shape in shapes.items()}
         mode = self.encoder.training
         self.encoder.eval()
         try:
-            return self.features(torch.zeros(2, *input_shape, dtype=dtype)).shape[-1]
+            return self.features(x if several else x[name]).shape[-1]
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise SpecError(
-                f"backbone transformers cannot read inputs of shape {tuple(input_shape)} as `{name}`: {error}"
-            ) from error
+            read = ", ".join(f"`{key}` {tuple(shape)}" for key, shape in shapes.items())
+            raise SpecError(f"backbone transformers cannot read inputs {read}: {error}") from error
         finally:
             self.encoder.train(mode)
+
+
+def _zeros(shape: Sequence[int | None], floating: bool) -> Tensor:
+    """Two samples; sizes that vary are 4."""
+    sizes = [4 if size is None else size for size in shape]
+    return torch.zeros(2, *sizes, dtype=torch.float32 if floating else torch.long)
 
 
 class WholeModel(nn.Module):

@@ -77,7 +77,7 @@ class FunctionalNetwork:
             buffers = {name: value for name, value in weights.items() if name != PREFERENCE}
             with buffers_of(self.skeleton, buffers), without_checkpoints():
                 result = self.runner(partial(called, self.skeleton, how=self.how), weights[PREFERENCE], x)
-        elif torch.compiler.is_compiling():  # a larger function is compiled
+        elif torch.compiler.is_dynamo_compiling():  # a larger function is compiled
             result = self._functional(dict(weights), x)
         elif self._compiled is not None and self.skeleton.training:
             with warnings.catch_warnings(), without_checkpoints():

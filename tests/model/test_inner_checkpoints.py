@@ -183,17 +183,20 @@ def reference(model: ParetoModel) -> tuple[dict[str, Tensor | None], dict[str, T
     """Gradients of the space, and buffers, after a step: from plain networks with merged weights and no checkpoints,
     whose gradients are sent through θ(λ)."""
     buffers = {name: value.clone() for name, value in model.skeleton.named_buffers()}
+    shared = model.space.anchors() is None  # else each network has its own
     torch.manual_seed(2)
     for preference in PREFERENCES:
         network = in_form(model.at(preference).train(), "none")
-        network.load_state_dict(buffers, strict=False)
+        if shared:
+            network.load_state_dict(buffers, strict=False)
         output = network(inputs())
         losses = [task.loss(output, torch.zeros(5)) for task in TASKS]
         sum(share * loss for share, loss in zip(preference, losses, strict=True)).div(len(PREFERENCES)).backward()
         theta = model.weights(preference)
         reached = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
         torch.autograd.backward([theta[name] for name in reached], list(reached.values()))
-        buffers = {name: value.clone() for name, value in network.named_buffers()}
+        if shared:
+            buffers = {name: value.clone() for name, value in network.named_buffers()}
     return gradients(model), buffers
 
 
