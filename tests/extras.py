@@ -6,7 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 
-__all__ = ["needs_timm", "needs_torchjd"]
+__all__ = ["needs_timm", "needs_torchjd", "needs_transformers"]
 
 needs_torchjd = pytest.mark.skipif(find_spec("torchjd") is None, reason="needs the extra torchjd")
 needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")
+needs_transformers = pytest.mark.skipif(find_spec("transformers") is None, reason="needs the extra transformers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -205,7 +206,8 @@ def named_outputs(result: object, keys: Sequence[str]) -> dict[str, Tensor]:
     """What a network returned, by output key.
 
     Args:
-        result: a mapping that has the keys, a tuple or list in their order, or a tensor when there is one key.
+        result: a mapping or an object with fields (a dataclass, a named tuple, what transformers return) that has the
+            keys, a tuple or list in their order, or a tensor when there is one key.
         keys: of the outputs that the tasks read.
 
     Raises:
@@ -215,23 +217,36 @@ def named_outputs(result: object, keys: Sequence[str]) -> dict[str, Tensor]:
     {'left': 1, 'right': 2}
     """
     if isinstance(result, Tensor):
-        got = "one tensor"
         if len(keys) == 1:
             return {keys[0]: result}
-    elif isinstance(result, Mapping):
-        got = f"the outputs {', '.join(map(str, result))}"
-        if all(key in result for key in keys):
-            return {key: result[key] for key in keys}
-    elif isinstance(result, tuple | list):
-        got = f"{len(result)} outputs in a {type(result).__name__}"
-        if len(result) == len(keys):
-            return dict(zip(keys, result, strict=True))
+        got = "one tensor"
     else:
+        fields = _fields(result)
+        if fields is not None and all(key in fields for key in keys):
+            return {key: fields[key] for key in keys}
+        if isinstance(result, tuple | list) and len(result) == len(keys):
+            return dict(zip(keys, result, strict=True))
         got = f"a {type(result).__name__}"
+        if fields is not None:
+            got = f"the outputs {', '.join(map(str, fields))}"
+        elif isinstance(result, tuple | list):
+            got = f"{len(result)} outputs in {got}"
     raise SpecError(
         f"the tasks read the outputs {', '.join(keys)}, but the network returned {got}: "
-        "return a dict with these keys, a tuple in this order, or a tensor when there is one output"
+        "return a dict or a dataclass with these keys, a tuple in this order, or a tensor when there is one output"
     )
+
+
+def _fields(result: object) -> Mapping[Any, Any] | None:
+    """What a result has by name; None where it has no names."""
+    if isinstance(result, Mapping):
+        return result
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    if isinstance(result, tuple) and hasattr(result, "_asdict"):
+        named: dict[str, Any] = result._asdict()
+        return named
+    return None
 
 
 class Heads(nn.Module):

@@ -31,6 +31,9 @@ class TimmBackbone(Backbone):
     model: str = option(help="timm's name of the network")
     pretrained: bool = option(False, help="whether to start from timm's weights, downloaded unless its cache has them")
     hidden: tuple[int, ...] = option((), ge=1, le=WIDEST, help="widths of the hidden layers of each output")
+    checkpointing: bool = option(
+        False, help="whether timm checkpoints the activations of its blocks: less memory, more time"
+    )
 
     def __attrs_post_init__(self) -> None:
         if find_spec("timm") is None:
@@ -64,6 +67,13 @@ class TimmBackbone(Backbone):
             raise SpecError(
                 f"timm cannot make {self.model} for images of {channels} channels, {size[0]}x{size[1]}: {error}"
             ) from error
+        if self.checkpointing:
+            try:
+                cast(Any, network).set_grad_checkpointing(True)
+            except (AssertionError, AttributeError, NotImplementedError) as error:
+                raise SpecError(
+                    f"backbone.checkpointing: {self.model} has no activation checkpoints; use false"
+                ) from error
         # Some have a layer between their features and their classifier.
         width = getattr(network, "head_hidden_size", None) or network.num_features
         return Shared(network, linear_heads(cast(int, width), self.hidden, outputs))

@@ -16,6 +16,7 @@ EXTRAS: Mapping[str, str] = {
     "torchjd": "weightings from gradients: mgda, pcgrad, upgrad, …",
     "cagrad": "the weighting cagrad, which solves with cvxpy",
     "timm": "timm's networks as backbones",
+    "transformers": "the networks of transformers as backbones",
     "test": "running the tests",
     "dev": "working on moframework: tests, formatter, linter, types",
 }

@@ -56,6 +56,18 @@ class Beside:
         for attributes, path, name in self._places:
             _put(attributes, path, weights[name])
 
+    def held(self) -> list[Any]:
+        """What these places hold now, for `restore`."""
+        recurrent = [(module._flat_weights, module._flat_weight_refs) for _, module in self._recurrent]
+        return [recurrent, [_get(attributes, path) for attributes, path, _ in self._places]]
+
+    def restore(self, held: list[Any]) -> None:
+        """Put back what `held` returned."""
+        for (_, module), (weights, references) in zip(self._recurrent, held[0], strict=True):
+            module._flat_weights, module._flat_weight_refs = weights, references
+        for (attributes, path, _), value in zip(self._places, held[1], strict=True):
+            _put(attributes, path, value)
+
     def clear(self) -> None:
         """Take them out. Torch keeps weak references to those of recurrent layers, too."""
         for _, module in self._recurrent:
@@ -84,6 +96,13 @@ def _found(attributes: Mapping[str, Any], names: Mapping[int, str]) -> Iterator[
             seen.add(id(value))
             items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
             stack += [((*path, key), item, fixed or isinstance(value, tuple)) for key, item in items]
+
+
+def _get(attributes: dict[str, Any], path: tuple[Any, ...]) -> Any:
+    place = cast(Any, attributes)
+    for key in path:
+        place = place[key]
+    return place
 
 
 def _put(attributes: dict[str, Any], path: tuple[Any, ...], value: Tensor | None) -> None:

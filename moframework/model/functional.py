@@ -17,6 +17,7 @@ from moframework.errors import SpecError
 from moframework.inputs import HowToCall, Tree, arguments_of, called
 from moframework.model.beside import Beside
 from moframework.model.buffers import buffers_of
+from moframework.model.inner_checkpoints import PASS, follow_checkpoints, without_checkpoints
 
 __all__ = ["PREFERENCE", "FunctionalNetwork", "Runner"]
 
@@ -67,17 +68,19 @@ class FunctionalNetwork:
         self.beside.clear()
         self.runner: Runner | None = None
         self._compiled: Callable[[dict[str, Tensor], Tree], Any] | None = None
+        follow_checkpoints()
 
     def call(self, weights: Mapping[str, Tensor], x: Tree) -> dict[str, Tensor]:
         """Outputs of the network with the given weights (as `ParetoModel.weights` returns them, further buffers
         allowed), by output key."""
         if self.runner is not None:
-            with buffers_of(self.skeleton, {name: value for name, value in weights.items() if name != PREFERENCE}):
+            buffers = {name: value for name, value in weights.items() if name != PREFERENCE}
+            with buffers_of(self.skeleton, buffers), without_checkpoints():
                 result = self.runner(partial(called, self.skeleton, how=self.how), weights[PREFERENCE], x)
-        elif torch.compiler.is_compiling():  # a larger function is compiled
+        elif torch.compiler.is_dynamo_compiling():  # a larger function is compiled
             result = self._functional(dict(weights), x)
         elif self._compiled is not None and self.skeleton.training:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), without_checkpoints():
                 # Tracing looks at `.grad` of everything it is given, and warns of weights that are computed.
                 warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
                 result = self._compiled(dict(weights), x)
@@ -132,10 +135,12 @@ class FunctionalNetwork:
         that spends on looking up and checking each name anew: a fifth of a millisecond a call for LeNet."""
         own = {} if len(weights) == len(self.trainable) else self.buffers(weights)
         with buffers_of(self.skeleton, own) if own else nullcontext():
+            token = PASS.set((self, weights, {}))
             try:
                 self.fill(weights)
                 return called(self.skeleton, x, self.how)
             finally:
+                PASS.reset(token)
                 self.clear()
 
     def buffers(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

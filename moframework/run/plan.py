@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.config import Trust, unstructure
-from moframework.data import SPLITS, Dataset, Split
+from moframework.data import SPLITS, Dataset, Split, batches
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.job import Job, plan_partition, steps_per_epoch
@@ -22,6 +22,7 @@ from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.inputs import Entry, InputForm
 from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
+from moframework.model.trial import check_passes
 from moframework.nonfinite import on_nonfinite
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
@@ -173,6 +174,8 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     world = World() if world is None else world
     recipe = _recipe(problem, problem.network, method, data["train"])
     model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
+    few = torch.arange(min(2, len(data["train"])))  # type: ignore[arg-type]
+    check_passes(model, next(batches(data["train"], 2, order=few, device="cpu"))[0])
     size = len(data["train"])  # type: ignore[arg-type]
     partition = Partition() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()

@@ -23,7 +23,7 @@ import torch.utils.data
 from torch import Tensor, nn
 
 from moframework.backbones.base import named_outputs
-from moframework.data import Batch, Dataset, Split, TensorData, batches
+from moframework.data import Dataset, Split, TensorData, batches
 from moframework.engine.checkpoint import restore
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
@@ -31,6 +31,7 @@ from moframework.engine.job import Job, steps_per_epoch
 from moframework.engine.loop import Loop
 from moframework.engine.method import Method
 from moframework.errors import InterruptedRun, MoframeworkError, SpecError
+from moframework.inputs import Tree, called
 from moframework.model import ParetoModel
 from moframework.processes.world import World
 from moframework.run.blame import key_path
@@ -211,10 +212,14 @@ def _keep(ready: Plan, model: ParetoModel, folder: Path) -> None:
     with _told(ready, "taking an operating point, at(λ)"), torch.no_grad():
         network = model.at(preference).eval()
         torch.manual_seed(0)
-        _compare(named_outputs(network(x), tuple(ready.spec.problem.outputs)), expected, "the network of at(λ)")
+        _compare(
+            named_outputs(called(network, x, model.network.how), model.network.outputs),
+            expected,
+            "the network of at(λ)",
+        )
 
 
-def _answer(model: ParetoModel, x: Tensor, preference: Tensor) -> dict[str, Tensor]:
+def _answer(model: ParetoModel, x: Tree, preference: Tensor) -> dict[str, Tensor]:
     torch.manual_seed(0)  # a network may draw random numbers when it is used
     with torch.no_grad():
         found: dict[str, Tensor] = nn.Module.__call__(model.eval(), x, preference)
@@ -235,24 +240,11 @@ def _compare(found: dict[str, Tensor], expected: dict[str, Tensor], what: str) -
             )
 
 
-class _Subset(torch.utils.data.Dataset[Batch]):
-    """The first samples and the last of a data set that is not in memory."""
-
-    def __init__(self, data: Dataset, rows: list[int]) -> None:
-        self.data, self.rows = data, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.data[self.rows[index]]
-
-
 def _subset(data: Dataset, count: int) -> Dataset:
     size = len(cast(Sized, data))
     rows = torch.arange(min(count, size))
     rows[-1] = size - 1
-    return data.take(rows) if isinstance(data, TensorData) else _Subset(data, rows.tolist())
+    return data.take(rows) if isinstance(data, TensorData) else torch.utils.data.Subset(data, rows.tolist())
 
 
 @contextlib.contextmanager

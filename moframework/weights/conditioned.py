@@ -197,8 +197,10 @@ def _check_reads_input(network: ConditionedNetwork) -> None:
             module.training = mode
     outputs = result.values() if isinstance(result, Mapping) else [result] if isinstance(result, Tensor) else result
     touched = [output for output in outputs if output.requires_grad]
-    grads = torch.autograd.grad([output.sum() for output in touched], joined, allow_unused=True) if touched else (None,)
-    if grads[0] is None:
+    if touched:
+        torch.autograd.backward([output.sum() for output in touched])  # reentrant checkpoints know no `grad`
+        network.zero_grad()
+    if not joined or joined[0].grad is None:
         raise SpecError(
             "weights: the network does not read its input, so a preference joined to it has no effect. "
             "Use another weight space."

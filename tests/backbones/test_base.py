@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -46,6 +47,23 @@ def test_functions_that_cannot_be_backbones() -> None:
 X, Y = torch.zeros(2, 1), torch.ones(2, 1)
 
 
+@dataclasses.dataclass
+class Fields:
+    a: torch.Tensor
+    b: torch.Tensor
+    loss: torch.Tensor | None = None
+
+
+class Named(NamedTuple):
+    b: torch.Tensor
+    a: torch.Tensor
+
+
+class Unlike(NamedTuple):
+    first: torch.Tensor
+    second: torch.Tensor
+
+
 @pytest.mark.parametrize(
     ("result", "keys", "expected"),
     [
@@ -53,6 +71,9 @@ X, Y = torch.zeros(2, 1), torch.ones(2, 1)
         ((X, Y), ["a", "b"], {"a": X, "b": Y}),
         ([X], ["a"], {"a": X}),
         ({"b": X, "a": Y, "more": X}, ["a", "b"], {"a": Y, "b": X}),
+        (Fields(X, Y), ["b", "a"], {"a": X, "b": Y}),
+        (Named(X, Y), ["a", "b"], {"b": X, "a": Y}),
+        (Unlike(X, Y), ["a", "b"], {"a": X, "b": Y}),
     ],
 )
 def test_outputs_by_name(result: object, keys: list[str], expected: dict[str, Tensor]) -> None:
@@ -68,6 +89,8 @@ def test_outputs_by_name(result: object, keys: list[str], expected: dict[str, Te
         ((X, Y, X), "returned 3 outputs in a tuple"),
         ({"a": X, "c": Y}, "returned the outputs a, c"),
         (None, "returned a NoneType"),
+        (Unlike(X, Y)._replace(first=X)[:1], "returned 1 outputs in a tuple"),
+        (dataclasses.make_dataclass("Other", ["a", "c"])(X, Y), "returned the outputs a, c"),
     ],
 )
 def test_outputs_that_do_not_fit(result: object, words: str) -> None:

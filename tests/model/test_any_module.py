@@ -191,7 +191,7 @@ STATEFUL: list[type[Plain]] = [OldSpectral, Spectral, Instance, Averaging, Norm,
 
 
 def recipe(network: Callable[..., nn.Module], weights: WeightSpaceConfig) -> Recipe:
-    backbone = _backbone(network)
+    backbone = _backbone(network, "auto")
     return Recipe(tasks=("a", "b"), backbone=backbone, input_shape=(16,), outputs={"y": 2}, weights=weights)
 
 
@@ -214,7 +214,7 @@ def test_is_merged_saved_and_loaded(network: type[Plain], space: str, tmp_path: 
     x = torch.randn(5, 16)
     merged, outputs = model.at(LAMBDA), model(x, LAMBDA)["y"]
     torch.testing.assert_close(merged(x), outputs, rtol=0, atol=0)
-    fresh = _backbone(network).build((16,), {"y": 2})
+    fresh = _backbone(network, "auto").built((16,), {"y": 2})
     assert [name for name, _ in merged.named_parameters()] == [name for name, _ in fresh.named_parameters()]
     fresh.load_state_dict(merged.state_dict())
     torch.testing.assert_close(fresh.eval()(x), outputs, rtol=0, atol=0)

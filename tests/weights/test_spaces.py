@@ -40,7 +40,7 @@ SPACES: dict[str, WeightSpaceConfig] = {
 
 # Vectors and images; the others of the zoo cannot be joined with a preference.
 CONDITIONABLE = {
-    *("linear", "conv2d", "conv2d one channel", "grouped", "transposed 2d", "odd", "frozen in part"),
+    *("linear", "checkpointed", "conv2d", "conv2d one channel", "grouped", "transposed 2d", "odd", "frozen in part"),
     *OPAQUE,
 }
 

@@ -9,6 +9,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 __all__ = ["OPAQUE", "ZOO", "Member"]
 
@@ -198,6 +199,19 @@ class Mapped(nn.Module):
         return result
 
 
+class Checkpointed(nn.Module):
+    """Keeps no activations of its inner part, but runs it again in the backward pass."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, 6)
+        self.inner = nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 6), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = checkpoint(self.inner, self.first(x), use_reentrant=False)
+        return result
+
+
 OPAQUE: dict[str, Member] = {
     "quantized": Member(lambda n: nn.Sequential(Quantized(n, 6), nn.Tanh(), Quantized(6, 2)), (5,)),
     "quantized convolution": Member(
@@ -237,6 +251,7 @@ ZOO: dict[str, Member] = {
     "tied": Member(lambda _: Tied(), (5,), tokens=True),
     "attention": Member(lambda _: Attention(4), (3, 4)),
     "attention of others": Member(lambda _: Attention(4, others=2), (3, 4)),
+    "checkpointed": Member(Checkpointed, (5,)),
     "transformer": Member(
         lambda _: nn.TransformerEncoderLayer(4, 2, dim_feedforward=6, dropout=0.0, batch_first=True), (3, 4)
     ),

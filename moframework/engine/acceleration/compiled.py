@@ -12,6 +12,7 @@ from torch import Tensor
 from moframework.engine.acceleration.base import Acceleration
 from moframework.engine.settings import Training
 from moframework.engine.step import Batch, Step, stacked
+from moframework.model.inner_checkpoints import without_checkpoints
 
 __all__ = ["Compiled", "uncompiled"]
 
@@ -40,7 +41,8 @@ class Compiled(Acceleration):
         step.forwards.append(self)
 
     def __call__(self, preferences: Tensor, batch: Batch, rows: range) -> Tensor:
-        return stacked(self._losses_of(preferences, batch.parts(rows)))
+        with without_checkpoints():  # those that are compiled stay
+            return stacked(self._losses_of(preferences, batch.parts(rows)))
 
 
 @contextlib.contextmanager
