@@ -17,8 +17,8 @@ from torch import Tensor
 
 from moframework.augmentations import augmented
 from moframework.data import Batch, arranged, batches
+from moframework.data.residence import resident
 from moframework.engine.acceleration import accelerate
-from moframework.engine.device_cache import resident
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import BufferSync
 from moframework.engine.events import Observer, Progress

@@ -9,9 +9,9 @@ from typing import Any
 
 from attrs import define, evolve
 
+from moframework.data.residence import resident
 from moframework.engine.averaging import WeightAverage
 from moframework.engine.checkpoint import BEST, save, write_checkpoint
-from moframework.engine.device_cache import resident
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.hooks import CompileTime, LossLog, Stop
 from moframework.engine.loop import Hook, Loop

@@ -6,7 +6,8 @@ from typing import Literal
 
 import torch
 
-from moframework.data import Dataset, TensorData, gathered
+from moframework.data.dataset import Dataset, TensorData
+from moframework.data.loader import gathered
 
 __all__ = ["resident"]
 
