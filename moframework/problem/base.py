@@ -189,7 +189,8 @@ class Problem(Component, kind="problems"):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             network = self.backbone().eval()
             form = form.resolved(network)
-            result = _tried(lambda: called(network, x, form.call), f"the network cannot take {_described(form)}")
+            what = f"the network cannot take {_described(form)}"
+            result = _tried(lambda: called(network, x, form.call), what, _about_types(form, data))
         made = named_outputs(result, tuple(outputs))
         faults = []
         for task in tasks:
@@ -271,12 +272,26 @@ def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, 
     return None
 
 
-def _tried(action: Callable[[], T], failure: str) -> T:
+def _about_types(form: InputForm, data: Dataset) -> str:
+    """What to do where the types of inputs may be the reason why a network does not take them; else nothing."""
+    made = {path: entry for path, entry in form.entries.items() if entry.dtype == torch.float32}
+    given = {path: getattr(leaf, "dtype", None) for path, leaf in named_leaves(data[0][0]).items()}
+    if any(given.get(path) == torch.uint8 and len(entry.shape) != 3 for path, entry in made.items()):
+        return (
+            ". Inputs of 8-bit unsigned integers are taken for images and become fractions; give others, such as token "
+            "ids, as torch.int64"
+        )
+    unusual = sorted({str(e.dtype) for e in form.entries.values() if e.dtype not in (torch.float32, torch.int64)})
+    advice = f". Layers compute with torch.float32 and look up torch.int64: convert {', '.join(unusual)} in the data"
+    return advice if unusual else ""
+
+
+def _tried(action: Callable[[], T], failure: str, advice: str = "") -> T:
     try:
         return action()
     except Exception as error:  # of anybody's code
         name = "" if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: "
-        raise SpecError(f"{failure}: {name}{error}") from error
+        raise SpecError(f"{failure}: {name}{error}{advice}") from error
 
 
 def get_problem(name: str, **options: Any) -> Problem:

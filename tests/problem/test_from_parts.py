@@ -61,6 +61,29 @@ def test_parts_that_do_not_fit(changes: dict[str, Any], words: str) -> None:
         problem_from_parts(**{"tasks": TASKS, "network": Net, "data": DATA, **changes})
 
 
+class Looks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.table(x).sum(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("network", "x", "words"),
+    [
+        (Net, X.double(), "convert torch.float64 in the data"),
+        (Net, X > 0.5, "convert torch.bool in the data"),
+        (Looks, (X * 8).byte().expand(8, 3), "give others, such as token ids, as torch.int64"),
+    ],
+)
+def test_types_that_layers_do_not_take_are_told(network: type[nn.Module], x: Tensor, words: str) -> None:
+    data = {split: (x, {"up": X[:, 0], "down": 1 - X[:, 0]}) for split in DATA}
+    with pytest.raises(SpecError, match=f"the network cannot take inputs .*{words}"):
+        problem_from_parts(TASKS, network, data).check()
+
+
 def test_a_network_with_required_parameters_is_told() -> None:
     def wide(width: int) -> nn.Module:
         return nn.Linear(1, width)
