@@ -33,7 +33,7 @@ MOVED: Mapping[str, str] = {
     "moframework.engine.passes": "moframework.engine.acceleration.vmap_evaluation",
     "moframework.engine.recompute": "moframework.engine.acceleration.activation_checkpoint",
     "moframework.engine.recording": "moframework.engine.acceleration.cuda_graph",
-    "moframework.engine.residence": "moframework.data.residence",
+    "moframework.engine.residence": "moframework.data.device_cache",
     "moframework.engine.streaming": "moframework.engine.distributed.fsdp",
     "moframework.engine.tally": "moframework.engine.accumulator",
     "moframework.engine.undivided": "moframework.engine.acceleration.single_pass",

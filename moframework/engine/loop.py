@@ -17,7 +17,7 @@ from torch import Tensor
 
 from moframework.augmentations import augmented
 from moframework.data import Batch, arranged, batches
-from moframework.data.residence import resident
+from moframework.data.device_cache import resident
 from moframework.engine.acceleration import accelerate
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import BufferSync

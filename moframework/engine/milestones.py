@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import define, evolve
 
-from moframework.data.residence import resident
+from moframework.data.device_cache import resident
 from moframework.engine.averaging import WeightAverage
 from moframework.engine.checkpoint import BEST, save, write_checkpoint
 from moframework.engine.evaluate import Evaluator, calibration_data

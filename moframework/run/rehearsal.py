@@ -28,13 +28,16 @@ from moframework.engine.checkpoint import restore
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
 from moframework.engine.job import Job, steps_per_epoch
-from moframework.engine.loop import Loop
+from moframework.engine.loop import Hook, Loop
 from moframework.engine.method import Method
+from moframework.engine.milestones import Checkpoints
 from moframework.errors import InterruptedRun, MoframeworkError, SpecError
 from moframework.inputs import Tree, called
 from moframework.model import ParetoModel
 from moframework.processes.world import World
 from moframework.run.blame import key_path
+from moframework.run.memory import free_memory
+from moframework.run.memory_estimate import as_size
 from moframework.run.plan import Plan
 
 __all__ = ["rehearse"]
@@ -47,42 +50,60 @@ _PREFERENCES = 2
 """So many are enough where each is treated by itself: what several of them change is seen."""
 _IN_MEMORY = "/dev/shm"
 
+_FILES = 2**30
+"""Bytes of parameters from which nothing is written: a checkpoint of three times as much takes long."""
+_COPIES = 6
+"""Times the parameters that a step takes beside them: a copy, gradients, θ(λ) and its gradients, Adam's moments."""
 
-def rehearse(ready: Plan) -> None:
+
+def rehearse(ready: Plan) -> list[str]:
     """Go all the way on a few samples: step, optimizer, scheduler, checkpoint, evaluation, saving, loading, `at(λ)`.
 
     Args:
         ready: stays as it is, and so do the random numbers of the process.
+
+    Returns:
+        what was left out for its size, in words; a line each.
 
     Raises:
         SpecError: something fails, or answers otherwise afterwards; the text says where, with what message, and what to
             change.
         DataError, NonFiniteLossError: as training would.
     """
-    smallest = _smallest_part(ready)
+    size = _bytes(ready.model)
+    free = free_memory(ready.place.device)
+    if free is not None and _COPIES * size > 0.8 * free:
+        return [f"nothing was tried out: a step takes {as_size(_COPIES * size)}, and {as_size(free)} are free"]
+    smallest, writes = _smallest_part(ready), size <= _FILES
     with (
         tempfile.TemporaryDirectory(prefix="moframework-check-", dir=_fast_folder(ready.model)) as folder,
         torch.random.fork_rng(devices=[ready.place.device] if ready.place.device.type == "cuda" else []),
     ):
         try:
-            model = _train(ready, Path(folder), smallest)
+            model = _train(ready, Path(folder), smallest, writes)
         except SpecError as error:
-            if smallest > 1 or not _goes_with_more(ready, Path(folder) / "more"):
+            if smallest > 1 or not _goes_with_more(ready, Path(folder) / "more", writes):
                 raise
             raise SpecError(f"{error}\n{_about_size(ready)}") from error
         _schedule(ready)
         _evaluate(ready, model)
-        _keep(ready, model.cpu(), Path(folder) / "model")
+        _keep(ready, model.cpu(), Path(folder) / "model" if writes else None)
+    return [] if writes else [f"checkpoint, saving and loading were not tried out: {as_size(size)} of weights"]
 
 
-def _train(ready: Plan, folder: Path, part: int) -> ParetoModel:
+def _train(ready: Plan, folder: Path, part: int, writes: bool) -> ParetoModel:
     """A step with `part` samples a preference, or in all, and back from its checkpoint; the trained model."""
     job = _job(ready, folder, part)
     with _told(ready, "the first training step", "problem"), contextlib.suppress(InterruptedRun):
-        fit(job, stop=lambda: True)
-    with _told(ready, "resuming from a checkpoint", "problem"):
-        restore(Loop(job))
+        fit(job, stop=lambda: True, around=lambda loop, hooks: hooks if writes else _without_checkpoints(hooks))
+    if writes:
+        with _told(ready, "resuming from a checkpoint", "problem"):
+            restore(Loop(job))
     return job.model
+
+
+def _without_checkpoints(hooks: list[Hook]) -> list[Hook]:
+    return [hook for hook in hooks if not isinstance(hook, Checkpoints)]
 
 
 def _job(ready: Plan, folder: Path, part: int) -> Job:
@@ -119,11 +140,14 @@ def _with_fewer_preferences(ready: Plan) -> Method:
 
 def _fast_folder(model: ParetoModel) -> str | None:
     """A file system in memory, where it has room for the model and its checkpoint many times over; else None."""
-    size = sum(value.numel() * value.element_size() for value in model.parameters())
     with contextlib.suppress(OSError):
-        if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > 50 * size:
+        if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > 50 * _bytes(model):
             return _IN_MEMORY
     return None
+
+
+def _bytes(model: ParetoModel) -> int:
+    return sum(value.numel() * value.element_size() for value in model.parameters())
 
 
 def _smallest_part(ready: Plan) -> int:
@@ -137,10 +161,10 @@ def _smallest_part(ready: Plan) -> int:
     return min(2, max(smallest // parts, 1))
 
 
-def _goes_with_more(ready: Plan, folder: Path) -> bool:
+def _goes_with_more(ready: Plan, folder: Path, writes: bool) -> bool:
     """Whether a step goes where there are two samples in place of one."""
     try:
-        _train(ready, folder, 2)
+        _train(ready, folder, 2, writes)
     except MoframeworkError:
         return False
     return True
@@ -197,18 +221,19 @@ def _evaluate(ready: Plan, model: ParetoModel) -> None:
             evaluator.front(model, _subset(ready.data[split], 2), ready.preferences[:1], split)
 
 
-def _keep(ready: Plan, model: ParetoModel, folder: Path) -> None:
-    """Save and load, take an operating point, and compare what they answer."""
+def _keep(ready: Plan, model: ParetoModel, folder: Path | None) -> None:
+    """Save and load, where there is a folder to do so, take an operating point, and compare what they answer."""
     x, _ = next(batches(_subset(ready.data["train"], 2), 2, order=None, device="cpu"))
     preference = ready.preferences[len(ready.preferences) // 2]
     with _told(ready, "answering without training"):
         expected = _answer(model, x, preference)
-    with _told(ready, "saving the model"):
-        model.save(folder)
-    with _told(ready, "loading the saved model"):
-        loaded = ParetoModel.load(folder, trust=True)
-        _compare(_answer(loaded, x, preference), expected, "the saved and loaded model")
-    del loaded
+    if folder is not None:
+        with _told(ready, "saving the model"):
+            model.save(folder)
+        with _told(ready, "loading the saved model"):
+            loaded = ParetoModel.load(folder, trust=True)
+            _compare(_answer(loaded, x, preference), expected, "the saved and loaded model")
+        del loaded
     with _told(ready, "taking an operating point, at(λ)"), torch.no_grad():
         network = model.at(preference).eval()
         torch.manual_seed(0)

@@ -62,8 +62,7 @@ def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) 
     """
     ready = plan(_loaded(spec), trust=trust)
     lines = ready.describe()
-    rehearse(ready)
-    return lines
+    return [*lines, *(f"tried out   {left_out}" for left_out in rehearse(ready))]
 
 
 def solve(

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from moframework.data.residence import resident
+from moframework.data.device_cache import resident
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.loop import Loop
 from moframework.processes.world import World

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from moframework.data import TensorData, residence
-from moframework.data.residence import resident
+from moframework.data import TensorData, device_cache
+from moframework.data.device_cache import resident
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 DATA = TensorData(torch.zeros(10, 4), {"y": torch.zeros(10)})  # 200 bytes
@@ -27,7 +27,7 @@ class Items(torch.utils.data.Dataset[Any]):
 def test_auto_moves_what_takes_half_of_the_free_memory(
     free: int | None, moved: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(residence, "_free", lambda device: free)
+    monkeypatch.setattr(device_cache, "_free", lambda device: free)
     found = resident(DATA, "auto", META)
     assert isinstance(found, TensorData)
     assert found.device == (META if moved else CPU)
@@ -40,7 +40,7 @@ def test_auto_changes_nothing_on_the_cpu_nor_where_data_is_loaded() -> None:
 
 
 def test_true_reads_and_moves_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residence, "_free", lambda device: 0)
+    monkeypatch.setattr(device_cache, "_free", lambda device: 0)
     for data, count in ((DATA, 10), (Items(), 3)):
         moved = resident(data, True, META)
         assert isinstance(moved, TensorData)
@@ -61,7 +61,7 @@ def test_false_leaves_everything() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_real_device() -> None:
     device = torch.device("cuda")
-    free = residence._free(device)
+    free = device_cache._free(device)
     assert free is not None
     assert free > 0
     found = resident(DATA, "auto", device)
