@@ -14,7 +14,7 @@ __all__ = ["change_json", "change_text"]
 
 def change_json(path: Path, **changes: Any) -> dict[str, Any]:
     """Replace values of a JSON file; the new content."""
-    content = {**read_json(path, advice=""), **changes}
+    content = {**read_json(path, advice="", newest=9), **changes}
     write_json(path, content)
     return content
 
@@ -24,4 +24,4 @@ def change_text(path: Path, change: Callable[[str], str]) -> None:
     if path.suffix == ".yaml":
         write_sealed_yaml(path, change(read_sealed_yaml(path, advice="")))
     else:
-        write_json(path, json.loads(change(json.dumps(read_json(path, advice="")))))
+        write_json(path, json.loads(change(json.dumps(read_json(path, advice="", newest=9)))))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from moframework.engine.loop import Loop
-from moframework.errors import DamagedFileError, RunError
+from moframework.errors import DamagedFileError, NewerFormatError, RunError
 from moframework.io.atomic import keep_as
 from moframework.io.sealed import verify_zip
 from moframework.io.tensors import load_plain, save_plain
@@ -50,7 +50,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read what `write_checkpoint` wrote, onto the host.
 
     Raises:
-        RunError: of a newer format; as `DamagedFileError` where it is missing, damaged or something else.
+        NewerFormatError: of a newer format.
+        DamagedFileError: it is missing, damaged or something else.
     """
     sealed = verify_zip(path, advice=_ADVICE)
     try:
@@ -61,7 +62,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(number, int) or "model" not in state:
         raise DamagedFileError(f"{path} is no checkpoint of a training. {_ADVICE}")
     if number > _FORMAT:
-        raise RunError(f"{path} has format {number}; this version reads up to {_FORMAT}. Update moframework.")
+        raise NewerFormatError(f"{path} has format {number}; this version reads up to {_FORMAT}. Update moframework.")
     if number >= 2 and not sealed:
         raise DamagedFileError(f"{path} has lost its checksum: it is damaged. {_ADVICE}")
     return dict(state)

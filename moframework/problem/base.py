@@ -286,11 +286,12 @@ def _about_types(form: InputForm, data: Dataset) -> str:
     return advice if unusual else ""
 
 
-def _tried(action: Callable[[], T], failure: str, advice: str = "") -> T:
+def _tried(action: Callable[[], T], failure: str, about_types: str = "") -> T:
     try:
         return action()
     except Exception as error:  # of anybody's code
         name = "" if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: "
+        advice = about_types if "type" in str(error).lower() else ""
         raise SpecError(f"{failure}: {name}{error}{advice}") from error
 
 

@@ -12,11 +12,18 @@ from torch import Generator, Tensor
 from moframework.augmentations import Augmentation
 from moframework.config import config
 from moframework.config.structure import build
-from moframework.engine.checkpoint import BEST, LAST, previous, read_checkpoint
+from moframework.engine.checkpoint import BEST, LAST, previous, read_checkpoint, write_checkpoint
 from moframework.engine.events import Observer, Progress, Reading
 from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import EarlyStopping, Evaluation, Training
-from moframework.errors import DamagedFileError, DataError, InterruptedRun, NonFiniteLossError, RunError
+from moframework.errors import (
+    DamagedFileError,
+    DataError,
+    InterruptedRun,
+    NewerFormatError,
+    NonFiniteLossError,
+    RunError,
+)
 from moframework.objectives import Objective
 from moframework.objectives.balancing import LossBalancing
 from moframework.objectives.uncertainty import Uncertainty
@@ -210,6 +217,12 @@ def test_two_damaged_checkpoints_are_an_error_and_stay(train: Train, tmp_path: P
         train(resume=True)
     assert last.is_file()
     assert previous(last).is_file()
+
+
+def test_a_checkpoint_of_a_newer_version_is_told(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / LAST, {"model": {}, "format": 3})
+    with pytest.raises(NewerFormatError, match=r"has format 3; this version reads up to 2\. Update moframework\."):
+        read_checkpoint(tmp_path / LAST)
 
 
 def test_a_checkpoint_of_another_training_is_an_error(train: Train) -> None:
