@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,16 @@ from moframework.data.cache import file_stamp
 from moframework.data.table import Column, Standardization, check_reach, in_order, one_hot, read_columns
 from moframework.errors import DataError, shortened
 from moframework.problem import Problem
-from moframework.problem.tabular import TargetKind, check_columns, check_targets, split_rows, targets_of
+from moframework.problem.tabular import (
+    MISSING,
+    MissingTargets,
+    TargetKind,
+    check_columns,
+    check_targets,
+    labeled,
+    split_rows,
+    targets_of,
+)
 from moframework.problem.task import Task
 
 __all__ = ["CSV"]
@@ -53,8 +61,11 @@ class CSV(Problem):
     error (and mean absolute error) on the column, standardized by the training rows unless `standardize_targets` is
     off; `binary` is binary cross-entropy (accuracy, F1), where class 1 is the later of the two values in order (yes
     after no, 1 after 0); `classes` is cross-entropy (accuracy). Classes are those of the training rows, in order.
-    Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`. A row without a target is an
-    error unless `missing_targets: drop` leaves it out.
+    Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`.
+
+    **Missing targets.** A row need not have every target: each task is trained and judged on the rows that have its
+    own, and `moframework check` tells how many these are. A row that has none is left out. `missing_targets: drop`
+    leaves out all rows that lack one, `refuse` makes them an error.
 
     **Splits.** `split` names a column with train, val or test in each row; without it rows are split at random by
     `fractions` and `seed`. **Reference point.** None: the losses of the untrained network serve.
@@ -65,9 +76,11 @@ class CSV(Problem):
     numeric: tuple[str, ...] = option((), help="columns that are numbers; anything else in them is an error")
     categorical: tuple[str, ...] = option((), help="columns that are categories, even where they look like numbers")
     ignore: tuple[str, ...] = option((), help="columns that are no inputs, such as an id")
-    missing: tuple[str, ...] = option(("", "?", "NA", "N/A", "nan", "NaN", "null"), help="cells that mean unknown")
-    missing_targets: Literal["refuse", "drop"] = option(
-        "refuse", help="what happens to rows without a target: an error, or they are left out"
+    missing: tuple[str, ...] = option(MISSING, help="cells that mean unknown")
+    missing_targets: MissingTargets = option(
+        "keep",
+        help="rows that lack some of their targets: keep trains each task on those that have its own, drop leaves them "
+        "out, refuse makes them an error",
     )
     standardize_targets: bool = option(True, help="regression targets get zero mean and unit variance in training")
     max_categories: int = option(
@@ -161,12 +174,16 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     problem = key.problem
     table = read_columns(problem.path, delimiter=problem.delimiter)
     _check_columns(problem, table)
-    table, kept = _with_targets(problem, table)
+    kept = labeled(table, problem.targets, problem.missing, problem.missing_targets, problem.path)
+    table = {name: column.take(kept) for name, column in table.items()}
     _check_numbers(problem, table, kept)
     rows = split_rows(table, problem.split, problem.fractions, problem.seed, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
     inputs = _inputs(problem, table, parts, {split: kept[chosen] for split, chosen in rows.items()})
-    made = targets_of(table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets)
+    made = targets_of(
+        table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets,
+        missing=problem.missing,
+    )  # fmt: skip
     for name, target in made.items():
         if target.categories:
             _check_learned(problem, name, {split: part[name] for split, part in parts.items()})
@@ -205,23 +222,6 @@ def _numeric(problem: CSV, table: Mapping[str, Column]) -> list[str]:
         for name in _input_names(problem, table)
         if name in problem.numeric or (name not in problem.categorical and table[name].is_numeric(problem.missing))
     ]
-
-
-def _with_targets(problem: CSV, table: dict[str, Column]) -> tuple[dict[str, Column], npt.NDArray[np.int64]]:
-    """The rows that have every target, and which rows of the file they are."""
-    gone = np.zeros(len(next(iter(table.values()))), dtype=bool)
-    for name in problem.targets:
-        lacking = table[name].mapped([float(value in problem.missing) for value in table[name].values]) == 1
-        if lacking.any() and problem.missing_targets == "refuse":
-            raise DataError(
-                f"{problem.path}: target '{name}' is missing in {int(lacking.sum())} rows, first in row "
-                f"{1 + int(np.argmax(lacking))}; fill them in, or leave such rows out with missing_targets: drop"
-            )
-        gone |= lacking
-    if gone.all():
-        raise DataError(f"{problem.path}: no row has every target")
-    kept = np.flatnonzero(~gone)
-    return {name: column.take(kept) for name, column in table.items()}, kept
 
 
 def _inputs(
@@ -277,8 +277,9 @@ def _categories(problem: CSV, train: Column) -> tuple[str, ...]:
 
 def _check_learned(problem: CSV, name: str, parts: Mapping[Split, Column]) -> None:
     """The classes of the training rows must be all there are."""
+    known = {*parts["train"].values, *problem.missing}
     for split in SPLITS[1:]:
-        new = [value for value in parts[split].values if value not in parts["train"].values]
+        new = [value for value in parts[split].values if value not in known]
         if new:
             raise DataError(
                 f"{problem.path}: target '{name}' has the class '{shortened(new[0])}' in {split}, but not in the "

@@ -15,7 +15,17 @@ from moframework.data import Dataset, Split, check_fractions, check_split
 from moframework.data.images import Images
 from moframework.data.table import Column, read_columns
 from moframework.problem import Problem
-from moframework.problem.tabular import Target, TargetKind, check_targets, column_of, split_rows, targets_of
+from moframework.problem.tabular import (
+    MISSING,
+    MissingTargets,
+    Target,
+    TargetKind,
+    check_targets,
+    column_of,
+    labeled,
+    split_rows,
+    targets_of,
+)
 from moframework.problem.task import Task
 
 __all__ = ["ImageTable"]
@@ -37,15 +47,22 @@ class ImageTable(Problem):
           size: [96, 96]
 
     What a target is gives its loss, metrics and size: see `moframework.problem.tabular.Target`. Any of it can be
-    exchanged under `tasks`, and the network under `backbone`. Rows are divided by the column `split`, which says train,
-    val or test, else at random by `fractions` and `seed`. Images are resized to `size`, whatever their proportions, and
-    reach the network as float32 in [0, 1].
+    exchanged under `tasks`, and the network under `backbone`. An image need not have every target: each task is trained
+    and judged on those that have its own, and one that has none is left out (`missing_targets`). Rows are divided by
+    the column `split`, which says train, val or test, else at random by `fractions` and `seed`. Images are resized to
+    `size`, whatever their proportions, and reach the network as float32 in [0, 1].
     """
 
     folder: Path = option(help="where the images are")
     table: Path = option(help="the table: text with commas, a header, a line for each image")
     targets: dict[str, TargetKind] = option(help="the columns to tell, and what each is: regression, binary or classes")
     file: str = option("file", help="column with the name of the image, relative to the folder")
+    missing: tuple[str, ...] = option(MISSING, help="cells of targets that mean unknown")
+    missing_targets: MissingTargets = option(
+        "keep",
+        help="images that lack some of their targets: keep trains each task on those that have its own, drop leaves "
+        "them out, refuse makes them an error",
+    )
     split: str | None = option(None, help="column with train, val or test in each row; none: rows are split at random")
     fractions: tuple[float, float, float] = option(
         (0.7, 0.1, 0.2), ge=0, help="shares of train, val and test, where no column says"
@@ -98,10 +115,12 @@ class ImageTable(Problem):
         )
 
     def _columns(self) -> dict[str, Column]:
-        return read_columns(self.table)
+        columns = read_columns(self.table)
+        kept = labeled(columns, self.targets, self.missing, self.missing_targets, self.table)
+        return {name: column.take(kept) for name, column in columns.items()}
 
     def _rows(self, columns: dict[str, Column]) -> dict[Split, npt.NDArray[np.int64]]:
         return split_rows(columns, self.split, self.fractions, self.seed, self.table)
 
     def _targets(self, columns: dict[str, Column], train: npt.NDArray[np.int64]) -> dict[str, Target]:
-        return targets_of(columns, self.targets, train, self.table)
+        return targets_of(columns, self.targets, train, self.table, missing=self.missing)
