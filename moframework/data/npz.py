@@ -30,8 +30,8 @@ class NPZ(DataSource):
 
     Floating-point arrays are read as float32 and must be finite, but for targets, in which nan means unknown; integers
     and booleans as int64, for classes, where -100 means unknown unless the loss says otherwise (`ignore_index`). Inputs
-    of 8-bit unsigned integers are images, whose batches are float32 in [0, 1]. An array `split` (n,) with 0, 1 or 2 puts a
-    sample into train, val or test; without it they are split at random by `fractions`. Pickled objects are
+    of 8-bit unsigned integers are images, whose batches are float32 in [0, 1]. An array `split` (n,) with 0, 1 or 2
+    puts a sample into train, val or test; without it they are split at random by `fractions`. Pickled objects are
     refused.
     """
 

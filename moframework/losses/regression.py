@@ -60,8 +60,8 @@ class L1(_Difference):
 
 @config
 class Huber(_Difference):
-    """Huber loss: squared (halved) below `delta`, linear beyond; as `torch.nn.functional.huber_loss`. A target of nan is
-    unknown and does not count."""
+    """Huber loss: squared (halved) below `delta`, linear beyond; as `torch.nn.functional.huber_loss`. A target of nan
+    is unknown and does not count."""
 
     word: ClassVar[str] = "huber"
     delta: float = option(1.0, gt=0, help="difference at which the loss turns from squared to linear")

@@ -1,4 +1,4 @@
-"""Which tasks a step knows something of: where labels are known for some tasks only, a batch may have none of a task."""
+"""Which tasks a step knows something of: where not all labels are known, a batch may have none of a task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -57,7 +56,7 @@ def solved_for_present(solve: Callable[[Array], Array], losses: Array, gramian: 
 
 
 class StateByTask(nn.Module):
-    """State whose counts are kept for each task, (r, m): checkpoints of versions that had one count for all load too."""
+    """State whose counts are kept for each task, (r, m); a checkpoint with one count for all tasks loads too."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         for name, buffer in self.named_buffers(recurse=False):

@@ -20,8 +20,8 @@ class Uncertainty(Scalarization):
     CVPR 2018).
 
     A preference multiplies a task's whole term, `mean_j Σ_t m λ_jt (…)`: the best s_t, log L_t, then does not depend on
-    it, and equal preferences give the method itself. The s_t start at 0 and join the optimizer at its base rate. A batch
-    without a label of a task says nothing of its s_t.
+    it, and equal preferences give the method itself. The s_t start at 0 and join the optimizer at its base rate. A
+    batch without a label of a task says nothing of its s_t.
     """
 
     def build(self, m: int, r: int) -> nn.Module:

@@ -9,8 +9,8 @@ from typing import Any, cast
 from moframework.data import Dataset, Split
 from moframework.data.fingerprint import contents
 from moframework.errors import DataError
-from moframework.run.labels import Labels
 from moframework.io.sealed import read_json, write_json
+from moframework.run.labels import Labels
 
 __all__ = ["compare_splits", "describe_splits", "write_splits"]
 

@@ -123,7 +123,7 @@ def test_names_with_dots_become_names_of_tasks(tmp_path: Path) -> None:
 def test_rows_without_a_target(tmp_path: Path) -> None:
     path = table(tmp_path / "gaps.csv", SPLIT.replace("9,b,test,1", "9,b,test,?\n9,b,test,1"))
     with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in row 6; .* missing_targets: drop"):
-        CSV(path=path, targets={"y": "binary"}, split="when").data("train")
+        CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="refuse").data("train")
     dropped = CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="drop")
     assert dropped.data("test").targets["y"].tolist() == [0, 1]
     number = CSV(path=path, targets={"y": "regression"}, split="when", missing_targets="drop")
