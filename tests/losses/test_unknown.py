@@ -29,12 +29,12 @@ def test_with_half_of_the_labels_a_loss_is_that_of_the_samples_that_have_one(nam
     output = output.double().requires_grad_()
     partial = without(loss, target, gone)
     value = loss(output, partial)
-    torch.testing.assert_close(value, reference(output[~gone], target[~gone].to(partial.dtype)), check_dtype=False)
+    torch.testing.assert_close(value.float(), reference(output[~gone].float(), target[~gone]))
     torch.testing.assert_close(value, loss(output[~gone], target[~gone]), rtol=1e-12, atol=0)
     (gradient,) = torch.autograd.grad(value, output)
     (expected,) = torch.autograd.grad(loss(output[~gone], target[~gone]), output)
     torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-14)
-    assert loss.known(partial)[gone].any() == torch.tensor(False)
+    assert not loss.known(partial)[gone].any()
 
 
 @pytest.mark.parametrize("name", CASES)

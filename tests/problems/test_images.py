@@ -77,6 +77,29 @@ def test_a_split_column(folder: Path) -> None:
         np.testing.assert_allclose(data.targets["price"].numpy(), expected, rtol=1e-5)
 
 
+def test_labels_of_an_image_may_be_missing(folder: Path) -> None:
+    """An empty cell is no class and no number; an image without any label is left out."""
+    table = (folder / "labels.csv").read_text().splitlines()
+    table[1] = "0.jpg,,no,,train"
+    table[2] = "1.jpg,100,,NA,train"
+    table[5] = "4.jpg,,?,,train"
+    (folder / "labels.csv").write_text("\n".join(table) + "\n")
+    made = problem(folder, split="part")
+    data: Any = made.data("train")
+    assert [task.size for task in made.tasks] == [1, 1, 3], "no class for what is missing"
+    assert len(data) == 5
+    assert data.targets["sold"].tolist() == [0, -100, 1, 1, 0]
+    assert data.targets["room"].tolist() == [-100, -100, 1, 1, 2]
+    known = np.array([100.0, 500, 800, 900])
+    np.testing.assert_allclose(data.targets["price"][1:], (known - known.mean()) / known.std(), rtol=1e-5)
+    assert torch.isnan(data.targets["price"][0])
+    assert torch.equal(data.inputs[2], read_image(folder / "photos" / "5.jpg", (12, 8)))
+    made.check()
+    assert len(problem(folder, split="part", missing_targets="drop").data("train")) == 3  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="target 'price' is missing in 2 rows, first in row 1"):
+        problem(folder, split="part", missing_targets="refuse").data("train")
+
+
 def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
     def prices(seed: int) -> list[list[int]]:
         made = problem(folder, fractions=[0.5, 0.25, 0.25], seed=seed, targets={"price": "classes"})
