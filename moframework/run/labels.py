@@ -25,7 +25,7 @@ class Labels:
     """What was counted in one split.
 
     Attributes:
-        samples: how many were looked at.
+        samples: how many were looked at; 0 where that fails.
         of: how many the split has.
         counts: by task, those of `samples` with a label; one for which the target has a value at each position, such as
             a segmentation, is counted when any of it is known.
@@ -84,10 +84,13 @@ def _counted(tasks: Sequence[Task], data: Dataset) -> Labels:
         return Labels(size, size, {task.name: _known(task, in_memory[task.target_key]) for task in tasks})
     rows = torch.linspace(0, size - 1, min(size, _LOADED), dtype=torch.float64).round().long().tolist()
     counts = dict.fromkeys((task.name for task in tasks), 0)
-    for row in rows:  # one by one: they may differ in size
-        _, targets = loaded_items(data, [row])
-        for task in tasks:
-            counts[task.name] += _known(task, targets[task.target_key])
+    try:
+        for row in rows:  # one by one: they may differ in size
+            _, targets = loaded_items(data, [row])
+            for task in tasks:
+                counts[task.name] += _known(task, targets[task.target_key])
+    except Exception:  # what is wrong with an item is told where it is used, with its place
+        return Labels(0, size, dict.fromkeys(counts, 0))
     return Labels(len(rows), size, counts)
 
 
