@@ -27,7 +27,8 @@ def mean_of_present(losses: Tensor) -> Tensor:
     """The mean of losses (..., m) over all but the last dimension, (m,), of each task over where it is present; 0 where
     it never is.
 
-    >>> mean_of_present(torch.tensor([[1.0, 2.0, 0.0], [3.0, 0.0, 0.0]])).tolist()
+    >>> from torch import tensor
+    >>> mean_of_present(tensor([[1.0, 2.0, 0.0], [3.0, 0.0, 0.0]])).tolist()
     [2.0, 2.0, 0.0]
     """
     rows = losses.reshape(-1, losses.shape[-1])
