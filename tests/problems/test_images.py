@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from moframework import check, solve
-from moframework.data import SPLITS
+from moframework.data import SPLITS, where
 from moframework.data.images import read_image
 from moframework.errors import DataError, SpecError
 from moframework.losses import L1, MSE, BinaryCrossEntropy, CrossEntropy
@@ -78,14 +78,15 @@ def test_a_split_column(folder: Path) -> None:
 
 
 def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
-    def prices(seed: int) -> list[list[int]]:
-        made = problem(folder, fractions=[0.5, 0.25, 0.25], seed=seed, targets={"price": "classes"})
-        return [made.data(split).targets["price"].tolist() for split in SPLITS]  # type: ignore[attr-defined]
+    def files(seed: int) -> list[list[str]]:
+        made = problem(folder, fractions=[0.5, 0.25, 0.25], seed=seed, targets={"price": "regression"})
+        parts = [made.data(split) for split in SPLITS]
+        return [[str(where(part, i)) for i in range(len(part))] for part in parts]  # type: ignore[arg-type]
 
-    assert [len(part) for part in prices(0)] == [6, 3, 3]
-    assert sorted(i for part in prices(0) for i in part) == list(range(COUNT))
-    assert prices(0) == prices(0)
-    assert prices(0) != prices(1)
+    assert [len(part) for part in files(0)] == [6, 3, 3]
+    assert sorted(i for part in files(0) for i in part) == sorted(str(folder / f"photos/{i}.jpg") for i in range(COUNT))
+    assert files(0) == files(0)
+    assert files(0) != files(1)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
     [
         ({"targets": {"pric": "regression"}}, r"labels\.csv has no column 'pric'.*did you mean 'price'"),
         ({"file": "name"}, "has no column 'name'"),
-        ({"split": "room"}, "column 'room' has 'kitchen' in row 1, but a split is one of train, val, test"),
+        ({"split": "room"}, "column 'room' has 'kitchen' in line 2, but a split is one of train, val, test"),
         ({"fractions": [0.9, 0.0, 0.1]}, "has 12 rows, and none for 'val': change the option `fractions`"),
         ({"targets": {"room": "binary"}}, "'room' is to be binary, but has 3 values"),
         ({"table": "nothing.csv"}, r"nothing\.csv cannot be read"),
