@@ -13,7 +13,7 @@ import torch
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, check_split
-from moframework.data.table import read_columns
+from moframework.data.delimited import read_columns
 from moframework.errors import DataError, nearest, shortened
 from moframework.losses import BinaryCrossEntropy
 from moframework.metrics import Accuracy
@@ -95,9 +95,9 @@ class CelebA(Faces):
             if not path.exists():
                 raise DataError(
                     f"celeba needs {_LABELS}, {_PARTITION} (or both as .csv) and the folder {_IMAGES} in {folder}, but "
-                    f"there is no {path.name}. Get them from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (the images are "
-                    "img_align_celeba.zip), or name another folder with the option `root` or the environment variable "
-                    f"MOFRAMEWORK_DATA: the one that has {self.directory}."
+                    f"there is no {path.name}. Get them from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (the "
+                    "images are img_align_celeba.zip), or name another folder with the option `root` or the "
+                    f"environment variable MOFRAMEWORK_DATA: the one that has {self.directory}."
                 )
         names, labels = _attributes(labels_file, labels_file.stat().st_mtime_ns)
         parts = _partition(partition_file)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Split, check_fractions
-from moframework.data.table import Column, guessed_delimiter, read_columns
+from moframework.data.delimited import guessed_delimiter, read_columns
+from moframework.data.table import Column
 from moframework.errors import shortened
 from moframework.problem import Problem
 from moframework.problem.tabular import MissingTargets, TargetKind, check_targets, split_rows
