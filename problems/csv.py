@@ -20,7 +20,7 @@ from moframework.data import Split, TensorData, check_split
 from moframework.data.cache import file_stamp
 from moframework.data.table import Column, Lines, Standardization, check_reach, in_order, one_hot
 from moframework.errors import DataError, shortened
-from moframework.problem.tabular import check_columns, check_learned, label_notes, labeled, targets_of
+from moframework.problem.tabular import check_columns, check_learned, label_notes, targets_of
 from moframework.problem.task import Task
 
 from .table_file import TableFile
@@ -158,7 +158,7 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     problem = key.problem
     whole = problem.read(problem.path)
     _check_columns(problem, whole)
-    table = labeled(whole, problem.targets, problem.missing, problem.missing_targets, problem.path)
+    table = problem.learned(whole, problem.path)
     _check_numbers(problem, table)
     rows = problem.rows(table, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
@@ -166,7 +166,7 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     made = targets_of(table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets)
     for name, target in made.items():
         if target.categories:
-            check_learned(name, {split: part[name] for split, part in parts.items()}, problem.path)
+            check_learned(name, {split: part[name] for split, part in parts.items()}, problem.path, problem.missing)
     targets = {split: {t.task.target_key: t.values[chosen] for t in made.values()} for split, chosen in rows.items()}
     lines = next(iter(table.values())).lines
     assert lines is not None, "what is read from a file has lines"
@@ -175,7 +175,7 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
         targets,
         tuple(target.task for target in made.values()),
         {split: Lines(problem.path, lines[chosen]) for split, chosen in rows.items()},
-        (*_column_notes(problem, table, parts["train"]), *label_notes(whole, problem.targets)),
+        (*_column_notes(problem, table, parts["train"]), *label_notes(whole, problem.targets, problem.missing)),
     )
 
 

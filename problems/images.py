@@ -17,7 +17,7 @@ from moframework.data import Dataset, Split, check_split
 from moframework.data.images import Images, has_deep_pixels
 from moframework.data.table import Column
 from moframework.errors import DataError
-from moframework.problem.tabular import Target, check_columns, check_learned, label_notes, labeled, targets_of
+from moframework.problem.tabular import Target, check_columns, check_learned, label_notes, targets_of
 from moframework.problem.task import Task
 
 from .table_file import TableFile
@@ -71,7 +71,11 @@ class ImageTable(TableFile):
         whole = self.read(self.table)
         deep = ["images are kept as float32, since the first has more than 8 bits"]
         guessed = self.pixels == "auto" and self._floats(self._names(self._columns()))
-        return (*self.separator_notes(self.table), *label_notes(whole, self.targets), *(deep if guessed else ()))
+        return (
+            *self.separator_notes(self.table),
+            *label_notes(whole, self.targets, self.missing),
+            *(deep if guessed else ()),
+        )
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -115,7 +119,7 @@ class ImageTable(TableFile):
         """The rows of the table that are learned from, each with the name of an image."""
         whole = self.read(self.table)
         check_columns(whole, [self.file, *self.targets, *([] if self.split is None else [self.split])], self.table)
-        columns = labeled(whole, self.targets, self.missing, self.missing_targets, self.table)
+        columns = self.learned(whole, self.table)
         for value in columns[self.file].values:
             if value in self.missing:
                 raise DataError(
@@ -138,7 +142,8 @@ class ImageTable(TableFile):
         found = targets_of(columns, self.targets, rows["train"], self.table)
         for name, target in found.items():
             if target.categories:
-                check_learned(name, {split: columns[name].take(part) for split, part in rows.items()}, self.table)
+                parts = {split: columns[name].take(part) for split, part in rows.items()}
+                check_learned(name, parts, self.table, self.missing)
         return found
 
 

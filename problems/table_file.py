@@ -15,7 +15,15 @@ from moframework.data.delimited import guessed_delimiter, read_columns
 from moframework.data.table import Column
 from moframework.errors import shortened
 from moframework.problem import Problem
-from moframework.problem.tabular import MissingTargets, TargetKind, check_targets, split_rows
+from moframework.problem.tabular import (
+    MISSING,
+    MissingTargets,
+    TargetKind,
+    check_targets,
+    labeled,
+    respelled,
+    split_rows,
+)
 
 __all__ = ["TableFile"]
 
@@ -38,7 +46,7 @@ class TableFile(Problem):
         help="what separates the cells of a row, one character; auto: commas, or tabs or semicolons where the first "
         "row has no comma",
     )
-    missing: tuple[str, ...] = option(("", "?", "NA", "N/A", "nan", "NaN", "null"), help="cells that mean unknown")
+    missing: tuple[str, ...] = option(MISSING, help="cells that mean unknown")
     missing_targets: MissingTargets = option(
         "refuse", help="what happens to rows without a target: an error, or they are left out"
     )
@@ -68,6 +76,13 @@ class TableFile(Problem):
         """All columns of the table at `path`. Raises `DataError`."""
         names = None if self.names is None else [name.strip() for name in self.names]
         return read_columns(path, names, delimiter=self.separator(path), comment=self.comment, skip=self.skip)
+
+    @final
+    def learned(self, whole: dict[str, Column], path: Path) -> dict[str, Column]:
+        """The rows of the table that are learned from, each class of a target under one label. Raises `DataError`."""
+        kept = labeled(whole, self.targets, self.missing, self.missing_targets, path)
+        table = {name: column.take(kept) for name, column in whole.items()}
+        return respelled(table, self.targets, self.missing)
 
     @final
     def separator(self, path: Path) -> str:

@@ -22,6 +22,7 @@ from moframework.metrics import F1, MAE, Accuracy
 from moframework.problem.task import Task
 
 __all__ = [
+    "MISSING",
     "MissingTargets",
     "Target",
     "TargetKind",
@@ -31,6 +32,7 @@ __all__ = [
     "column_of",
     "label_notes",
     "labeled",
+    "respelled",
     "spellings",
     "split_rows",
     "targets_of",
@@ -42,6 +44,9 @@ TargetKind = Literal["regression", "binary", "classes"]
 
 MissingTargets = Literal["refuse", "drop"]
 """What becomes of rows without a target: they are an error, or left out."""
+
+MISSING = ("", "?", "NA", "N/A", "nan", "NaN", "null")
+"""Cells that mean unknown, unless a spec says otherwise."""
 
 _LISTED = 50  # columns that a message names
 _TOLD = 10  # labels that count as another
@@ -178,88 +183,108 @@ def _no_header(columns: Mapping[str, Column]) -> str:
 
 def labeled(
     columns: Mapping[str, Column],
-    kinds: Mapping[str, TargetKind],
+    kinds: Iterable[str],
     missing: Sequence[str],
     missing_targets: MissingTargets,
     table: object,
-) -> dict[str, Column]:
-    """The rows of a table that have every target, and each class under one label: see `spellings`.
+) -> npt.NDArray[np.int64]:
+    """The rows of a table that have every target.
 
     Args:
         columns: of the table, by name.
-        kinds: what each target is, by the name of its column.
+        kinds: the columns that are targets.
         missing: cells that mean unknown.
-        missing_targets: what becomes of rows without a target: an error, or they are left out.
+        missing_targets: what becomes of rows that lack some: an error, or they are left out.
         table: what the table is called, for messages.
 
     Raises:
-        DataError: there is no such column, a target is missing and that is refused, or no row has every target.
+        DataError: there is no such column, a target is missing and that is refused, or no row is left.
     """
-    check_columns(columns, kinds, table)
     gone = np.zeros(len(next(iter(columns.values()))), dtype=bool)
     for name in kinds:
-        lacking = columns[name].mapped([float(value in missing) for value in columns[name].values]) == 1
+        column = column_of(columns, name, table)
+        lacking = column.mapped([float(value in missing) for value in column.values]) == 1
         if lacking.any() and missing_targets == "refuse":
             raise DataError(
                 f"{table}: target '{name}' is missing in {int(lacking.sum())} rows, first in "
-                f"{columns[name].place(int(np.argmax(lacking)))}; fill them in, or leave such rows out with "
+                f"{column.place(int(np.argmax(lacking)))}; fill them in, or leave such rows out with "
                 "missing_targets: drop"
             )
         gone |= lacking
     if gone.all():
         raise DataError(f"{table}: no row has every target")
-    kept = {name: column.take(np.flatnonzero(~gone)) for name, column in columns.items()}
-    return kept | {name: kept[name].replaced(spellings(kept[name])) for name, k in kinds.items() if k != "regression"}
+    return np.flatnonzero(~gone)
 
 
-def spellings(column: Column) -> dict[str, str]:
+def respelled(
+    columns: Mapping[str, Column], kinds: Mapping[str, TargetKind], missing: Sequence[str] = ()
+) -> dict[str, Column]:
+    """The columns of a table, with each class of a target under one label: see `spellings`.
+
+    Args:
+        columns: of the table, by name.
+        kinds: what each target is, by the name of its column.
+        missing: cells that mean unknown.
+    """
+    targets = [name for name, kind in kinds.items() if kind != "regression"]
+    return {**columns, **{name: columns[name].replaced(spellings(columns[name], missing)) for name in targets}}
+
+
+def spellings(column: Column, missing: Sequence[str] = ()) -> dict[str, str]:
     """Labels of a class that occurs under several: which one stands for each of the others.
 
-    That is so for numbers that are equal (`1` and `1.0`), where all labels are numbers, and for a label that occurs
-    with a full stop after it too: the test file of Adult has `>50K.` where the others have `>50K`.
+    That is so for numbers that are equal (`1` and `1.0`), where all known labels are numbers, and for a label that
+    occurs with a full stop after it too: the test file of Adult has `>50K.` where the other has `>50K`.
 
     >>> spellings(Column.of("income", ["<=50K", ">50K", ">50K."]))
     {'>50K.': '>50K'}
     """
-    values = column.values
-    if values and all(is_number(value) for value in values):
+    values = [value for value in column.values if value not in missing]
+    if all(is_number(value) for value in values):
         shortest: dict[float, str] = {}
         for value in sorted(values, key=lambda text: (len(text), text)):
             shortest.setdefault(float(value), value)
-        return {value: shortest[float(value)] for value in values if shortest.get(float(value), value) != value}
+        # nan equals nothing, itself included, and so stands for itself.
+        return {value: same for value in values if (same := shortest.get(float(value), value)) != value}
     return {value: value[:-1] for value in values if value.endswith(".") and value[:-1] in values}
 
 
-def label_notes(columns: Mapping[str, Column], kinds: Mapping[str, TargetKind]) -> list[str]:
-    """What to tell of the labels of a table: those that count as others, and those that differ in capitals only.
-    Arguments are those of `labeled`."""
+def label_notes(
+    columns: Mapping[str, Column], kinds: Mapping[str, TargetKind], missing: Sequence[str] = ()
+) -> list[str]:
+    """What to tell of the labels of a table: those that count as others, and two that differ in capitals only.
+    Arguments are those of `respelled`."""
     notes = []
     for name, kind in kinds.items():
-        same = {} if kind == "regression" else spellings(columns[name])
-        for value, stands in itertools.islice(same.items(), _TOLD):
+        if kind == "regression":
+            continue
+        column = columns[name]
+        for value, stands in itertools.islice(spellings(column, missing).items(), _TOLD):
             notes.append(f"target '{name}': '{shortened(value)}' counts as '{shortened(stands)}'")
         seen: dict[str, str] = {}
-        for value in () if kind == "regression" else columns[name].values:
+        for value in column.values:
             other = seen.setdefault(value.casefold(), value)
-            if other != value:
+            if other != value and not {other, value} & {*missing}:
                 notes.append(
-                    f"target '{name}': '{shortened(other)}' and '{shortened(value)}' (first in "
-                    f"{columns[name].first(value)}) are two classes; where they are one, write them alike"
+                    f"target '{name}': '{shortened(other)}' and '{shortened(value)}' (first in {column.first(value)}) "
+                    "are two classes; where they are one, write them alike"
                 )
                 break
     return notes
 
 
-def check_learned(name: str, parts: Mapping[Split, Column], table: object) -> None:
+def check_learned(name: str, parts: Mapping[Split, Column], table: object, missing: Sequence[str] = ()) -> None:
     """Raise `DataError` where a target has a class that is not among the training rows.
 
     Args:
         name: of the target.
         parts: its column in each split.
         table: what the table is called, for messages.
+        missing: cells that mean unknown.
     """
+    known = {*parts["train"].values, *missing}
     for split in SPLITS[1:]:
-        new = [value for value in parts[split].values if value not in parts["train"].values]
+        new = [value for value in parts[split].values if value not in known]
         if new:
             raise DataError(
                 f"{table}: target '{name}' has the class '{shortened(new[0])}' in {split} "

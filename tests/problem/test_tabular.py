@@ -20,6 +20,7 @@ from moframework.problem.tabular import (
     column_of,
     label_notes,
     labeled,
+    respelled,
     spellings,
     split_rows,
     targets_of,
@@ -163,12 +164,20 @@ def test_rows_that_have_every_target() -> None:
     kinds: dict[str, TargetKind] = {"y": "binary", "z": "regression"}
     with pytest.raises(DataError, match=r"t\.csv: target 'y' is missing in 1 rows, first in row 2; .*targets: drop"):
         labeled(columns, kinds, ("?",), "refuse", "t.csv")
-    found = labeled(columns, kinds, ("?",), "drop", "t.csv")
-    assert {name: part.values for name, part in found.items()} == {"x": ("a", "d"), "y": ("1",), "z": ("1", "4")}
+    assert labeled(columns, kinds, ("?",), "drop", "t.csv").tolist() == [0, 3]
     with pytest.raises(DataError, match=r"t\.csv: no row has every target"):
         labeled(columns, kinds, ("0", "1", "1.", "?"), "drop", "t.csv")
     with pytest.raises(DataError, match=r"has no column 'w'"):
         labeled(columns, {"w": "binary"}, (), "drop", "t.csv")
+
+
+def test_unknown_labels_are_not_respelled() -> None:
+    columns = {"y": Column.of("y", ("1", "?", "1.0", "NA")), "x": Column.of("x", ("1", "1.0", "2", "3"))}
+    found = respelled(columns, {"y": "binary"}, ("?", "NA"))
+    assert (found["y"].values, found["x"].values) == (("1", "?", "NA"), ("1", "1.0", "2", "3"))
+    assert respelled(columns, {"y": "regression"})["y"].values == ("1", "?", "1.0", "NA")
+    nan = {"y": Column.of("y", ("NaN", "nan", "a"))}
+    assert label_notes(nan, {"y": "classes"}, ("nan", "NaN")) == []
 
 
 def test_what_is_told_of_labels() -> None:
