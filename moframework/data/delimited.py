@@ -84,35 +84,38 @@ def read_columns(
             closed, or a line has too many or too few cells; the text names the line.
     """
     form = _Form(delimiter, comment, skip)
-    given = names is not None
     try:
         with _opened(path) as file:
-            lines, reader = form.reader(file)
-            if names is None:
-                names = _header(path, reader, lines)
-            known: list[dict[str, int]] = [{} for _ in names]
-            parts: list[list[npt.NDArray[np.int32]]] = [[] for _ in names]
-            begins: list[npt.NDArray[np.int32]] = []
-            for chunk, numbers in _chunks(reader, lines, len(names)):
-                begins.append(np.array(numbers, dtype=np.int32))
-                for cells, values, made in zip(zip(*chunk, strict=True), known, parts, strict=True):
-                    made.append(np.array([values.setdefault(cell, len(values)) for cell in cells], dtype=np.int32))
+            columns = _columns(path, form, file, names)
     except (UnicodeDecodeError, csv.Error, _WidthError):
-        raise DataError(f"{path}, {_first_fault(path, form, names if given else None)}") from None
+        raise DataError(f"{path}, {_first_fault(path, form, names)}") from None
     except (EOFError, zlib.error) as error:
         raise DataError(f"the table {path} cannot be unpacked: {error}") from error
     except OSError as error:
         raise DataError(f"the table {path} cannot be read: {error.strerror or error}") from error
-    if not parts or not parts[0]:
+    if names is not None:
+        _check_first(path, columns)
+    return columns
+
+
+def _columns(path: Path, form: _Form, file: IO[str], names: Sequence[str] | None) -> dict[str, Column]:
+    """The columns of an open table."""
+    lines, reader = form.reader(file)
+    names = _header(path, reader, lines) if names is None else names
+    known: list[dict[str, int]] = [{} for _ in names]
+    parts: list[list[npt.NDArray[np.int32]]] = [[] for _ in names]
+    begins: list[npt.NDArray[np.int32]] = []
+    for chunk, numbers in _chunks(reader, lines, len(names)):
+        begins.append(np.array(numbers, dtype=np.int32))
+        for cells, values, made in zip(zip(*chunk, strict=True), known, parts, strict=True):
+            made.append(np.array([values.setdefault(cell, len(values)) for cell in cells], dtype=np.int32))
+    if not begins:
         raise DataError(f"the table {path} has no rows")
     places = np.concatenate(begins)
-    columns = {
+    return {
         name: Column(name, tuple(values), np.concatenate(made), places).replaced({v: v.strip() for v in values})
         for name, values, made in zip(names, known, parts, strict=True)
     }
-    if given:
-        _check_first(path, columns)
-    return columns
 
 
 @frozen
