@@ -11,6 +11,7 @@ import pytest
 import torch
 from moframework.problems.csv import CSV
 
+from moframework import check, solve
 from moframework.config import OptionError
 from moframework.data import SPLITS
 from moframework.errors import DataError, SpecError
@@ -240,3 +241,19 @@ def test_a_table_that_is_in_memory_may_be_removed(tmp_path: Path, small: CSV) ->
         CSV(path=tmp_path / "other.csv", targets={"y": "binary"}).check()
     table(small.path, SPLIT + "8,a,train,1\n")
     assert len(small.data("train")) == len(data) + 1, "what is there again is read again"
+
+
+def test_check_and_log_tell_what_columns_are_and_which_target_is_flat(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'ab'[i % 2]},{i % 7 if i != 4 else 1e6},{i % 2}\n" for i in range(40))
+    path = table(tmp_path / "t.csv", "x,c,price,sold\n" + rows)
+    spec = {
+        "problem": {"name": "csv", "path": str(path), "targets": {"price": "regression", "sold": "binary"},
+                    "fractions": [0.8, 0.1, 0.1], "seed": 1, "backbone": {"name": "mlp", "hidden": [4]}},
+        "solver": "palora", "training": {"steps": 1, "batch_size": 8}, "evaluate": {"points": 2},
+    }  # fmt: skip
+    told = [line.removeprefix("note").strip() for line in check(spec) if line.startswith("note")]
+    assert told[0] == "t.csv: numbers x; categories c (2)"
+    assert re.match(rf"target 'price' is 5\.\d+ in {re.escape(str(path))}, line 6, far from all others", told[1])
+    solve(spec, tmp_path / "run")
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert all(note in log for note in told)
