@@ -13,7 +13,8 @@ import torch
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, check_split
-from moframework.errors import DataError, nearest
+from moframework.data.delimited import read_columns
+from moframework.errors import DataError, nearest, shortened
 from moframework.losses import BinaryCrossEntropy
 from moframework.metrics import Accuracy
 from moframework.problem.task import Task
@@ -45,7 +46,8 @@ class CelebA(Faces):
     202,599 faces of 10,177 people, aligned, 178×218, in a given partition (162,770 / 19,867 / 19,962) that shares no
     person. **License.** Non-commercial research only. **How to obtain.** `list_attr_celeba.txt`,
     `list_eval_partition.txt` and the unpacked `img_align_celeba.zip`, put into `root/celeba`, where torchvision has
-    them too. Nothing is downloaded.
+    them too. Kaggle's copy will do as it is: `list_attr_celeba.csv` and `list_eval_partition.csv`, and the folder
+    `img_align_celeba` twice, one in the other. Nothing is downloaded.
 
     **Construction**, as in the code of PaMaL (github.com/nik-dim/pamal): images resized to 64×64. In memory they take
     2.5 GB.
@@ -88,30 +90,41 @@ class CelebA(Faces):
         """Images, uint8 (batches are float32 in [0, 1]), and each attribute (n,), int64: 1 where it is there."""
         position = SPLITS.index(check_split(split))
         folder = self.folder
-        for name in (_LABELS, _PARTITION, _IMAGES):
-            if not (folder / name).exists():
+        labels_file, partition_file = (_text_or_csv(folder / name) for name in (_LABELS, _PARTITION))
+        for path in (labels_file, partition_file, folder / _IMAGES):
+            if not path.exists():
                 raise DataError(
-                    f"celeba needs {_LABELS}, {_PARTITION} and the folder {_IMAGES} in {folder}, but there is no "
-                    f"{name}. Get them from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (the images are "
-                    "img_align_celeba.zip), or name another folder with the option `root` or the environment variable "
-                    f"MOFRAMEWORK_DATA: the one that has {self.directory}."
+                    f"celeba needs {_LABELS}, {_PARTITION} (or both as .csv) and the folder {_IMAGES} in {folder}, but "
+                    f"there is no {path.name}. Get them from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (the "
+                    "images are img_align_celeba.zip), or name another folder with the option `root` or the "
+                    f"environment variable MOFRAMEWORK_DATA: the one that has {self.directory}."
                 )
-        names, labels = _attributes(folder / _LABELS, (folder / _LABELS).stat().st_mtime_ns)
-        parts = _partition(folder / _PARTITION)
+        names, labels = _attributes(labels_file, labels_file.stat().st_mtime_ns)
+        parts = _partition(partition_file)
         if names != tuple(parts):
-            raise DataError(f"{folder / _LABELS} and {folder / _PARTITION} do not list the same images; get both again")
+            raise DataError(f"{labels_file} and {partition_file} do not list the same images; get both again")
         rows = np.flatnonzero(np.array(list(parts.values())) == position)
         if not len(rows):
-            raise DataError(f"{folder / _PARTITION} puts no image into '{split}' ({position}); get it again")
+            raise DataError(f"{partition_file} puts no image into '{split}' ({position}); get it again")
         targets = {
             name: torch.from_numpy((labels[rows, ATTRIBUTES.index(name)] > 0).astype(np.int64)) for name in self._names
         }
-        return self.samples(folder / _IMAGES, names, rows, targets)
+        images = folder / _IMAGES
+        twice = images / _IMAGES
+        return self.samples(twice if twice.is_dir() else images, names, rows, targets)
+
+
+def _text_or_csv(path: Path) -> Path:
+    """The list of that name, or the table (CSV) in its place where there is none."""
+    table = path.with_suffix(".csv")
+    return table if table.exists() and not path.exists() else path
 
 
 @functools.lru_cache(maxsize=2)
 def _attributes(path: Path, changed: int) -> tuple[tuple[str, ...], npt.NDArray[np.int8]]:
     """File names, and −1 or 1 for each attribute: (n, 40). Read anew when the file has `changed`."""
+    if path.suffix == ".csv":
+        return _attributes_table(path)
     lines = path.read_text().splitlines()
     names = tuple(line.split(None, 1)[0] for line in lines[2:] if line.strip())
     text = " ".join(line.partition(" ")[2] for line in lines[2:])
@@ -123,9 +136,38 @@ def _attributes(path: Path, changed: int) -> tuple[tuple[str, ...], npt.NDArray[
     return names, np.array(text.split(), dtype=np.int8).reshape(len(names), len(ATTRIBUTES))
 
 
+def _attributes_table(path: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int8]]:
+    """What `_attributes` returns, from a table: a line with the names of the columns, then one for each image. Any
+    value but −1 and 1 (0 is written for −1 too) is refused."""
+    (first, files), *columns = read_columns(path).items()
+    found = dict(columns)
+    if set(found) != set(ATTRIBUTES):
+        raise DataError(
+            f"{path} is not CelebA's list: beside the column '{shortened(first)}' of file names it must have one for "
+            f"each of the {len(ATTRIBUTES)} attributes. Get it again"
+        )
+    known = {"-1": -1, "0": -1, "1": 1}
+    for column in found.values():
+        for value in column.values:
+            if value not in known:
+                raise DataError(
+                    f"{path}: column '{column.name}' has '{shortened(value)}' in {column.first(value)}, but attributes "
+                    "are −1 or 1. Get it again"
+                )
+    labels = np.stack([found[name].mapped(known) for name in ATTRIBUTES], axis=1).astype(np.int8)
+    return tuple(files.values[code] for code in files.codes.tolist()), labels
+
+
 def _partition(path: Path) -> dict[str, int]:
     """0, 1 or 2 (train, val, test) for each file name."""
-    pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    if path.suffix == ".csv":
+        columns = list(read_columns(path).values())
+        rows = [[column.values[code] for code in column.codes.tolist()] for column in columns]
+        return _checked_partition(path, [list(row) for row in zip(*rows, strict=True)])
+    return _checked_partition(path, [line.split() for line in path.read_text().splitlines() if line.strip()])
+
+
+def _checked_partition(path: Path, pairs: list[list[str]]) -> dict[str, int]:
     if any(len(pair) != 2 or pair[1] not in ("0", "1", "2") for pair in pairs):
         raise DataError(f"{path} is not CelebA's partition: a file name and 0, 1 or 2 a line. Get it again")
     return {name: int(part) for name, part in pairs}

@@ -16,7 +16,8 @@ from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.data import SPLITS, Split, check_split
 from moframework.data.cache import cached_tensors, data_folder, fingerprint
-from moframework.data.table import Column, Standardization, one_hot, read_columns
+from moframework.data.delimited import read_columns
+from moframework.data.table import Column, Standardization, one_hot
 from moframework.errors import DataError
 from moframework.problem import Problem
 

@@ -16,28 +16,23 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.data import SPLITS, Split, TensorData, check_fractions, check_split
+from moframework.data import Split, TensorData, check_split
 from moframework.data.cache import file_stamp
-from moframework.data.table import Column, Standardization, check_reach, in_order, one_hot, read_columns
+from moframework.data.table import Column, Lines, Standardization, check_reach, in_order, one_hot
 from moframework.errors import DataError, shortened
-from moframework.problem import Problem
-from moframework.problem.tabular import (
-    MISSING,
-    MissingTargets,
-    TargetKind,
-    check_columns,
-    check_targets,
-    labeled,
-    split_rows,
-    targets_of,
-)
+from moframework.problem.tabular import check_columns, check_learned, label_notes, targets_of
 from moframework.problem.task import Task
+
+from .table_file import TableFile
 
 __all__ = ["CSV"]
 
+_SHOWN = 3  # cells that a message tells
+_COLUMNS_TOLD = 12  # columns that a note lists
+
 
 @config
-class CSV(Problem):
+class CSV(TableFile):
     """Tell several columns of a table from its other columns.
 
     ::
@@ -48,19 +43,24 @@ class CSV(Problem):
           targets: {price: regression, sold: binary, kind: classes}
           ignore: [id]
 
-    **Source, license.** Those of your file. **How to obtain.** `path` names a delimited text file with a header, UTF-8,
-    plain or .gz; it is read anew in each process.
+    **Source, license.** Those of your file. **How to obtain.** `path` names a delimited text file, UTF-8, plain or .gz;
+    it is read anew in each process.
+
+    The first row names the columns, unless `names` does. `skip` leaves out lines at the beginning, `comment` those that
+    begin with it. Cells are separated by commas, or by tabs or semicolons where the first row has no comma.
 
     **Inputs** are all columns but targets, `split` and those to `ignore`. A column whose known cells are all numbers is
-    numeric, any other categorical; `numeric` and `categorical` say otherwise. Numbers are standardized by the training
-    rows; a missing one becomes the mean, and a further 0/1 input tells where it was missing, if that happens in
-    training. Categories are one-hot, those of the training rows; a missing category, or one that training never saw, is
-    all zeros. A cell is missing when it is one of `missing`.
+    numeric, any other categorical, as all rows together say; `numeric` and `categorical` say otherwise, and
+    `moframework check` tells which is which. A column that is mostly numbers but not wholly is an error, which names
+    line and cell. Numbers are standardized by the training rows; a missing one becomes the mean, and a further 0/1
+    input tells where it was missing, if that happens in training. Categories are one-hot, those of the training rows;
+    a missing category, or one that training never saw, is all zeros. A cell is missing when it is one of `missing`.
 
     **Tasks**, one a target, of its column's name (with `_` in place of dots and slashes): `regression` is mean squared
     error (and mean absolute error) on the column, standardized by the training rows unless `standardize_targets` is
     off; `binary` is binary cross-entropy (accuracy, F1), where class 1 is the later of the two values in order (yes
-    after no, 1 after 0); `classes` is cross-entropy (accuracy). Classes are those of the training rows, in order.
+    after no, 1 after 0); `classes` is cross-entropy (accuracy). Classes are those of the training rows, in order; a
+    label with a full stop (`>50K.`) is that without, where both occur, and equal numbers (1 and 1.0) are one.
     Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`.
 
     **Missing targets.** A row need not have every target: each task is trained and judged on the rows that have its
@@ -72,36 +72,16 @@ class CSV(Problem):
     """
 
     path: Path = option(help="the file; relative to the spec's folder")
-    targets: dict[str, TargetKind] = option(help="what is told: a kind for each target column")
     numeric: tuple[str, ...] = option((), help="columns that are numbers; anything else in them is an error")
     categorical: tuple[str, ...] = option((), help="columns that are categories, even where they look like numbers")
     ignore: tuple[str, ...] = option((), help="columns that are no inputs, such as an id")
-    missing: tuple[str, ...] = option(MISSING, help="cells that mean unknown")
-    missing_targets: MissingTargets = option(
-        "keep",
-        help="rows that lack some of their targets: keep trains each task on those that have its own, drop leaves them "
-        "out, refuse makes them an error",
-    )
     standardize_targets: bool = option(True, help="regression targets get zero mean and unit variance in training")
     max_categories: int = option(
         200, ge=1, le=1_000_000, help="most categories of an input column; more are taken for a mistake"
     )
-    split: str | None = option(None, help="column with train, val or test in each row; none: rows are split at random")
-    fractions: tuple[float, float, float] = option(
-        (0.7, 0.1, 0.2), gt=0, help="shares of train, val and test, where no column says"
-    )
-    seed: int = option(0, ge=0, lt=2**32, help="of the random split")
-    delimiter: str = option(",", help="what separates the cells of a row, one character")
 
     def __attrs_post_init__(self) -> None:
-        check_targets(self.targets)
-        check_fractions(self.fractions)
-        if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
-            raise OptionError(
-                "delimiter must be one character, neither a quote nor the end of a line, but it is "
-                f"{shortened(repr(self.delimiter))}",
-                "delimiter",
-            )
+        super().__attrs_post_init__()
         roles: dict[str, str] = {}
         for role, names in (
             ("targets", tuple(self.targets)),
@@ -133,15 +113,20 @@ class CSV(Problem):
     def data(self, split: Split) -> TensorData:
         """Inputs (n, width), float32; a target a task (n,): float32 for regression, else int64."""
         encoded = self._encoded()
-        return TensorData(encoded.inputs[check_split(split)], encoded.targets[split])
+        return TensorData(encoded.inputs[check_split(split)], encoded.targets[split], origins=encoded.origins[split])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the columns were taken for, and labels that count as others. Raises `DataError` as `data` does."""
+        return self._encoded().notes
 
     def _encoded(self) -> _Encoded:
         try:
             stamp = file_stamp(self.path)
         except OSError as error:
             raise DataError(
-                f"the table {self.path} cannot be read: {error.strerror}. Set problem.path to a CSV file with a "
-                "header; a relative path begins at the folder of the spec."
+                f"the table {self.path} cannot be read: {error.strerror}. Set problem.path to a CSV "
+                "file; a relative path begins at the folder of the spec."
             ) from error
         return _encode(_Key(self), stamp)
 
@@ -166,29 +151,38 @@ class _Encoded:
     inputs: Mapping[Split, Tensor]
     targets: Mapping[Split, dict[str, Tensor]]
     tasks: tuple[Task, ...]
+    origins: Mapping[Split, Lines]
+    notes: tuple[str, ...]
 
 
 @functools.lru_cache(maxsize=2)
 def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     """All splits. Kept until other tables are read, or this one has changed."""
     problem = key.problem
-    table = read_columns(problem.path, delimiter=problem.delimiter)
-    _check_columns(problem, table)
-    kept = labeled(table, problem.targets, problem.missing, problem.missing_targets, problem.path)
-    table = {name: column.take(kept) for name, column in table.items()}
-    _check_numbers(problem, table, kept)
-    rows = split_rows(table, problem.split, problem.fractions, problem.seed, problem.path)
+    whole = problem.read(problem.path)
+    _check_columns(problem, whole)
+    table = problem.learned(whole, problem.path)
+    _check_numbers(problem, table)
+    rows = problem.rows(table, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
-    inputs = _inputs(problem, table, parts, {split: kept[chosen] for split, chosen in rows.items()})
+    inputs = _inputs(problem, table, parts)
     made = targets_of(
         table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets,
         missing=problem.missing,
     )  # fmt: skip
     for name, target in made.items():
         if target.categories:
-            _check_learned(problem, name, {split: part[name] for split, part in parts.items()})
+            check_learned(name, {split: part[name] for split, part in parts.items()}, problem.path, problem.missing)
     targets = {split: {t.task.target_key: t.values[chosen] for t in made.values()} for split, chosen in rows.items()}
-    return _Encoded(inputs, targets, tuple(target.task for target in made.values()))
+    lines = next(iter(table.values())).lines
+    assert lines is not None, "what is read from a file has lines"
+    return _Encoded(
+        inputs,
+        targets,
+        tuple(target.task for target in made.values()),
+        {split: Lines(problem.path, lines[chosen]) for split, chosen in rows.items()},
+        (*_column_notes(problem, table, parts["train"]), *label_notes(whole, problem.targets, problem.missing)),
+    )
 
 
 def _check_columns(problem: CSV, table: Mapping[str, Column]) -> None:
@@ -196,6 +190,11 @@ def _check_columns(problem: CSV, table: Mapping[str, Column]) -> None:
     named = [*problem.targets, *problem.numeric, *problem.categorical, *problem.ignore]
     named += [] if problem.split is None else [problem.split]
     check_columns(table, named, problem.path)
+    if "" in _input_names(problem, table):
+        raise DataError(
+            f"{problem.path}: column {1 + list(table).index('')} has no name, as the numbers of rows in a table that "
+            "pandas wrote: name it in the file, or leave it out with `ignore: ['']`"
+        )
     if not _input_names(problem, table):
         raise DataError(f"{problem.path} has no column left for an input: all are targets, split or ignored")
 
@@ -205,14 +204,50 @@ def _input_names(problem: CSV, table: Mapping[str, Column]) -> list[str]:
     return [name for name in table if name not in taken]
 
 
-def _check_numbers(problem: CSV, table: Mapping[str, Column], kept: npt.NDArray[np.int64]) -> None:
-    """What is to be a number is one; `kept` says which rows of the file those of `table` are."""
+def _check_numbers(problem: CSV, table: Mapping[str, Column]) -> None:
+    """What is to be a number is one, and no column of numbers is taken for categories because of a few cells."""
     regression = [name for name, kind in problem.targets.items() if kind == "regression"]
-    for name in (*_numeric(problem, table), *regression):
+    numeric = _numeric(problem, table)
+    for name in (*numeric, *regression):
         try:
-            table[name].numbers(problem.missing, kept)
+            table[name].numbers(problem.missing)
         except DataError as error:
             raise DataError(f"{problem.path}: {error}") from None
+    for name in _input_names(problem, table):
+        strays = () if name in numeric or name in problem.categorical else table[name].strays(problem.missing)
+        if strays:
+            raise DataError(f"{problem.path}: {_stray_words(table[name], strays, problem.missing)}")
+
+
+def _stray_words(column: Column, strays: Sequence[str], missing: Sequence[str]) -> str:
+    """What to say of a column that is mostly numbers, but for the cells `strays`."""
+    known = len(column) - int(column.mapped([float(value in missing) for value in column.values]).sum())
+    other = int(column.mapped([float(value in strays) for value in column.values]).sum())
+    shown = [f"'{shortened(value)}' in {column.first(value)}" for value in strays[:_SHOWN]]
+    more = f" and {len(strays) - _SHOWN} more" if len(strays) > _SHOWN else ""
+    return (
+        f"column '{shortened(column.name)}' seems to be numbers, but {other} of its {known} known cells are none: "
+        f"{', '.join(shown)}{more}. Correct them, list under `missing` what means unknown, or put the column under "
+        "`categorical`; numbers have a point and no other marks"
+    )
+
+
+def _column_notes(problem: CSV, table: Mapping[str, Column], train: Mapping[str, Column]) -> list[str]:
+    """What the columns of the table were taken for."""
+    numeric = _numeric(problem, table)
+    others = [
+        f"{name} ({sum(value not in problem.missing for value in train[name].values)})"
+        for name in _input_names(problem, table)
+        if name not in numeric
+    ]
+    found = {"numbers": numeric, "categories": others}
+    told = "; ".join(f"{what} {_listed(names)}" for what, names in found.items() if names)
+    return [f"{problem.path.name}: {told}", *problem.separator_notes(problem.path)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(shortened(name) for name in names[:_COLUMNS_TOLD])
+    return shown if len(names) <= _COLUMNS_TOLD else f"{shown} and {len(names) - _COLUMNS_TOLD} more"
 
 
 def _numeric(problem: CSV, table: Mapping[str, Column]) -> list[str]:
@@ -225,12 +260,9 @@ def _numeric(problem: CSV, table: Mapping[str, Column]) -> list[str]:
 
 
 def _inputs(
-    problem: CSV,
-    table: Mapping[str, Column],
-    parts: Mapping[Split, Mapping[str, Column]],
-    rows: Mapping[Split, npt.NDArray[np.int64]],
+    problem: CSV, table: Mapping[str, Column], parts: Mapping[Split, Mapping[str, Column]]
 ) -> dict[Split, Tensor]:
-    """Numbers, marks of missing numbers, one-hot categories; `rows` says which rows of the file those of a part are."""
+    """Numbers, marks of missing numbers, one-hot categories."""
     numeric = _numeric(problem, table)
     others = [name for name in _input_names(problem, table) if name not in numeric]
     categories = {name: _categories(problem, parts["train"][name]) for name in others}
@@ -247,7 +279,7 @@ def _inputs(
             marks = torch.from_numpy(np.isnan(numbers[split][:, marked])).float()
             standard = standardization(numbers[split])
             try:
-                check_reach(standard, numeric, rows[split])
+                check_reach(standard, [part[name] for name in numeric])
             except DataError as error:
                 raise DataError(f"{problem.path}: {error}") from None
             blocks += [standard, marks]
@@ -273,15 +305,3 @@ def _categories(problem: CSV, train: Column) -> tuple[str, ...]:
             f"`ignore`, or raise max_categories ({problem.max_categories})"
         )
     return known
-
-
-def _check_learned(problem: CSV, name: str, parts: Mapping[Split, Column]) -> None:
-    """The classes of the training rows must be all there are."""
-    known = {*parts["train"].values, *problem.missing}
-    for split in SPLITS[1:]:
-        new = [value for value in parts[split].values if value not in known]
-        if new:
-            raise DataError(
-                f"{problem.path}: target '{name}' has the class '{shortened(new[0])}' in {split}, but not in the "
-                "training rows: move such rows to train, leave them out of the file, or choose another seed"
-            )

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from attrs import frozen
 
 from moframework.backbones.base import Backbone
 from moframework.backbones.resnet import ResNet
 from moframework.config import config, option
-from moframework.data import Dataset, Split, check_fractions, check_split
-from moframework.data.images import Images
-from moframework.data.table import Column, read_columns
-from moframework.problem import Problem
-from moframework.problem.tabular import (
-    MISSING,
-    MissingTargets,
-    Target,
-    TargetKind,
-    check_targets,
-    column_of,
-    labeled,
-    split_rows,
-    targets_of,
-)
+from moframework.data import Dataset, Split, check_split
+from moframework.data.images import Images, has_deep_pixels
+from moframework.data.table import Column
+from moframework.errors import DataError
+from moframework.problem.tabular import Target, check_columns, check_learned, label_notes, targets_of
 from moframework.problem.task import Task
+
+from .table_file import TableFile
 
 __all__ = ["ImageTable"]
 
@@ -34,7 +28,7 @@ _SMALL = 128
 
 
 @config
-class ImageTable(Problem):
+class ImageTable(TableFile):
     """A folder of images, and a table (CSV) with a line for each: the name of its file, and what is to be told of it.
 
     ::
@@ -47,42 +41,48 @@ class ImageTable(Problem):
           size: [96, 96]
 
     What a target is gives its loss, metrics and size: see `moframework.problem.tabular.Target`. Any of it can be
-    exchanged under `tasks`, and the network under `backbone`. An image need not have every target: each task is trained
-    and judged on those that have its own, and one that has none is left out (`missing_targets`). Rows are divided by
-    the column `split`, which says train, val or test, else at random by `fractions` and `seed`. Images are resized to
-    `size`, whatever their proportions, and reach the network as float32 in [0, 1].
+    exchanged under `tasks`, and the network under `backbone`. Rows are divided by the column `split`, which says train,
+    val or test, else at random by `fractions` and `seed`. The table is read, and unknown labels and those with a full
+    stop are taken, as by `csv`: `missing`, `missing_targets`, `names`, `delimiter` and so on mean the same; an image
+    need not have every target.
+
+    Images are resized to `size`, whatever their proportions, transparent parts are shown on white, and they reach the
+    network as float32. Those of 8 bits are in [0, 1]. Those of 16 bits are in [0, 1] too, by the range of their type
+    (65535 is 1), and those of floats or 32-bit integers have the numbers that they have in the file.
     """
 
     folder: Path = option(help="where the images are")
-    table: Path = option(help="the table: text with commas, a header, a line for each image")
-    targets: dict[str, TargetKind] = option(help="the columns to tell, and what each is: regression, binary or classes")
+    table: Path = option(help="the table: delimited text, a line for each image")
     file: str = option("file", help="column with the name of the image, relative to the folder")
-    missing: tuple[str, ...] = option(MISSING, help="cells of targets that mean unknown")
-    missing_targets: MissingTargets = option(
-        "keep",
-        help="images that lack some of their targets: keep trains each task on those that have its own, drop leaves "
-        "them out, refuse makes them an error",
-    )
-    split: str | None = option(None, help="column with train, val or test in each row; none: rows are split at random")
-    fractions: tuple[float, float, float] = option(
-        (0.7, 0.1, 0.2), ge=0, help="shares of train, val and test, where no column says"
-    )
-    seed: int = option(0, ge=0, lt=2**32, help="of the random split")
+    suffix: str = option("", help="what the names in the table lack, such as .png; where it is there it is not added")
     size: tuple[int, int] = option((64, 64), ge=1, le=4096, help="height and width that images are resized to")
     gray: bool = option(False, help="one channel of brightness rather than red, green and blue")
+    pixels: Literal["auto", "uint8", "float32"] = option(
+        "auto",
+        help="how pixels are kept; float32 keeps more than 8 bits, in four times the memory; auto: float32 where the "
+        "first image of the table has more",
+    )
     in_memory: bool | Literal["auto"] = option(
         "auto", help="keep decoded images in memory; auto: where they take at most a quarter of it"
     )
 
-    def __attrs_post_init__(self) -> None:
-        check_targets(self.targets)
-        check_fractions(self.fractions)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How table and images were taken, where that is not plain. Raises `DataError` as `data` does."""
+        whole = self.read(self.table)
+        deep = ["images are kept as float32, since the first has more than 8 bits"]
+        guessed = self.pixels == "auto" and self._floats(self._names(self._columns()))
+        return (
+            *self.separator_notes(self.table),
+            *label_notes(whole, self.targets, self.missing),
+            *(deep if guessed else ()),
+        )
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """One for each target, in the order of the spec. Raises `DataError` where the table does not fit."""
         columns = self._columns()
-        return tuple(target.task for target in self._targets(columns, self._rows(columns)["train"]).values())
+        return tuple(target.task for target in self._targets(columns, self.rows(columns, self.table)).values())
 
     @property
     def network(self) -> Backbone:
@@ -96,31 +96,64 @@ class ImageTable(Problem):
         return (1 if self.gray else 3, *self.size)
 
     def data(self, split: Split) -> Dataset:
-        """Images, uint8, and each target (n,): float32 for regression, else int64."""
+        """Images, uint8 or float32, and each target (n,): float32 for regression, else int64."""
         columns = self._columns()
-        rows = self._rows(columns)
-        found = self._targets(columns, rows["train"])
+        rows = self.rows(columns, self.table)
+        found = self._targets(columns, rows)
         chosen = rows[check_split(split)]
-        files = column_of(columns, self.file, self.table)
+        files, names = columns[self.file], self._names(columns)
         images = Images(
             problem="images",
             folder=self.folder,
-            names=files.values,
+            names=names,
             size=self.size,
             gray=self.gray,
             in_memory=self.in_memory,
+            floats=self._floats(names),
+            listed=_Listed(self.table, files),
         )
         return images.samples(
             files.codes[chosen], {target.task.target_key: target.values[chosen] for target in found.values()}
         )
 
     def _columns(self) -> dict[str, Column]:
-        columns = read_columns(self.table)
-        kept = labeled(columns, self.targets, self.missing, self.missing_targets, self.table)
-        return {name: column.take(kept) for name, column in columns.items()}
+        """The rows of the table that are learned from, each with the name of an image."""
+        whole = self.read(self.table)
+        check_columns(whole, [self.file, *self.targets, *([] if self.split is None else [self.split])], self.table)
+        columns = self.learned(whole, self.table)
+        for value in columns[self.file].values:
+            if value in self.missing:
+                raise DataError(
+                    f"{self.table}: column '{self.file}' names no image in {columns[self.file].first(value)}: "
+                    "write the name there, or leave the line out"
+                )
+        return columns
 
-    def _rows(self, columns: dict[str, Column]) -> dict[Split, npt.NDArray[np.int64]]:
-        return split_rows(columns, self.split, self.fractions, self.seed, self.table)
+    def _names(self, columns: dict[str, Column]) -> tuple[str, ...]:
+        """The files of the images, relative to the folder."""
+        return tuple(
+            name if name.lower().endswith(self.suffix.lower()) else name + self.suffix
+            for name in columns[self.file].values
+        )
 
-    def _targets(self, columns: dict[str, Column], train: npt.NDArray[np.int64]) -> dict[str, Target]:
-        return targets_of(columns, self.targets, train, self.table, missing=self.missing)
+    def _floats(self, names: tuple[str, ...]) -> bool:
+        return has_deep_pixels(self.folder / names[0]) if self.pixels == "auto" else self.pixels == "float32"
+
+    def _targets(self, columns: dict[str, Column], rows: Mapping[Split, npt.NDArray[np.int64]]) -> dict[str, Target]:
+        found = targets_of(columns, self.targets, rows["train"], self.table, missing=self.missing)
+        for name, target in found.items():
+            if target.categories:
+                parts = {split: columns[name].take(part) for split, part in rows.items()}
+                check_learned(name, parts, self.table, self.missing)
+        return found
+
+
+@frozen(eq=False)
+class _Listed:
+    """Where the table names each image first."""
+
+    table: Path
+    files: Column
+
+    def __getitem__(self, index: int) -> str:
+        return f"{self.table}, {self.files.first(self.files.values[index])}"

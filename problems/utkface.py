@@ -23,7 +23,7 @@ from .faces import Faces
 
 __all__ = ["UTKFace"]
 
-_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<ethnicity>[0-4])_\d+\.")
+_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<ethnicity>[0-4])_\d+ ?(?:\.|jpg)")
 _OLDEST = 116  # as the data's page says
 
 
@@ -36,7 +36,8 @@ class UTKFace(Faces):
     owners. **How to obtain.** The archive `UTKFace.tar.gz` of that page, unpacked to `root/UTKFace`; subfolders will
     do. Nothing is downloaded.
 
-    **Labels** are in the names, `age_gender_ethnicity_date.jpg…`; files with other names (three of the original) are
+    **Labels** are in the names, `age_gender_ethnicity_date.jpg…`, with two slips of the original (a blank before the
+    dot, and no dot); files with other names (three of the original) are
     left out, and a warning says how many.
 
     **Construction**, as in the code of PaMaL (github.com/nik-dim/pamal): images resized to 64×64; 70 % train, 10 %

@@ -4,7 +4,7 @@ What must not live here: tasks, losses, or anything that knows a problem by name
 """
 
 from moframework.data.collate import Collate, Collated, collate_of
-from moframework.data.dataset import Batch, Dataset, DataSource, TensorData
+from moframework.data.dataset import Batch, Dataset, DataSource, Origins, TensorData, where
 from moframework.data.input_form import input_form
 from moframework.data.loader import arranged, batches, gathered, loaded_items
 from moframework.data.npz import NPZ
@@ -18,6 +18,7 @@ __all__ = [
     "Collated",
     "DataSource",
     "Dataset",
+    "Origins",
     "Split",
     "TensorData",
     "arranged",
@@ -29,4 +30,5 @@ __all__ = [
     "input_form",
     "loaded_items",
     "random_split",
+    "where",
 ]

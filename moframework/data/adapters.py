@@ -9,7 +9,7 @@ import torch
 import torch.utils.data
 
 from moframework.data.collate import Collate, Collated
-from moframework.data.dataset import Batch, Dataset, TensorData
+from moframework.data.dataset import Batch, Dataset, TensorData, where
 from moframework.errors import SpecError
 from moframework.inputs.trees import is_tree
 
@@ -104,6 +104,10 @@ class _Named(torch.utils.data.Dataset[Batch]):
                 f"items of {type(self.data).__name__} must be (input, target), but item {index} is {described}"
             )
         return item[0], _named(item[1], self.keys)
+
+    def where(self, index: int) -> str | None:
+        """Where a sample comes from, as the data set says."""
+        return where(self.data, index)
 
 
 def _named(target: Any, keys: Sequence[str]) -> dict[str, Any]:

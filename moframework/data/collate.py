@@ -13,7 +13,7 @@ import torch.utils.data
 from torch import Tensor
 
 from moframework.config import Component, arguments, options_class
-from moframework.data.dataset import Batch, Dataset
+from moframework.data.dataset import Batch, Dataset, where
 from moframework.errors import DataError, MoframeworkError
 from moframework.inputs.trees import Tree, children, named_leaves, with_children
 
@@ -121,6 +121,10 @@ class Collated(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Any:
         return self.data[index]
+
+    def where(self, index: int) -> str | None:
+        """Where a sample comes from, as `data` says."""
+        return where(self.data, index)
 
 
 def collate_of(data: Dataset) -> Callable[[Sequence[Any]], Batch] | None:

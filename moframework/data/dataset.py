@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 import torch.utils.data
@@ -14,7 +16,7 @@ from moframework.data.splitting import Split
 from moframework.inputs.form import InputShape
 from moframework.inputs.trees import Tree, count_samples, device_of, mapped, named_leaves, select_samples, tensor_leaves
 
-__all__ = ["Batch", "DataSource", "Dataset", "TensorData"]
+__all__ = ["Batch", "DataSource", "Dataset", "Origins", "TensorData", "where"]
 
 Batch = tuple[Tree, dict[str, Tensor]]
 Dataset = torch.utils.data.Dataset[Batch]
@@ -22,6 +24,14 @@ Dataset = torch.utils.data.Dataset[Batch]
 tensor, or a dict, tuple or dataclass of tensors, nested too. One that is a tensor of 8-bit unsigned integers is an
 image, and so is a tensor (height, width) or (channels, height, width) of these inside others: batches of images are
 float32 in [0, 1]."""
+
+
+class Origins(Protocol):
+    """Where the samples of a data set come from: a list of texts will do."""
+
+    def __getitem__(self, index: int, /) -> str:
+        """Where sample `index` comes from, for messages: "houses.csv, line 7"."""
+        ...
 
 
 class TensorData(torch.utils.data.Dataset[Batch]):
@@ -32,6 +42,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
             are, a quarter of the memory, until a batch is made of them.
         targets: by key, each (n, ...), on the same device.
         known_contents: what `moframework.data.fingerprint` says of it, where that is known without looking at each.
+        origins: where each sample comes from, in words that messages use: see `where`; None: not known.
 
     Raises:
         ValueError: a target or a part of the inputs has another number of samples, or lies on another device.
@@ -41,7 +52,13 @@ class TensorData(torch.utils.data.Dataset[Batch]):
     (3, tensor(1))
     """
 
-    def __init__(self, inputs: Tree, targets: Mapping[str, Tensor], known_contents: str | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Tree,
+        targets: Mapping[str, Tensor],
+        known_contents: str | None = None,
+        origins: Origins | None = None,
+    ) -> None:
         count, device = count_samples(inputs), device_of(inputs)
         parts = {f"inputs '{path}'": leaf for path, leaf in named_leaves(inputs).items() if path}
         for name, part in {**parts, **{f"targets '{key}'": target for key, target in targets.items()}}.items():
@@ -52,6 +69,11 @@ class TensorData(torch.utils.data.Dataset[Batch]):
         self.inputs = inputs
         self.targets = dict(targets)
         self.known_contents = known_contents
+        self.origins = origins
+
+    def where(self, index: int) -> str | None:
+        """Where a sample comes from, such as its file and line; None where that is not known."""
+        return None if self.origins is None else self.origins[index]
 
     def __len__(self) -> int:
         return count_samples(self.inputs)
@@ -76,7 +98,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
     def to(self, device: torch.device | str) -> TensorData:
         """The same data on `device`; tensors already there are shared, not copied."""
         targets = {key: target.to(device) for key, target in self.targets.items()}
-        return TensorData(mapped(lambda leaf: leaf.to(device), self.inputs), targets, self.known_contents)
+        return TensorData(mapped(lambda leaf: leaf.to(device), self.inputs), targets, self.known_contents, self.origins)
 
     def take(self, indices: Tensor) -> TensorData:
         """The samples at `indices` (k,), integers, in that order; copied."""
@@ -84,7 +106,35 @@ class TensorData(torch.utils.data.Dataset[Batch]):
         return TensorData(
             select_samples(self.inputs, indices),
             {key: target.index_select(0, indices) for key, target in self.targets.items()},
+            origins=None if self.origins is None else _Taken(self.origins, indices.tolist()),
         )
+
+
+class _Taken:
+    """Where some samples of a data set come from."""
+
+    def __init__(self, origins: Origins, indices: Sequence[int]) -> None:
+        self.origins, self.indices = origins, indices
+
+    def __getitem__(self, index: int) -> str:
+        return self.origins[self.indices[index]]
+
+
+def where(data: Dataset, index: int) -> str | None:
+    """Where a sample comes from, in words for a message, such as its file and line: what the data set's own method
+    `where(index)` says, if it has one. `torch.utils.data.Subset` and `ConcatDataset` are asked for the data in them.
+
+    >>> where(TensorData(torch.zeros(1, 2), {}, origins=["houses.csv, line 2"]), 0)
+    'houses.csv, line 2'
+    """
+    if isinstance(data, torch.utils.data.Subset):
+        return where(data.dataset, int(data.indices[index]))
+    if isinstance(data, torch.utils.data.ConcatDataset):
+        part = bisect.bisect_right(data.cumulative_sizes, index)
+        return where(data.datasets[part], index - (data.cumulative_sizes[part - 1] if part else 0))
+    told = getattr(data, "where", None)
+    found = told(index) if callable(told) else None
+    return None if found is None else str(found)
 
 
 class DataSource(Component, kind="data"):

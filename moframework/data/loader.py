@@ -15,7 +15,7 @@ import torch.utils.data
 from torch import Tensor
 
 from moframework.data.collate import ItemFault, checked_batch, collate_of, stacked, stacked_targets
-from moframework.data.dataset import Batch, Dataset, TensorData
+from moframework.data.dataset import Batch, Dataset, TensorData, where
 from moframework.errors import DataError
 from moframework.inputs.trees import Tree, mapped, named_leaves, select_samples, tensor_leaves
 
@@ -94,7 +94,18 @@ def gathered(data: Dataset, *, workers: int = 0, batch_size: int = 256) -> Tenso
     targets = {key: torch.cat([targets[key] for _, targets in parts]) for key in parts[0][1]}
     leaves = [torch.cat(same) for same in zip(*(tensor_leaves(x) for x, _ in parts), strict=True)]
     rest = iter(leaves)
-    return TensorData(mapped(lambda _: next(rest), parts[0][0]), targets)
+    origins = _Asked(data) if where(data, 0) is not None else None
+    return TensorData(mapped(lambda _: next(rest), parts[0][0]), targets, origins=origins)
+
+
+class _Asked:
+    """Where samples come from, asked of the data set that they were read from."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data = data
+
+    def __getitem__(self, index: int) -> str:
+        return str(where(self.data, index))
 
 
 def _raw_batches(

@@ -51,9 +51,11 @@ class Pad(Collate):
     )
     value: float | dict[str, float] = option(0, help="what fills: a number, or one by entry")
     side: Literal["right", "left"] = option("right", help="where: behind what is there, or before it")
-    length: int | None = option(None, ge=1, help="fixed size of the first dimension, in place of the longest sample's")
+    length: int | None = option(
+        None, ge=1, le=10_000_000, help="fixed size of the first dimension, in place of the longest sample's"
+    )
     truncate: bool = option(False, help="cut off what is beyond `length`, rather than refuse it")
-    multiple_of: int = option(1, ge=1, help="the first dimension is rounded up to a multiple of this")
+    multiple_of: int = option(1, ge=1, le=10_000_000, help="the first dimension is rounded up to a multiple of this")
     mask: str | None = option(None, help="name of a further entry that tells what is no padding, (b, n)")
     mask_type: Literal["bool", "int64", "float32"] = option("bool", help="type of the mask")
     targets: tuple[str, ...] = option((), help="targets that are padded too")

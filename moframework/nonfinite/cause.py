@@ -14,7 +14,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from moframework.data import arranged, batches
+from moframework.data import Dataset, arranged, batches, where
 from moframework.engine.hooks import Entry
 from moframework.engine.loop import Loop
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
@@ -85,7 +85,7 @@ def _explained(loop: Loop, step: int, losses: Tensor) -> tuple[str, str]:
     broken = ~torch.isfinite(losses)
     tasks = [task for task, bad in zip(loop.job.problem.tasks, broken.any(dim=0).tolist(), strict=True) if bad]
     read = _batch(loop, step)
-    data = None if read is None else _data_fault(read, tasks)
+    data = None if read is None else _data_fault(read, tasks, loop.job.data)
     if data is not None:
         return f"In the batch of that step {data}.", _DATA_ADVICE
     checked = (
@@ -112,9 +112,9 @@ def _explained(loop: Loop, step: int, losses: Tensor) -> tuple[str, str]:
     return f"{checked}; {words}.", NON_FINITE_ADVICE
 
 
-def _data_fault(read: _Read, tasks: Sequence[Task]) -> str | None:
-    """The first row of a batch with an input, or a target of these tasks, that is not finite, in words; or None. A
-    target of nan is none: it is unknown."""
+def _data_fault(read: _Read, tasks: Sequence[Task], data: Dataset) -> str | None:
+    """The first row of a batch with an input, or a target of these tasks, that is not finite, in words, with where it
+    comes from, as far as the data tells; or None. A target of nan is none: it is unknown."""
     rows, x, found = read
     columns = [
         (f"input '{path}'" if path else "input", leaf, ~torch.isfinite(leaf)) for path, leaf in named_leaves(x).items()
@@ -129,10 +129,18 @@ def _data_fault(read: _Read, tasks: Sequence[Task]) -> str | None:
         place = min(places, key=lambda i: rows[i])
         at = broken[place].nonzero()[0].tolist()
         value = float(values[(place, *at)])
-        where = "" if not at else f", in column {at[0]}" if len(at) == 1 else f", at {at}"
+        column = "" if not at else f", in column {at[0]}" if len(at) == 1 else f", at {at}"
         more = "" if len(places) == 1 else f"; {len(places)} of its {len(values)} rows are affected"
-        return f"the {name} of row {rows[place]} of the training split is {value}{where} (counted from 0){more}"
+        row = f"row {rows[place]} of the training split{_origin(data, rows[place])}"
+        return f"the {name} of {row} is {value}{column} (counted from 0){more}"
     return None
+
+
+def _origin(data: Dataset, row: int) -> str:
+    with contextlib.suppress(Exception):  # as in `_batch`: a data set's own method may fail
+        found = where(data, row)
+        return "" if found is None else f" ({found})"
+    return ""
 
 
 def _batch(loop: Loop, step: int) -> _Read | None:

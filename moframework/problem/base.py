@@ -72,6 +72,12 @@ class Problem(Component, kind="problems"):
         return ()
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of the data, a sentence each: `moframework check` and the log of a run tell it. None by
+        default. May raise `DataError` as `data` does."""
+        return ()
+
+    @property
     def reference(self) -> tuple[float, ...] | None:
         """Reference point of the loss hypervolume, a number a task; None when there is no customary one."""
         return None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Split, random_split
-from moframework.data.table import Column, Standardization, check_reach, in_order
+from moframework.data.table import Column, Standardization, check_reach, in_order, is_number
 from moframework.errors import DataError, nearest, shortened
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.metrics import F1, MAE, Accuracy
@@ -28,9 +28,13 @@ __all__ = [
     "Target",
     "TargetKind",
     "check_columns",
+    "check_learned",
     "check_targets",
     "column_of",
+    "label_notes",
     "labeled",
+    "respelled",
+    "spellings",
     "split_rows",
     "targets_of",
     "task_name",
@@ -50,6 +54,7 @@ UNKNOWN = -100
 """A class that is not known: what losses and metrics ignore unless a spec says otherwise."""
 
 _LISTED = 50  # columns that a message names
+_TOLD = 10  # labels that count as another
 _SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 
 
@@ -97,7 +102,7 @@ class Target:
         if kind == "regression":
             numbers = column.numbers(missing)
             scaled = Standardization.of(numbers[train, None])(numbers[:, None])[:, 0].contiguous()
-            check_reach(scaled[:, None], [column.name], np.arange(len(numbers)))
+            check_reach(scaled[:, None], [column])
             values = torch.from_numpy(numbers.astype(np.float32))
             if standardize:
                 values = torch.where(values.isnan(), values, scaled)
@@ -190,9 +195,9 @@ def labeled(
         lacking[name] = column.mapped([float(value in missing) for value in column.values]) == 1
         if lacking[name].any() and missing_targets == "refuse":
             raise DataError(
-                f"{table}: target '{name}' is missing in {int(lacking[name].sum())} rows, first in row "
-                f"{1 + int(np.argmax(lacking[name]))}; fill them in, train each task on the rows that have its target "
-                "with missing_targets: keep, or leave such rows out with missing_targets: drop"
+                f"{table}: target '{name}' is missing in {int(lacking[name].sum())} rows, first in "
+                f"{column.place(int(np.argmax(lacking[name])))}; fill them in, train each task on the rows that have "
+                "its target with missing_targets: keep, or leave such rows out with missing_targets: drop"
             )
     gone = np.stack(list(lacking.values()))
     kept = np.flatnonzero(~(gone.any(axis=0) if missing_targets == "drop" else gone.all(axis=0)))
@@ -217,9 +222,97 @@ def check_columns(columns: Mapping[str, Column], names: Iterable[str], table: ob
             hint = f"; did you mean '{guess}'?" if guess else ""
             have = ", ".join(shortened(known) for known in itertools.islice(columns, _LISTED))
             more = f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else ""
-            faults.append(f"{table} has no column '{shortened(name)}'; it has {have}{more}{hint}")
+            faults.append(f"{table} has no column '{shortened(name)}'; it has {have}{more}{hint}{_no_header(columns)}")
     if faults:
         raise DataError("\n".join(faults))
+
+
+def _no_header(columns: Mapping[str, Column]) -> str:
+    """What to do where what was taken for names of columns looks like a row."""
+    number = next((name for name in columns if is_number(name)), None)
+    if number is None:
+        return ""
+    return (
+        f". '{shortened(number)}' is a number: where the file has no header, name its {len(columns)} columns with the "
+        "option `names`"
+    )
+
+
+def respelled(
+    columns: Mapping[str, Column], kinds: Mapping[str, TargetKind], missing: Sequence[str] = ()
+) -> dict[str, Column]:
+    """The columns of a table, with each class of a target under one label: see `spellings`.
+
+    Args:
+        columns: of the table, by name.
+        kinds: what each target is, by the name of its column.
+        missing: cells that mean unknown.
+    """
+    targets = [name for name, kind in kinds.items() if kind != "regression"]
+    return {**columns, **{name: columns[name].replaced(spellings(columns[name], missing)) for name in targets}}
+
+
+def spellings(column: Column, missing: Sequence[str] = ()) -> dict[str, str]:
+    """Labels of a class that occurs under several: which one stands for each of the others.
+
+    That is so for numbers that are equal (`1` and `1.0`), where all known labels are numbers, and for a label that
+    occurs with a full stop after it too: the test file of Adult has `>50K.` where the other has `>50K`.
+
+    >>> spellings(Column.of("income", ["<=50K", ">50K", ">50K."]))
+    {'>50K.': '>50K'}
+    """
+    values = [value for value in column.values if value not in missing]
+    if all(is_number(value) for value in values):
+        shortest: dict[float, str] = {}
+        for value in sorted(values, key=lambda text: (len(text), text)):
+            shortest.setdefault(float(value), value)
+        # nan equals nothing, itself included, and so stands for itself.
+        return {value: same for value in values if (same := shortest.get(float(value), value)) != value}
+    return {value: value[:-1] for value in values if value.endswith(".") and value[:-1] in values}
+
+
+def label_notes(
+    columns: Mapping[str, Column], kinds: Mapping[str, TargetKind], missing: Sequence[str] = ()
+) -> list[str]:
+    """What to tell of the labels of a table: those that count as others, and two that differ in capitals only.
+    Arguments are those of `respelled`."""
+    notes = []
+    for name, kind in kinds.items():
+        if kind == "regression":
+            continue
+        column = columns[name]
+        for value, stands in itertools.islice(spellings(column, missing).items(), _TOLD):
+            notes.append(f"target '{name}': '{shortened(value)}' counts as '{shortened(stands)}'")
+        seen: dict[str, str] = {}
+        for value in column.values:
+            other = seen.setdefault(value.casefold(), value)
+            if other != value and not {other, value} & {*missing}:
+                notes.append(
+                    f"target '{name}': '{shortened(other)}' and '{shortened(value)}' (first in {column.first(value)}) "
+                    "are two classes; where they are one, write them alike"
+                )
+                break
+    return notes
+
+
+def check_learned(name: str, parts: Mapping[Split, Column], table: object, missing: Sequence[str] = ()) -> None:
+    """Raise `DataError` where a target has a class that is not among the training rows.
+
+    Args:
+        name: of the target.
+        parts: its column in each split.
+        table: what the table is called, for messages.
+        missing: cells that mean unknown.
+    """
+    known = {*parts["train"].values, *missing}
+    for split in SPLITS[1:]:
+        new = [value for value in parts[split].values if value not in known]
+        if new:
+            raise DataError(
+                f"{table}: target '{name}' has the class '{shortened(new[0])}' in {split} "
+                f"({parts[split].first(new[0])}), but not in the training rows: move such rows to train, leave them "
+                "out of the file, or choose another seed"
+            )
 
 
 def split_rows(
@@ -249,10 +342,9 @@ def split_rows(
         column = column_of(columns, split, table)
         for value in column.values:
             if value.lower() not in _SPLIT_NAMES:
-                row = 1 + int(np.argmax(column.codes == column.values.index(value)))
                 raise DataError(
-                    f"{table}: column '{split}' has '{shortened(value)}' in row {row}, but a split is one of "
-                    f"{', '.join(SPLITS)}"
+                    f"{table}: column '{split}' has '{shortened(value)}' in {column.first(value)}, but a split is one "
+                    f"of {', '.join(SPLITS)}"
                 )
         membership = np.array([_SPLIT_NAMES[value.lower()] for value in column.values])[column.codes]
     rows = {name: np.flatnonzero(membership == position) for position, name in enumerate(SPLITS)}

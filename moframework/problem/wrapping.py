@@ -79,6 +79,11 @@ class WrappedProblem(Problem):
         return self.wrapped.augmentation
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the other problem."""
+        return self.wrapped.notes
+
+    @property
     def reference(self) -> tuple[float, ...] | None:
         """That of the other problem."""
         return self.wrapped.reference

@@ -26,6 +26,7 @@ from moframework.model.trial import check_passes
 from moframework.nonfinite import on_nonfinite
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
+from moframework.problem.target_notes import target_notes
 from moframework.processes.world import World
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines
 from moframework.run.memory_estimate import estimate_memory
@@ -134,7 +135,12 @@ class Plan:
         return [*lines, *self.notes(), *self.accelerations(), *self.memory()]
 
     def notes(self) -> list[str]:
-        """A line on the weights that low-rank adapters leave out, where there are such."""
+        """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
+        weights that low-rank adapters leave out."""
+        told = [*self.spec.problem.notes, *target_notes(self.spec.problem.tasks, self.data["train"])]
+        return [*(f"{'note':12}{text}" for text in told), *self._not_adapted()]
+
+    def _not_adapted(self) -> list[str]:
         names = self.model.left_out()
         if not names:
             return []

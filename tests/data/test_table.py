@@ -2,78 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-import moframework.data.table
-from moframework.data.table import Column, Standardization, check_reach, in_order, one_hot, read_columns
+from moframework.data.table import Column, Standardization, check_reach, in_order, one_hot
 from moframework.errors import DataError
-from moframework.io import unpacking
-
-TEXT = 'city, size ,"price, net"\nBern,3.5,10\n"St. Gallen, SG", 4 ,20\n\nBern ,,30\n'
-
-
-def write(path: Path, text: str = TEXT) -> Path:
-    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
-    return path
-
-
-@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
-def test_reading(tmp_path: Path, name: str) -> None:
-    table = read_columns(write(tmp_path / name))
-    assert list(table) == ["city", "size", "price, net"]
-    assert table["city"].values == ("Bern", "St. Gallen, SG")
-    assert table["city"].codes.tolist() == [0, 1, 0]
-    assert table["price, net"].numbers().tolist() == [10, 20, 30]
-    assert table["size"].numbers(missing=("",))[:2].tolist() == [3.5, 4]
-    assert np.isnan(table["size"].numbers(missing=("",))[2])
-
-
-def test_names_may_be_given_and_cells_separated_otherwise(tmp_path: Path) -> None:
-    table = read_columns(write(tmp_path / "table", "1;a\n2;b\n"), ["number", "letter"], delimiter=";")
-    assert table["number"].numbers().tolist() == [1, 2]
-    assert table["letter"].values == ("a", "b")
-
-
-def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
-    (tmp_path / "excel.csv").write_text("a,b\n1,2\n", encoding="utf-8-sig")
-    assert list(read_columns(tmp_path / "excel.csv")) == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "is empty; it needs a line with the names"),
-        (b"a,b\n", "has no rows"),
-        (b"a,b,a\n1,2,3\n", "two columns called 'a'"),
-        (b"a,b\n1,2\n\n1,2,3\n", "line 4: 3 cells where there should be 2"),
-        (b"a,b\n1\n", "line 2: 1 cells where there should be 2"),
-        (b'a,b\n"1\n1",2\n3\n', "line 4: 1 cells where there should be 2"),
-        (b"a,b\n\xff\xfe,2\n", r"not a table in delimited text \(UTF-8\)"),
-    ],
-)
-def test_what_is_no_table(tmp_path: Path, content: bytes, words: str) -> None:
-    (tmp_path / "table.csv").write_bytes(content)
-    with pytest.raises(DataError, match=words):
-        read_columns(tmp_path / "table.csv")
-
-
-def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=re.escape(f"the table {tmp_path / 'none.csv'} cannot be read: No such file")):
-        read_columns(tmp_path / "none.csv")
-    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"a\n1\n" * 100)[:-12])
-    with pytest.raises(DataError, match="cannot be unpacked: Compressed file ended"):
-        read_columns(tmp_path / "cut.csv.gz")
-    (tmp_path / "plain.gz").write_bytes(b"a\n1\n")
-    with pytest.raises(DataError, match="cannot be read: Not a gzipped file"):
-        read_columns(tmp_path / "plain.gz")
 
 
 def test_numbers_and_what_is_none() -> None:
@@ -146,60 +84,6 @@ def test_an_unknown_number_becomes_the_mean() -> None:
     assert Standardization.of(np.array([[np.nan]]))(np.array([[np.nan]])).tolist() == [[0.0]]
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b'a,b\n1,"2\n3,4\n', "line 2: a quote is not closed"),
-        (b'a,b\n1,2\n"', "line 3: a quote is not closed"),
-        (b'a,"b', "line 1: a quote is not closed"),
-        (b"a\n1\n" + b"x" * 140_000 + b"\n", "line 3: this is no row of delimited text: field larger than field limit"),
-        (b",".join(b"%d" % i for i in range(100_001)), "line 1: 100,001 columns, and 100,000 are the most"),
-        (b"a,b\n1,2\n1,\xff\n", "line 3: not a table in delimited text (UTF-8): invalid start byte"),
-    ],
-)
-@pytest.mark.parametrize("packed", [False, True])
-def test_what_is_damaged_is_told_with_its_line(tmp_path: Path, content: bytes, words: str, packed: bool) -> None:
-    path = tmp_path / ("a.csv.gz" if packed else "a.csv")
-    path.write_bytes(gzip.compress(content) if packed else content)
-    with pytest.raises(DataError, match=re.escape(f"{path}, {words}")):
-        read_columns(path)
-
-
-def test_lines_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moframework.data.table, "_CHARACTERS", 100)
-    (tmp_path / "a.csv").write_text("a,b\n" + "1," * 50 + "\n")
-    with pytest.raises(DataError, match=r"line 2: .* the line has 100 characters or more"):
-        read_columns(tmp_path / "a.csv")
-
-
-def test_a_row_over_too_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "long.csv"
-    path.write_text("a,b\n" + "1,2\n" * 300 + ",".join(["x", '"' + "\n" * 100 + '"']) + "\n" + "3,4\n" * 300)
-    assert len(read_columns(path)["a"]) == 601
-    monkeypatch.setattr(moframework.data.table, "_TEXT", 40)
-    assert len(read_columns(path)["a"]) == 601
-    monkeypatch.setattr(moframework.data.table, "_ROW", 20)
-    with pytest.raises(DataError, match=r"line 302: .*a row has more than 20 characters"):
-        read_columns(path)
-
-
-def test_many_columns_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moframework.data.table, "_CELLS", 10)
-    (tmp_path / "a.csv").write_text("a,b,c\n" + "".join(f"{i},{i % 2},x\n" for i in range(11)))
-    found = read_columns(tmp_path / "a.csv")
-    assert found["a"].numbers().tolist() == list(range(11))
-    assert found["b"].codes.tolist() == [i % 2 for i in range(11)]
-
-
-def test_a_packed_table_that_is_far_more_than_tables_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a\n" + b"1\n" * 10_000))
-    assert len(read_columns(tmp_path / "a.csv.gz")["a"]) == 10_000
-    monkeypatch.setattr(unpacking, "_FREE", 1000)
-    monkeypatch.setattr(unpacking, "_RATIO", 10)
-    with pytest.raises(DataError, match=r"a\.csv\.gz cannot be read: it unpacks to more than 1,000 bytes"):
-        read_columns(tmp_path / "a.csv.gz")
-
-
 def test_numbers_of_many_digits_are_none() -> None:
     began = time.perf_counter()
     assert not Column.of("a", ["1" * 130_000, "2"]).is_numeric()
@@ -210,8 +94,48 @@ def test_numbers_of_many_digits_are_none() -> None:
 def test_numbers_out_of_reach() -> None:
     numbers = np.array([[1.0], [1.0001], [3e38]])
     standard = Standardization.of(numbers[:2])(numbers)
-    with pytest.raises(DataError, match="column 'size' has in row 8 a number out of all proportion"):
-        check_reach(standard, ["size"], np.array([5, 6, 7]))
-    check_reach(standard[:2], ["size"], np.array([5, 6]))
+    with pytest.raises(DataError, match="column 'size' has in row 3 a number out of all proportion"):
+        check_reach(standard, [Column.of("size", ["1", "1.0001", "3e38"])])
+    check_reach(standard[:2], [Column.of("size", ["1", "1.0001"])])
     large = Standardization.of(np.array([[3e38], [-3e38]]))(np.array([[3e38], [0.0]]))
     assert large.tolist() == [[1.0], [0.0]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "strays"),
+    [
+        (["1", "2", "3", "x"], ("x",)),
+        (["1", "", "3", "?"], ()),
+        (["a", "b", "1", "a"], ()),
+        (["a", "b"], ()),
+        (["1", "2"], ()),
+        (["1", "1", "1", "x", "y", "z"], ("x", "y", "z")),  # half of the rows
+        (["1", "2", *["none"] * 9], ("none",)),  # most of the different cells
+        (["1,5", "2,5"], ("1,5", "2,5")),
+        (["1'000", "2 000", "3,000.5", "4.000,5"], ("1'000", "2 000", "3,000.5", "4.000,5")),
+        (["12%", "$4", "5 €", "\u22121", "１２"], ("12%", "$4", "5 €", "\u22121", "１２")),
+        (["05.01.2020", "06.02.2021"], ()),
+        (["2020-01-05", "12:30", "1.2.3", "10.0.0.1"], ()),
+        (["A1", "B2", "3C"], ()),
+        (["inf", "1"], ()),
+    ],
+)
+def test_what_keeps_a_column_from_being_numbers(cells: list[str], strays: tuple[str, ...]) -> None:
+    assert Column.of("a", cells).strays(missing=("", "?")) == strays
+
+
+def test_values_may_be_replaced() -> None:
+    column = Column.of("a", ["low", "high.", "high", "low."]).replaced({"low.": "low", "high.": "high"})
+    assert (column.values, column.codes.tolist()) == (("low", "high"), [0, 1, 1, 0])
+
+
+def test_numbers_written_otherwise_are_told() -> None:
+    with pytest.raises(DataError, match=r"has '1,5' in row 1, .* write numbers with a point and without other marks"):
+        Column.of("a", ["1,5"]).numbers()
+
+
+def test_looking_for_numbers_takes_no_time() -> None:
+    began = time.perf_counter()
+    for cell in ("1" * 400, "1,111" * 80 + "x", "1 " * 200, "$" + "1.1" * 100):
+        Column.of("a", [cell]).strays()
+    assert time.perf_counter() - began < 1

@@ -70,6 +70,22 @@ def test_the_row_is_named_where_items_are_loaded(train: Train) -> None:
     assert "the target 'sine' of row 12 of the training split is inf" in words(train, data=Items())
 
 
+def test_the_line_of_the_file_is_named_where_the_data_knows_it(train: Train) -> None:
+    data = spoiled("input", 37)
+    data.origins = [f"t.csv, line {i + 2}" for i in range(len(data))]
+    found = words(train, data=data)
+    assert "the input of row 37 of the training split (t.csv, line 39) is nan, in column 0 (counted from 0)." in found
+
+
+def test_a_data_set_that_cannot_say_where_changes_nothing_else(train: Train) -> None:
+    class Broken(TensorData):
+        def where(self, index: int) -> str:
+            raise OSError("gone")
+
+    data = spoiled("input", 37)
+    assert "the input of row 37 of the training split is nan" in words(train, data=Broken(data.inputs, data.targets))
+
+
 def test_a_target_of_another_task_is_not_blamed(tmp_path: Path) -> None:
     """Losses may pass over targets that are missing."""
     data = spoiled("sine", slice(None), float("inf"))

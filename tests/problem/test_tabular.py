@@ -16,8 +16,13 @@ from moframework.problem.tabular import (
     Target,
     TargetKind,
     check_columns,
+    check_learned,
     check_targets,
     column_of,
+    label_notes,
+    labeled,
+    respelled,
+    spellings,
     split_rows,
     targets_of,
 )
@@ -151,3 +156,63 @@ def test_rows_split_at_random() -> None:
 def test_rows_that_make_no_splits(cells: tuple[str, ...], split: str | None, words: str) -> None:
     with pytest.raises(DataError, match=words):
         split_rows({"part": Column.of("part", cells)}, split, (0.7, 0.0, 0.3), 0, "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("cells", "same"),
+    [
+        ((">50K", "<=50K", ">50K.", "<=50K."), {">50K.": ">50K", "<=50K.": "<=50K"}),
+        ((">50K.", "<=50K."), {}),  # the test file by itself
+        (("St.", "Str", "a"), {}),
+        (("1", "1.0", "01", "2"), {"1.0": "1", "01": "1"}),
+        (("1.", "1", "a"), {"1.": "1"}),
+        (("0", "-0", "x"), {}),
+        (("nan", "1"), {}),
+    ],
+)
+def test_labels_of_one_class(cells: tuple[str, ...], same: dict[str, str]) -> None:
+    assert spellings(column(*cells)) == same
+
+
+def test_rows_that_have_every_target() -> None:
+    columns = {"x": Column.of("x", "abcd"), "y": Column.of("y", ("1", "?", "0", "1.")), "z": Column.of("z", "12?4")}
+    kinds: dict[str, TargetKind] = {"y": "binary", "z": "regression"}
+    with pytest.raises(DataError, match=r"t\.csv: target 'y' is missing in 1 rows, first in row 2; .*targets: drop"):
+        labeled(columns, kinds, ("?",), "refuse", "t.csv")
+    assert labeled(columns, kinds, ("?",), "drop", "t.csv").tolist() == [0, 3]
+    with pytest.raises(DataError, match=r"t\.csv: no row has every target"):
+        labeled(columns, kinds, ("0", "1", "1.", "?"), "drop", "t.csv")
+    with pytest.raises(DataError, match=r"has no column 'w'"):
+        labeled(columns, {"w": "binary"}, (), "drop", "t.csv")
+
+
+def test_unknown_labels_are_not_respelled() -> None:
+    columns = {"y": Column.of("y", ("1", "?", "1.0", "NA")), "x": Column.of("x", ("1", "1.0", "2", "3"))}
+    found = respelled(columns, {"y": "binary"}, ("?", "NA"))
+    assert (found["y"].values, found["x"].values) == (("1", "?", "NA"), ("1", "1.0", "2", "3"))
+    assert respelled(columns, {"y": "regression"})["y"].values == ("1", "?", "1.0", "NA")
+    nan = {"y": Column.of("y", ("NaN", "nan", "a"))}
+    assert label_notes(nan, {"y": "classes"}, ("nan", "NaN")) == []
+
+
+def test_what_is_told_of_labels() -> None:
+    columns = {"y": Column.of("y", ("Yes", "no", "yes", "no.")), "z": Column.of("z", ("1", "1.0", "2", "2"))}
+    assert label_notes(columns, {"y": "classes", "z": "regression"}) == [
+        "target 'y': 'no.' counts as 'no'",
+        "target 'y': 'Yes' and 'yes' (first in row 3) are two classes; where they are one, write them alike",
+    ]
+    assert label_notes(columns, {"z": "classes"}) == ["target 'z': '1.0' counts as '1'"]
+
+
+def test_classes_that_training_never_sees() -> None:
+    parts = {split: Column.of("y", cells) for split, cells in zip(SPLITS, ("ab", "a", "ac"), strict=True)}
+    with pytest.raises(DataError, match=r"t\.csv: target 'y' has the class 'c' in test \(row 2\), but not in the"):
+        check_learned("y", parts, "t.csv")
+    check_learned("y", parts | {"test": Column.of("y", "b")}, "t.csv")
+
+
+def test_a_header_that_looks_like_a_row() -> None:
+    columns = {name: Column.of(name, "a") for name in ("24", "Private")}
+    words = r"'24' is a number: where the file has no header, name its 2 columns with the option `names`"
+    with pytest.raises(DataError, match=words):
+        check_columns(columns, ["income"], "t.csv")

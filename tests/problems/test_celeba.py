@@ -105,3 +105,50 @@ def test_an_image_that_is_missing_is_named(root: Path) -> None:
     (root / "celeba" / "img_align_celeba" / "000004.jpg").unlink()
     with pytest.raises(DataError, match=r"000004\.jpg cannot be read: No such file"):
         CelebA(root=root, size=8).data("train")
+
+
+def as_kaggle(root: Path) -> Path:
+    """The lists as tables, and the folder of images once more in itself."""
+    folder = root / "celeba"
+    names = [f"{i + 1:06}.jpg" for i in range(COUNT)]
+    rows = "".join(f"{n},{','.join('1' if has(i, a) else '-1' for a in range(40))}\n" for i, n in enumerate(names))
+    (folder / "list_attr_celeba.csv").write_text(f"image_id,{','.join(ATTRIBUTES)}\n{rows}")
+    parts = "".join(f"{name},{i % 3}\n" for i, name in enumerate(names))
+    (folder / "list_eval_partition.csv").write_text(f"image_id,partition\n{parts}")
+    (folder / "list_attr_celeba.txt").unlink()
+    (folder / "list_eval_partition.txt").unlink()
+    (folder / "img_align_celeba").rename(folder / "inner")
+    (folder / "img_align_celeba").mkdir()
+    (folder / "inner").rename(folder / "img_align_celeba" / "img_align_celeba")
+    return folder
+
+
+def test_the_form_that_kaggle_has(root: Path) -> None:
+    before = {split: CelebA(root=root, size=8).data(split) for split in SPLITS}
+    as_kaggle(root)
+    for split in SPLITS:
+        found: Any = CelebA(root=root, size=8).data(split)
+        expected: Any = before[split]
+        assert torch.equal(found.inputs, expected.inputs)
+        assert {k: v.tolist() for k, v in found.targets.items()} == {k: v.tolist() for k, v in expected.targets.items()}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("list_attr_celeba.csv", ",Young", ",Yong", "list_attr_celeba.csv is not CelebA's list: beside the column"),
+        (
+            "list_attr_celeba.csv",
+            ",-1",
+            ",2",
+            "list_attr_celeba.csv: column '.*' has '2' in line 2, but attributes are",
+        ),
+        ("list_eval_partition.csv", ",2", ",3", "list_eval_partition.csv is not CelebA's partition"),
+        ("list_eval_partition.csv", "000001", "000000", "do not list the same images"),
+    ],
+)
+def test_tables_that_are_damaged(root: Path, file: str, old: str, new: str, words: str) -> None:
+    path = as_kaggle(root) / file
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=words):
+        CelebA(root=root).data("train")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from moframework.problems.csv import CSV
 
-from moframework import load_spec, solve
+from moframework import check, load_spec, solve
 from moframework.config import OptionError
 from moframework.data import SPLITS
 from moframework.errors import DataError, SpecError
@@ -96,7 +96,7 @@ def test_columns_may_be_told_what_they_are() -> None:
     plain, told = houses(), houses(categorical=("rooms",))
     assert told.input_shape[0] > plain.input_shape[0]
     assert houses(ignore=("id", "city")).input_shape[0] == plain.input_shape[0] - 3
-    with pytest.raises(DataError, match=r"column 'heating' has 'gas' in row 1, which is no finite number"):
+    with pytest.raises(DataError, match=r"column 'heating' has 'gas' in line 2, which is no finite number"):
         houses(numeric=("heating",)).data("train")
 
 
@@ -169,7 +169,7 @@ def test_a_row_without_any_target_is_left_out(tmp_path: Path) -> None:
 
 def test_rows_without_a_target(tmp_path: Path) -> None:
     path = table(tmp_path / "gaps.csv", SPLIT.replace("9,b,test,1", "9,b,test,?\n9,b,test,1"))
-    with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in row 6; .* missing_targets: drop"):
+    with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in line 7; .* missing_targets: drop"):
         CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="refuse").data("train")
     dropped = CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="drop")
     assert dropped.data("test").targets["y"].tolist() == [0, 1]
@@ -183,22 +183,22 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
         (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z'; it has x, c, when, y"),
         (SPLIT, {"targets": {"y": "binary"}, "ignore": ("wen",)}, "did you mean 'when'?"),
         (SPLIT, {"ignore": ("x", "c")}, "no column left for an input"),
-        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in row 1, but a split is one of train, val, test"),
+        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in line 2, but a split is one of train, val, test"),
         (SPLIT.replace("val", "train"), {}, "has 6 rows, and none for 'val': change the column 'when'"),
         ("x,y\n1,0\n2,1\n", {"split": None}, "change the option `fractions`"),
         (SPLIT, {"targets": {"x": "binary", "y": "binary"}, "missing": ()}, "'x' is to be binary, but has 6 values"),
         (
             SPLIT.replace("5,c,val,1", "5,c,val,2"),
             {"targets": {"y": "classes"}},
-            "has the class '2' in val, but not in",
+            "has the class '2' in val (line 5), but not in",
         ),
         (
             SPLIT.replace("b,train,1", "b,train,0"),
             {"targets": {"y": "classes"}},
-            "has the class '1' in val, but not in",
+            "has the class '1' in val (line 5), but not in",
         ),
         (SPLIT.replace(",1\n", ",0\n"), {"targets": {"y": "classes"}}, "'y' has one value only, 0"),
-        (SPLIT, {"targets": {"c": "regression"}, "missing_targets": "drop"}, "column 'c' has 'a' in row 1"),
+        (SPLIT, {"targets": {"c": "regression"}, "missing_targets": "drop"}, "column 'c' has 'a' in line 2"),
         (SPLIT, {"max_categories": 1}, "column 'c' has 2 different values in 3 training rows, such as 'a' and 'b'"),
         (SPLIT + "1,2,3\n", {}, "line 8: 3 cells where there should be 4"),
     ],
@@ -246,7 +246,7 @@ def test_declared_in_a_spec(tmp_path: Path) -> None:
     problem.check()
 
 
-def test_errors_name_file_and_row_of_the_file(tmp_path: Path) -> None:
+def test_errors_name_file_and_line_of_the_file(tmp_path: Path) -> None:
     def told(text: str, **options: Any) -> str:
         problem = CSV(
             path=table(tmp_path / "t.csv", text), targets={"y": "regression"}, split="when", **options
@@ -258,16 +258,16 @@ def test_errors_name_file_and_row_of_the_file(tmp_path: Path) -> None:
     head, rows = "x,when,y\n", "1,train,1\n2,train,2\n3,val,3\n4,test,4\n"
     file = str(tmp_path / "t.csv")
     assert told(head + rows + "a,test,5\n", numeric=("x",)) == (
-        f"{file}: column 'x' has 'a' in row 5, which is no finite number"
+        f"{file}: column 'x' has 'a' in line 6, which is no finite number"
     )
-    assert "column 'y' has 'many' in row 5" in told(head + rows + "5,train,many\n")
-    assert "column 'y' has 'many' in row 6" in told(head + rows + "5,train,\n6,train,many\n", missing_targets="drop")
-    assert "column 'x' has 'inf' in row 5" in told(head + rows + "inf,train,1\n")
-    assert "column 'x' has '1e39' in row 5, which is too large" in told(head + rows + "1e39,test,1\n")
-    assert "column 'x' has in row 6 a number out of all proportion" in told(
+    assert "column 'y' has 'many' in line 6" in told(head + rows + "5,train,many\n")
+    assert "column 'y' has 'many' in line 7" in told(head + rows + "5,train,\n6,train,many\n", missing_targets="drop")
+    assert "column 'x' has 'inf' in line 6" in told(head + rows + "inf,train,1\n")
+    assert "column 'x' has '1e39' in line 6, which is too large" in told(head + rows + "1e39,test,1\n")
+    assert "column 'x' has in line 7 a number out of all proportion" in told(
         head + rows.replace("2,train", "1.0001,train") + "3,train,\n3e38,test,1\n", missing_targets="drop"
     )
-    assert "column 'y' has in row 5 a number out of all proportion" in told(
+    assert "column 'y' has in line 6 a number out of all proportion" in told(
         head + rows.replace("train,2", "train,1.0001") + "3,test,3e38\n"
     )
 
@@ -287,3 +287,19 @@ def test_a_table_that_is_in_memory_may_be_removed(tmp_path: Path, small: CSV) ->
         CSV(path=tmp_path / "other.csv", targets={"y": "binary"}).check()
     table(small.path, SPLIT + "8,a,train,1\n")
     assert len(small.data("train")) == len(data) + 1, "what is there again is read again"
+
+
+def test_check_and_log_tell_what_columns_are_and_which_target_is_flat(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'ab'[i % 2]},{i % 7 if i != 4 else 1e6},{i % 2}\n" for i in range(40))
+    path = table(tmp_path / "t.csv", "x,c,price,sold\n" + rows)
+    spec = {
+        "problem": {"name": "csv", "path": str(path), "targets": {"price": "regression", "sold": "binary"},
+                    "fractions": [0.8, 0.1, 0.1], "seed": 1, "backbone": {"name": "mlp", "hidden": [4]}},
+        "solver": "palora", "training": {"steps": 1, "batch_size": 8}, "evaluate": {"points": 2},
+    }  # fmt: skip
+    told = [line.removeprefix("note").strip() for line in check(spec) if line.startswith("note")]
+    assert told[0] == "t.csv: numbers x; categories c (2)"
+    assert re.match(rf"target 'price' is 5\.\d+ in {re.escape(str(path))}, line 6, far from all others", told[1])
+    solve(spec, tmp_path / "run")
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert all(note in log for note in told)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from moframework import check, solve
-from moframework.data import SPLITS
+from moframework.data import SPLITS, where
 from moframework.data.images import read_image
 from moframework.errors import DataError, SpecError
 from moframework.losses import L1, MSE, BinaryCrossEntropy, CrossEntropy
@@ -81,7 +82,7 @@ def test_labels_of_an_image_may_be_missing(folder: Path) -> None:
     """An empty cell is no class and no number; an image without any label is left out."""
     table = (folder / "labels.csv").read_text().splitlines()
     table[1] = "0.jpg,,no,,train"
-    table[2] = "1.jpg,100,,NA,train"
+    table[2] = "1.jpg,100,NA,bath,train"
     table[5] = "4.jpg,,?,,train"
     (folder / "labels.csv").write_text("\n".join(table) + "\n")
     made = problem(folder, split="part")
@@ -89,26 +90,29 @@ def test_labels_of_an_image_may_be_missing(folder: Path) -> None:
     assert [task.size for task in made.tasks] == [1, 1, 3], "no class for what is missing"
     assert len(data) == 5
     assert data.targets["sold"].tolist() == [0, -100, 1, 1, 0]
-    assert data.targets["room"].tolist() == [-100, -100, 1, 1, 2]
+    assert data.targets["room"].tolist() == [-100, 0, 1, 1, 2]
     known = np.array([100.0, 500, 800, 900])
     np.testing.assert_allclose(data.targets["price"][1:], (known - known.mean()) / known.std(), rtol=1e-5)
     assert torch.isnan(data.targets["price"][0])
     assert torch.equal(data.inputs[2], read_image(folder / "photos" / "5.jpg", (12, 8)))
     made.check()
-    assert len(problem(folder, split="part", missing_targets="drop").data("train")) == 3  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="target 'price' is missing in 2 rows, first in row 1"):
+    both = {"price": "regression", "sold": "binary"}
+    dropped: Any = problem(folder, split="part", missing_targets="drop", targets=both).data("train")
+    assert len(dropped) == 3
+    with pytest.raises(DataError, match="target 'price' is missing in 2 rows, first in line 2"):
         problem(folder, split="part", missing_targets="refuse").data("train")
 
 
 def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
-    def prices(seed: int) -> list[list[int]]:
-        made = problem(folder, fractions=[0.5, 0.25, 0.25], seed=seed, targets={"price": "classes"})
-        return [made.data(split).targets["price"].tolist() for split in SPLITS]  # type: ignore[attr-defined]
+    def files(seed: int) -> list[list[str]]:
+        made = problem(folder, fractions=[0.5, 0.25, 0.25], seed=seed, targets={"price": "regression"})
+        parts = [made.data(split) for split in SPLITS]
+        return [[str(where(part, i)) for i in range(len(part))] for part in parts]  # type: ignore[arg-type]
 
-    assert [len(part) for part in prices(0)] == [6, 3, 3]
-    assert sorted(i for part in prices(0) for i in part) == list(range(COUNT))
-    assert prices(0) == prices(0)
-    assert prices(0) != prices(1)
+    assert [len(part) for part in files(0)] == [6, 3, 3]
+    assert sorted(i for part in files(0) for i in part) == sorted(str(folder / f"photos/{i}.jpg") for i in range(COUNT))
+    assert files(0) == files(0)
+    assert files(0) != files(1)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +120,7 @@ def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
     [
         ({"targets": {"pric": "regression"}}, r"labels\.csv has no column 'pric'.*did you mean 'price'"),
         ({"file": "name"}, "has no column 'name'"),
-        ({"split": "room"}, "column 'room' has 'kitchen' in row 1, but a split is one of train, val, test"),
+        ({"split": "room"}, "column 'room' has 'kitchen' in line 2, but a split is one of train, val, test"),
         ({"fractions": [0.9, 0.0, 0.1]}, "has 12 rows, and none for 'val': change the option `fractions`"),
         ({"targets": {"room": "binary"}}, "'room' is to be binary, but has 3 values"),
         ({"table": "nothing.csv"}, r"nothing\.csv cannot be read"),
@@ -153,3 +157,92 @@ def test_a_spec_is_solved(folder: Path) -> None:
     front = solve(spec, folder / "run").front("test")
     assert front.losses.shape == (3, 3)
     assert np.isfinite(front.losses).all()
+
+
+def relabel(folder: Path, old: str, new: str) -> None:
+    path = folder / "labels.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+def test_unknown_labels_are_no_class(folder: Path) -> None:
+    """As in `csv`: refused with the line, or left out."""
+    relabel(folder, "kitchen", "?")
+    with pytest.raises(DataError, match=r"labels\.csv: target 'room' is missing in 1 rows, first in line 2; .*: drop"):
+        problem(folder, missing_targets="refuse").data("train")
+    dropped = problem(folder, missing_targets="drop", split="part")
+    assert dropped.tasks[2].size == 3
+    files = [where(dropped.data("train"), i) for i in range(len(dropped.data("train")))]  # type: ignore[arg-type]
+    assert files == [str(folder / f"photos/{i}.jpg") for i in (1, 4, 5, 8, 9)]
+    as_class = problem(folder, missing=["none"], split="part")
+    assert as_class.tasks[2].size == 4, "where it is said that it means something"
+
+
+def test_labels_with_a_full_stop(folder: Path) -> None:
+    relabel(folder, "hall", "hall.")
+    made = problem(folder, split="part")
+    assert made.tasks[2].size == 3
+    assert made.notes == ("target 'room': 'hall.' counts as 'hall'",)
+
+
+def test_classes_that_training_never_sees(folder: Path) -> None:
+    relabel(folder, "hall,test", "attic,test")
+    with pytest.raises(DataError, match=r"target 'room' has the class 'attic' in test \(line 4\), but not in the"):
+        problem(folder, split="part").data("train")
+
+
+def test_ids_without_a_suffix(folder: Path) -> None:
+    before: Any = problem(folder, split="part").data("val")
+    path = folder / "labels.csv"
+    path.write_text(path.read_text().replace(".jpg", ""))
+    with pytest.raises(DataError, match=r"line 2, names it\. There is 0\.jpg: if .*`suffix: \.jpg`"):
+        problem(folder, split="part").data("val")
+    found: Any = problem(folder, split="part", suffix=".jpg").data("val")
+    assert torch.equal(found.inputs, before.inputs)
+    relabel(folder, "3,", "3.JPG,")
+    (folder / "photos" / "3.jpg").rename(folder / "photos" / "3.JPG")
+    assert torch.equal(problem(folder, split="part", suffix=".jpg").data("val").inputs, before.inputs)  # type: ignore[attr-defined]
+
+
+def test_names_that_begin_with_the_folder(folder: Path) -> None:
+    path = folder / "labels.csv"
+    path.write_text("\n".join(f"photos/{line}" if ".jpg" in line else line for line in path.read_text().splitlines()))
+    with pytest.raises(
+        DataError, match=r"There is .*photos/0\.jpg: if the names begin .* set `folder` to the one above"
+    ):
+        problem(folder).data("val")
+    assert len(problem(folder, folder=str(folder), split="part").data("val")) == 3  # type: ignore[arg-type]
+
+
+def test_tables_written_otherwise(folder: Path) -> None:
+    before: Any = problem(folder, split="part").data("val")
+    path = folder / "labels.csv"
+    text = path.read_text()
+    for mark, told in ((";", "semicolons"), ("\t", "tabs")):
+        path.write_text("# rooms\n" + text.replace(",", mark))
+        made = problem(folder, split="part", comment="#")
+        assert torch.equal(made.data("val").inputs, before.inputs)  # type: ignore[attr-defined]
+        assert made.notes == (f"labels.csv is separated by {told}",)
+    path.write_text(text.partition("\n")[2])
+    named = problem(folder, split="part", names=HEADER.strip().split(","))
+    assert torch.equal(named.data("val").inputs, before.inputs)  # type: ignore[attr-defined]
+
+
+def test_images_of_sixteen_bits(folder: Path) -> None:
+    path = folder / "labels.csv"
+    path.write_text(path.read_text().replace(".jpg", ".png"))
+    for i in range(COUNT):
+        Image.fromarray(np.full((12, 8), 5000 * i, dtype=np.uint16)).save(folder / "photos" / f"{i}.png")
+    made = problem(folder, split="part", gray=True)
+    data: Any = made.data("val")
+    assert data.inputs.dtype == torch.float32
+    assert [float(image.max()) for image in data.inputs] == pytest.approx([5000 * i / 65535 for i in (3, 7, 11)])
+    assert made.notes == ("images are kept as float32, since the first has more than 8 bits",)
+    small: Any = problem(folder, split="part", gray=True, pixels="uint8").data("val")
+    assert small.inputs.dtype == torch.uint8
+    assert [int(image.max()) for image in small.inputs] == [round(5000 * i / 257) for i in (3, 7, 11)]
+
+
+def test_a_line_without_the_name_of_an_image(folder: Path) -> None:
+    relabel(folder, "2.jpg", "")
+    with pytest.raises(DataError, match=r"labels\.csv: column 'file' names no image in line 4"):
+        problem(folder).data("train")

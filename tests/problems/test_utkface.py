@@ -80,3 +80,15 @@ def test_missing_data(tmp_path: Path) -> None:
     assert f"in {tmp_path / 'UTKFace'}, and found 0" in text
     assert "https://susanqq.github.io/UTKFace/" in text
     assert "MOFRAMEWORK_DATA" in text
+
+
+def test_two_slips_in_names_of_the_original(root: Path) -> None:
+    """A blank before the dot, and no dot: both carry all labels."""
+    before = len(UTKFace(root=root, size=8).data("train"))  # type: ignore[arg-type]
+    odd = ("24_0_1_20170116220224657 .jpg.chip.jpg", "55_0_0_20170116232725357jpg.chip.jpg")
+    write_pictures(root / "UTKFace", odd, size=(20, 20))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = [UTKFace(root=root, size=8).data(split) for split in SPLITS]
+    assert sum(len(part) for part in data) == 22  # type: ignore[arg-type]
+    assert len(data[0]) > before  # type: ignore[arg-type]
