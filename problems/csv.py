@@ -61,8 +61,11 @@ class CSV(TableFile):
     off; `binary` is binary cross-entropy (accuracy, F1), where class 1 is the later of the two values in order (yes
     after no, 1 after 0); `classes` is cross-entropy (accuracy). Classes are those of the training rows, in order; a
     label with a full stop (`>50K.`) is that without, where both occur, and equal numbers (1 and 1.0) are one.
-    Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`. A row without a target is an
-    error unless `missing_targets: drop` leaves it out.
+    Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`.
+
+    **Missing targets.** A row need not have every target: each task is trained and judged on the rows that have its
+    own, and `moframework check` tells how many these are. A row that has none is left out. `missing_targets: drop`
+    leaves out all rows that lack one, `refuse` makes them an error.
 
     **Splits.** `split` names a column with train, val or test in each row; without it rows are split at random by
     `fractions` and `seed`. **Reference point.** None: the losses of the untrained network serve.
@@ -163,7 +166,10 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     rows = problem.rows(table, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
     inputs = _inputs(problem, table, parts)
-    made = targets_of(table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets)
+    made = targets_of(
+        table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets,
+        missing=problem.missing,
+    )  # fmt: skip
     for name, target in made.items():
         if target.categories:
             check_learned(name, {split: part[name] for split, part in parts.items()}, problem.path, problem.missing)

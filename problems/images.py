@@ -43,7 +43,8 @@ class ImageTable(TableFile):
     What a target is gives its loss, metrics and size: see `moframework.problem.tabular.Target`. Any of it can be
     exchanged under `tasks`, and the network under `backbone`. Rows are divided by the column `split`, which says train,
     val or test, else at random by `fractions` and `seed`. The table is read, and unknown labels and those with a full
-    stop are taken, as by `csv`: `missing`, `missing_targets`, `names`, `delimiter` and so on mean the same.
+    stop are taken, as by `csv`: `missing`, `missing_targets`, `names`, `delimiter` and so on mean the same; an image
+    need not have every target.
 
     Images are resized to `size`, whatever their proportions, transparent parts are shown on white, and they reach the
     network as float32. Those of 8 bits are in [0, 1]. Those of 16 bits are in [0, 1] too, by the range of their type
@@ -139,7 +140,7 @@ class ImageTable(TableFile):
         return has_deep_pixels(self.folder / names[0]) if self.pixels == "auto" else self.pixels == "float32"
 
     def _targets(self, columns: dict[str, Column], rows: Mapping[Split, npt.NDArray[np.int64]]) -> dict[str, Target]:
-        found = targets_of(columns, self.targets, rows["train"], self.table)
+        found = targets_of(columns, self.targets, rows["train"], self.table, missing=self.missing)
         for name, target in found.items():
             if target.categories:
                 parts = {split: columns[name].take(part) for split, part in rows.items()}

@@ -48,7 +48,9 @@ class TableFile(Problem):
     )
     missing: tuple[str, ...] = option(MISSING, help="cells that mean unknown")
     missing_targets: MissingTargets = option(
-        "refuse", help="what happens to rows without a target: an error, or they are left out"
+        "keep",
+        help="rows that lack some of their targets: keep trains each task on those that have its own, drop leaves them "
+        "out, refuse makes them an error",
     )
     split: str | None = option(None, help="column with train, val or test in each row; none: rows are split at random")
     fractions: tuple[float, float, float] = option(

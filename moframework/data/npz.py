@@ -28,9 +28,10 @@ __all__ = ["NPZ", "read_npy"]
 class NPZ(DataSource):
     """Arrays in a numpy .npz file: `inputs` (n, ...), and each target under its key (n, ...).
 
-    Floating-point arrays are read as float32 and must be finite; integers and booleans as int64, for classes; inputs of
-    8-bit unsigned integers are images, whose batches are float32 in [0, 1]. An array `split` (n,) with 0, 1 or 2 puts a
-    sample into train, val or test; without it they are split at random by `fractions`. Pickled objects are
+    Floating-point arrays are read as float32 and must be finite, but for targets, in which nan means unknown; integers
+    and booleans as int64, for classes, where -100 means unknown unless the loss says otherwise (`ignore_index`). Inputs
+    of 8-bit unsigned integers are images, whose batches are float32 in [0, 1]. An array `split` (n,) with 0, 1 or 2
+    puts a sample into train, val or test; without it they are split at random by `fractions`. Pickled objects are
     refused.
     """
 
@@ -150,8 +151,9 @@ def _read_npz(path: Path, changed: int, size: int) -> dict[str, npt.NDArray[Any]
             raise DataError(f"{path}: `inputs` is {arrays['inputs'].shape}, but `{key}` is {array.shape}")
         if array.dtype.kind not in "fiub":
             raise DataError(f"{path}: `{key}` has type {array.dtype}; numbers are needed")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            row = np.argwhere(~np.isfinite(array))[0]
+        good = np.isfinite(array) if key in ("inputs", "split") else ~np.isinf(array)
+        if array.dtype.kind == "f" and not good.all():
+            row = np.argwhere(~good)[0]
             raise DataError(f"{path}: `{key}` is not finite, first at {tuple(int(i) for i in row)}")
     if "split" in arrays and not (arrays["split"].ndim == 1 and np.isin(arrays["split"], (0, 1, 2)).all()):
         raise DataError(f"{path}: `split` must hold 0 (train), 1 (val) or 2 (test) for each sample")

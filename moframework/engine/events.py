@@ -29,7 +29,7 @@ class Reading:
     """What the steps since the last reading came to."""
 
     losses: dict[str, float]
-    """Mean by task, over steps and preferences."""
+    """Mean by task, over steps and preferences with labels of it."""
     learning_rates: dict[str, float]
     """Of the last step, by parameter group."""
     preferences: NDArray[np.float64]

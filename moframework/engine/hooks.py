@@ -10,6 +10,7 @@ from torch import Tensor
 
 from moframework.engine.events import Reading
 from moframework.engine.loop import Hook, Loop
+from moframework.objectives.presence import mean_of_present
 
 __all__ = ["CompileTime", "Entry", "LossLog", "Stop"]
 
@@ -70,7 +71,7 @@ class LossLog(Hook):
             return
         groups = loop.optimizer.param_groups
         reading = Reading(
-            losses=dict(zip(self.tasks, losses.mean(dim=(0, 1)).tolist(), strict=True)),
+            losses=dict(zip(self.tasks, mean_of_present(losses).tolist(), strict=True)),
             learning_rates={str(group.get("name", i)): float(group["lr"]) for i, group in enumerate(groups)},
             preferences=preferences.double().numpy(),
             seconds_per_step=seconds,

@@ -13,7 +13,7 @@ from torch import Tensor
 from moframework.config import Component, arguments, options_class
 from moframework.errors import MoframeworkError
 
-__all__ = ["Loss", "MeanLoss", "at_least_float32", "group_sums", "ratio", "same_shape"]
+__all__ = ["Loss", "MeanLoss", "at_least_float32", "group_sums", "known_targets", "ratio", "same_shape"]
 
 
 class Loss(Component, kind="losses"):
@@ -25,8 +25,12 @@ class Loss(Component, kind="losses"):
 
     Implementations are differentiable in `output` and read nothing back from the device: no `.item()`, no selection by
     a boolean mask. Nor do they change from call to call: on CUDA devices steps are recorded and replayed
-    (`training.cuda_graph`). Statistics are float32 at least, whatever the precision of the outputs. Where no sample
-    counts, the loss is 0 with gradient 0.
+    (`training.cuda_graph`). Statistics are float32 at least, whatever the precision of the outputs.
+
+    Not every sample must have a target of every task. A target that is nan is unknown, as is a class that the loss
+    ignores (`known`): such samples do not count, neither in the sum nor in the number that a mean divides by. Where no
+    sample counts, the loss is exactly 0 with gradient 0; that is how objectives and balancings tell that a task is
+    absent from a batch.
 
     A loss that is a mean can also be given as a plain function of output and target that returns one value a sample,
     (b,), or one a sample and position, (b, ...). Its further parameters become options::
@@ -55,6 +59,18 @@ class Loss(Component, kind="losses"):
     @abstractmethod
     def finish(self, totals: Tensor) -> Tensor:
         """The loss of a group from its summed statistics (..., k); returns (...)."""
+
+    def known(self, target: Tensor) -> Tensor:
+        """Which targets count, booleans in the shape of `target`: those that are not nan; of a loss with a value that
+        stands for unknown (an ignored class), those that are not that value either.
+
+        Counted before training: how many labels a task has is printed by `check` and kept with a run.
+
+        >>> from moframework.losses import MSE
+        >>> MSE().known(torch.tensor([0.5, float("nan")])).tolist()
+        [True, False]
+        """
+        return known_targets(target)
 
     def fault(self, target: Tensor, size: int) -> str | None:
         """What is wrong with these targets for an output of `size` values, in words; None when nothing is.
@@ -97,15 +113,20 @@ class Loss(Component, kind="losses"):
 
 
 class MeanLoss(Loss):
-    """A loss that is a weighted mean of values: statistics are (weighted sum, sum of weights)."""
+    """A loss that is a weighted mean of values: statistics are (weighted sum, sum of weights).
+
+    A value whose target is nan is left out whatever `values` makes of it, with weight 0 and without gradient. A value
+    of several numbers of the target, such as one of a whole vector, counts where all of them are known.
+    """
 
     @abstractmethod
     def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Weighted values and their weights, both (b, ...); None stands for weights of 1."""
+        """Weighted values and their weights, both (b, ...); None stands for weights of 1. Where the target is nan both
+        may be anything."""
 
     def statistics(self, output: Tensor, target: Tensor) -> Tensor:
         """Weighted sum and sum of weights of each sample, (b, 2)."""
-        values, weights = self.values(at_least_float32(output), target)
+        values, weights = self._known_values(at_least_float32(output), target)
         sums = values.flatten(1).sum(dim=1) if values.dim() > 1 else values
         if weights is None:
             counts = torch.full_like(sums, values[0].numel() if len(values) else 1)
@@ -126,7 +147,7 @@ class MeanLoss(Loss):
         if len(set(sizes)) > 1 or sizes[0] == 0:
             groups = zip(torch.split(output, list(sizes)), torch.split(target, list(sizes)), strict=True)
             return torch.stack([self(*group) for group in groups])
-        values, weights = self.values(at_least_float32(output), target)
+        values, weights = self._known_values(at_least_float32(output), target)
         values = values.reshape(len(sizes), sizes[0], *values.shape[1:]).flatten(1)
         if weights is None:
             return values.mean(dim=1)
@@ -135,10 +156,21 @@ class MeanLoss(Loss):
 
     def mean(self, output: Tensor, target: Tensor) -> Tensor:
         """The weighted mean of `values` over a batch, a scalar; 0 where nothing counts."""
-        values, weights = self.values(output, target)
+        values, weights = self._known_values(output, target)
         if weights is not None:
             return ratio(values.sum(), weights.sum().to(values.dtype))
         return values.mean() if values.numel() else values.sum()
+
+    def _known_values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`values`, without those whose target is nan. Integers have no nan: classes cost nothing more."""
+        if not target.is_floating_point():
+            return self.values(output, target)
+        known = known_targets(target)
+        # Cut off on both sides: 0 times a gradient that is nan would be nan.
+        reached = _spread(known, output)
+        values, weights = self.values(torch.where(reached, output, output.detach()), target)
+        counts = _spread(known, values).expand_as(values)
+        return torch.where(counts, values, 0.0), counts if weights is None else torch.where(counts, weights, 0)
 
 
 class _FunctionLoss(MeanLoss):
@@ -166,6 +198,28 @@ def group_sums(values: Tensor, sizes: Sequence[int]) -> Tensor:
     if len(set(sizes)) == 1:
         return values.reshape(len(sizes), sizes[0], *values.shape[1:]).sum(dim=1)
     return torch.stack([group.sum(dim=0) for group in torch.split(values, list(sizes))])
+
+
+def known_targets(target: Tensor, ignored: float | None = None) -> Tensor:
+    """Which targets are known, booleans in their shape: all but nan and the value `ignored`.
+
+    >>> known_targets(torch.tensor([1.0, float("nan"), -100.0]), -100).tolist()
+    [True, False, False]
+    """
+    known = target == target  # nan alone differs from itself
+    return known if ignored is None else known & (target != ignored)
+
+
+def _spread(known: Tensor, like: Tensor) -> Tensor:
+    """What is known of targets, for tensors computed from them: in a shape that broadcasts to that of `like` (b, ...).
+    Where that has not the positions of the target, what is made of several of its numbers is known where all are."""
+    if known.shape == like.shape:
+        return known
+    if like.dim() == known.dim() + 1 and like.shape[:1] + like.shape[2:] == known.shape:
+        return known.unsqueeze(1)  # (b, c, ...) for a target (b, ...)
+    if known.dim() == like.dim() + 1 and known.shape[:1] + known.shape[2:] == like.shape:
+        return known.all(dim=1)  # (b, ...) for a target (b, c, ...)
+    return known.flatten(1).all(dim=1).reshape(-1, *[1] * (like.dim() - 1))
 
 
 def ratio(sums: Tensor, counts: Tensor) -> Tensor:

@@ -16,9 +16,14 @@ __all__ = ["Cosine"]
 class Cosine(MeanLoss):
     """1 − cos of the angle between two vectors, mean over positions; for surface normals.
 
-    Vectors lie along dimension 1: output and target (b, c, ...), of any length. A target of all zeros means unknown
-    and does not count. In [0, 2].
+    Vectors lie along dimension 1: output and target (b, c, ...), of any length. A target of all zeros, or with a
+    nan, means unknown and does not count. In [0, 2].
     """
+
+    def known(self, target: Tensor) -> Tensor:
+        """See `Loss.known`; all numbers of a vector alike."""
+        known: Tensor = ((target != 0).any(dim=1) & ~target.isnan().any(dim=1)).unsqueeze(1)
+        return known.expand_as(target)
 
     def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """1 − cos at each position (b, ...), and where the target is known."""

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from moframework.config import config, option
 from moframework.constants import constant
-from moframework.losses.base import MeanLoss, ratio, same_shape
+from moframework.losses.base import MeanLoss, known_targets, ratio, same_shape
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy"]
 
@@ -23,6 +23,10 @@ class CrossEntropy(MeanLoss):
     ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
     label_smoothing: float = option(0.0, ge=0, lt=1, help="share of the target spread evenly over all classes")
     weight: tuple[float, ...] | None = option(None, ge=0, help="a weight for each class; none: all alike")
+
+    def known(self, target: Tensor) -> Tensor:
+        """See `Loss.known`: not `ignore_index`."""
+        return known_targets(target, self.ignore_index)
 
     def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weighted cross-entropies and weights; see the class."""
@@ -73,8 +77,11 @@ class CrossEntropy(MeanLoss):
         if self.weight is not None and len(self.weight) != size:
             return f"cross_entropy has {len(self.weight)} class weights for {size} classes"
         if target.is_floating_point():
-            return f"cross_entropy needs integer classes as targets, but they are {target.dtype}"
-        found = target[target != self.ignore_index]
+            return (
+                f"cross_entropy needs integer classes as targets, but they are {target.dtype}; an unknown class is "
+                f"{self.ignore_index} (ignore_index), not nan"
+            )
+        found = target[self.known(target)]
         if found.numel() and (int(found.min()) < 0 or int(found.max()) >= size):
             return (
                 f"targets run from {int(found.min())} to {int(found.max())}, but size {size} allows 0 to {size - 1} "
@@ -88,11 +95,15 @@ class BinaryCrossEntropy(MeanLoss):
     """Binary cross-entropy of logits, mean; as `torch.nn.functional.binary_cross_entropy_with_logits`.
 
     Output: logits (b, 1, ...) or (b, ...). Target: 0, 1, booleans or probabilities, of that shape or without
-    the 1.
+    the 1; nan is unknown and does not count.
     """
 
     ignore_index: int = option(-100, help="target value of what does not count")
     positive_weight: float = option(1.0, gt=0, help="weight of the positive class against the negative one")
+
+    def known(self, target: Tensor) -> Tensor:
+        """See `Loss.known`: neither nan nor `ignore_index`."""
+        return known_targets(target, self.ignore_index)
 
     def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Binary cross-entropies, and what counts."""
@@ -105,7 +116,7 @@ class BinaryCrossEntropy(MeanLoss):
 
     def fault(self, target: Tensor, size: int) -> str | None:
         """Targets outside [0, 1]."""
-        found = target[target != self.ignore_index]
+        found = target[self.known(target)]
         if found.numel() and (float(found.min()) < 0 or float(found.max()) > 1):
             return (
                 f"binary_cross_entropy needs targets between 0 and 1, but they run from {float(found.min()):g} "

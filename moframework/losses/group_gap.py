@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from moframework.config import config, option
-from moframework.losses.base import Loss, at_least_float32, same_shape
+from moframework.losses.base import Loss, at_least_float32, known_targets, same_shape
 
 __all__ = ["GroupGap"]
 
@@ -21,10 +21,15 @@ class GroupGap(Loss):
     0.8·σ·√(1/n₀ + 1/n₁), with σ the deviation of p and n the sizes of the groups: batches, and the parts of a batch
     that `batch: split` makes, should hold hundreds of each group.
 
-    Output: logits (b, 2), or (b, 1) or (b,) where class 1 is positive. Target: group 0 or 1, integers (b,).
+    Output: logits (b, 2), or (b, 1) or (b,) where class 1 is positive. Target: group 0 or 1 (b,); nan is
+    in neither.
     """
 
     ignore_index: int = option(-100, help="target value of samples that are in neither group")
+
+    def known(self, target: Tensor) -> Tensor:
+        """See `Loss.known`: neither nan nor `ignore_index`."""
+        return known_targets(target, self.ignore_index)
 
     def statistics(self, output: Tensor, target: Tensor) -> Tensor:
         """Sum of p and number of samples of group 0, then of group 1: (b, 4)."""
@@ -49,7 +54,7 @@ class GroupGap(Loss):
         """More than two classes, values that are no group, or a group that is absent."""
         if size > 2:
             return f"group_gap needs an output of size 1 or 2, but size is {size}"
-        found = torch.unique(target[target != self.ignore_index]).tolist()
+        found = torch.unique(target[self.known(target)]).tolist()
         if found != [0, 1]:
             return (
                 f"group_gap needs both groups, 0 and 1, as targets (and {self.ignore_index} for samples in neither), "

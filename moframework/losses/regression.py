@@ -1,4 +1,4 @@
-"""Losses of numbers: squared, absolute and Huber differences, and absolute ones where the target is known."""
+"""Losses of numbers: squared, absolute and Huber differences, and absolute ones where the target is valid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from moframework.config import config, option
-from moframework.losses.base import MeanLoss, same_shape
+from moframework.losses.base import MeanLoss, known_targets, same_shape
 
 __all__ = ["L1", "MSE", "Huber", "MaskedL1"]
 
@@ -26,8 +26,12 @@ class _Difference(MeanLoss):
         return self._reduced(*same_shape(output, target, self.word), "none"), None
 
     def mean(self, output: Tensor, target: Tensor) -> Tensor:
-        """See `MeanLoss.mean`: one operation."""
-        return self._reduced(*same_shape(output, target, self.word), "mean" if len(output) else "sum")
+        """See `MeanLoss.mean`. An output stands in for a target that is unknown, from which it then does not differ:
+        half of the operations that leaving it out would take."""
+        output, target = same_shape(output, target, self.word)
+        known = known_targets(target)
+        total = self._reduced(output, torch.where(known, target, output.detach()), "sum")
+        return total / known.sum().clamp_min(1)
 
     @abstractmethod
     def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> Tensor:
@@ -36,7 +40,7 @@ class _Difference(MeanLoss):
 
 @config
 class MSE(_Difference):
-    """Mean squared error. Output (b, 1, ...) or as the target (b, ...)."""
+    """Mean squared error. Output (b, 1, ...) or as the target (b, ...), where nan is unknown and does not count."""
 
     word: ClassVar[str] = "mse"
 
@@ -46,7 +50,7 @@ class MSE(_Difference):
 
 @config
 class L1(_Difference):
-    """Mean absolute error. Output (b, 1, ...) or as the target (b, ...)."""
+    """Mean absolute error. Output (b, 1, ...) or as the target (b, ...), where nan is unknown and does not count."""
 
     word: ClassVar[str] = "l1"
 
@@ -56,7 +60,8 @@ class L1(_Difference):
 
 @config
 class Huber(_Difference):
-    """Huber loss: squared (halved) below `delta`, linear beyond; as `torch.nn.functional.huber_loss`."""
+    """Huber loss: squared (halved) below `delta`, linear beyond; as `torch.nn.functional.huber_loss`. A target of nan
+    is unknown and does not count."""
 
     word: ClassVar[str] = "huber"
     delta: float = option(1.0, gt=0, help="difference at which the loss turns from squared to linear")
@@ -69,10 +74,14 @@ class Huber(_Difference):
 class MaskedL1(MeanLoss):
     """Mean absolute error over valid targets, such as depth maps in which 0 means unknown.
 
-    Output (b, 1, ...) or as the target (b, ...).
+    Output (b, 1, ...) or as the target (b, ...), where nan is unknown too.
     """
 
     invalid: float = option(0.0, help="target value that means unknown and does not count")
+
+    def known(self, target: Tensor) -> Tensor:
+        """See `Loss.known`: neither nan nor `invalid`."""
+        return known_targets(target, self.invalid)
 
     def values(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Absolute differences, and what is valid."""

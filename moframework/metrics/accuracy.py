@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from moframework.config import config, option
-from moframework.metrics.base import Metric, classes, mean_of
+from moframework.metrics.base import Metric, classes, mean_of, valid
 
 if TYPE_CHECKING:
     import torchmetrics
@@ -36,6 +36,6 @@ class Accuracy(Metric):
         """The mean of right (1) and wrong (0), without what is ignored."""
 
         def right(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-            return (classes(output, target, size) == target).float(), target != self.ignore_index
+            return (classes(output, target, size) == target).float(), valid(target, self.ignore_index)
 
         return mean_of(right)

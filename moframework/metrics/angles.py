@@ -24,7 +24,8 @@ def angles(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """The angle between two vectors, at each position.
 
     Args:
-        output, target: (b, c, ...), vectors of any length along dimension 1. A target of all zeros means unknown.
+        output, target: (b, c, ...), vectors of any length along dimension 1. A target of all zeros, or with
+            a nan, means unknown.
 
     Returns:
         degrees in [0, 180] (b, ...), float32 or wider, and where the target is known. An output of all zeros points
@@ -45,7 +46,7 @@ def angles(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     a, b = _unit(output.to(wide)), _unit(target.to(wide))
     # By half the angle, exact everywhere: the arc cosine loses half of the digits near 0 and 180 degrees.
     half = torch.atan2(_length(a - b), _length(a + b))
-    return half * (360 / math.pi), (target != 0).any(dim=1)
+    return half * (360 / math.pi), (target != 0).any(dim=1) & ~target.isnan().any(dim=1)
 
 
 def _length(vectors: Tensor) -> Tensor:
@@ -62,8 +63,8 @@ def _unit(vectors: Tensor) -> Tensor:
 class MeanAngle(Metric):
     """Mean angle between two directions, in degrees.
 
-    Output and target: vectors of any length along dimension 1, (b, c, ...). A target of all zeros means unknown and
-    does not count.
+    Output and target: vectors of any length along dimension 1, (b, c, ...). A target of all zeros, or with a nan,
+    means unknown and does not count.
     """
 
     higher_is_better: ClassVar[bool] = False

@@ -15,7 +15,7 @@ from moframework.config import Component
 if TYPE_CHECKING:
     import torchmetrics
 
-__all__ = ["Metric", "Transform", "classes", "fed", "mean_of", "regressed", "valid"]
+__all__ = ["Metric", "Transform", "classes", "fed", "labels", "mean_of", "regressed", "valid"]
 
 Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -46,7 +46,8 @@ class Metric(Component, kind="metrics"):
 
         Returns:
             a torchmetrics metric whose `update(output, target)` takes what losses take: raw outputs (logits) of any
-            precision and targets. `compute()` of no counted sample is nan or 0, as torchmetrics has it.
+            precision and targets. Targets that are nan, or what the metric ignores, are unknown and do not count:
+            see `valid` and `labels`. `compute()` of no counted sample is nan or 0, as torchmetrics has it.
         """
 
 
@@ -72,8 +73,18 @@ def regressed(output: Tensor, target: Tensor) -> Tensor:
 
 
 def valid(target: Tensor, invalid: float | None) -> Tensor:
-    """Which targets are known: all but those equal to `invalid`."""
-    return torch.ones_like(target, dtype=torch.bool) if invalid is None else target != invalid
+    """Which targets are known: all but nan and those equal to `invalid`."""
+    known = target == target  # nan alone differs from itself
+    return known if invalid is None else known & (target != invalid)
+
+
+def labels(target: Tensor, ignored: int) -> Tensor:
+    """True classes as integers, in the shape of `target`; nan, which is unknown, becomes the class `ignored`.
+
+    >>> labels(torch.tensor([1.0, float("nan")]), -100).tolist()
+    [1, -100]
+    """
+    return torch.where(valid(target, None), target, ignored).long()
 
 
 def mean_of(values: Transform) -> torchmetrics.Metric:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from moframework.config import config, option
-from moframework.metrics.base import Metric, classes, fed
+from moframework.metrics.base import Metric, classes, fed, labels
 
 if TYPE_CHECKING:
     import torchmetrics
@@ -46,4 +46,4 @@ class F1(Metric):
             inner = classification.MulticlassF1Score(
                 size, average=self.average, ignore_index=self.ignore_index, validate_args=False
             )
-        return fed(inner, lambda output, target: (classes(output, target, size), target.long()))
+        return fed(inner, lambda output, target: (classes(output, target, size), labels(target, self.ignore_index)))

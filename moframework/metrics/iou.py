@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from moframework.config import config, option
-from moframework.metrics.base import Metric, classes, fed, mean_of
+from moframework.metrics.base import Metric, classes, fed, labels, mean_of
 
 if TYPE_CHECKING:
     import torchmetrics
@@ -50,12 +50,12 @@ class IoU(Metric):
         from torchmetrics.classification import MulticlassJaccardIndex
 
         inner = MulticlassJaccardIndex(max(size, 2), ignore_index=self.ignore_index, validate_args=False)
-        return fed(inner, lambda output, target: (classes(output, target, size), target.long()))
+        return fed(inner, lambda output, target: (classes(output, target, size), labels(target, self.ignore_index)))
 
 
 def _of_images(predicted: Tensor, target: Tensor, size: int, metric: IoU) -> tuple[Tensor, Tensor]:
     """Mean IoU of each image (b,), and whether any of its pixels counts (b,)."""
-    true, guessed = target[:, None].flatten(1).long(), predicted[:, None].flatten(1)
+    true, guessed = labels(target, metric.ignore_index)[:, None].flatten(1), predicted[:, None].flatten(1)
     counts = true != metric.ignore_index
     true = torch.where(counts, true, 0)
     hits, occurs, claimed = (

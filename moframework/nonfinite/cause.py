@@ -19,6 +19,7 @@ from moframework.engine.hooks import Entry
 from moframework.engine.loop import Loop
 from moframework.errors import NON_FINITE_ADVICE, NonFiniteLossError
 from moframework.inputs.trees import Tree, mapped, named_leaves
+from moframework.problem.task import Task
 
 __all__ = ["cause", "raise_for_losses", "weight_fault"]
 
@@ -84,7 +85,7 @@ def _explained(loop: Loop, step: int, losses: Tensor) -> tuple[str, str]:
     broken = ~torch.isfinite(losses)
     tasks = [task for task, bad in zip(loop.job.problem.tasks, broken.any(dim=0).tolist(), strict=True) if bad]
     read = _batch(loop, step)
-    data = None if read is None else _data_fault(read, [task.target_key for task in tasks], loop.job.data)
+    data = None if read is None else _data_fault(read, tasks, loop.job.data)
     if data is not None:
         return f"In the batch of that step {data}.", _DATA_ADVICE
     checked = (
@@ -111,14 +112,17 @@ def _explained(loop: Loop, step: int, losses: Tensor) -> tuple[str, str]:
     return f"{checked}; {words}.", NON_FINITE_ADVICE
 
 
-def _data_fault(read: _Read, targets: Sequence[str], data: Dataset) -> str | None:
-    """The first row of a batch with an input, or one of these targets, that is not finite, in words, with where it
-    comes from, as far as the data tells; or None."""
+def _data_fault(read: _Read, tasks: Sequence[Task], data: Dataset) -> str | None:
+    """The first row of a batch with an input, or a target of these tasks, that is not finite, in words, with where it
+    comes from, as far as the data tells; or None. A target of nan is none: it is unknown."""
     rows, x, found = read
-    inputs = [(f"input '{path}'" if path else "input", leaf) for path, leaf in named_leaves(x).items()]
-    columns = [*inputs, *((f"target '{key}'", found[key]) for key in dict.fromkeys(targets) if key in found)]
-    for name, values in columns:
-        broken = ~torch.isfinite(values)
+    columns = [
+        (f"input '{path}'" if path else "input", leaf, ~torch.isfinite(leaf)) for path, leaf in named_leaves(x).items()
+    ]
+    for task in tasks:
+        if (target := found.get(task.target_key)) is not None:
+            columns.append((f"target '{task.target_key}'", target, ~torch.isfinite(target) & task.loss.known(target)))
+    for name, values, broken in columns:
         places = broken.reshape(len(values), -1).any(dim=1).nonzero().flatten().tolist()
         if not places:
             continue

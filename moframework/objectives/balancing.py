@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from moframework.config import Component, config, option
+from moframework.objectives.presence import mean_of_present, present
 
 __all__ = ["Balancing", "GradientBalancing", "LossBalancing"]
 
@@ -26,7 +27,8 @@ class Balancing(Component, kind="balancings"):
         return {}
 
     def updated(self, state: dict[str, Tensor], losses: Tensor) -> dict[str, Tensor]:
-        """State after a step that saw losses (r, m), detached; unchanged by default."""
+        """State after a step that saw losses (r, m), detached; unchanged by default. A loss of exactly 0 is of a task
+        that the batch has no label of: see `objectives.presence`."""
         return state
 
     @abstractmethod
@@ -43,7 +45,8 @@ class Balancing(Component, kind="balancings"):
 
 @config
 class LossBalancing(Balancing):
-    """Divides each task's loss by its running mean (PaMaL, arXiv 2210.09759, §4.3).
+    """Divides each task's loss by its running mean (PaMaL, arXiv 2210.09759, §4.3). A batch without a label of a task
+    leaves that task's mean as it is.
 
     The released code of PaMaL and PaLoRA instead multiplies by one minus the task's share of the running means, after
     `window` steps of factor 1: `form: published`.
@@ -55,13 +58,14 @@ class LossBalancing(Balancing):
     )
 
     def initial_state(self, m: int) -> dict[str, Tensor]:
-        """The last `window` losses (window, m) and how many steps were seen."""
-        return {"losses": torch.zeros(self.window, m), "seen": torch.zeros((), dtype=torch.int64)}
+        """Each task's last `window` losses (window, m) and how many it had (m,)."""
+        return {"losses": torch.zeros(self.window, m), "seen": torch.zeros(m, dtype=torch.int64)}
 
     def updated(self, state: dict[str, Tensor], losses: Tensor) -> dict[str, Tensor]:
-        """Append the step's mean over preferences."""
-        newest = losses.mean(dim=0, keepdim=True)
-        return {"losses": torch.cat([state["losses"][1:], newest]), "seen": state["seen"] + 1}
+        """Append the step's mean over preferences, of the tasks that are present."""
+        moved = torch.cat([state["losses"][1:], mean_of_present(losses).unsqueeze(0)])
+        known = present(losses).any(dim=0)
+        return {"losses": torch.where(known, moved, state["losses"]), "seen": state["seen"] + known}
 
     def scales(self, losses: Tensor, gradient_norms: Tensor | None, state: dict[str, Tensor]) -> Tensor:
         """See `Balancing.scales`."""

@@ -7,6 +7,7 @@ from torch.nn.functional import cosine_similarity
 
 from moframework.config import config, option
 from moframework.objectives.base import Scalarization
+from moframework.objectives.presence import present
 from moframework.objectives.rays import Direction, rays
 
 __all__ = ["CosinePenalty", "alignment"]
@@ -36,5 +37,6 @@ class CosinePenalty(Scalarization):
 
 
 def alignment(losses: Tensor, preferences: Tensor, direction: Direction) -> Tensor:
-    """The mean over rows of the cosine between losses (r, m) and the rays of the preferences; a scalar in [−1, 1]."""
-    return cosine_similarity(losses, rays(preferences, direction), dim=1).mean()
+    """The mean over rows of the cosine between losses (r, m) and the rays of the preferences, in the tasks that
+    are present; a scalar in [−1, 1]."""
+    return cosine_similarity(losses, rays(preferences, direction) * present(losses), dim=1).mean()

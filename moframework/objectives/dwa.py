@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from moframework.config import config, option
 from moframework.objectives.base import Scalarization
+from moframework.objectives.presence import StateByTask, present
 
 __all__ = ["DWA"]
 
@@ -18,7 +19,8 @@ class DWA(Scalarization):
     """Dynamic weight average (Liu, Johns, Davison, CVPR 2019): `mean_j Σ_t λ_jt w_t L_jt` with
     `w = m softmax(q / T)`, q_t the mean loss of the last epoch over that of the one before.
 
-    For the first two epochs w is 1: linear scalarization. Losses are expected to keep their sign.
+    For the first two epochs w is 1: linear scalarization. Losses are expected to keep their sign. An epoch's mean is
+    that over the batches with labels of the task; an epoch without any keeps the means as they are.
     """
 
     temperature: float = option(2.0, gt=0, help="temperature T; large makes the weights more even")
@@ -39,8 +41,9 @@ class DWA(Scalarization):
         return (preferences * weights * losses).sum(dim=1).mean()
 
 
-class _Epochs(nn.Module):
-    """Sums of the epoch that runs and means of the two before, (r, m) each."""
+class _Epochs(StateByTask):
+    """Sums and numbers of steps of the epoch that runs, means of the two before, and how many epochs there were, (r, m)
+    each."""
 
     total: Tensor
     steps: Tensor
@@ -53,18 +56,19 @@ class _Epochs(nn.Module):
         for name in ("total", "last", "older"):
             self.register_buffer(name, torch.zeros(r, m))
         for name in ("steps", "epochs"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+            self.register_buffer(name, torch.zeros(r, m, dtype=torch.int64))
 
     def add(self, losses: Tensor) -> None:
         self.total += losses
-        self.steps += 1
+        self.steps += present(losses)
 
     def close(self) -> None:
-        self.older.copy_(self.last)
-        self.last.copy_(self.total / self.steps.clamp_min(1))
+        seen = self.steps > 0
+        self.older.copy_(torch.where(seen, self.last, self.older))
+        self.last.copy_(torch.where(seen, self.total / self.steps.clamp_min(1), self.last))
         self.total.zero_()
         self.steps.zero_()
-        self.epochs += 1
+        self.epochs += seen
 
     def rates(self) -> Tensor:
         known = (self.epochs >= 2) & (self.older != 0)

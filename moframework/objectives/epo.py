@@ -29,7 +29,8 @@ class EPO(Weighting):
 
     While the λ_t L_t are uneven, a linear program picks the weights that even them out fastest without raising the
     largest; once they are even, those that descend fastest without leaving the ray. Where the ray misses the front,
-    the losses end as even as the front allows. Tasks of preference 0 get weight 0.
+    the losses end as even as the front allows. Tasks of preference 0 get weight 0,
+    and so do those that a batch has no label of.
 
     Limits: losses must not be negative; reads losses and Gramians on the host in every step, where each preference
     costs a linear program of m unknowns.
@@ -79,12 +80,14 @@ def epo_weights(
             f"solver.objective: epo needs losses that are not negative, but found {float(losses.min()):g}; "
             "add a constant to that loss or use another objective"
         )
-    kept = preference > _LEAST
+    # Left out like a task of no preference: one that the batch has no label of.
+    kept = (preference > _LEAST) & ((losses != 0) | (gramian.diagonal() != 0))
     if not kept.all():
         weights = np.zeros_like(losses)
-        weights[kept] = epo_weights(
-            losses[kept], preference[kept], gramian[np.ix_(kept, kept)], tolerance=tolerance, relax=relax
-        )
+        if kept.any():
+            weights[kept] = epo_weights(
+                losses[kept], preference[kept], gramian[np.ix_(kept, kept)], tolerance=tolerance, relax=relax
+            )
         return weights
     weighted = preference * losses
     along = np.asarray(preference / preference.sum())

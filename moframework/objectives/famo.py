@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.constants import constant
 from moframework.objectives.base import Scalarization, wrong_length
+from moframework.objectives.presence import StateByTask, present
 
 __all__ = ["FAMO"]
 
@@ -25,7 +26,8 @@ class FAMO(Scalarization):
     weights of the losses sum to 1 when preferences are equal. After each step the losses of the same batch are computed
     again, and Adam moves ω so that tasks whose logarithm fell least gain weight.
 
-    Costs one more forward pass a preference. Losses must stay above the bound b.
+    Costs one more forward pass a preference. Losses must stay above the bound b. A task that a batch has no label of is
+    left out of that step: z is that of the others, and its logit and the moments of it stay.
     """
 
     lr: float = option(0.025, ge=0, help="learning rate of the task logits ω")
@@ -47,17 +49,19 @@ class FAMO(Scalarization):
 
     def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
         """See `Scalarization.__call__`."""
-        z = cast(_Logits, state).logits.softmax(dim=1)
-        above = self._above(losses)
-        c = 1 / (z / above.detach()).sum(dim=1, keepdim=True)
+        known = present(losses)
+        z = _shares(cast(_Logits, state).logits, known)
+        above = torch.where(known, self._above(losses), 1.0)
+        c = 1 / (z / above.detach()).sum(dim=1, keepdim=True).clamp_min(torch.finfo(losses.dtype).tiny)
         return (losses.shape[1] * preferences * c * z * above.log()).sum(dim=1).mean()
 
     def review(self, before: Tensor, after: Tensor, state: nn.Module | None) -> None:
         """One step of Adam for the logits."""
         logits = cast(_Logits, state)
-        fall = self._above(before).log() - self._above(after).log()
-        z = logits.logits.softmax(dim=1)
-        logits.step(z * (fall - (z * fall).sum(dim=1, keepdim=True)), self.lr, self.weight_decay)
+        known = present(before)
+        fall = torch.where(known, self._above(before).log() - self._above(after).log(), 0.0)
+        z = _shares(logits.logits, known)
+        logits.step(z * (fall - (z * fall).sum(dim=1, keepdim=True)), known, self.lr, self.weight_decay)
 
     def _above(self, losses: Tensor) -> Tensor:
         if self.bound is not None:
@@ -65,7 +69,13 @@ class FAMO(Scalarization):
         return losses + _LOSS_EPS
 
 
-class _Logits(nn.Module):
+def _shares(logits: Tensor, known: Tensor) -> Tensor:
+    """softmax over the tasks that are known, (r, m); 0 for the others."""
+    raised = logits.masked_fill(~known, -torch.inf).softmax(dim=1)
+    return torch.where(known, raised, 0.0)
+
+
+class _Logits(StateByTask):
     """Logits with Adam's moments. No parameters: the optimizer of the network must not step them."""
 
     logits: Tensor
@@ -77,13 +87,15 @@ class _Logits(nn.Module):
         super().__init__()
         for name in ("logits", "first", "second"):
             self.register_buffer(name, torch.zeros(r, m))
-        self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros(r, m))
 
-    def step(self, gradient: Tensor, lr: float, weight_decay: float) -> None:
+    def step(self, gradient: Tensor, known: Tensor, lr: float, weight_decay: float) -> None:
+        """Adam's step of the logits that are `known` (r, m); the others stay, with their moments."""
         gradient = gradient + weight_decay * self.logits
-        self.steps += 1
-        self.first.lerp_(gradient, 1 - _BETAS[0])
-        self.second.lerp_(gradient.square(), 1 - _BETAS[1])
-        first = self.first / (1 - _BETAS[0] ** self.steps)
-        second = self.second / (1 - _BETAS[1] ** self.steps)
-        self.logits.sub_(lr * first / (second.sqrt() + _ADAM_EPS))
+        self.steps += known
+        self.first.copy_(torch.where(known, self.first.lerp(gradient, 1 - _BETAS[0]), self.first))
+        self.second.copy_(torch.where(known, self.second.lerp(gradient.square(), 1 - _BETAS[1]), self.second))
+        taken = self.steps.clamp_min(1)
+        first = self.first / (1 - _BETAS[0] ** taken)
+        second = self.second / (1 - _BETAS[1] ** taken)
+        self.logits.sub_(known * lr * first / (second.sqrt() + _ADAM_EPS))

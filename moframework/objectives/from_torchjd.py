@@ -8,6 +8,8 @@ preference; here a preference λ enters in one of three ways, and equal preferen
   does not depend on the scale (λ would have no effect) or shrinks with it (λ would act the wrong way round).
 - `vector`: the method has a preference vector of its own.
 
+A task that a batch has no label of is left out: the method is asked about the others.
+
 Not offered: SDMGrad and MoDo (need independent batches), PCD (needs a task above the others), CR-MOGM (a wrapper), Krum
 and TrimmedMean (against forged gradients), ExcessMTL, and TorchJD's NashMTL and scalarizers: `nash_mtl` is exact
 without cvxpy, and `uncertainty`, `dwa` and `famo` keep their state in checkpoints.
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.objectives.base import Aggregation, Objective, Weighting, wrong_length
 from moframework.objectives.gramian import dual_cone_weights
+from moframework.objectives.presence import unknown_of
 
 __all__ = [
     "IMTLG",
@@ -100,18 +103,27 @@ class _TorchJDWeighting(_FromTorchJD, Weighting):
         method = cast(_Held, state).held
         # Decompositions raise on nan; the result still has to be nan then, which 0 · nan sees to.
         broken = 0 * gramians.sum(dim=(1, 2)).unsqueeze(1)
+        absent = unknown_of(losses, gramians)
         gramians = gramians.nan_to_num()
         factors = preferences * losses.shape[1]
-        rows = []
-        for gramian, factor, preference in zip(gramians, factors, preferences, strict=True):
-            if self.tilt == "vector":
-                method.pref_vector = preference
-                rows.append(method(gramian))
-            elif self.tilt == "gradients":
-                rows.append(method(gramian * torch.outer(factor, factor)) * factor)
-            else:
-                rows.append(method(gramian) * factor)
-        return torch.stack(rows) + broken
+        rows = zip(gramians, factors, preferences, absent, strict=True)
+        return torch.stack([self._row(method, *row) for row in rows]) + broken
+
+    def _row(self, method: Any, gramian: Tensor, factor: Tensor, preference: Tensor, absent: Tensor) -> Tensor:
+        """Weights (m,) of one preference: those of the method for the tasks that are not absent, 0 for the others."""
+        kept = (~absent).nonzero().flatten()
+        if len(kept) < len(absent):
+            weights = torch.zeros_like(factor)
+            if len(kept):
+                of_kept = gramian[kept][:, kept], factor[kept], preference[kept], absent[kept]
+                weights[kept] = self._row(method, *of_kept)
+            return weights
+        if self.tilt == "vector":
+            method.pref_vector = preference
+            return cast(Tensor, method(gramian))
+        if self.tilt == "gradients":
+            return cast(Tensor, method(gramian * torch.outer(factor, factor)) * factor)
+        return cast(Tensor, method(gramian) * factor)
 
 
 class _TorchJDAggregation(_FromTorchJD, Aggregation):
@@ -178,6 +190,16 @@ class GradVac(_TorchJDWeighting):
         from torchjd.aggregation import GradVacWeighting
 
         return GradVacWeighting(beta=self.beta, eps=self.eps)
+
+    def _row(self, method: Any, gramian: Tensor, factor: Tensor, preference: Tensor, absent: Tensor) -> Tensor:
+        """See `_TorchJDWeighting._row`. Averages of angles are those of m tasks: the method is asked about all of them,
+        and what it learned of those that are absent is taken back."""
+        before = {key: value.clone() for key, value in method.state_dict().items()}
+        weights = super()._row(method, gramian, factor, preference, torch.zeros_like(absent))
+        pairs = absent.unsqueeze(1) | absent
+        for key, value in method.state_dict().items():
+            value.copy_(torch.where(pairs.to(value.device), before[key], value))
+        return torch.where(absent, 0.0, weights)
 
 
 @config

@@ -68,11 +68,13 @@ class HypervolumeGradient(Scalarization):
         if self.reference is not None:
             corner = np.maximum(corner, self.reference)
         weights = np.zeros_like(losses)
-        left = np.arange(len(losses))
-        while len(left):
-            front = nondominated(losses[left])
-            weights[left[front]] = -dominated_volume_gradient(losses[left[front]], corner)
-            left = left[~front]
+        # Rows without a label of a task span a hypervolume of their own, in the losses that they have.
+        for kept in np.unique(losses != 0, axis=0):
+            left = np.flatnonzero(((losses != 0) == kept).all(axis=1))
+            while kept.any() and len(left):
+                front = left[nondominated(losses[np.ix_(left, kept)])]
+                weights[np.ix_(front, kept)] = -dominated_volume_gradient(losses[np.ix_(front, kept)], corner[kept])
+                left = np.setdiff1d(left, front)
         if self.normalize:
             lengths = np.linalg.norm(weights, axis=1, keepdims=True)
             weights /= np.where(lengths > 0, lengths, 1.0)

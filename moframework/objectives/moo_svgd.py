@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from moframework.config import config, option
 from moframework.objectives.base import Aggregation
 from moframework.objectives.gramian import min_norm_weights
 from moframework.objectives.host import solved_on_host
+from moframework.objectives.presence import solved_for_present
 
 __all__ = ["MOOSVGD", "kernel"]
 
@@ -43,7 +45,7 @@ class MOOSVGD(Aggregation):
     ) -> Tensor:
         """See `Aggregation.aggregate`."""
         gramians = jacobians @ jacobians.transpose(1, 2)
-        shortest = solved_on_host(min_norm_weights, losses, gramians)
+        shortest = solved_on_host(partial(solved_for_present, min_norm_weights), losses, losses, gramians)
         descent = torch.einsum("rm,rmp->rp", shortest, jacobians)
         similarity, slope = kernel(losses, self.bandwidth)
         return similarity @ descent + self.repulsion * torch.einsum("rm,rmp->rp", slope, jacobians)

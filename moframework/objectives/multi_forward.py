@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.objectives.base import Scalarization
 from moframework.objectives.linear import Linear
+from moframework.objectives.presence import present
 
 __all__ = ["MultiForward", "order_violation"]
 
@@ -73,7 +74,8 @@ def order_violation(losses: Tensor, preferences: Tensor, sign: Sign = "intended"
 
     Args:
         losses: L (r, m).
-        preferences: Λ (r, m). Preferences with an equal λ_t have no order in task t.
+        preferences: Λ (r, m). Preferences with an equal λ_t have no order in task t; nor have neighbors of which one
+            has no sample with a label of it.
         sign: `intended` or `published`.
 
     >>> from torch import tensor
@@ -85,9 +87,11 @@ def order_violation(losses: Tensor, preferences: Tensor, sign: Sign = "intended"
     if r < 2:
         return torch.zeros_like(losses.sum())
     ranked, order = preferences.sort(dim=0, descending=True, stable=True)
-    rise = -losses.gather(0, order).diff(dim=0)  # (r−1, m): loss at the larger λ_t minus loss at the smaller
+    ordered = losses.gather(0, order)
+    rise = -ordered.diff(dim=0)  # (r−1, m): loss at the larger λ_t minus loss at the smaller
     if sign == "published":
         rise = -rise
-    rise = rise.relu() * (ranked.diff(dim=0) < 0)
+    known = present(ordered)
+    rise = rise.relu() * ((ranked.diff(dim=0) < 0) & known[1:] & known[:-1])
     # The mean is at least 1: its logarithm is 0 when nothing is wrong.
     return rise.exp().mean(dim=0).log().sum()

@@ -65,7 +65,7 @@ class ParetoMTL(Weighting):
         arrived = search.arrived.cpu().numpy() | over
         for j in range(len(values)):
             if np.isfinite(values[j]).all() and np.isfinite(matrices[j]).all():
-                found[j], arrived[j] = sector_weights(values[j], matrices[j], units - units[j], arrived[j])
+                found[j], arrived[j] = _of_present(values[j], matrices[j], units - units[j], bool(arrived[j]))
         search.arrived.copy_(torch.as_tensor(arrived))
         return torch.as_tensor(found).to(losses)
 
@@ -80,6 +80,17 @@ class _Search(nn.Module):
         super().__init__()
         self.register_buffer("arrived", torch.zeros(r, dtype=torch.bool))
         self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
+
+
+def _of_present(losses: Array, gramian: Array, differences: Array, arrived: bool) -> tuple[Array, bool]:
+    """`sector_weights` of the tasks that the batch has labels of, 0 for the others. Without all of them nobody knows
+    whether the row is inside its sector."""
+    kept = (losses != 0) | (gramian.diagonal() != 0)
+    if kept.all() or not kept.any():
+        return sector_weights(losses, gramian, differences, arrived) if kept.all() else (np.zeros_like(losses), arrived)
+    weights = np.zeros_like(losses)
+    weights[kept], _ = sector_weights(losses[kept], gramian[np.ix_(kept, kept)], differences[:, kept], arrived)
+    return weights, arrived
 
 
 def sector_weights(losses: Array, gramian: Array, differences: Array, arrived: bool = True) -> tuple[Array, bool]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from moframework.config import config, option
 from moframework.constants import constant
 from moframework.objectives.base import Scalarization, wrong_length
+from moframework.objectives.presence import present
 from moframework.objectives.rays import Direction, rays
 
 __all__ = ["PBI"]
@@ -36,10 +38,13 @@ class PBI(Scalarization):
         return wrong_length("ideal", self.ideal, m)
 
     def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
-        """See `Scalarization.__call__`. On the ray itself the gradient of d2 is 0."""
+        """See `Scalarization.__call__`. On the ray itself the gradient of d2 is 0. A task without samples has no axis:
+        ray and distances are those of the others."""
+        known = present(losses)
         if self.ideal is not None:
             losses = losses - constant(self.ideal, losses.device, losses.dtype)
-        ray = rays(preferences, self.direction)
+        ray = functional.normalize(rays(preferences, self.direction) * known, dim=1)
+        losses = torch.where(known, losses, 0.0)
         along = (losses * ray).sum(dim=1)
         beside: Tensor = torch.linalg.vector_norm(losses - along.unsqueeze(1) * ray, dim=1)
         return (along + self.theta * beside).mean()

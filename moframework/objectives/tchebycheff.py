@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
 from moframework.constants import constant
 from moframework.objectives.base import Scalarization, wrong_length
+from moframework.objectives.presence import present
 
 __all__ = ["Tchebycheff", "weighted_distances"]
 
@@ -34,7 +36,10 @@ class Tchebycheff(Scalarization):
 
 
 def weighted_distances(losses: Tensor, preferences: Tensor, ideal: tuple[float, ...] | None) -> Tensor:
-    """λ ⊙ (L − z), (r, m); an ideal point of None is zero."""
+    """λ ⊙ (L − z), (r, m); an ideal point of None is zero. A task without samples, in a row with some of another task,
+    is below all others: −∞."""
+    known = present(losses)
+    left_out = ~known & known.any(dim=1, keepdim=True)
     if ideal is not None:
         losses = losses - constant(ideal, losses.device, losses.dtype)
-    return preferences * losses
+    return (preferences * losses).masked_fill(left_out, -torch.inf)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from moframework.config import config
 from moframework.objectives.base import Scalarization
+from moframework.objectives.presence import present
 
 __all__ = ["Uncertainty"]
 
@@ -19,7 +20,8 @@ class Uncertainty(Scalarization):
     CVPR 2018).
 
     A preference multiplies a task's whole term, `mean_j Σ_t m λ_jt (…)`: the best s_t, log L_t, then does not depend on
-    it, and equal preferences give the method itself. The s_t start at 0 and join the optimizer at its base rate.
+    it, and equal preferences give the method itself. The s_t start at 0 and join the optimizer at its base rate. A
+    batch without a label of a task says nothing of its s_t.
     """
 
     def build(self, m: int, r: int) -> nn.Module:
@@ -29,7 +31,7 @@ class Uncertainty(Scalarization):
     def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
         """See `Scalarization.__call__`."""
         s = cast(_LogVariances, state).log_variances
-        terms = 0.5 * (-s).exp() * losses + 0.5 * s
+        terms = 0.5 * (-s).exp() * losses + 0.5 * s * present(losses)
         return (preferences * losses.shape[1] * terms).sum(dim=1).mean()
 
 

@@ -23,6 +23,7 @@ from moframework.problem.task import Task
 
 __all__ = [
     "MISSING",
+    "UNKNOWN",
     "MissingTargets",
     "Target",
     "TargetKind",
@@ -42,11 +43,15 @@ __all__ = [
 TargetKind = Literal["regression", "binary", "classes"]
 """What a column holds: numbers; two values; or one of several."""
 
-MissingTargets = Literal["refuse", "drop"]
-"""What becomes of rows without a target: they are an error, or left out."""
+MissingTargets = Literal["keep", "drop", "refuse"]
+"""What becomes of rows that lack some of their targets: each task trains on those that have its own; they are left out;
+or they are an error."""
 
 MISSING = ("", "?", "NA", "N/A", "nan", "NaN", "null")
 """Cells that mean unknown, unless a spec says otherwise."""
+
+UNKNOWN = -100
+"""A class that is not known: what losses and metrics ignore unless a spec says otherwise."""
 
 _LISTED = 50  # columns that a message names
 _TOLD = 10  # labels that count as another
@@ -67,31 +72,42 @@ class Target:
 
     task: Task
     values: Tensor
-    """Of every row, (n,): float32 for regression, else int64."""
+    """Of every row, (n,): float32 for regression, nan where unknown; else int64, `UNKNOWN` where unknown."""
     categories: tuple[str, ...] = ()
     """What each class is in the table; empty for regression."""
 
     @classmethod
-    def of(cls, column: Column, kind: TargetKind, train: npt.NDArray[np.int64], *, standardize: bool = True) -> Target:
+    def of(
+        cls,
+        column: Column,
+        kind: TargetKind,
+        train: npt.NDArray[np.int64],
+        *,
+        standardize: bool = True,
+        missing: Sequence[str] = (),
+    ) -> Target:
         """A target from all rows of a table.
 
         Args:
             column: n rows.
             kind: see the class.
-            train: rows that are trained on; mean and variance are theirs.
+            train: rows that are trained on; mean and variance are those of the known ones among them.
             standardize: False leaves numbers of `regression` as they are.
+            missing: cells that mean unknown.
 
         Raises:
             DataError: a cell is no number, or there are not two values, or fewer.
         """
         name = task_name(column.name)
         if kind == "regression":
-            numbers = column.numbers()
+            numbers = column.numbers(missing)
             scaled = Standardization.of(numbers[train, None])(numbers[:, None])[:, 0].contiguous()
             check_reach(scaled[:, None], [column])
-            values = scaled if standardize else torch.from_numpy(numbers.astype(np.float32))
+            values = torch.from_numpy(numbers.astype(np.float32))
+            if standardize:
+                values = torch.where(values.isnan(), values, scaled)
             return cls(Task(name=name, loss=MSE(), metrics=(MAE(),)), values)
-        categories = in_order(column.values)
+        categories = in_order(value for value in column.values if value not in missing)
         found = ", ".join(shortened(value) for value in categories[:5]) + (", …" if len(categories) > 5 else "")
         if kind == "binary" and len(categories) != 2:
             raise DataError(
@@ -99,12 +115,14 @@ class Target:
                 "say `classes`, or `regression`"
             )
         if len(categories) < 2:
-            raise DataError(f"column '{column.name}' has one value only, {found}: there is nothing to learn")
+            known = f"one value only, {found}" if categories else "no known value"
+            raise DataError(f"column '{column.name}' has {known}: there is nothing to learn")
         if kind == "binary":
             task = Task(name=name, loss=BinaryCrossEntropy(), metrics=(Accuracy(), F1()))
         else:
             task = Task(name=name, loss=CrossEntropy(), metrics=(Accuracy(),), size=len(categories))
-        return cls(task, column.positions(categories), categories)
+        codes = column.positions(categories)
+        return cls(task, torch.where(codes < 0, UNKNOWN, codes), categories)
 
 
 def task_name(column: str) -> str:
@@ -127,6 +145,7 @@ def targets_of(
     table: object,
     *,
     standardize: bool = True,
+    missing: Sequence[str] = (),
 ) -> dict[str, Target]:
     """The targets that a spec names, in its order.
 
@@ -136,6 +155,7 @@ def targets_of(
         train: rows that are trained on.
         table: what the table is called, for messages.
         standardize: False leaves numbers as they are.
+        missing: cells that mean unknown.
 
     Raises:
         DataError: there is no such column, or it is not what it is said to be.
@@ -144,10 +164,47 @@ def targets_of(
     for name, kind in kinds.items():
         column = column_of(columns, name, table)
         try:
-            made[name] = Target.of(column, kind, train, standardize=standardize)
+            made[name] = Target.of(column, kind, train, standardize=standardize, missing=missing)
         except DataError as error:
             raise DataError(f"{table}: {error}") from None
     return made
+
+
+def labeled(
+    columns: Mapping[str, Column],
+    kinds: Iterable[str],
+    missing: Sequence[str],
+    missing_targets: MissingTargets,
+    table: object,
+) -> npt.NDArray[np.int64]:
+    """The rows of a table that have targets: with `keep` at least one, with `drop` all of them.
+
+    Args:
+        columns: of the table, by name.
+        kinds: the columns that are targets.
+        missing: cells that mean unknown.
+        missing_targets: what becomes of rows that lack some.
+        table: what the table is called, for messages.
+
+    Raises:
+        DataError: there is no such column, a target is missing and that is refused, or no row is left.
+    """
+    lacking = {}
+    for name in kinds:
+        column = column_of(columns, name, table)
+        lacking[name] = column.mapped([float(value in missing) for value in column.values]) == 1
+        if lacking[name].any() and missing_targets == "refuse":
+            raise DataError(
+                f"{table}: target '{name}' is missing in {int(lacking[name].sum())} rows, first in "
+                f"{column.place(int(np.argmax(lacking[name])))}; fill them in, train each task on the rows that have "
+                "its target with missing_targets: keep, or leave such rows out with missing_targets: drop"
+            )
+    gone = np.stack(list(lacking.values()))
+    kept = np.flatnonzero(~(gone.any(axis=0) if missing_targets == "drop" else gone.all(axis=0)))
+    if not len(kept):
+        none = "every target; missing_targets: keep trains each task on the rows that have its own"
+        raise DataError(f"{table}: no row has {none if missing_targets == 'drop' else 'a target'}")
+    return kept
 
 
 def column_of(columns: Mapping[str, Column], name: str, table: object) -> Column:
@@ -179,41 +236,6 @@ def _no_header(columns: Mapping[str, Column]) -> str:
         f". '{shortened(number)}' is a number: where the file has no header, name its {len(columns)} columns with the "
         "option `names`"
     )
-
-
-def labeled(
-    columns: Mapping[str, Column],
-    kinds: Iterable[str],
-    missing: Sequence[str],
-    missing_targets: MissingTargets,
-    table: object,
-) -> npt.NDArray[np.int64]:
-    """The rows of a table that have every target.
-
-    Args:
-        columns: of the table, by name.
-        kinds: the columns that are targets.
-        missing: cells that mean unknown.
-        missing_targets: what becomes of rows that lack some: an error, or they are left out.
-        table: what the table is called, for messages.
-
-    Raises:
-        DataError: there is no such column, a target is missing and that is refused, or no row is left.
-    """
-    gone = np.zeros(len(next(iter(columns.values()))), dtype=bool)
-    for name in kinds:
-        column = column_of(columns, name, table)
-        lacking = column.mapped([float(value in missing) for value in column.values]) == 1
-        if lacking.any() and missing_targets == "refuse":
-            raise DataError(
-                f"{table}: target '{name}' is missing in {int(lacking.sum())} rows, first in "
-                f"{column.place(int(np.argmax(lacking)))}; fill them in, or leave such rows out with "
-                "missing_targets: drop"
-            )
-        gone |= lacking
-    if gone.all():
-        raise DataError(f"{table}: no row has every target")
-    return np.flatnonzero(~gone)
 
 
 def respelled(

@@ -28,6 +28,7 @@ from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.problem.target_notes import target_notes
 from moframework.processes.world import World
+from moframework.run.labels import Labels, check_labels, count_labels, label_lines
 from moframework.run.memory_estimate import estimate_memory
 from moframework.seeding import derive_seed
 from moframework.spec import Spec
@@ -49,6 +50,8 @@ class Plan:
     data: Mapping[Split, Dataset]
     preferences: Tensor
     """Evaluation set (n, m)."""
+    labels: Mapping[Split, Labels]
+    """How many samples have a label of each task."""
     backbone_parameters: int
     partition: Partition
     """This process's part of a step."""
@@ -99,8 +102,7 @@ class Plan:
         found = choices(step, self.spec.training)
         taken = [f"{choice.name}: {choice.does}" for choice in found if choice.declined is None]
         others = [f"not {choice.name}: {choice.declined}" for choice in found if choice.declined is not None]
-        heads = ["accelerated", *[""] * (len(taken) + len(others))]
-        return [f"{head:12}{text}" for head, text in zip(heads, [*(taken or ["by nothing"]), *others], strict=False)]
+        return _headed("accelerated", [*(taken or ["by nothing"]), *others])
 
     def describe(self) -> list[str]:
         """Lines for people: problem, solver, sizes, budget, evaluation."""
@@ -121,6 +123,7 @@ class Plan:
             ),
             "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
             + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
+            *_headed("labels", label_lines(self.labels)),
             *_inputs(self.model.recipe.inputs),
             f"backbone    {_name(spec.problem.network)}, {base:,} parameters",
             f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
@@ -156,7 +159,7 @@ class Plan:
             found = estimate_memory(self.job(Path(), self.reference or ())).describe()
         except Exception as error:  # an estimate is no reason to refuse what training itself may well do
             found = [f"could not be estimated ({type(error).__name__}: {error})"]
-        return [f"{head:12}{text}" for head, text in zip(["memory", *[""] * len(found)], found, strict=False)]
+        return _headed("memory", found)
 
 
 def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
@@ -175,6 +178,8 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     method = spec.solver.method(m)
     _check_sizes(problem, method)
     data = _data(problem)
+    labels = count_labels(problem.tasks, data)
+    check_labels(labels)
     _check_saving(problem.network)
     method.check(m)
     world = World() if world is None else world
@@ -191,6 +196,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         model=model,
         place=place,
         data=data,
+        labels=labels,
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=base,
         partition=partition,
@@ -274,6 +280,11 @@ def _check_saving(network: Backbone) -> None:
             f"the network could not be saved with the model: {error}. Let the function or class that makes it stand at "
             "the top level of its file"
         ) from error
+
+
+def _headed(head: str, texts: Sequence[str]) -> list[str]:
+    """Lines under one head."""
+    return [f"{head:12}{text}" for head, text in zip([head, *[""] * len(texts)], texts, strict=False)]
 
 
 def _inputs(form: InputForm) -> list[str]:

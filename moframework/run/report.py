@@ -76,12 +76,13 @@ def report(
         fronts: by split, `test` among them.
 
     Returns:
-        `run`, `time` (seconds and percent by part, see `timing.PARTS`), `peak_memory` in bytes, `fronts` by split,
-        and `notes`, texts.
+        `run`, `labels` (by split: in how many samples they were counted, and how many each task has), `time` (seconds
+        and percent by part, see `timing.PARTS`), `peak_memory` in bytes, `fronts` by split, and `notes`, texts.
     """
     return {
         "format": FORMAT,
         "run": _what_ran(ready, facts, world_size),
+        "labels": {split: found.plain() for split, found in ready.labels.items()},
         "time": _time(timing, world_size),
         "peak_memory": dict(facts["peak_memory"]),
         "fronts": {split: _front(front) for split, front in fronts.items()},
@@ -115,6 +116,12 @@ def oddities(front: Front, facts: Mapping[str, Any]) -> list[str]:
                 f"The dial of '{task}' is reversed: more weight on it goes with more loss (rank correlation "
                 f"{rank:+.2f}; -1 is ideal). Train longer, or balance the losses (`solver.balancing`)."
             )
+    for task, losses in zip(front.tasks, front.losses.T, strict=True):
+        if not losses.any():
+            found.append(
+                f"The loss of '{task}' is exactly 0 everywhere: either it is solved without error, or no sample of the "
+                f"{front.split} split has a label of it, and then the hypervolume says nothing."
+            )
     for name, value in front.hypervolumes().items():
         if value["value"] == 0:
             found.append(
@@ -147,9 +154,21 @@ def as_text(page: Mapping[str, Any]) -> list[str]:
         "Peak memory",
         *(memory or ["  not told by this system"]),
     ]
+    lines += _label_text(page.get("labels", {}))
     for split, front in page["fronts"].items():
         lines += ["", *_front_lines(split, front)]
     return [*lines, "", "Notes", *([f"  - {note}" for note in page["notes"]] or ["  none"])]
+
+
+def _label_text(labels: Mapping[str, Any]) -> list[str]:
+    """Lines on the labels that each task has; none where no sample lacks one."""
+    if all(count == found["counted_in"] for found in labels.values() for count in found["by_task"].values()):
+        return []
+    lines = [
+        f"  {split:22}{_shown(found['by_task'])} (of {found['counted_in']:,} samples)"
+        for split, found in labels.items()
+    ]
+    return ["", "Labels", *lines]
 
 
 def _what_ran(ready: Plan, facts: Mapping[str, Any], world_size: int) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class _Solving:
         world, folder = self.world, self.folder
         with world.fail_together():
             ready = plan(self.spec, world, self.trust)
-            splits = describe_splits(ready.data)
+            splits = describe_splits(ready.data, ready.labels)
             compare_splits(folder / DATA, splits)
             if ready.steps > _OWN_REHEARSAL and world.is_rank_zero and not exists(folder / CHECKPOINTS / LAST):
                 rehearse(ready)

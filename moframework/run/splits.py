@@ -10,6 +10,7 @@ from moframework.data import Dataset, Split
 from moframework.data.fingerprint import contents
 from moframework.errors import DataError
 from moframework.io.sealed import read_json, write_json
+from moframework.run.labels import Labels
 
 __all__ = ["compare_splits", "describe_splits", "write_splits"]
 
@@ -18,9 +19,15 @@ _FORMAT = 2
 Splits = dict[str, dict[str, Any]]
 
 
-def describe_splits(data: Mapping[Split, Dataset]) -> Splits:
-    """Number of samples and hash of contents of each split, as plain data. See `moframework.data.fingerprint`."""
-    return {split: {"samples": len(cast(Sized, part)), "contents": contents(part)} for split, part in data.items()}
+def describe_splits(data: Mapping[Split, Dataset], labels: Mapping[Split, Labels] | None = None) -> Splits:
+    """Number of samples and hash of contents of each split, and its labels by task where they were counted, as plain
+    data. See `moframework.data.fingerprint`."""
+    found: Splits = {
+        split: {"samples": len(cast(Sized, part)), "contents": contents(part)} for split, part in data.items()
+    }
+    for split, counted in (labels or {}).items():
+        found[split]["labels"] = counted.plain()
+    return found
 
 
 def write_splits(path: Path, splits: Splits) -> None:
@@ -47,7 +54,7 @@ def compare_splits(path: Path, splits: Splits) -> None:
     changed = [
         f"{split} was {_said(before[split])} and is {_said(splits[split])}"
         for split in splits
-        if split in before and before[split] != splits[split]
+        if split in before and _said(before[split]) != _said(splits[split])
     ]
     if changed:
         raise DataError(

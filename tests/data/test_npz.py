@@ -92,6 +92,19 @@ def test_npz_files_that_cannot_be_used(tmp_path: Path, arrays: dict[str, Any], w
         source.split("train")
 
 
+def test_unknown_targets_are_nan_or_an_ignored_class(tmp_path: Path) -> None:
+    source = save(
+        tmp_path / "a.npz", inputs=np.zeros((3, 2)), y=np.array([0.5, np.nan, 1]), c=np.array([-100, 0, 1]),
+        split=np.array([0, 0, 1]),
+    )  # fmt: skip
+    targets = source.split("train").targets
+    assert targets["y"].isnan().tolist() == [False, True]
+    assert targets["c"].tolist() == [-100, 0]
+    broken = save(tmp_path / "b.npz", inputs=np.zeros((2, 2)), y=np.array([np.nan, np.inf]))
+    with pytest.raises(DataError, match=r"`y` is not finite, first at \(1,\)"):
+        broken.split("train")
+
+
 def test_files_that_are_no_npz(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with pytest.raises(DataError, match=r"a\.npz cannot be read: No such file"):

@@ -43,11 +43,11 @@ def words(train: Train, **options: Any) -> str:
     [
         ("input", 0, "the input of row 0 of the training split is nan, in column 0 (counted from 0)."),
         ("input", 37, "the input of row 37 of the training split is nan, in column 0 (counted from 0)."),
-        ("cosine", 63, "the target 'cosine' of row 63 of the training split is nan, in column 0 (counted from 0)."),
+        ("cosine", 63, "the target 'cosine' of row 63 of the training split is inf, in column 0 (counted from 0)."),
     ],
 )
 def test_the_row_is_named(train: Train, key: str, row: int, expected: str) -> None:
-    found = words(train, data=spoiled(key, row))
+    found = words(train, data=spoiled(key, row, float("nan" if key == "input" else "inf")))
     assert f"In the batch of that step {expected}" in found
     assert "Mend the data" in found
     assert "lr" not in found
@@ -88,7 +88,7 @@ def test_a_data_set_that_cannot_say_where_changes_nothing_else(train: Train) -> 
 
 def test_a_target_of_another_task_is_not_blamed(tmp_path: Path) -> None:
     """Losses may pass over targets that are missing."""
-    data = spoiled("sine", slice(None))
+    data = spoiled("sine", slice(None), float("inf"))
     loop = Loop(job_for(*_model(), tmp_path, Training(epochs=1, batch_size=16), data=data))
     losses, preferences = torch.ones(3, 2), torch.full((3, 2), 0.5)
     losses[1, 1] = torch.inf
@@ -97,6 +97,13 @@ def test_a_target_of_another_task_is_not_blamed(tmp_path: Path) -> None:
         "target, is finite; other losses of that step are finite: only 'cosine' went wrong."
     )
     assert "; 16 of its 16 rows are affected" in cause(loop, (2, losses.flip(1), preferences))
+
+
+def test_a_target_of_nan_is_unknown_and_not_blamed(tmp_path: Path) -> None:
+    loop = Loop(job_for(*_model(), tmp_path, Training(epochs=1, batch_size=16), data=spoiled("sine", slice(None))))
+    losses, preferences = torch.ones(3, 2), torch.full((3, 2), 0.5)
+    losses[1, 0] = torch.inf
+    assert "What the loss was computed from, inputs and target, is finite" in cause(loop, (2, losses, preferences))
 
 
 def test_weights_that_overflow_are_named_with_the_losses_before(train: Train) -> None:

@@ -12,6 +12,7 @@ from moframework.data.table import Column
 from moframework.errors import DataError
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.problem.tabular import (
+    UNKNOWN,
     Target,
     TargetKind,
     check_columns,
@@ -39,6 +40,20 @@ def test_regression_has_the_scale_of_the_training_rows() -> None:
     assert target.values.dtype == torch.float32
     assert (target.task.loss, target.task.size, target.categories) == (MSE(), 1, ())
     assert [metric.label for metric in target.task.metrics] == ["mae"]
+
+
+def test_what_is_missing_is_no_number_and_no_class() -> None:
+    number = Target.of(column("1", "3", "NA", "100"), "regression", np.array([0, 1, 2]), missing=("NA",))
+    assert number.values[[0, 1, 3]].tolist() == [-1, 1, 98], "mean and variance are those of the known ones"
+    assert number.values[2].isnan()
+    plain = Target.of(column("1", "NA", "5", "2"), "regression", ALL, standardize=False, missing=("NA",))
+    assert plain.values.isnan().tolist() == [False, True, False, False]
+    binary = Target.of(column("no", "", "yes", "no"), "binary", ALL, missing=("",))
+    assert (binary.values.tolist(), binary.categories) == ([0, UNKNOWN, 1, 0], ("no", "yes"))
+    classes = Target.of(column("b", "", "a", "c"), "classes", ALL, missing=("",))
+    assert (classes.values.tolist(), classes.task.size) == ([1, UNKNOWN, 0, 2], 3)
+    with pytest.raises(DataError, match="has no known value: there is nothing to learn"):
+        Target.of(column("", "", "", ""), "classes", ALL, missing=("",))
 
 
 def test_regression_may_keep_its_numbers() -> None:

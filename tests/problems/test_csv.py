@@ -11,13 +11,12 @@ import pytest
 import torch
 from moframework.problems.csv import CSV
 
-from moframework import check, solve
+from moframework import check, load_spec, solve
 from moframework.config import OptionError
 from moframework.data import SPLITS
 from moframework.errors import DataError, SpecError
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy, Huber
 from moframework.problem import get_problem
-from moframework.spec import load_spec
 
 HOUSES = Path(__file__).with_name("houses.csv")
 TARGETS: dict[str, Any] = {"price": "regression", "sold": "binary", "kind": "classes"}
@@ -121,10 +120,57 @@ def test_names_with_dots_become_names_of_tasks(tmp_path: Path) -> None:
     assert set(problem.data("train").targets) == {"v1_0_a"}
 
 
+def partial(path: Path, rows: int = 200) -> Path:
+    """Each row has one of two targets, never both."""
+    lines = ["a,b,price,sold"]
+    for i in range(rows):
+        a, b = (i * 37 % 101) / 101, (i * 53 % 103) / 103
+        lines.append(f"{a:.4f},{b:.4f},{f'{a + b:.4f}' if i % 2 == 0 else ''},{int(a > b) if i % 2 else ''}")
+    return table(path, "\n".join(lines) + "\n")
+
+
+def test_each_task_has_the_rows_that_have_its_target(tmp_path: Path) -> None:
+    made = CSV(path=partial(tmp_path / "t.csv"), targets={"price": "regression", "sold": "binary"})
+    sums = []
+    for split, count in zip(SPLITS, (140, 20, 40), strict=True):
+        price, sold = made.data(split).targets["price"], made.data(split).targets["sold"]
+        assert len(price) == len(sold) == count
+        assert torch.equal(price.isnan(), sold >= 0), "one of both"
+        assert set(sold.tolist()) == {-100, 0, 1}
+        sums.append(price[~price.isnan()])
+    assert sums[0].mean().abs() < 1e-6, "standardized by the rows that have one"
+    torch.testing.assert_close(sums[0].std(correction=0), torch.tensor(1.0))
+    with pytest.raises(DataError, match="no row has every target; missing_targets: keep trains each task on"):
+        CSV(path=made.path, targets=made.targets, missing_targets="drop").data("train")
+
+
+def test_each_task_is_trained_on_the_rows_that_have_its_target(tmp_path: Path) -> None:
+    targets = {"price": "regression", "sold": "binary"}
+    spec: dict[str, Any] = {
+        "problem": {"name": "csv", "path": str(partial(tmp_path / "t.csv")), "targets": targets},
+        "solver": {"name": "palora", "balancing": ["loss"]},
+        "training": {"epochs": 20, "batch_size": 16, "optimizer": {"name": "adam", "lr": 0.01}},
+        "evaluate": {"points": 3},
+    }
+    front = solve(load_spec(spec), tmp_path / "run", device="cpu").front("test")
+    assert front.metrics["price/mae"].max() < 0.3, "of a column with deviation 1"
+    assert front.metrics["sold/accuracy"].min() > 0.85
+
+
+def test_a_row_without_any_target_is_left_out(tmp_path: Path) -> None:
+    path = table(tmp_path / "gaps.csv", SPLIT.replace("9,b,test,1", "9,b,test,?\n9,b,test,1"))
+    data = CSV(path=path, targets={"y": "binary"}, split="when").data("test")
+    assert data.targets["y"].tolist() == [0, 1]
+    other = table(tmp_path / "two.csv", path.read_text().replace("5,c,val", "5,a,val"))
+    both = CSV(path=other, targets={"y": "binary", "c": "classes"}, split="when").data("test")
+    assert both.targets["y"].tolist() == [0, -100, 1]
+    assert both.targets["c"].tolist() == [-100, 1, 1]
+
+
 def test_rows_without_a_target(tmp_path: Path) -> None:
     path = table(tmp_path / "gaps.csv", SPLIT.replace("9,b,test,1", "9,b,test,?\n9,b,test,1"))
     with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in line 7; .* missing_targets: drop"):
-        CSV(path=path, targets={"y": "binary"}, split="when").data("train")
+        CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="refuse").data("train")
     dropped = CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="drop")
     assert dropped.data("test").targets["y"].tolist() == [0, 1]
     number = CSV(path=path, targets={"y": "regression"}, split="when", missing_targets="drop")

@@ -78,6 +78,31 @@ def test_a_split_column(folder: Path) -> None:
         np.testing.assert_allclose(data.targets["price"].numpy(), expected, rtol=1e-5)
 
 
+def test_labels_of_an_image_may_be_missing(folder: Path) -> None:
+    """An empty cell is no class and no number; an image without any label is left out."""
+    table = (folder / "labels.csv").read_text().splitlines()
+    table[1] = "0.jpg,,no,,train"
+    table[2] = "1.jpg,100,NA,bath,train"
+    table[5] = "4.jpg,,?,,train"
+    (folder / "labels.csv").write_text("\n".join(table) + "\n")
+    made = problem(folder, split="part")
+    data: Any = made.data("train")
+    assert [task.size for task in made.tasks] == [1, 1, 3], "no class for what is missing"
+    assert len(data) == 5
+    assert data.targets["sold"].tolist() == [0, -100, 1, 1, 0]
+    assert data.targets["room"].tolist() == [-100, 0, 1, 1, 2]
+    known = np.array([100.0, 500, 800, 900])
+    np.testing.assert_allclose(data.targets["price"][1:], (known - known.mean()) / known.std(), rtol=1e-5)
+    assert torch.isnan(data.targets["price"][0])
+    assert torch.equal(data.inputs[2], read_image(folder / "photos" / "5.jpg", (12, 8)))
+    made.check()
+    both = {"price": "regression", "sold": "binary"}
+    dropped: Any = problem(folder, split="part", missing_targets="drop", targets=both).data("train")
+    assert len(dropped) == 3
+    with pytest.raises(DataError, match="target 'price' is missing in 2 rows, first in line 2"):
+        problem(folder, split="part", missing_targets="refuse").data("train")
+
+
 def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
     def files(seed: int) -> list[list[str]]:
         made = problem(folder, fractions=[0.5, 0.25, 0.25], seed=seed, targets={"price": "regression"})
@@ -143,7 +168,7 @@ def test_unknown_labels_are_no_class(folder: Path) -> None:
     """As in `csv`: refused with the line, or left out."""
     relabel(folder, "kitchen", "?")
     with pytest.raises(DataError, match=r"labels\.csv: target 'room' is missing in 1 rows, first in line 2; .*: drop"):
-        problem(folder).data("train")
+        problem(folder, missing_targets="refuse").data("train")
     dropped = problem(folder, missing_targets="drop", split="part")
     assert dropped.tasks[2].size == 3
     files = [where(dropped.data("train"), i) for i in range(len(dropped.data("train")))]  # type: ignore[arg-type]

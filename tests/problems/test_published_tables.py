@@ -112,7 +112,12 @@ LINES = (
     Fault("empty lines", "\n" + text().replace("\n", "\n\n"), width=4, same=True),
     Fault("lines of another system", text().replace("\n", "\r\n"), width=4, same=True),
     Fault("lines of an old system", text().replace("\n", "\r"), width=4, same=True),
-    Fault("a line with the sum", text() + "66,,,660,\n", ("target 'y' is missing in 1 rows, first in line 14",)),
+    Fault(
+        "a line with the sum",
+        text() + "66,,,660,\n",
+        ("target 'y' is missing in 1 rows, first in line 14",),
+        {"missing_targets": "refuse"},
+    ),
     Fault(
         "another encoding", text((3, "c", "é")).encode("latin-1"), ("line 5: not a table in delimited text (UTF-8)",)
     ),
@@ -159,7 +164,8 @@ LABELS = (
     Fault("a full stop", text((5, "y", "1.")), width=4, same=True, notes=("target 'y': '1.' counts as '1'",)),
     Fault("as pandas writes them beside unknown ones", text((4, "y", "0.0")), width=4, same=True,
           notes=("target 'y': '0.0' counts as '0'",)),
-    Fault("an unknown one", text((5, "y", "?")), ("target 'y' is missing in 1 rows, first in line 7", "drop")),
+    Fault("an unknown one", text((5, "y", "?")), ("target 'y' is missing in 1 rows, first in line 7", "drop"),
+          {"missing_targets": "refuse"}),
     Fault("an unknown one that is left out", text((5, "y", "?")), options={"missing_targets": "drop"}, width=4),
     Fault("an unknown one that is not listed", text((5, "y", "unknown")), ("'y' is to be binary, but has 3 values",)),
     Fault("capitals", column("y", lambda i: ("no", "Yes", "yes", "No")[i // 2 % 4]), width=4,
@@ -247,7 +253,11 @@ IMAGES: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str | int]] = {
     "a folder in its place": (lambda path: (path.unlink(), path.mkdir()), {}, "1.png cannot be read as an image"),
     "names without a suffix": (lambda path: None, {"file": "id"}, "set the option `suffix: .png`"),
     "names with a suffix to add": (lambda path: None, {"file": "id", "suffix": ".png"}, 60),
-    "an unknown label": (lambda path: None, {"targets": {"gap": "binary"}}, "target 'gap' is missing in 1 rows, first"),
+    "an unknown label": (
+        lambda path: None,
+        {"targets": {"gap": "binary"}, "missing_targets": "refuse"},
+        "target 'gap' is missing in 1 rows, first",
+    ),
     "a label left out": (lambda path: None, {"targets": {"gap": "binary"}, "missing_targets": "drop"}, 60),
 }
 

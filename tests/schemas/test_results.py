@@ -130,8 +130,9 @@ def test_a_key_that_is_not_described_does_not_pass(finished: Path) -> None:
     open_ = {
         ("hypervolumes",), ("hypervolumes", "val"), ("hypervolumes", "test"), ("hypervolume",), ("packages",),
         ("variables",), ("metrics",), ("higher_is_better",), ("metric_reference",), ("outputs",), ("backbone",),
-        ("weights",), *(("fronts", split, key) for split in ("val", "test")
-                        for key in ("controllability", "hypervolumes", "best")),
+        ("weights",), *((split, "labels", "by_task") for split in ("train", "val", "test")),
+        *(("labels", split, "by_task") for split in ("train", "val", "test")),
+        *(("fronts", split, key) for split in ("val", "test") for key in ("controllability", "hypervolumes", "best")),
     }  # fmt: skip
     closed = 0
     for path, name in files(finished).items():

@@ -100,6 +100,23 @@ class Normalized(Unfair):
         return Norm()
 
 
+@config
+class Partial(Unfair):
+    """Labels for some tasks only: a single one of the second task, which one of two processes has not."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return Conflict().tasks
+
+    def batch(self) -> tuple[Tensor, dict[str, Tensor]]:
+        x, targets = super().batch()
+        rows = torch.arange(SAMPLES)
+        return x, {
+            "sine": torch.where(rows % 2 == 0, targets["sine"], torch.nan),
+            "cosine": torch.where(rows == SAMPLES - 1, targets["cosine"], torch.nan),
+        }
+
+
 @frozen(kw_only=True)
 class Case:
     parts: Method
@@ -139,6 +156,14 @@ def cases() -> dict[str, Case]:
     # What draws random numbers for single rows draws others when rows are spread.
     made["random scalarization"] = case(RLW())
     made["random aggregation"] = case(GradDrop())
+    some: dict[str, dict[str, Any]] = {
+        "balanced": {"balancing": (LossBalancing(), GradientBalancing())},
+        "split": {"batch": "split", "objective": MultiForward()},
+        "weighting": {"objective": NashMTL()},
+        "state": {"objective": FAMO()},
+    }
+    for name, options in some.items():
+        made[f"labels for some, {name}"] = evolve(case(**options), problem=Partial())
     norm = case(weights=ConvexHull())
     made["batch norm"] = evolve(norm, problem=Normalized(), synchronized=True)
     made["batch norm, per task"] = evolve(
