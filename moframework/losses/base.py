@@ -219,7 +219,8 @@ def _spread(known: Tensor, like: Tensor) -> Tensor:
         return known.unsqueeze(1)  # (b, c, ...) for a target (b, ...)
     if known.dim() == like.dim() + 1 and known.shape[:1] + known.shape[2:] == like.shape:
         return known.all(dim=1)  # (b, ...) for a target (b, c, ...)
-    return known.flatten(1).all(dim=1).reshape(-1, *[1] * (like.dim() - 1))
+    whole = known if known.dim() == 1 else known.flatten(1).all(dim=1)
+    return whole.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def ratio(sums: Tensor, counts: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from moframework.errors import DataError
 
 Usage = namedtuple("Usage", "total used free")
 NEEDS_NO_DATA = {
-    "arm", "digits", "scenes", "quadratics", "vlmop2",
+    "arm", "digits", "docstrings", "scenes", "quadratics", "vlmop2",
     *(f"zdt{i}" for i in (1, 2, 3, 4, 6)), *(f"dtlz{i}" for i in (1, 2, 3, 4)),
 }  # fmt: skip
 YOURS = {"csv", "images"}
