@@ -90,7 +90,7 @@ def shared_keys(kind: str) -> dict[str, str]:
     """What every part of a kind takes beside its own options: key and help, in order. Imports nothing.
 
     >>> list(shared_keys("backbones")), shared_keys("losses")
-    (['weights', 'freeze'], {})
+    (['weights', 'freeze', 'call'], {})
     """
     if kind not in SHARED:
         return {}

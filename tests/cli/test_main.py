@@ -565,8 +565,8 @@ def test_list_of_one_kind(call: Call) -> None:
 @pytest.mark.parametrize(
     ("kind", "keys"),
     [
-        ("backbones", ["weights", "freeze"]),
-        ("problems", ["backbone", "tasks", "augmentation", "reference"]),
+        ("backbones", ["weights", "freeze", "call"]),
+        ("problems", ["backbone", "tasks", "augmentation", "collate", "reference"]),
         ("losses", []),
     ],
 )
