@@ -114,7 +114,7 @@ def relative_references(value: Any, folder: Path) -> Any:
     """Plain data for a file in `folder`: references to files, which are absolute, are written relative to it, as they
     are read again. So what is moved together stays together.
 
-    >>> relative_references({"python": "/work/mine.py:Mine", "seed": 1}, Path("/work/runs/first"))
+    >>> relative_references({"python": "/project/mine.py:Mine", "seed": 1}, Path("/project/runs/first"))
     {'python': '../../mine.py:Mine', 'seed': 1}
     """
     if isinstance(value, list | tuple):

@@ -16,7 +16,7 @@ from moframework.problem.task import Task
 
 __all__ = ["Labels", "check_labels", "count_labels", "label_lines"]
 
-_LOADED = 256
+_LOADED = 64
 """Samples that are looked at, evenly spread, where targets are loaded with their inputs, which may be slow."""
 
 
@@ -46,7 +46,7 @@ class Labels:
 
 
 def count_labels(tasks: Sequence[Task], data: Mapping[Split, Dataset]) -> dict[Split, Labels]:
-    """The labels of each split: of all samples where the targets are in memory, else of 256.
+    """The labels of each split: of all samples where the targets are in memory, else of 64.
 
     What is unknown says the task's loss (`Loss.known`): nan, or a class that it ignores.
     """

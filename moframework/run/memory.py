@@ -11,7 +11,7 @@ import torch
 
 from moframework.memory import group_limits, number_in
 
-__all__ = ["free_memory", "held_memory", "keep_freed_memory", "peak_memory"]
+__all__ = ["free_memory", "has_room", "held_memory", "keep_freed_memory", "peak_memory"]
 
 # glibc's names of these two settings, from malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -55,6 +55,12 @@ def peak_memory(device: torch.device) -> dict[str, int]:
     if device.type == "cuda":
         peaks["device"] = torch.cuda.max_memory_allocated(device)
     return peaks
+
+
+def has_room(size: int, device: torch.device) -> bool:
+    """Whether so many bytes can be had on a device, with a fifth of what is free to spare; yes where it is not told."""
+    free = free_memory(device)
+    return free is None or size <= 0.8 * free
 
 
 def held_memory() -> int | None:

@@ -29,6 +29,7 @@ from moframework.problem import Problem
 from moframework.problem.target_notes import target_notes
 from moframework.processes.world import World
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines
+from moframework.run.memory import has_room
 from moframework.run.memory_estimate import estimate_memory
 from moframework.seeding import derive_seed
 from moframework.spec import Spec
@@ -36,6 +37,8 @@ from moframework.spec import Spec
 __all__ = ["Plan", "plan"]
 
 _SHOWN = 6  # names of weights in a note
+_HOST = torch.device("cpu")
+_COPIES = 6  # times the parameters that a comparison takes beside them: two networks, their gradients, θ(λ) and a copy
 _INIT = 0  # stream of the random numbers that initialize a network
 
 
@@ -52,6 +55,8 @@ class Plan:
     """Evaluation set (n, m)."""
     labels: Mapping[Split, Labels]
     """How many samples have a label of each task."""
+    compared: bool
+    """Whether a pass of the network was compared with that of a plain one; not where memory may not do."""
     backbone_parameters: int
     partition: Partition
     """This process's part of a step."""
@@ -138,6 +143,8 @@ class Plan:
         """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
         weights that low-rank adapters leave out."""
         told = [*self.spec.problem.notes, *target_notes(self.spec.problem.tasks, self.data["train"])]
+        if not self.compared:
+            told.append("the network is too large to compare its gradients with those of a plain one first")
         return [*(f"{'note':12}{text}" for text in told), *self._not_adapted()]
 
     def _not_adapted(self) -> list[str]:
@@ -185,8 +192,10 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     world = World() if world is None else world
     recipe = _recipe(problem, problem.network, method, data["train"])
     model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
-    few = torch.arange(min(2, len(data["train"])))  # type: ignore[arg-type]
-    check_passes(model, next(batches(data["train"], 2, order=few, device="cpu"))[0])
+    compared = has_room(_COPIES * sum(value.numel() * value.element_size() for value in model.parameters()), _HOST)
+    if compared:
+        few = torch.arange(min(2, len(data["train"])))  # type: ignore[arg-type]
+        check_passes(model, next(batches(data["train"], 2, order=few, device="cpu"))[0])
     size = len(data["train"])  # type: ignore[arg-type]
     partition = Partition() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
@@ -197,6 +206,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         place=place,
         data=data,
         labels=labels,
+        compared=compared,
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=base,
         partition=partition,

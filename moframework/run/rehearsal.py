@@ -36,7 +36,7 @@ from moframework.inputs import Tree, called
 from moframework.model import ParetoModel
 from moframework.processes.world import World
 from moframework.run.blame import key_path
-from moframework.run.memory import free_memory
+from moframework.run.memory import has_room
 from moframework.run.memory_estimate import as_size
 from moframework.run.plan import Plan
 
@@ -71,9 +71,8 @@ def rehearse(ready: Plan) -> list[str]:
         DataError, NonFiniteLossError: as training would.
     """
     size = _bytes(ready.model)
-    free = free_memory(ready.place.device)
-    if free is not None and _COPIES * size > 0.8 * free:
-        return [f"nothing was tried out: a step takes {as_size(_COPIES * size)}, and {as_size(free)} are free"]
+    if not has_room(_COPIES * size, ready.place.device):
+        return [f"nothing was tried out: a step takes {as_size(_COPIES * size)}, more than may be free"]
     smallest, writes = _smallest_part(ready), size <= _FILES
     with (
         tempfile.TemporaryDirectory(prefix="moframework-check-", dir=_fast_folder(ready.model)) as folder,

@@ -534,7 +534,7 @@ def test_schema_of_results(call: Call, name: str) -> None:
     found = call("schema", "--of", name)
     assert (found.code, found.err) == (0, "")
     schema = json.loads(found.out)
-    assert schema["$id"] == f"urn:moframework:schema:{name}:2"
+    assert schema["$id"] == f"urn:moframework:schema:{name}:{3 if name == 'model' else 2}"
     assert schema["additionalProperties"] is False
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import moframework.run.plan
 from moframework import check, solve
 from moframework.errors import MoframeworkError
 from moframework.run import rehearsal
@@ -40,8 +41,11 @@ def test_what_is_too_large_is_not_written(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_does_not_fit_is_not_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsal, "free_memory", lambda device: 100)
-    assert check(planted(**FAULTS["changed in place"][0]))[-1].startswith("tried out   nothing was tried out: a step")
+    monkeypatch.setattr(rehearsal, "has_room", lambda size, device: False)
+    monkeypatch.setattr(moframework.run.plan, "has_room", lambda size, device: False)
+    lines = check(planted(**FAULTS["changed in place"][0]))
+    assert lines[-1].startswith("tried out   nothing was tried out: a step")
+    assert any("too large to compare its gradients" in line for line in lines)
 
 
 def test_a_training_of_many_steps_is_tried_out_first(tmp_path: Any) -> None:

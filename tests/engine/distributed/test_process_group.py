@@ -160,10 +160,10 @@ def mixed() -> Method:
 
 
 def spoiled() -> TensorData:
-    """One target is not a number: one process sees it."""
+    """One target is infinite: one process sees it."""
     data = Conflict(size=29).data("train")
     targets = {key: value.clone() for key, value in data.targets.items()}
-    targets["cosine"][5] = torch.nan
+    targets["cosine"][5] = torch.inf
     return TensorData(data.inputs, targets)
 
 
