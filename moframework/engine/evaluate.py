@@ -8,11 +8,11 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
-import torch.utils.data
 from attrs import field, frozen
 from torch import Tensor
 
-from moframework.data import Batch, Dataset, TensorData, batches
+from moframework.data import Batch, Dataset, batches
+from moframework.data.sampling import evenly_spread
 from moframework.engine.acceleration.vmap_evaluation import Forward, Outputs, VmapEvaluation
 from moframework.engine.accumulator import Accumulator
 from moframework.engine.device import Placement
@@ -191,12 +191,7 @@ def calibration_data(evaluation: Evaluation, data: Dataset) -> Dataset | None:
     `data`, or None where they are shared."""
     if evaluation.batchnorm == "shared":
         return None
-    size = len(data)  # type: ignore[arg-type]
-    count = min(size, evaluation.calibration_samples)
-    chosen = torch.arange(count) * size // count
-    if isinstance(data, TensorData):
-        return data.take(chosen)
-    return torch.utils.data.Subset(data, chosen.tolist())
+    return evenly_spread(data, evaluation.calibration_samples)
 
 
 class _Thetas(Sequence[dict[str, Tensor]]):

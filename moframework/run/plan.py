@@ -39,7 +39,8 @@ __all__ = ["Plan", "plan"]
 _SHOWN = 6  # names of weights in a note
 _HOST = torch.device("cpu")
 _COPIES = 6  # times the parameters that a comparison takes beside them: two networks, their gradients, θ(λ) and a copy
-_INIT = 0  # stream of the random numbers that initialize a network
+INIT = 0
+"""Purpose of the random numbers that initialize a network."""
 
 
 @frozen(kw_only=True)
@@ -242,12 +243,12 @@ def _model(
     with torch.random.fork_rng(devices=[]):
         # A network is held no longer than needed: several may not fit where one does.
         base = sum(parameter.numel() for parameter in problem.backbone().parameters())
-        torch.manual_seed(derive_seed(spec.seed, _INIT, 0))
+        torch.manual_seed(derive_seed(spec.seed, INIT, 0))
         network = recipe.make()
         initial = None if method.initial is None else load_parameters(method.initial, network, trust)
         place = placement(spec.training, network, recipe.inputs, local_rank)
         del network
-        torch.manual_seed(derive_seed(spec.seed, _INIT, 1))
+        torch.manual_seed(derive_seed(spec.seed, INIT, 1))
         return ParetoModel(recipe, initial), place, base
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
-import torch
 from attrs import field, frozen
 
 from moframework.config import Trust, unstructure
@@ -29,11 +28,13 @@ from moframework.pareto.front import Front
 from moframework.pareto.plots import front_figure
 from moframework.processes.launch import launched_world
 from moframework.processes.world import World
+from moframework.run.batchnorm_gap import batchnorm_gap
 from moframework.run.ending import Ending
 from moframework.run.environment import environment
 from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
+from moframework.run.reference import untrained_losses
 from moframework.run.rehearsal import rehearse
 from moframework.run.report import Notes, report, write_report
 from moframework.run.resuming import resume_command
@@ -167,7 +168,7 @@ class _Solving:
         stop.during("evaluating the untrained network")
         evaluator = Evaluator.of_spec(spec.problem, place, spec.training, spec.evaluate, world)
         with self.timing.phase("evaluation"):
-            reference = ready.reference or _untrained(ready, evaluator)
+            reference = ready.reference or untrained_losses(ready, evaluator)
         resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
         stop.during("training")
         with _watched(ready, self.folder, (self.notes, *self.observers), world) as observer:
@@ -184,6 +185,10 @@ class _Solving:
         splits: tuple[Split, ...] = ("val", "test")
         with self.timing.phase("evaluation"):
             fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in splits}
+            if calibration is None:
+                gap = batchnorm_gap(model, evaluator, ready.data["train"], ready.data["val"], ready.preferences)
+                if gap is not None:
+                    self.notes.noted(gap)
         stop.during("writing the results")
         if world.is_rank_zero:
             ending.state("done", **self.write(ready, result, fronts))
@@ -302,12 +307,3 @@ def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: Wo
         for note in ready.notes():
             text.append(note)
         yield Observers((text, board, *observers))
-
-
-def _untrained(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
-    """The losses of the untrained network at the centre of the simplex, 10 % farther out: a reference point for
-    problems that state none. It depends on problem, backbone and seed only, so that it is the same after a resume."""
-    m = len(ready.spec.problem.tasks)
-    evaluator = attrs.evolve(evaluator, metrics=False, reference=[float("inf")] * m)
-    front = evaluator.front(ready.model, ready.data["val"], torch.full((1, m), 1 / m), "val")
-    return tuple(float(value + 0.1 * abs(value)) for value in front.losses[0])

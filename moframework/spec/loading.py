@@ -67,6 +67,8 @@ def load(
         SpecError: with every fault found, a line each, `file:line:column: key.path: what is wrong; what is allowed`,
             sorted by position; faults in a spec that is extended stand at their place in that file.
     """
+    if not isinstance(source, str | Path | Mapping):
+        raise SpecError(f"a spec is a path, the name of a bundled one, or a mapping; {type(source).__name__} is none")
     reader = SpecReader()
     root = reader.mapping(source) if isinstance(source, Mapping) else reader.file(find_spec(source))
     faults: list[Fault] = []

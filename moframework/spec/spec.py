@@ -13,6 +13,7 @@ from moframework.config.options import OptionError
 from moframework.config.references import relative_references
 from moframework.config.schema import Schema
 from moframework.engine.settings import Evaluation, Training
+from moframework.errors import SpecError
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec.loading import Other, load, schema_of
@@ -80,6 +81,13 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
     >>> load_spec({"problem": "digits", "solver": "palora"}, ["solver.rank=2"]).solver.rank
     2
     """
+    if isinstance(source, Problem | Solver):
+        given, missing = ("problem", "solver") if isinstance(source, Problem) else ("solver", "problem")
+        example = '"solver": "palora"' if given == "problem" else '"problem": "digits"'
+        raise SpecError(
+            f"a {given} alone ({type(source).__name__}) is no spec, for it has no {missing}: give a mapping such as "
+            f'{{"{given}": {given}, {example}}}'
+        )
     spec = load(source, Spec, overrides, other=_BENCHMARK, trust=trust)
     if spec.name is None and not isinstance(source, Mapping):
         named: Spec = attrs.evolve(cast(Any, spec), name=Path(source).stem)

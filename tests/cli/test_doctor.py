@@ -49,7 +49,14 @@ def test_everything_is_looked_at_in_little_time() -> None:
     assert time.monotonic() - began < 5
     assert str(torch.__version__) in found(one, "environment", "torch").found
     assert found(one, "packages", "torch").found.startswith(metadata.version("torch"))
-    assert {each.what for each in one.sections["extras"]} == {"torchjd", "cagrad", "timm", "transformers", "test", "dev"}
+    assert {each.what for each in one.sections["extras"]} == {
+        "torchjd",
+        "cagrad",
+        "timm",
+        "transformers",
+        "test",
+        "dev",
+    }
     assert all(" — " in each.found and not each.found.startswith(" ") for each in one.sections["extras"])
     assert {each.what for each in one.sections["disk and memory"]} >= {"this folder", "cache", "memory"}
     assert json.loads(json.dumps(one.as_json()))["problems"] == one.problems

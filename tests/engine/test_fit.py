@@ -166,7 +166,7 @@ def test_parameters_of_an_objective_are_a_group_of_the_optimizer(train: Train) -
 def test_an_objective_solved_on_the_host_leaves_broken_losses_to_the_report(train: Train, name: str) -> None:
     data = Conflict().data("train")
     data.targets["cosine"][:] = float("inf")
-    with pytest.raises(NonFiniteLossError, match="step 1: the loss of task 'cosine' is (inf|nan)"):
+    with pytest.raises(NonFiniteLossError, match=r"step 1: the loss of task 'cosine' is (inf|nan)"):
         train(method(objective=build(Objective, name)), Training(epochs=1, batch_size=16), data=data)
 
 

@@ -72,7 +72,7 @@ def _hold(where: Any, name: str, mark: Path, nth: int = 1) -> None:
 
 PHASES: Mapping[str, tuple[Any, str, int]] = {
     "reading the data": (solving, "describe_splits", 1),
-    "evaluating the untrained network": (solving, "_untrained", 1),
+    "evaluating the untrained network": (solving, "untrained_losses", 1),
     "a step": (Problem, "check", 1),
     "a validation": (Evaluator, "front", 1),
     "writing a checkpoint": (checkpoint, "save_plain", 2),

@@ -99,12 +99,16 @@ def test_an_error_in_a_step(tmp_path: Path, name: str) -> None:
         assert solve(run.path, resume=True).status == "done"
 
 
-@pytest.mark.parametrize("name", ["keep_freed_memory", "_untrained", "_write", "calibration_data"])
+@pytest.mark.parametrize("name", ["keep_freed_memory", "untrained_losses", "_write", "calibration_data"])
 def test_an_error_in_another_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(solving, name, raising(ValueError("not today")))
-        spec = tiny() if name != "_untrained" else tiny(problem={"name": "digits", "train": 96, "val": 32, "test": 32})
-        if name == "_untrained":
+        spec = (
+            tiny()
+            if name != "untrained_losses"
+            else tiny(problem={"name": "digits", "train": 96, "val": 32, "test": 32})
+        )
+        if name == "untrained_losses":
             patched.setattr(solving.Plan, "reference", None)
         with pytest.raises(ValueError, match="not today"):
             solve(spec, tmp_path / "run")
