@@ -137,17 +137,19 @@ def oddities(front: Front, facts: Mapping[str, Any]) -> list[str]:
 
 def _validation(spec: Spec, fronts: Mapping[Split, Front]) -> list[str]:
     """What follows, a sentence each, from a validation hypervolume of 0, or from a test split of another scale."""
-    val, test = (fronts[split].hypervolumes().get("losses", {}).get("value") for split in ("val", "test"))
-    found = []
-    if val and test == 0:
+    val, test = (fronts[split].hypervolumes() for split in ("val", "test"))
+    if "losses" not in val or "losses" not in test:
+        return []
+    found, reached = [], val["losses"]["value"]
+    if reached > 0 and test["losses"]["value"] == 0:
         found.append(
-            f"The hypervolume of losses is {val:.4g} on the validation split and 0 on the test split: its losses are "
+            f"The hypervolume of losses is {reached:.4g} on the validation split and 0 on the test split: its losses are "
             "of another scale. Compare how the splits were made; a reference point for both can be stated "
             "(`evaluate.reference`)."
         )
     stops = ["`training.early_stopping`"] if spec.training.early_stopping is not None else []
     asked = [*stops, *(["`evaluate.checkpoint: best`"] if spec.evaluate.checkpoint == "best" else [])]
-    if val == 0 and asked:
+    if reached == 0 and asked:
         found.append(
             f"The validation hypervolume is 0, so {' and '.join(asked)} had nothing to go by: state a reference point "
             "that the front can reach (`evaluate.reference`)."
