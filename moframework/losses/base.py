@@ -41,6 +41,11 @@ class Loss(Component, kind="losses"):
 
     returns = Tensor
 
+    worst: ClassVar[float | None] = None
+    """The largest value that the loss can take; None when there is none. Where neither spec nor problem states a
+    reference point, it stands there for the untrained network's loss, which may be near 0: gaps are, before
+    anything is learned."""
+
     @abstractmethod
     def statistics(self, output: Tensor, target: Tensor) -> Tensor:
         """Additive statistics of each sample.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,8 @@ class GroupGap(Loss):
     Output: logits (b, 2), or (b, 1) or (b,) where class 1 is positive. Target: group 0 or 1 (b,); nan is
     in neither.
     """
+
+    worst: ClassVar[float | None] = 1.0
 
     ignore_index: int = option(-100, help="target value of samples that are in neither group")
 

@@ -27,6 +27,7 @@ from moframework.nonfinite import on_nonfinite
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem
 from moframework.problem.target_notes import target_notes
+from moframework.problem.task import Task
 from moframework.processes.world import World
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines
 from moframework.run.memory import has_room
@@ -136,7 +137,7 @@ class Plan:
             f"a step      batch of {spec.training.batch_size}, {count} preferences ({schedule}), {passes}",
             f"training    {steps:,} steps, {_name(spec.training.optimizer)}, {self.place.describe()}",
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
-            + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else "the untrained network's losses"),
+            + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else _default_reference(tasks)),
         ]  # fmt: skip
         return [*lines, *self.notes(), *self.accelerations(), *self.memory()]
 
@@ -296,6 +297,12 @@ def _check_saving(network: Backbone) -> None:
 def _headed(head: str, texts: Sequence[str]) -> list[str]:
     """Lines under one head."""
     return [f"{head:12}{text}" for head, text in zip([head, *[""] * len(texts)], texts, strict=False)]
+
+
+def _default_reference(tasks: Sequence[Task]) -> str:
+    """What the reference point is where none is stated."""
+    bounded = [f"{task.loss.worst:g} for {task.name}" for task in tasks if task.loss.worst is not None]
+    return ", but ".join(["the untrained network's losses", *([", ".join(bounded)] if bounded else [])])
 
 
 def _inputs(form: InputForm) -> list[str]:

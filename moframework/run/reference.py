@@ -1,4 +1,4 @@
-"""The reference point of problems that state none: the losses of the untrained network."""
+"""The reference point of problems that state none: the losses of the untrained network, or the largest there can be."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _FARTHER = 0.1
 
 
 def untrained_losses(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
-    """The losses of the untrained network at the center of the simplex, 10 % farther out, m numbers.
+    """The losses of the untrained network at the center of the simplex, 10 % farther out, but the largest value of those
+    that have one (`Loss.worst`), m numbers.
 
     Of the validation split and of as many training samples, evenly spread, the larger loss counts: a scale that one of
     them has alone does not put the front of the other beyond the reference point. The test split chooses nothing.
@@ -51,7 +52,11 @@ def untrained_losses(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
             "the losses of the untrained network, which serve as the reference point, are not all finite: state one "
             f"(`evaluate.reference`, a number a task), or bring inputs and targets to a scale of about 1. {error}"
         ) from error
-    return tuple(float(value + _FARTHER * abs(value)) for value in np.maximum(*found))
+    worst = [task.loss.worst for task in ready.spec.problem.tasks]
+    return tuple(
+        float(value + _FARTHER * abs(value)) if bound is None else bound
+        for value, bound in zip(np.maximum(*found), worst, strict=True)
+    )
 
 
 def _untrained_model(ready: Plan) -> ParetoModel:
