@@ -15,11 +15,13 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.mlp import MLP
 from moframework.config import config, option
 from moframework.data import SPLITS, Split, check_split
-from moframework.data.cache import cached_tensors, data_folder, fingerprint
+from moframework.data.cache import cached_tensors, fingerprint
 from moframework.data.delimited import read_columns
 from moframework.data.table import Column, Standardization, one_hot
 from moframework.errors import DataError
 from moframework.problem import Problem
+
+from .uci_files import uci_files
 
 __all__ = ["CensusTable"]
 
@@ -118,20 +120,7 @@ class CensusTable(Problem):
 
 def _files(root: Path | None) -> tuple[Path, ...]:
     """Where the two files are."""
-    base = data_folder(root)
-    found = []
-    for name in _FILES:
-        places = [base / folder / file for folder in _FOLDERS for file in (name, f"{name}.gz")]
-        existing = [place for place in places if place.is_file()]
-        if not existing:
-            raise DataError(
-                f"census needs {' and '.join(_FILES)} (plain or .gz) in {base / _FOLDERS[0]}, but there is no {name}. "
-                "Get them from https://archive.ics.uci.edu/dataset/117/census+income+kdd and unpack them there, or "
-                "name another folder with the option `root` or the environment variable MOFRAMEWORK_DATA: the one with "
-                "the folder census."
-            )
-        found.append(existing[0])
-    return tuple(found)
+    return uci_files("census", root, _FOLDERS, _FILES, "https://archive.ics.uci.edu/dataset/117/census+income+kdd")
 
 
 @functools.lru_cache(maxsize=4)

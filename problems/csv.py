@@ -20,7 +20,16 @@ from moframework.data import Split, TensorData, check_split
 from moframework.data.cache import file_stamp
 from moframework.data.table import Column, Lines, Standardization, check_reach, in_order, one_hot
 from moframework.errors import DataError, shortened
-from moframework.problem.tabular import check_columns, check_learned, label_notes, targets_of
+from moframework.problem.group_fairness import (
+    Criterion,
+    GroupFairness,
+    Groups,
+    fairness_task,
+    gap_name,
+    gaps_of,
+    group_notes,
+)
+from moframework.problem.tabular import Target, check_columns, check_learned, label_notes, targets_of
 from moframework.problem.task import Task
 
 from .table_file import TableFile
@@ -63,18 +72,30 @@ class CSV(TableFile):
     label with a full stop (`>50K.`) is that without, where both occur, and equal numbers (1 and 1.0) are one.
     Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`.
 
+    **Fairness.** `fairness: {sex: equal_opportunity}` adds the task `sex_gap`: how differently the groups that the
+    column says are decided on, by the output of the binary target. The criteria are `demographic_parity`,
+    `equal_opportunity` and `equalized_odds`, losses and metrics of these names. With options, `{sex: {criterion:
+    equal_opportunity, of: income, input: true}}`, it says which target, where there are several, and that the column is
+    an input too, which it else is not; a column of numbers needs `bins: [30, 50]`. Groups are the known values of the
+    column; rows without one do not count.
+
     **Missing targets.** A row need not have every target: each task is trained and judged on the rows that have its
     own, and `moframework check` tells how many these are. A row that has none is left out. `missing_targets: drop`
     leaves out all rows that lack one, `refuse` makes them an error.
 
     **Splits.** `split` names a column with train, val or test in each row; without it rows are split at random by
-    `fractions` and `seed`. **Reference point.** None: the losses of the untrained network serve.
+    `fractions` and `seed`. **Reference point.** None: the losses of the untrained network serve, and 1 for gaps.
     """
 
     path: Path = option(help="the file; relative to the spec's folder")
     numeric: tuple[str, ...] = option((), help="columns that are numbers; anything else in them is an error")
     categorical: tuple[str, ...] = option((), help="columns that are categories, even where they look like numbers")
     ignore: tuple[str, ...] = option((), help="columns that are no inputs, such as an id")
+    fairness: dict[str, Criterion | GroupFairness] = option(
+        factory=dict,
+        help="columns that say groups of people, and what should be alike in these: demographic_parity, "
+        "equal_opportunity, equalized_odds, or options; each adds a task",
+    )
     standardize_targets: bool = option(True, help="regression targets get zero mean and unit variance in training")
     max_categories: int = option(
         200, ge=1, le=1_000_000, help="most categories of an input column; more are taken for a mistake"
@@ -94,10 +115,15 @@ class CSV(TableFile):
                 if name in roles:
                     raise OptionError(f"column '{name}' is in {roles[name]} and in {role}", role)
                 roles[name] = role
+        for name, gap in gaps_of(self.fairness, self.targets).items():
+            role = roles.get(name)
+            if role == "split" or (gap.input and role in ("targets", "ignore")):
+                raise OptionError(f"column '{name}' is in {role} and, as an input, in fairness", f"fairness.{name}")
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """One for each target, in the order they are written. Raises `DataError` as `data` does."""
+        """One for each target, in the order they are written, then one for each column of `fairness`. Raises
+        `DataError` as `data` does."""
         return self._encoded().tasks
 
     @property
@@ -111,7 +137,8 @@ class CSV(TableFile):
         return (self._encoded().inputs["train"].shape[1],)
 
     def data(self, split: Split) -> TensorData:
-        """Inputs (n, width), float32; a target a task (n,): float32 for regression, else int64."""
+        """Inputs (n, width), float32; a target a task (n,): float32 for regression, else int64; of `fairness` (n, 2),
+        label and group, int64."""
         encoded = self._encoded()
         return TensorData(encoded.inputs[check_split(split)], encoded.targets[split], origins=encoded.origins[split])
 
@@ -173,21 +200,49 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     for name, target in made.items():
         if target.categories:
             check_learned(name, {split: part[name] for split, part in parts.items()}, problem.path, problem.missing)
-    targets = {split: {t.task.target_key: t.values[chosen] for t in made.values()} for split, chosen in rows.items()}
+    values = {target.task.target_key: target.values for target in made.values()}
+    gaps, gap_notes = _gaps(problem, table, made, rows)
+    values |= {task.target_key: target for task, target in gaps}
+    targets = {split: {key: value[chosen] for key, value in values.items()} for split, chosen in rows.items()}
     lines = next(iter(table.values())).lines
     assert lines is not None, "what is read from a file has lines"
     return _Encoded(
         inputs,
         targets,
-        tuple(target.task for target in made.values()),
+        (*(target.task for target in made.values()), *(task for task, _ in gaps)),
         {split: Lines(problem.path, lines[chosen]) for split, chosen in rows.items()},
-        (*_column_notes(problem, table, parts["train"]), *label_notes(whole, problem.targets, problem.missing)),
+        (
+            *_column_notes(problem, table, parts["train"]),
+            *label_notes(whole, problem.targets, problem.missing),
+            *gap_notes,
+        ),
     )
+
+
+def _gaps(
+    problem: CSV,
+    table: Mapping[str, Column],
+    made: Mapping[str, Target],
+    rows: Mapping[Split, npt.NDArray[np.int64]],
+) -> tuple[list[tuple[Task, Tensor]], list[str]]:
+    """The tasks that compare groups, each with its target (n, 2), and what to tell of them."""
+    gaps, notes = [], []
+    for name, gap in gaps_of(problem.fairness, problem.targets).items():
+        try:
+            groups = Groups.of(table[name], gap.bins, problem.missing, codes=name in problem.categorical)
+        except DataError as error:
+            raise DataError(f"{problem.path}: fairness: {error}") from None
+        assert gap.of is not None, "gaps_of fills it in"
+        of = made[gap.of]
+        task = fairness_task(gap_name(name), gap.criterion, of.task, len(groups.names))
+        gaps.append((task, torch.stack([of.values, groups.codes], dim=1)))
+        notes += group_notes(task, of.values, groups, rows)
+    return gaps, notes
 
 
 def _check_columns(problem: CSV, table: Mapping[str, Column]) -> None:
     """Every column that the spec names is there, all that are not are told at once."""
-    named = [*problem.targets, *problem.numeric, *problem.categorical, *problem.ignore]
+    named = [*problem.targets, *problem.numeric, *problem.categorical, *problem.ignore, *problem.fairness]
     named += [] if problem.split is None else [problem.split]
     check_columns(table, named, problem.path)
     if "" in _input_names(problem, table):
@@ -200,7 +255,8 @@ def _check_columns(problem: CSV, table: Mapping[str, Column]) -> None:
 
 
 def _input_names(problem: CSV, table: Mapping[str, Column]) -> list[str]:
-    taken = {*problem.targets, *problem.ignore, problem.split}
+    gaps = gaps_of(problem.fairness, problem.targets)
+    taken = {*problem.targets, *problem.ignore, problem.split, *(name for name, gap in gaps.items() if not gap.input)}
     return [name for name in table if name not in taken]
 
 

@@ -7,6 +7,7 @@ differentiated, and how losses of several tasks become one number, which is in `
 from moframework.losses.base import Loss, MeanLoss, group_sums
 from moframework.losses.cosine import Cosine
 from moframework.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
+from moframework.losses.fairness import DemographicParity, EqualizedOdds, EqualOpportunity
 from moframework.losses.group_gap import GroupGap
 from moframework.losses.regression import L1, MSE, Huber, MaskedL1
 
@@ -16,6 +17,9 @@ __all__ = [
     "BinaryCrossEntropy",
     "Cosine",
     "CrossEntropy",
+    "DemographicParity",
+    "EqualOpportunity",
+    "EqualizedOdds",
     "GroupGap",
     "Huber",
     "Loss",

@@ -45,6 +45,8 @@ class Loss(Component, kind="losses"):
     """The largest value that the loss can take; None when there is none. Where neither spec nor problem states a
     reference point, it stands there for the untrained network's loss, which may be near 0: gaps are, before
     anything is learned."""
+    expects_logits: ClassVar[bool] = False
+    """Whether outputs are logits, so that probabilities in their place are a mistake, which is told before training."""
 
     @abstractmethod
     def statistics(self, output: Tensor, target: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,6 +21,8 @@ class CrossEntropy(MeanLoss):
 
     Output: logits (b, c, ...). Target: classes in [0, c), integers (b, ...).
     """
+
+    expects_logits: ClassVar[bool] = True
 
     ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
     label_smoothing: float = option(0.0, ge=0, lt=1, help="share of the target spread evenly over all classes")
@@ -97,6 +101,8 @@ class BinaryCrossEntropy(MeanLoss):
     Output: logits (b, 1, ...) or (b, ...). Target: 0, 1, booleans or probabilities, of that shape or without
     the 1; nan is unknown and does not count.
     """
+
+    expects_logits: ClassVar[bool] = True
 
     ignore_index: int = option(-100, help="target value of what does not count")
     positive_weight: float = option(1.0, gt=0, help="weight of the positive class against the negative one")

@@ -1,4 +1,4 @@
-"""The gap between two groups of people: a differentiable loss of fairness."""
+"""The gap between groups of people among the samples that have a group: a differentiable loss of fairness."""
 
 from __future__ import annotations
 
@@ -7,61 +7,47 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from moframework.config import config, option
-from moframework.losses.base import Loss, at_least_float32, known_targets, same_shape
+from moframework.config import config
+from moframework.losses.between_groups import BetweenGroups, in_groups
 
 __all__ = ["GroupGap"]
 
 
 @config
-class GroupGap(Loss):
-    """How differently two groups are treated: |mean p over group 1 − mean p over group 0|, p the chance of class 1.
+class GroupGap(BetweenGroups):
+    """How differently groups are treated: the largest difference between them in the mean chance p of class 1.
 
     With a group for each sample it is the demographic-parity gap; with a group for the samples of class 1 alone, and
-    `ignore_index` for the others, the equal-opportunity gap: the difference of true-positive rates. In [0, 1]; 0 while
-    a group is absent. The gap of a batch is noisy, and its absolute value too large on average by about
-    0.8·σ·√(1/n₀ + 1/n₁), with σ the deviation of p and n the sizes of the groups: batches, and the parts of a batch
-    that `batch: split` makes, should hold hundreds of each group.
+    `ignore_index` for the others, the equal-opportunity gap: the difference of true-positive rates. With labels beside
+    the groups, `demographic_parity`, `equal_opportunity` and `equalized_odds` find these by themselves. In [0, 1]; 0
+    while fewer than two groups have samples. On batches see `moframework.losses.between_groups.BetweenGroups`.
 
-    Output: logits (b, 2), or (b, 1) or (b,) where class 1 is positive. Target: group 0 or 1 (b,); nan is
-    in neither.
+    Output: logits (b, 2), or (b, 1) or (b,) where class 1 is positive. Target: group 0, 1, … (b,); nan is in none.
+
+    >>> loss = GroupGap(groups=3)
+    >>> chances = torch.tensor([0.2, 0.4, 0.9, 0.5])
+    >>> round(float(loss(torch.logit(chances), torch.tensor([0, 1, 2, -100]))), 4)
+    0.7
     """
 
-    worst: ClassVar[float | None] = 1.0
+    word: ClassVar[str] = "group_gap"
 
-    ignore_index: int = option(-100, help="target value of samples that are in neither group")
-
-    def known(self, target: Tensor) -> Tensor:
-        """See `Loss.known`: neither nan nor `ignore_index`."""
-        return known_targets(target, self.ignore_index)
-
-    def statistics(self, output: Tensor, target: Tensor) -> Tensor:
-        """Sum of p and number of samples of group 0, then of group 1: (b, 4)."""
-        output = at_least_float32(output)
-        if output.dim() == 2 and output.shape[1] == 2:
-            output = output[:, 1] - output[:, 0]  # the logit of class 1 against class 0
-        output, _ = same_shape(output, target, "group_gap")
-        if output.dim() != 1:
+    def members(self, target: Tensor) -> Tensor:
+        """One row: the group of each sample, (b, 1, groups)."""
+        if target.dim() != 1:
             raise ValueError(f"group_gap needs a group for each sample, (b,), but has {tuple(target.shape)}")
-        chance = torch.sigmoid(output)
-        members = torch.stack([target == 0, target == 1], dim=1).to(chance.dtype)
-        return torch.stack([chance.unsqueeze(1) * members, members], dim=2).flatten(1)
+        return (in_groups(target, self.groups) & (target != self.ignore_index).unsqueeze(1)).unsqueeze(1)
 
-    def finish(self, totals: Tensor) -> Tensor:
-        """The difference of the two means; 0 where a group is absent."""
-        sums, counts = totals.reshape(*totals.shape[:-1], 2, 2).unbind(dim=-1)
-        means = sums / counts.clamp_min(1)
-        gap = (means[..., 1] - means[..., 0]).abs()
-        return torch.where((counts > 0).all(dim=-1), gap, torch.zeros_like(gap))
-
-    def fault(self, target: Tensor, size: int) -> str | None:
-        """More than two classes, values that are no group, or a group that is absent."""
-        if size > 2:
-            return f"group_gap needs an output of size 1 or 2, but size is {size}"
-        found = torch.unique(target[self.known(target)]).tolist()
-        if found != [0, 1]:
+    def fault_of_targets(self, target: Tensor) -> str | None:
+        """Values that are no group, or fewer than two groups."""
+        if target.dim() != 1:
+            return f"group_gap needs a group for each sample, (b,), but targets are {tuple(target.shape)}"
+        # Not `known`, to which values that are no groups are unknown.
+        found = torch.unique(target[(target == target) & (target != self.ignore_index)]).tolist()
+        if len(found) < 2 or any(value not in range(self.groups) for value in found):
+            wanted = "both groups, 0 and 1," if self.groups == 2 else f"groups from 0 to {self.groups - 1}, at least two,"
             return (
-                f"group_gap needs both groups, 0 and 1, as targets (and {self.ignore_index} for samples in neither), "
+                f"group_gap needs {wanted} as targets (and {self.ignore_index} for samples in none), "
                 f"but they hold {', '.join(f'{value:g}' for value in found[:5]) or 'none'}"
             )
         return None

@@ -9,6 +9,7 @@ from moframework.metrics.angles import AngleWithin, MeanAngle, MedianAngle
 from moframework.metrics.base import Metric
 from moframework.metrics.errors import MAE, MSE, RelativeError
 from moframework.metrics.f1 import F1
+from moframework.metrics.fairness import DemographicParity, EqualizedOdds, EqualOpportunity
 from moframework.metrics.group_gap import GroupGap
 from moframework.metrics.iou import IoU
 
@@ -18,6 +19,9 @@ __all__ = [
     "MSE",
     "Accuracy",
     "AngleWithin",
+    "DemographicParity",
+    "EqualOpportunity",
+    "EqualizedOdds",
     "GroupGap",
     "IoU",
     "MeanAngle",

@@ -24,6 +24,7 @@ class Accuracy(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    expects_logits: ClassVar[bool] = True
 
     ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
 
@@ -38,4 +39,4 @@ class Accuracy(Metric):
         def right(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             return (classes(output, target, size) == target).float(), valid(target, self.ignore_index)
 
-        return mean_of(right)
+        return mean_of(right, logits=size == 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,7 @@ from moframework.config import Component
 if TYPE_CHECKING:
     import torchmetrics
 
-__all__ = ["Metric", "Transform", "classes", "fed", "labels", "mean_of", "regressed", "valid"]
+__all__ = ["Metric", "Transform", "classes", "fed", "labels", "mean_of", "regressed", "summed", "valid"]
 
 Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -31,6 +32,9 @@ class Metric(Component, kind="metrics"):
     """The direction."""
     worst: ClassVar[float | None] = None
     """The worst possible value, the reference of hypervolumes over this metric; None when there is none."""
+    expects_logits: ClassVar[bool] = False
+    """Whether an output of size 1 is a logit, where a decision is cut at 0: probabilities in its place are a mistake,
+    which is told before training."""
 
     @property
     @abstractmethod
@@ -87,21 +91,49 @@ def labels(target: Tensor, ignored: int) -> Tensor:
     return torch.where(valid(target, None), target, ignored).long()
 
 
-def mean_of(values: Transform) -> torchmetrics.Metric:
-    """A metric that is the mean of the values that `values(output, target)` says count."""
+def mean_of(values: Transform, *, logits: bool = False) -> torchmetrics.Metric:
+    """A metric that is the mean of the values that `values(output, target)` says count.
+
+    Args:
+        logits: decisions are cut at 0: `compute` warns of outputs that look like probabilities.
+    """
     made: torchmetrics.Metric = _wrappers()[0](values)
-    return made
+    return _watched(made) if logits else made
 
 
-def fed(inner: torchmetrics.Metric, transform: Transform) -> torchmetrics.Metric:
-    """`inner`, updated with what `transform` makes of raw outputs and targets."""
+def fed(inner: torchmetrics.Metric, transform: Transform, *, logits: bool = False) -> torchmetrics.Metric:
+    """`inner`, updated with what `transform` makes of raw outputs and targets. `logits`: see `mean_of`."""
     made: torchmetrics.Metric = _wrappers()[1](inner, transform)
+    return _watched(made) if logits else made
+
+
+def summed(
+    statistics: Callable[[Tensor, Tensor], Tensor],
+    finish: Callable[[Tensor], Tensor],
+    size: int,
+    *,
+    logits: bool = False,
+) -> torchmetrics.Metric:
+    """A metric that is a function of counts.
+
+    Args:
+        statistics: whole numbers or booleans (b, size) of outputs and targets.
+        finish: the metric from their sums (size,), int64.
+        size: how many there are.
+        logits: see `mean_of`.
+    """
+    made: torchmetrics.Metric = _wrappers()[2](statistics, finish, size)
+    return _watched(made) if logits else made
+
+
+def _watched(metric: torchmetrics.Metric) -> torchmetrics.Metric:
+    made: torchmetrics.Metric = _wrappers()[3](metric)
     return made
 
 
 @functools.cache
-def _wrappers() -> tuple[Any, Any]:
-    """The two torchmetrics classes that everything here is made of; defined late because the import is slow."""
+def _wrappers() -> tuple[Any, Any, Any, Any]:
+    """The torchmetrics classes that everything here is made of; defined late because the import is slow."""
     import torchmetrics
 
     class Mean(torchmetrics.Metric):
@@ -147,4 +179,62 @@ def _wrappers() -> tuple[Any, Any]:
             super().reset()
             self.inner.reset()
 
-    return Mean, Fed
+    class Summed(torchmetrics.Metric):
+        """A function of the sums of whole numbers."""
+
+        full_state_update = False
+        totals: Tensor
+
+        def __init__(self, statistics: Any, finish: Any, size: int) -> None:
+            super().__init__()
+            self.statistics, self.finish = statistics, finish
+            self.add_state("totals", torch.zeros(size, dtype=torch.long), dist_reduce_fx="sum")
+
+        def update(self, output: Tensor, target: Tensor) -> None:
+            self.totals = self.totals + self.statistics(output, target).sum(dim=0)
+
+        def compute(self) -> Tensor:
+            found: Tensor = self.finish(self.totals)
+            return found
+
+    return Mean, Fed, Summed, _watching(torchmetrics.Metric)
+
+
+def _watching(base: type[torchmetrics.Metric]) -> Any:
+    """The class of a metric that tells of outputs which cannot be the logits that they should be."""
+
+    class Watched(base):  # type: ignore[misc,valid-type]
+        """Another metric, and the range of its outputs."""
+
+        full_state_update = False
+        low: Tensor
+        high: Tensor
+
+        def __init__(self, inner: torchmetrics.Metric) -> None:
+            super().__init__()
+            self.inner = inner
+            self.add_state("low", torch.tensor(torch.inf), dist_reduce_fx="min")
+            self.add_state("high", torch.tensor(-torch.inf), dist_reduce_fx="max")
+
+        def update(self, output: Tensor, target: Tensor) -> None:
+            self.inner.update(output, target)
+            if output.numel():
+                self.low = torch.minimum(self.low, output.detach().amin().float())
+                self.high = torch.maximum(self.high, output.detach().amax().float())
+
+        def compute(self) -> Any:
+            # All on one side of 0, as logits may be, but on both sides of the cut of probabilities, and none beyond.
+            low, high = (0.0, 0.0) if self.low.is_meta else (float(self.low), float(self.high))
+            if 0 <= low < 0.5 < high <= 1:
+                warnings.warn(
+                    f"all outputs lie between {low:.3g} and {high:.3g}, as probabilities do, but a decision is cut at "
+                    "0, as of logits, so that all are for class 1: let the network return logits, without a sigmoid",
+                    stacklevel=2,
+                )
+            return self.inner.compute()
+
+        def reset(self) -> None:
+            super().reset()
+            self.inner.reset()
+
+    return Watched

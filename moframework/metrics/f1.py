@@ -23,6 +23,7 @@ class F1(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    expects_logits: ClassVar[bool] = True
 
     average: Literal["macro", "micro", "weighted"] = option(
         "macro", help="over classes alike, over samples alike, or over classes weighted by how often they occur"
@@ -46,4 +47,8 @@ class F1(Metric):
             inner = classification.MulticlassF1Score(
                 size, average=self.average, ignore_index=self.ignore_index, validate_args=False
             )
-        return fed(inner, lambda output, target: (classes(output, target, size), labels(target, self.ignore_index)))
+        return fed(
+            inner,
+            lambda output, target: (classes(output, target, size), labels(target, self.ignore_index)),
+            logits=size == 1,
+        )

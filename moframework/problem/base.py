@@ -19,6 +19,7 @@ from moframework.data import Batch, Dataset, Split, TensorData, batches, collate
 from moframework.errors import SpecError, nearest
 from moframework.inputs import Entry, InputForm, Tree, called, named_leaves
 from moframework.inputs.form import InputShape
+from moframework.problem.output_kind import probability_faults
 from moframework.problem.task import Task
 
 __all__ = ["Problem", "get_problem"]
@@ -197,10 +198,13 @@ class Problem(Component, kind="problems"):
             form = form.resolved(network)
             what = f"the network cannot take {_described(form)}"
             result = _tried(lambda: called(network, x, form.call), what, _about_types(form, data))
-        made = named_outputs(result, tuple(outputs))
+            made = named_outputs(result, tuple(outputs))
+            probabilities = probability_faults(
+                tasks, network, made, lambda: named_outputs(called(network, x, form.call), tuple(outputs))
+            )
         faults = []
         for task in tasks:
-            fault = _target_fault(task, made[task.output_key], data, targets)
+            fault = _target_fault(task, made[task.output_key], data, targets) or probabilities.get(task.name)
             if fault is not None:
                 faults.append(f"task '{task.name}': {fault}")
         if faults:

@@ -8,7 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moframework.losses import L1, MSE, BinaryCrossEntropy, Cosine, CrossEntropy, GroupGap, Huber, Loss, MaskedL1
+from moframework.losses import (
+    L1,
+    MSE,
+    BinaryCrossEntropy,
+    Cosine,
+    CrossEntropy,
+    DemographicParity,
+    EqualizedOdds,
+    EqualOpportunity,
+    GroupGap,
+    Huber,
+    Loss,
+    MaskedL1,
+)
 
 
 def classes() -> tuple[Tensor, Tensor]:
@@ -55,6 +68,33 @@ def gap_by_hand(output: Tensor, target: Tensor) -> Tensor:
     return (chance[target == 1].mean() - chance[target == 0].mean()).abs()
 
 
+def labels_and_groups() -> tuple[Tensor, Tensor]:
+    """Three groups, each with samples of both labels among those of even and of odd place."""
+    label = torch.tensor([0, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 1])
+    group = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2, 0, 1])
+    return torch.randn(17, 1) * 2, torch.stack([label, group], dim=1)
+
+
+def rates(output: Tensor, target: Tensor, label: int | None) -> Tensor:
+    """Mean chances of the groups that have samples of this label, or of any."""
+    counts = torch.ones(len(target), dtype=torch.bool) if label is None else target[:, 0] == label
+    chance = output.sigmoid().squeeze(1)
+    found = [chance[counts & (target[:, 1] == group)] for group in range(3)]
+    return torch.stack([values.mean() for values in found if len(values)])
+
+
+def spread(output: Tensor, target: Tensor, label: int | None) -> Tensor:
+    found = rates(output, target, label)
+    return found.max() - found.min()
+
+
+def cosmos_deo(output: Tensor, target: Tensor) -> Tensor:
+    """As the code of COSMOS has it, of two groups; here max − min over three."""
+    chance = torch.sigmoid(output).squeeze(1)
+    sums = [torch.tanh(chance[(target[:, 0] == 1) & (target[:, 1] == group)]).sum() for group in range(3)]
+    return 1 / len(output) * (torch.stack(sums).max() - torch.stack(sums).min())
+
+
 CASES: dict[str, tuple[Loss, Callable[[], tuple[Tensor, Tensor]], Callable[[Tensor, Tensor], Tensor]]] = {
     "cross_entropy": (CrossEntropy(), classes, F.cross_entropy),
     "ignored": (CrossEntropy(), some_ignored, F.cross_entropy),
@@ -95,5 +135,18 @@ CASES: dict[str, tuple[Loss, Callable[[], tuple[Tensor, Tensor]], Callable[[Tens
     ),
     "group_gap": (GroupGap(), groups, gap_by_hand),
     "group_gap of one logit": (GroupGap(), lambda: (groups()[0][:, :1], groups()[1]), gap_by_hand),
+    "demographic_parity": (DemographicParity(groups=3), labels_and_groups, lambda o, t: spread(o, t, None)),
+    "equal_opportunity": (EqualOpportunity(groups=3), labels_and_groups, lambda o, t: spread(o, t, 1)),
+    "equal_opportunity, published": (EqualOpportunity(groups=3, form="published"), labels_and_groups, cosmos_deo),
+    "equalized_odds": (
+        EqualizedOdds(groups=3),
+        labels_and_groups,
+        lambda o, t: torch.maximum(spread(o, t, 1), spread(o, t, 0)),
+    ),
+    "equalized_odds, mean": (
+        EqualizedOdds(groups=3, combine="mean"),
+        labels_and_groups,
+        lambda o, t: (spread(o, t, 1) + spread(o, t, 0)) / 2,
+    ),
 }
 """By name: a loss, what makes outputs and targets for it, and the same number computed otherwise."""

@@ -15,6 +15,9 @@ from moframework.metrics import (
     MSE,
     Accuracy,
     AngleWithin,
+    DemographicParity,
+    EqualizedOdds,
+    EqualOpportunity,
     GroupGap,
     IoU,
     MeanAngle,
@@ -36,6 +39,9 @@ METRICS = [
     (MedianAngle(), 3, "vector"),
     (AngleWithin(degrees=80), 3, "vector"),
     (GroupGap(), 1, "group"),
+    (DemographicParity(), 1, "label and group"),
+    (EqualOpportunity(), 1, "label and group"),
+    (EqualizedOdds(), 2, "label and group"),
 ]
 
 
@@ -50,7 +56,8 @@ def test_every_metric(metric: Metric, size: int, kind: str) -> None:
     torch.manual_seed(0)
     output = torch.randn(12, size)
     targets = {"class": torch.randint(0, 3, (12,)), "value": torch.randn(12), "vector": torch.randn(12, size)}
-    target = {**targets, "group": torch.arange(12) % 2}[kind]
+    cells = torch.stack([torch.arange(12) // 2 % 2, torch.arange(12) % 2], dim=1)
+    target = {**targets, "group": torch.arange(12) % 2, "label and group": cells}[kind]
     whole = value(metric, output, target, size, chunks=1)
     assert value(metric, output, target, size, chunks=5) == pytest.approx(whole, rel=1e-6)
     assert (metric.worst == 0) == metric.higher_is_better
@@ -84,6 +91,6 @@ def test_updates_read_nothing_back_from_the_device(metric: Metric, kind: str) ->
     """Tensors on the meta device have no values: whatever reads one, or selects by a mask, fails there."""
     size = 3 if kind == "vector" else 1
     meter = metric.make(size).to("meta")
-    shape = (4, 3) if kind == "vector" else (4,)
+    shape = {"vector": (4, 3), "label and group": (4, 2)}.get(kind, (4,))
     meter.update(torch.empty(4, size, device="meta"), torch.empty(shape, device="meta"))
     assert meter.compute().device.type == "meta"

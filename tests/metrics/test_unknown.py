@@ -14,6 +14,7 @@ from tests.metrics.meters import value
 
 NUMBERS = ("mae", "mse", "relative_error")
 ANGLES = ("mean_angle", "median_angle", "angle_within")
+FAIRNESS = ("demographic_parity", "equal_opportunity", "equalized_odds")
 CLASSES = ("accuracy", "f1", "iou", {"name": "iou", "over": "image"})
 
 
@@ -25,10 +26,13 @@ def data(metric: object, size: int) -> tuple[Tensor, Tensor]:
         return torch.randn(20, 3, 2, 2), torch.randn(20, 3, 2, 2)
     if metric == "group_gap":
         return torch.randn(20, size), torch.randint(0, 2, (20,))
+    if metric in FAIRNESS:
+        return torch.randn(20, size), torch.randint(0, 2, (20, 2))
     return torch.randn(20, size, 3, 3).squeeze(1), torch.randint(0, max(size, 2), (20, 3, 3))
 
 
 KINDS = [*((name, 1) for name in NUMBERS), *((name, 3) for name in ANGLES), ("group_gap", 1), ("group_gap", 2)]
+KINDS += [(name, size) for name in FAIRNESS for size in (1, 2)]
 KINDS += [(metric, size) for metric in CLASSES for size in (1, 4)]  # type: ignore[misc]
 
 

@@ -126,6 +126,23 @@ def test_a_problem_without_reference_gets_the_untrained_losses(tmp_path: Path) -
     assert set(front.metrics) == {"sum/mae"}
 
 
+def test_a_gap_has_its_largest_value_as_its_reference(tmp_path: Path) -> None:
+    """Before anything is learned it is near 0, below which there is no hypervolume."""
+    rows = "".join(f"{i % 7},{i % 5},{int(i % 7 > 3)},{'mf'[i % 2]}\n" for i in range(200))
+    (tmp_path / "people.csv").write_text("a,b,hired,sex\n" + rows)
+    problem = {
+        "name": "csv", "path": str(tmp_path / "people.csv"), "targets": {"hired": "binary"},
+        "fairness": {"sex": "demographic_parity"}, "backbone": {"name": "mlp", "hidden": [8]},
+    }  # fmt: skip
+    spec = tiny(problem=problem, training={"epochs": 1, "batch_size": 50})
+    assert "hypervolume below the untrained network's losses, but 1 for sex_gap" in "\n".join(check(spec))
+    front = solve(spec, tmp_path / "run").front("test")
+    assert front.reference is not None
+    assert front.reference[1] == 1
+    assert 0.5 < front.reference[0] < 1
+    assert front.hypervolume() > 0
+
+
 def test_check_describes_the_plan() -> None:
     text = "\n".join(check(tiny()))
     for words in ("2 tasks: left", "train 256", "lenet", "16 steps", "2 preferences", "3 preferences", "(1, 1)"):
