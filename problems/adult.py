@@ -71,7 +71,7 @@ class Adult(FairTable):
     `adult.data` validates, drawn by `seed`.
 
     `preparation: cosmos` and `split: cosmos` are those of the code of COSMOS (Ruchte and Grabocka, ICDM 2021), which
-    others took over: `?` becomes the majority, education six classes and marital status two, and all columns, the one-hot
+    others took over: `?` becomes the majority, education six classes and marital status two, and all columns, one-hot
     ones too, are standardized by all rows, those of the test included; which makes 88 inputs. The rows of both files
     together are divided as scikit-learn's `train_test_split(random_state=1)` does: 34,188 to train, 4,885 to validate,
     9,769 to test. They take Kaggle's copy of the table, in which the rows of `adult.test` come first, and so they do

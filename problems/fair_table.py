@@ -23,8 +23,7 @@ from moframework.data.table import Column, Standardization, in_order, one_hot
 from moframework.losses import BinaryCrossEntropy
 from moframework.metrics import F1, Accuracy
 from moframework.problem import Problem
-from moframework.problem.group_fairness import Criterion, fairness_task, group_notes
-from moframework.problem.group_fairness import Groups
+from moframework.problem.group_fairness import Criterion, Groups, fairness_task, group_notes
 from moframework.problem.task import Task
 
 __all__ = ["FairTable", "People", "encoded_columns"]

@@ -54,7 +54,8 @@ class GermanCredit(FairTable):
     says the group, which for sex is that of the personal status, is no input unless `group_is_input` says so. Rows are
     split at random by `fractions` and `seed`: a test of 200 leaves gaps uncertain, by about .1.
 
-    **Network:** hidden layers of 60 and 25, as for `adult`. **Reference point** (1, 1): guessing costs ln 2 = 0.69 nats.
+    **Network:** hidden layers of 60 and 25, as for `adult`. **Reference point** (1, 1): guessing costs ln 2 = 0.69
+    nats.
     """
 
     decision: ClassVar[str] = "good"

@@ -114,6 +114,18 @@ DATA_SETS: tuple[DataSet, ...] = (
         ("census-income", "census-income-mld", "census+income+kdd", "."),
     ),
     DataSet(
+        ("adult",),
+        ("adult/adult.data", "adult/adult.test"),
+        "get both from https://archive.ics.uci.edu/dataset/2/adult",
+        (".",),
+    ),
+    DataSet(
+        ("german_credit",),
+        ("german-credit/german.data",),
+        "get it from https://archive.ics.uci.edu/dataset/144/statlog+german+credit+data",
+        ("statlog+german+credit+data", "."),
+    ),
+    DataSet(
         ("sarcos",),
         ("sarcos/sarcos_inv.mat", "sarcos/sarcos_inv_test.mat"),
         "get both from http://gaussianprocess.org/gpml/data/",

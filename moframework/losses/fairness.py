@@ -127,7 +127,7 @@ class DemographicParity(_Published):
 
 @config
 class EqualOpportunity(_Published):
-    """Equal opportunity: the largest difference between groups in the mean chance p of class 1 among samples of class 1.
+    """Equal opportunity: the largest difference between groups in the mean chance p of class 1, among those of class 1.
 
     The loss of fairlearn's `equal_opportunity_difference`, the difference of true-positive rates, with chances in the
     place of decisions; the DEO of Donini et al. (NeurIPS 2018).

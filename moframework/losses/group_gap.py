@@ -45,7 +45,9 @@ class GroupGap(BetweenGroups):
         # Not `known`, to which values that are no groups are unknown.
         found = torch.unique(target[(target == target) & (target != self.ignore_index)]).tolist()
         if len(found) < 2 or any(value not in range(self.groups) for value in found):
-            wanted = "both groups, 0 and 1," if self.groups == 2 else f"groups from 0 to {self.groups - 1}, at least two,"
+            wanted = (
+                "both groups, 0 and 1," if self.groups == 2 else f"groups from 0 to {self.groups - 1}, at least two,"
+            )
             return (
                 f"group_gap needs {wanted} as targets (and {self.ignore_index} for samples in none), "
                 f"but they hold {', '.join(f'{value:g}' for value in found[:5]) or 'none'}"

@@ -20,6 +20,8 @@ __all__ = ["Metric", "Transform", "classes", "fed", "labels", "mean_of", "regres
 
 Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
+_TELLING = 20  # outputs that are seldom between 0 and 1 by chance, all of them and on both sides of 0.5
+
 
 class Metric(Component, kind="metrics"):
     """A number that says how well a task is done over a whole data set.
@@ -179,7 +181,13 @@ def _wrappers() -> tuple[Any, Any, Any, Any]:
             super().reset()
             self.inner.reset()
 
-    class Summed(torchmetrics.Metric):
+    return Mean, Fed, _summing(torchmetrics.Metric), _watching(torchmetrics.Metric)
+
+
+def _summing(base: type[torchmetrics.Metric]) -> Any:
+    """The class of a metric that is a function of counts."""
+
+    class Summed(base):  # type: ignore[misc,valid-type]
         """A function of the sums of whole numbers."""
 
         full_state_update = False
@@ -197,7 +205,7 @@ def _wrappers() -> tuple[Any, Any, Any, Any]:
             found: Tensor = self.finish(self.totals)
             return found
 
-    return Mean, Fed, Summed, _watching(torchmetrics.Metric)
+    return Summed
 
 
 def _watching(base: type[torchmetrics.Metric]) -> Any:
@@ -209,15 +217,18 @@ def _watching(base: type[torchmetrics.Metric]) -> Any:
         full_state_update = False
         low: Tensor
         high: Tensor
+        count: Tensor
 
         def __init__(self, inner: torchmetrics.Metric) -> None:
             super().__init__()
             self.inner = inner
             self.add_state("low", torch.tensor(torch.inf), dist_reduce_fx="min")
             self.add_state("high", torch.tensor(-torch.inf), dist_reduce_fx="max")
+            self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
         def update(self, output: Tensor, target: Tensor) -> None:
             self.inner.update(output, target)
+            self.count = self.count + output.numel()
             if output.numel():
                 self.low = torch.minimum(self.low, output.detach().amin().float())
                 self.high = torch.maximum(self.high, output.detach().amax().float())
@@ -225,7 +236,7 @@ def _watching(base: type[torchmetrics.Metric]) -> Any:
         def compute(self) -> Any:
             # All on one side of 0, as logits may be, but on both sides of the cut of probabilities, and none beyond.
             low, high = (0.0, 0.0) if self.low.is_meta else (float(self.low), float(self.high))
-            if 0 <= low < 0.5 < high <= 1:
+            if 0 <= low < 0.5 < high <= 1 and int(self.count) >= _TELLING:
                 warnings.warn(
                     f"all outputs lie between {low:.3g} and {high:.3g}, as probabilities do, but a decision is cut at "
                     "0, as of logits, so that all are for class 1: let the network return logits, without a sigmoid",

@@ -1,4 +1,5 @@
-"""Criteria of fairness between groups of people, of decisions: demographic parity, equal opportunity, equalized odds."""
+"""Criteria of fairness between groups of people, of decisions: demographic parity, equal opportunity, equalized
+odds."""
 
 from __future__ import annotations
 
@@ -88,8 +89,9 @@ class _Published(_Fairness):
 class DemographicParity(_Published):
     """Demographic parity: the largest difference between groups in the rate of decisions for class 1.
 
-    As fairlearn's `demographic_parity_difference`. In [0, 1]; nan with fewer than two groups, of which fairlearn says 0.
-    `form: published` is the DDP that COSMOS reports: the difference of the numbers of such decisions, over all samples.
+    As fairlearn's `demographic_parity_difference`. In [0, 1]; nan with fewer than two groups, of which fairlearn says
+    0. `form: published` is the DDP that COSMOS reports: the difference of the numbers of such decisions, over all
+    samples.
 
     Output as `accuracy` has it, of size 1 or 2. Target as the loss of this name: label and group, (b, 2).
     """
@@ -110,8 +112,8 @@ class EqualOpportunity(_Published):
 
     As fairlearn's `equal_opportunity_difference`. A group that occurs, but without a sample of class 1, has no such
     rate: fairlearn takes it for 0, and so does this unless it is `empty: leave_out`. In [0, 1]; nan with fewer than two
-    groups, of which fairlearn says 0. `form: published` is the DEO that COSMOS reports: the difference of the numbers of
-    true positives, over all samples.
+    groups, of which fairlearn says 0. `form: published` is the DEO that COSMOS reports: the difference of the numbers
+    of true positives, over all samples.
 
     Output as `accuracy` has it, of size 1 or 2. Target as the loss of this name: label and group, (b, 2).
     """

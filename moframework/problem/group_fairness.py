@@ -1,7 +1,9 @@
-"""Fairness between groups of people as a task: which column says the group, what should be alike, and for which target."""
+"""Fairness between groups of people as a task: which column says the group, what should be alike, and for which
+target."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -23,11 +25,11 @@ from moframework.metrics import fairness as metrics
 from moframework.problem.tabular import UNKNOWN, TargetKind, task_name
 from moframework.problem.task import Task
 
-__all__ = ["Criterion", "GroupFairness", "Groups", "fairness_task", "group_notes", "gap_name", "gaps_of"]
+__all__ = ["Criterion", "GroupFairness", "Groups", "fairness_task", "gap_name", "gaps_of", "group_notes"]
 
 Criterion = Literal["demographic_parity", "equal_opportunity", "equalized_odds"]
-"""What should be alike in all groups: the rate of decisions for class 1; that among those of class 1; that among those of
-either class."""
+"""What should be alike in all groups: the rate of decisions for class 1; that among those of class 1; that among those
+of either class."""
 
 _LOSSES = {
     "demographic_parity": DemographicParity,
@@ -106,7 +108,9 @@ def gaps_of(
         if of == column:
             raise OptionError(f"column '{column}' cannot be group and target of one gap", f"fairness.{column}")
         if gap_name(column) in names:
-            raise OptionError(f"the task of column '{column}' is called '{gap_name(column)}', as a target is", "fairness")
+            raise OptionError(
+                f"the task of column '{column}' is called '{gap_name(column)}', as a target is", "fairness"
+            )
         names.add(gap_name(column))
         made[column] = attrs.evolve(options, of=of)
     return made
@@ -122,7 +126,9 @@ class Groups:
     """Of each row, (n,), int64: 0, 1, … in the order of `names`; `UNKNOWN` where it is not known."""
 
     @classmethod
-    def of(cls, column: Column, bins: Sequence[float] = (), missing: Sequence[str] = (), *, codes: bool = False) -> Groups:
+    def of(
+        cls, column: Column, bins: Sequence[float] = (), missing: Sequence[str] = (), *, codes: bool = False
+    ) -> Groups:
         """The groups that a column says: its known values in order, or, with `bins`, ranges of its numbers.
 
         Args:
@@ -165,7 +171,7 @@ class Groups:
     def _binned(cls, column: Column, bins: Sequence[float], missing: Sequence[str]) -> Groups:
         numbers = column.numbers(missing)
         codes = np.where(np.isnan(numbers), UNKNOWN, np.searchsorted(bins, numbers, side="right"))
-        inner = [f"{low:g} to below {high:g}" for low, high in zip(bins, bins[1:], strict=False)]
+        inner = [f"{low:g} to below {high:g}" for low, high in itertools.pairwise(bins)]
         names = (f"below {bins[0]:g}", *inner, f"{bins[-1]:g} or more")
         empty = [name for i, name in enumerate(names) if not (codes == i).any()]
         if empty:
@@ -176,9 +182,7 @@ class Groups:
         return cls(column.name, names, torch.from_numpy(codes))
 
 
-def fairness_task(
-    name: str, criterion: Criterion, of: Task, groups: int, *, published: bool = False
-) -> Task:
+def fairness_task(name: str, criterion: Criterion, of: Task, groups: int, *, published: bool = False) -> Task:
     """A task that compares groups in the decisions of another task.
 
     Args:
@@ -194,7 +198,9 @@ def fairness_task(
     ('income', EqualOpportunity(groups=2, ignore_index=-100, form='means'))
     """
     options = {"form": "published"} if published else {}
-    reported = [_METRICS[criterion](groups=groups)] + ([_METRICS[criterion](groups=groups, **options)] if options else [])
+    reported = [_METRICS[criterion](groups=groups)] + (
+        [_METRICS[criterion](groups=groups, **options)] if options else []
+    )
     return Task(
         name=name,
         loss=_LOSSES[criterion](groups=groups, **options),
@@ -204,9 +210,7 @@ def fairness_task(
     )
 
 
-def group_notes(
-    task: Task, labels: Tensor, groups: Groups, rows: Mapping[Split, npt.NDArray[np.int64]]
-) -> list[str]:
+def group_notes(task: Task, labels: Tensor, groups: Groups, rows: Mapping[Split, npt.NDArray[np.int64]]) -> list[str]:
     """What to tell of the groups of a task: which they are, how many rows have none, and which of them have too few
     samples in a split for their rate to be known.
 
@@ -228,8 +232,8 @@ def group_notes(
     for name in groups.names:
         other = folded.setdefault(name.casefold(), name)
         if other != name:
-            notes.append(f"{task.name}: '{shortened(other)}' and '{shortened(name)}' are two groups; where they are one, "
-                         "write them alike")  # fmt: skip
+            both = f"'{shortened(other)}' and '{shortened(name)}'"
+            notes.append(f"{task.name}: {both} are two groups; where they are one, write them alike")
     target = torch.stack([labels, groups.codes], dim=1)
     members = {split: loss.members(target[torch.from_numpy(chosen)]).sum(dim=0) for split, chosen in rows.items()}
     for row, whom in enumerate(loss.row_names()):

@@ -1,4 +1,5 @@
-"""Criteria of fairness as losses: by hand, with empty cells, in the published form, and targets that cannot be right."""
+"""Criteria of fairness as losses: by hand, with empty cells, in the published form, and targets that cannot be
+right."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ PEOPLE = ((0.9, 1, 0), (0.5, 1, 0), (0.2, 0, 0), (0.6, 1, 1), (0.4, 0, 1), (0.1,
 def test_three_groups_by_hand(loss: Loss, expected: float) -> None:
     output, target = cells(*PEOPLE)
     value = loss(output, target)
-    assert float(value) == pytest.approx(expected, abs=1e-6)
+    assert float(value.detach()) == pytest.approx(expected, abs=1e-6)
     (gradient,) = torch.autograd.grad(value, output)
     assert gradient.any()
     if isinstance(loss, EqualOpportunity):  # the two groups farthest apart, and of these label 1
@@ -43,18 +44,18 @@ def test_three_groups_by_hand(loss: Loss, expected: float) -> None:
 
 def test_a_group_without_samples_of_a_class_is_left_out() -> None:
     output, target = cells(*PEOPLE[:5], (0.3, 0, 2))
-    assert float(EqualOpportunity(groups=3)(output, target)) == pytest.approx(0.7 - 0.6, abs=1e-6)
-    assert float(EqualizedOdds(groups=3)(output, target)) == pytest.approx(0.4 - 0.2, abs=1e-6)
+    assert EqualOpportunity(groups=3)(output, target).item() == pytest.approx(0.7 - 0.6, abs=1e-6)
+    assert EqualizedOdds(groups=3)(output, target).item() == pytest.approx(0.4 - 0.2, abs=1e-6)
     output, target = cells((0.9, 1, 0), (0.2, 0, 0), (0.6, 0, 1))  # nobody else has class 1
     value = EqualOpportunity()(output, target)
-    assert float(value) == 0
+    assert float(value.detach()) == 0
     assert not torch.autograd.grad(value, output)[0].any()
-    assert float(EqualizedOdds(combine="mean")(output, target)) == pytest.approx(0.4, abs=1e-6)  # of what there is
+    assert EqualizedOdds(combine="mean")(output, target).item() == pytest.approx(0.4, abs=1e-6)  # of what there is
 
 
 def test_labels_do_not_matter_for_demographic_parity() -> None:
     output, target = cells((0.9, NAN, 0), (0.5, 1, 0), (0.2, -100, 1), (0.3, 0, NAN), (0.3, 0, -100))
-    assert float(DemographicParity()(output, target)) == pytest.approx(0.5, abs=1e-6)
+    assert DemographicParity()(output, target).item() == pytest.approx(0.5, abs=1e-6)
     assert DemographicParity().known(target)[:, 0].tolist() == [True, True, True, False, False]
     assert EqualOpportunity().known(target).tolist() == [[False] * 2, [True] * 2, *[[False] * 2] * 3]
 
@@ -92,7 +93,12 @@ def test_the_published_form_divides_sums_by_all_samples(loss: Loss) -> None:
         (EqualOpportunity(), torch.zeros(4), 1, "targets (n, 2), label and group, but they are (4,)"),
         (EqualOpportunity(), torch.tensor([[2, 0], [1, 1]]), 1, "labels (the first column) must be 0 or 1 (or -100"),
         (EqualOpportunity(), torch.tensor([[1, 0], [1, 2]]), 1, "groups (the second column) must be 0 or 1"),
-        (EqualOpportunity(groups=3), torch.tensor([[1, 0.5], [1, 2]]), 1, "must be 0 to 2 (or -100: unknown), but they"),
+        (
+            EqualOpportunity(groups=3),
+            torch.tensor([[1, 0.5], [1, 2]]),
+            1,
+            "must be 0 to 2 (or -100: unknown), but they",
+        ),
         (EqualOpportunity(), torch.tensor([[1, 0], [0, 1]]), 1, "fewer than two have samples of class 1"),
         (EqualizedOdds(), torch.tensor([[1, 0], [1, 1], [0, 1]]), 1, "fewer than two have samples of class 0"),
         (DemographicParity(), torch.tensor([[1, 0], [1, -100]]), 1, "fewer than two have samples"),

@@ -31,7 +31,10 @@ def test_groups_are_the_known_values_in_order() -> None:
     [
         (("a", "a", "?"), "column 'age' has one value only, 'a': there are no groups to compare"),
         (("?", "?"), "has no known value"),
-        (tuple(str(i) for i in range(61)), r"61 different numbers: .* such as `bins: \[15, 30, 45\]`, .* `categorical`"),
+        (
+            tuple(str(i) for i in range(61)),
+            r"61 different numbers: .* such as `bins: \[15, 30, 45\]`, .* `categorical`",
+        ),
         (tuple(f"v{i}" for i in range(101)), "101 different values, such as 'v0' and 'v99': 100 groups are the most"),
     ],
 )
@@ -92,7 +95,9 @@ def test_notes_tell_the_groups_and_those_with_few_samples() -> None:
     notes = group_notes(fairness_task("sex_gap", "demographic_parity", INCOME, 3), labels, groups, rows)  # type: ignore[arg-type]
     assert notes[0] == "sex_gap: groups Female (40), female (2), Male (40) of column 'sex'; 2 rows are in none"
     assert notes[1] == "sex_gap: 'Female' and 'female' are two groups; where they are one, write them alike"
-    assert notes[2].startswith("sex_gap: of group 'Female' there are few samples (5 in val, 5 in test), so that its rate")
+    assert notes[2].startswith(
+        "sex_gap: of group 'Female' there are few samples (5 in val, 5 in test), so that its rate"
+    )
     assert "of group 'female' there are few samples (0 in train, 0 in val, 2 in test)" in notes[3]
     among = group_notes(fairness_task("sex_gap", "equal_opportunity", INCOME, 3), labels, groups, rows)  # type: ignore[arg-type]
     assert "of group 'Female' there are few samples of class 1 (15 in train" in among[2]

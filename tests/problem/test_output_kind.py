@@ -11,7 +11,8 @@ from torch import nn
 from moframework.errors import SpecError
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy, GroupGap, Loss
 from moframework.metrics import Accuracy, Metric
-from moframework.problem import Problem, problem_from_parts
+from moframework.problem import Problem
+from moframework.problem.from_parts import problem_from_parts
 from moframework.problem.output_kind import probability_faults
 from moframework.problem.task import Task
 
@@ -35,7 +36,7 @@ def problem(last: str, task: Task, width: int | None = None) -> Problem:
     def network() -> nn.Module:
         return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, size), LAST[last]())
 
-    return problem_from_parts([task], network, {split: data for split in ("train", "val", "test")})
+    return problem_from_parts([task], network, dict.fromkeys(("train", "val", "test"), data))
 
 
 def task(loss: Loss, size: int = 1, metrics: tuple[Metric, ...] = ()) -> Task:

@@ -44,7 +44,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "adult"
     folder.mkdir()
     (folder / "adult.data").write_text("\n".join(row(i) for i in range(200)) + "\n\n")
-    (folder / "adult.test").write_text("|1x3 Cross validator\n" + "\n".join(row(i, ".") for i in range(200, 300)) + "\n")
+    (folder / "adult.test").write_text(
+        "|1x3 Cross validator\n" + "\n".join(row(i, ".") for i in range(200, 300)) + "\n"
+    )
     return folder.parent
 
 
@@ -54,7 +56,9 @@ def test_facts(root: Path) -> None:
     income, gap = problem.tasks
     assert (income.name, income.loss, income.size) == ("income", BinaryCrossEntropy(), 1)
     assert (gap.name, gap.output_key, gap.loss) == ("equal_opportunity", "income", EqualOpportunity())
-    assert get_problem("adult", group="race", criterion="demographic_parity").tasks[1].loss == DemographicParity(groups=5)
+    assert get_problem("adult", group="race", criterion="demographic_parity").tasks[1].loss == DemographicParity(
+        groups=5
+    )
     assert [metric.label for metric in get_problem("adult", form="published").tasks[1].metrics] == [
         "equal_opportunity", "equal_opportunity_published",
     ]  # fmt: skip

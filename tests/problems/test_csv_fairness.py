@@ -19,10 +19,10 @@ from moframework.problem import get_problem
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 people; men are hired more often."""
+    """1200 people; men are hired more often."""
     drawn = random.Random(0)
     lines = ["skill,age,sex,hired"]
-    for _ in range(400):
+    for _ in range(1200):
         skill, sex = drawn.gauss(0, 1), drawn.choice(["m", "f", "m", "f", "x", ""])
         hired = skill + 0.8 * (sex == "m") + drawn.gauss(0, 0.5) > 0.5
         lines.append(f"{skill:.3f},{drawn.randint(18, 65)},{sex},{'yes' if hired else 'no'}")
@@ -99,10 +99,10 @@ def test_from_a_spec_to_a_front(people: Path, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(
         f"problem:\n  name: csv\n  path: {people}\n  targets: {{hired: binary}}\n"
-        "  fairness: {sex: {criterion: equal_opportunity, input: true}}\n"
+        "  fractions: [0.5, 0.1, 0.4]\n  fairness: {sex: {criterion: equal_opportunity, input: true}}\n"
         "  backbone: {name: mlp, hidden: [16]}\n"
         "solver: {name: palora, preferences: {name: annealed, per_batch: 3}}\n"
-        "training: {epochs: 30, batch_size: 280, optimizer: {name: adam, lr: 0.02}}\nevaluate: {points: 3, every: 0}\n"
+        "training: {epochs: 60, batch_size: 300, optimizer: {name: adam, lr: 0.02}}\nevaluate: {points: 3, every: 0}\n"
     )
     assert "but 1 for sex_gap" in "\n".join(check(load_spec(spec)))
     front = solve(load_spec(spec), tmp_path / "run").front("test")

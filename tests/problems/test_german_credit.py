@@ -42,7 +42,9 @@ def test_groups_and_decisions(root: Path) -> None:
     assert int(targets[:, 0].sum()) == sum(i % 3 != 0 for i in range(100))
     assert int(targets[:, 1].sum()) == sum(i % 5 in (0, 2, 3) for i in range(100))  # A91, A93 and A94 are men
     problem.check()
-    aged = torch.cat([GermanCredit(root=root, group="age").data(split).targets["equal_opportunity"] for split in SPLITS])
+    aged = torch.cat(
+        [GermanCredit(root=root, group="age").data(split).targets["equal_opportunity"] for split in SPLITS]
+    )
     assert int(aged[:, 1].sum()) == sum(20 + i % 30 > 25 for i in range(100))
 
 
