@@ -116,9 +116,11 @@ class CSV(TableFile):
                     raise OptionError(f"column '{name}' is in {roles[name]} and in {role}", role)
                 roles[name] = role
         for name, gap in gaps_of(self.fairness, self.targets).items():
-            role = roles.get(name)
-            if role == "split" or (gap.input and role in ("targets", "ignore")):
-                raise OptionError(f"column '{name}' is in {role} and, as an input, in fairness", f"fairness.{name}")
+            taken = roles.get(name)
+            if taken == "split":
+                raise OptionError(f"column '{name}' is in split and in fairness", f"fairness.{name}")
+            if gap.input and taken in ("targets", "ignore"):
+                raise OptionError(f"column '{name}' is in {taken} and, as an input, in fairness", f"fairness.{name}")
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -89,11 +89,12 @@ def _people(problem: GermanCredit, files: tuple[tuple[Path, tuple[int, int]], ..
     numeric, categorical = ([n for n in names if n not in hidden] for names in (_NUMERIC, _CATEGORICAL))
     inputs = encoded_columns(table, numeric, categorical, rows["train"])
     if problem.group == "sex":
-        is_second = table["personal_status_and_sex"].mapped({**dict.fromkeys(_WOMEN, 0), **dict.fromkeys(_MEN, 1)})
+        status = table["personal_status_and_sex"]
+        is_second = status.mapped({**dict.fromkeys(_WOMEN, 0), **dict.fromkeys(_MEN, 1)}) == 1
     else:
         is_second = table["age"].numbers() > _YOUNG
     good = torch.from_numpy(table["risk"].mapped({"1": 1, "2": 0})).long()
-    groups = Groups(problem.group, _GROUPS[problem.group], torch.from_numpy(np.asarray(is_second)).long())
+    groups = Groups(problem.group, _GROUPS[problem.group], torch.from_numpy(is_second).long())
     return People(inputs, good, groups, rows)
 
 

@@ -181,7 +181,8 @@ def _wrappers() -> tuple[Any, Any, Any, Any]:
             super().reset()
             self.inner.reset()
 
-    return Mean, Fed, _summing(torchmetrics.Metric), _watching(torchmetrics.Metric)
+    base: Any = torchmetrics.Metric  # abstract
+    return Mean, Fed, _summing(base), _watching(base)
 
 
 def _summing(base: type[torchmetrics.Metric]) -> Any:

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -42,7 +41,7 @@ _METRICS = {
     "equalized_odds": metrics.EqualizedOdds,
 }
 _NUMBERS = 10  # different numbers that may be codes of groups rather than amounts
-_FEW = 30  # samples of a group of which a rate is little known: its standard error is up to 0.09
+_SMALL = 30  # samples of a group of which a rate is little known: its standard error is up to 0.09
 _SHOWN = 5  # groups that a message names
 
 
@@ -112,7 +111,7 @@ def gaps_of(
                 f"the task of column '{column}' is called '{gap_name(column)}', as a target is", "fairness"
             )
         names.add(gap_name(column))
-        made[column] = attrs.evolve(options, of=of)
+        made[column] = GroupFairness(criterion=options.criterion, of=of, input=options.input, bins=options.bins)
     return made
 
 
@@ -154,10 +153,10 @@ class Groups:
         numeric = column.is_numeric(missing)
         if numeric and not codes and len(names) > _NUMBERS:
             quarters = np.nanquantile(column.numbers(missing), (0.25, 0.5, 0.75))
-            bins = ", ".join(dict.fromkeys(f"{number:g}" for number in quarters))
+            shown = ", ".join(dict.fromkeys(f"{number:g}" for number in quarters))
             raise DataError(
                 f"column '{name}' has {len(names):,} different numbers: say where one group ends and the next begins, "
-                f"such as `bins: [{bins}]`, or, where each number is a group, put the column under `categorical`"
+                f"such as `bins: [{shown}]`, or, where each number is a group, put the column under `categorical`"
             )
         if len(names) > MOST_GROUPS:
             raise DataError(
@@ -238,7 +237,7 @@ def group_notes(task: Task, labels: Tensor, groups: Groups, rows: Mapping[Split,
     members = {split: loss.members(target[torch.from_numpy(chosen)]).sum(dim=0) for split, chosen in rows.items()}
     for row, whom in enumerate(loss.row_names()):
         for index, name in enumerate(groups.names):
-            few = {split: int(found[row, index]) for split, found in members.items() if found[row, index] < _FEW}
+            few = {split: int(found[row, index]) for split, found in members.items() if found[row, index] < _SMALL}
             if few:
                 where = ", ".join(f"{count} in {split}" for split, count in few.items())
                 notes.append(

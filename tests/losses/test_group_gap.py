@@ -13,7 +13,12 @@ from moframework.losses import GroupGap, Loss
     ("loss", "output", "target", "words"),
     [
         (GroupGap(), torch.zeros(4, 3), torch.zeros(4, dtype=torch.long), r"group_gap .* \(4, 3\) and \(4,\)"),
-        (GroupGap(), torch.zeros(4, 2), torch.zeros(4, 2, dtype=torch.long), r"group_gap needs .* \(b,\), but has \(4, 2\)"),
+        (
+            GroupGap(),
+            torch.zeros(4, 2),
+            torch.zeros(4, 2, dtype=torch.long),
+            r"group_gap needs .* \(b,\), but has \(4, 2\)",
+        ),
         (GroupGap(), torch.zeros(4, 1, 5), torch.zeros(4, 5, dtype=torch.long), "a group for each sample"),
     ],
 )

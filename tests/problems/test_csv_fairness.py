@@ -91,7 +91,7 @@ def test_columns_that_cannot_be_groups_are_told(people: Path, options: dict[str,
 def test_options_that_cannot_be_meant_are_told(people: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError, match=words):
         made(people, **options)
-    with pytest.raises(OptionError, match="in split and, as an input"):
+    with pytest.raises(OptionError, match="is in split and in fairness"):
         CSV(path=people, targets={"hired": "binary"}, split="sex", fairness={"sex": "demographic_parity"})
 
 
