@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from moframework.metrics import F1, Accuracy, DemographicParity, EqualizedOdds, EqualOpportunity, GroupGap, Metric
+from tests.extras import needs_fairlearn
 from tests.metrics.meters import value
-
-fairlearn = pytest.importorskip("fairlearn.metrics", reason="fairlearn is in the extra `test`")
 
 Case = tuple[list[int], list[int], list[int]]
 
@@ -54,12 +53,15 @@ def given(case: Case) -> tuple[Tensor, Tensor]:
     return (2.0 * decided - 1).unsqueeze(1), torch.stack([label, group], dim=1)
 
 
+@needs_fairlearn
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("name", CASES)
 def test_as_fairlearn(name: str, pair: str) -> None:
+    from fairlearn import metrics
+
     decided, label, group = CASES[name]
     make, function, options = PAIRS[pair]
-    expected = getattr(fairlearn, function)(label, decided, sensitive_features=group, **options)
+    expected = getattr(metrics, function)(label, decided, sensitive_features=group, **options)
     output, target = given(CASES[name])
     for size, logits in ((1, output), (2, torch.cat([-output, output], dim=1))):
         for groups in (max(group) + 1, 6):  # some may never occur
@@ -67,21 +69,24 @@ def test_as_fairlearn(name: str, pair: str) -> None:
             assert found == pytest.approx(float(expected), abs=1e-6)
 
 
+@needs_fairlearn
 def test_as_fairlearn_without_what_is_unknown() -> None:
+    from fairlearn import metrics
+
     decided, label, group = (np.array(values) for values in drawn(3, 3))
     output, target = given(drawn(3, 3))
     gone = np.arange(200) % 5 == 0
     no_group, no_label = target.clone(), target.clone()
     no_group[gone, 1], no_label[gone, 0] = -100, -100
     for metric, function in (
-        (DemographicParity(groups=3), fairlearn.demographic_parity_difference),
-        (EqualizedOdds(groups=3), fairlearn.equalized_odds_difference),
+        (DemographicParity(groups=3), metrics.demographic_parity_difference),
+        (EqualizedOdds(groups=3), metrics.equalized_odds_difference),
     ):
         expected = function(label[~gone], decided[~gone], sensitive_features=group[~gone])
         assert value(metric, output, no_group, 1) == pytest.approx(expected, abs=1e-6)
-    everybody = fairlearn.demographic_parity_difference(label, decided, sensitive_features=group)
+    everybody = metrics.demographic_parity_difference(label, decided, sensitive_features=group)
     assert value(DemographicParity(groups=3), output, no_label, 1) == pytest.approx(everybody, abs=1e-6)
-    among = fairlearn.equal_opportunity_difference(label[~gone], decided[~gone], sensitive_features=group[~gone])
+    among = metrics.equal_opportunity_difference(label[~gone], decided[~gone], sensitive_features=group[~gone])
     assert value(EqualOpportunity(groups=3), output, no_label, 1) == pytest.approx(among, abs=1e-6)
 
 
