@@ -20,7 +20,8 @@ __all__ = ["Metric", "Transform", "classes", "fed", "labels", "mean_of", "regres
 
 Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-_TELLING = 20  # outputs that are seldom between 0 and 1 by chance, all of them and on both sides of 0.5
+# So many outputs seldom lie between 0 and 1 by chance, all of them and some so near to both.
+_TELLING, _EDGE = 20, 0.1
 
 
 class Metric(Component, kind="metrics"):
@@ -235,9 +236,9 @@ def _watching(base: type[torchmetrics.Metric]) -> Any:
                 self.high = torch.maximum(self.high, output.detach().amax().float())
 
         def compute(self) -> Any:
-            # All on one side of 0, as logits may be, but on both sides of the cut of probabilities, and none beyond.
+            # Logits may all lie there too, before much is learned, but then do not fill the range.
             low, high = (0.0, 0.0) if self.low.is_meta else (float(self.low), float(self.high))
-            if 0 <= low < 0.5 < high <= 1 and int(self.count) >= _TELLING:
+            if 0 <= low < _EDGE < 1 - _EDGE < high <= 1 and int(self.count) >= _TELLING:
                 warnings.warn(
                     f"all outputs lie between {low:.3g} and {high:.3g}, as probabilities do, but a decision is cut at "
                     "0, as of logits, so that all are for class 1: let the network return logits, without a sigmoid",
