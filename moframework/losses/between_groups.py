@@ -57,9 +57,9 @@ class BetweenGroups(Loss):
         """
 
     def known(self, target: Tensor) -> Tensor:
-        """See `Loss.known`: who is a member of a cell; all numbers of a sample alike."""
+        """See `Loss.known`: of who is a member of a cell all numbers but those that are nan."""
         counted = self.members(target).flatten(1).any(dim=1)
-        return counted.reshape(-1, *[1] * (target.dim() - 1)).expand_as(target)
+        return counted.reshape(-1, *[1] * (target.dim() - 1)) & known_targets(target)
 
     def statistics(self, output: Tensor, target: Tensor) -> Tensor:
         """p and 1 in the cells of each sample, (b, rows·groups·2)."""

@@ -22,8 +22,8 @@ _FARTHER = 0.1
 
 
 def untrained_losses(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
-    """The losses of the untrained network at the center of the simplex, 10 % farther out, but the largest value of those
-    that have one (`Loss.worst`), m numbers.
+    """The losses of the untrained network at the center of the simplex, 10 % farther out, but the largest value of
+    those that have one (`Loss.worst`), m numbers.
 
     Of the validation split and of as many training samples, evenly spread, the larger loss counts: a scale that one of
     them has alone does not put the front of the other beyond the reference point. The test split chooses nothing.

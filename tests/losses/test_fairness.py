@@ -56,7 +56,8 @@ def test_a_group_without_samples_of_a_class_is_left_out() -> None:
 def test_labels_do_not_matter_for_demographic_parity() -> None:
     output, target = cells((0.9, NAN, 0), (0.5, 1, 0), (0.2, -100, 1), (0.3, 0, NAN), (0.3, 0, -100))
     assert DemographicParity()(output, target).item() == pytest.approx(0.5, abs=1e-6)
-    assert DemographicParity().known(target)[:, 0].tolist() == [True, True, True, False, False]
+    assert DemographicParity().known(target)[:, 1].tolist() == [True, True, True, False, False]
+    assert not DemographicParity().known(target)[0, 0]
     assert EqualOpportunity().known(target).tolist() == [[False] * 2, [True] * 2, *[[False] * 2] * 3]
 
 
