@@ -257,7 +257,8 @@ class Step:
 
     def losses_of(self, preferences: Tensor, parts: Sequence[Part]) -> list[Tensor]:
         """Losses (m,) of each preference on its part of a batch."""
-        return [self.losses(theta, *part) for theta, part in zip(self.weights(preferences), parts, strict=True)]
+        pairs = zip(self.weights(preferences), parts)  # noqa: B905  (torch 2.9 does not compile strict=True)
+        return [self.losses(theta, *part) for theta, part in pairs]
 
     def losses(self, theta: Theta, x: Tree, targets: Targets) -> Tensor:
         """Losses (m,) of the network with given weights."""

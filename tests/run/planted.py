@@ -314,7 +314,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "too long": ({"given": short_data}, "index 40 is out of bounds"),
     # saving, loading, using
     "extra state": ({"network": ExtraState}, "checkpoint|saving|extra"),
-    "sparse buffer": ({"network": SparseBuffer}, "sparse|Sparse"),
+    "sparse buffer": ({"network": SparseBuffer}, "sparse|Sparse|memory format"),
     "tensor that is no buffer": ({"network": RandomProjection}, "the saved and loaded model answers otherwise"),
     "buffer that is not saved": ({"network": NotPersistent}, "the saved and loaded model answers otherwise"),
     "lock": ({"network": Locked}, "cannot pickle"),
