@@ -66,11 +66,11 @@ class CSV(TableFile):
     a missing category, or one that training never saw, is all zeros. A cell is missing when it is one of `missing`.
 
     **Tasks**, one a target, of its column's name (with `_` in place of dots and slashes): `regression` is mean squared
-    error (and mean absolute error) on the column, standardized by the training rows unless `standardize_targets` is
-    off; `binary` is binary cross-entropy (accuracy, F1), where class 1 is the later of the two values in order (yes
-    after no, 1 after 0); `classes` is cross-entropy (accuracy). Classes are those of the training rows, in order; a
-    label with a full stop (`>50K.`) is that without, where both occur, and equal numbers (1 and 1.0) are one.
-    Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`.
+    error on the column, standardized by the training rows unless `standardize_targets` is off, and mean absolute error
+    in the column's own unit; `binary` is binary cross-entropy (accuracy, F1), where class 1 is the later of the two
+    values in order (yes after no, 1 after 0); `classes` is cross-entropy (accuracy). Classes are those of the training
+    rows, in order; a label with a full stop (`>50K.`) is that without, where both occur, and equal numbers (1 and 1.0)
+    are one. Losses and metrics are exchanged as in any problem: `tasks: {price: {loss: huber}}`.
 
     **Fairness.** `fairness: {sex: equal_opportunity}` adds the task `sex_gap`: how differently the groups that the
     column says are decided on, by the output of the binary target. The criteria are `demographic_parity`,

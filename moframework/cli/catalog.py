@@ -37,8 +37,8 @@ KINDS = {
 
 # Their names come from the installed torch rather than from entry points.
 TORCH_KINDS = {
-    "lr_schedules": "moframework.engine.optim:LRSchedule",
-    "optimizers": "moframework.engine.optim:Optimizer",
+    "lr_schedules": "moframework.optim.schedules:LRSchedule",
+    "optimizers": "moframework.optim.optimizers:Optimizer",
 }
 
 # Classes whose options a spec may set beside those of any part of a kind.

@@ -40,7 +40,7 @@ class Accumulator:
         self._exact = torch.float32 if place.device.type == "mps" else torch.float64  # MPS has no float64
         self._totals: list[list[Tensor | None]] = [[None] * len(self.tasks) for _ in range(count)]
         self._meters: list[list[list[torchmetrics.Metric]]] = [
-            [[metric.make(task.size).to(place.device) for metric in task.metrics] for task in tasks] if metrics else []
+            [[task.meter(metric).to(place.device) for metric in task.metrics] for task in tasks] if metrics else []
             for _ in range(count)
         ]
         self._keys = {task.output_key for task in self.tasks}

@@ -129,6 +129,22 @@ def save(loop: Loop) -> None:
     loop.observer.saved(loop.progress, loop.job.folder / LAST)
 
 
+def _check_length(loop: Loop, done: int, steps: int) -> None:
+    """Say what it means that a training has another length than its checkpoint was to have. Raises `RunError` where it
+    is shorter than what is done."""
+    if done > loop.steps:
+        raise RunError(
+            f"the training has {loop.steps} steps, but {done} are done already: let it train as long or longer"
+        )
+    if steps != loop.steps:
+        loop.observer.noted(
+            f"this training was to have {steps} steps and now has {loop.steps}, of which {done} are done. What follows "
+            f"its course (learning rates, preferences, averages, freezing) is from here on that of {loop.steps} steps; "
+            "patience of early stopping begins anew. The weights so far come from the former course, so the result is "
+            "not that of a training of this length from the start"
+        )
+
+
 def restore(loop: Loop) -> None:
     """Continue where the last checkpoint ended, which only rank 0 needs to see."""
     state = loop.world.from_rank_zero(lambda: recover(loop.job.folder / LAST, loop.observer.noted))
@@ -142,11 +158,12 @@ def restore(loop: Loop) -> None:
 
 
 def _load(loop: Loop, state: dict[str, Any]) -> None:
+    _check_length(loop, state["step"], state["steps"])
     loop.model.load_state_dict(state["model"])
     loop.sync_buffers.reset()
     loop.optimizer.load_state_dict(state["optimizer"])
     if loop.scheduler is not None:
-        loop.scheduler.load_state_dict(state["scheduler"])
+        loop.scheduler.load_state_dict(state["scheduler"], same_length=state["steps"] == loop.steps)
     loop.scaler.load_state_dict(state["scaler"])
     device = loop.job.place.device
     loop.step.state = [{key: value.to(device) for key, value in part.items()} for part in state["balancing"]]

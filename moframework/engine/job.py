@@ -18,11 +18,13 @@ from moframework.engine.settings import Evaluation, Training
 from moframework.engine.step import Partition
 from moframework.errors import DataError, NonFiniteLossError
 from moframework.model import ParetoModel
+from moframework.optim.groups import Groups, group_number, split_groups
 from moframework.preferences import Schedule
 from moframework.problem import Problem
 from moframework.processes.world import World
+from moframework.weights import WeightSpace
 
-__all__ = ["Job", "OnNonFinite", "plan_partition", "steps_per_epoch"]
+__all__ = ["Job", "OnNonFinite", "optimizer_groups", "plan_partition", "steps_per_epoch"]
 
 
 class OnNonFinite(Protocol):
@@ -64,6 +66,15 @@ class Job:
     place: Placement
     folder: Path
     on_nonfinite: OnNonFinite
+
+
+def optimizer_groups(space: WeightSpace, training: Training) -> Groups:
+    """The parameters of a weight space in groups, as `training.parameter_groups` divides them. Those that differ are
+    tensors of their own afterwards. Raises as `split_groups`."""
+    if training.parameter_groups:
+        space.separate(lambda name: group_number(name, training.parameter_groups))
+    groups = space.parameter_groups(training.optimizer.lr)
+    return split_groups(groups, space.named_storage(), training.parameter_groups, training.optimizer)
 
 
 def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:

@@ -7,7 +7,6 @@ that was not, bit for bit on the CPU.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -22,10 +21,12 @@ from moframework.engine.acceleration import accelerate
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import BufferSync
 from moframework.engine.events import Observer, Progress
-from moframework.engine.job import Job, plan_partition, steps_per_epoch
+from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
+from moframework.engine.micro_batches import MicroBatches
 from moframework.engine.step import Step
 from moframework.errors import SpecError
 from moframework.inputs.trees import Tree
+from moframework.optim import Schedulers
 from moframework.processes.world import World
 from moframework.seeding import derive_seed
 
@@ -106,10 +107,12 @@ class Loop:
         self.steps, self.done, self.skipped_steps = training.budget(self.per_epoch), 0, 0
         self.partition = plan_partition(self.world, size, training, self.schedule, self.m)
         self.sharded, self.sync_buffers = self._shard_parameters(), BufferSync(model, self.world)
+        groups, lr = optimizer_groups(model.space, training), training.optimizer.lr
         self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
         self.step.note = self.observer.noted
+        if training.accumulate > 1:
+            MicroBatches(self.step, training.accumulate)
         self.choices = accelerate(self.step, training)
-        groups, lr = model.space.parameter_groups(training.optimizer.lr), training.optimizer.lr
         learned: list[Tensor] = list(self.step.objective_states.parameters())
         if learned:
             groups = [*groups, {"name": "objective", "params": learned, "lr": lr}]
@@ -122,11 +125,8 @@ class Loop:
             self.optimizer = options.build(groups, place.device)
         else:
             self.optimizer = sharding.build(options, place.device)
-        self.scheduler, self.scheduler_by_step = None, False
-        if training.scheduler is not None:
-            self.scheduler_by_step = training.scheduler.interval == "step"
-            total = self.steps if self.scheduler_by_step else math.ceil(self.steps / self.per_epoch)
-            self.scheduler = training.scheduler.build(self.optimizer, total)
+        row = training.schedulers
+        self.scheduler = Schedulers(row, self.optimizer, self.steps, self.per_epoch) if row else None
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast_dtype is torch.float16)
         self.clock, self.hooks = Clock(), list[Hook]()
         self.stopping = self.out_of_patience = False
@@ -193,7 +193,7 @@ class Loop:
         self.done += 1
         if self.at_epoch_end:
             self.step.epoch_ended()
-        if self.scheduler is not None and (self.scheduler_by_step or self.at_epoch_end):
+        if self.scheduler is not None and (self.scheduler.by_step or self.at_epoch_end):
             self.scheduler.step()
         self.losses, self.preferences = losses, preferences
         if self._listening:

@@ -10,11 +10,11 @@ from typing import Any
 from attrs import define, evolve
 
 from moframework.data.device_cache import resident
-from moframework.engine.averaging import WeightAverage
 from moframework.engine.checkpoint import BEST, save, write_checkpoint
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.hooks import CompileTime, LossLog, Stop
 from moframework.engine.loop import Hook, Loop
+from moframework.optim.averaging import WeightAverage
 from moframework.pareto.front import Front
 
 __all__ = ["Averaging", "Checkpoints", "Validation", "make_hooks"]
@@ -82,6 +82,8 @@ class Validation(Hook):
                 write_checkpoint(loop.job.folder / BEST, {"step": loop.done, "model": state})
         else:
             self.best.waited += 1
+        if loop.scheduler is not None:
+            loop.scheduler.validated(value)
         loop.observer.evaluated(loop.progress, front, hypervolume=value, is_best=is_best)
 
     def state(self) -> dict[str, Any]:
@@ -89,6 +91,8 @@ class Validation(Hook):
 
     def load(self, loop: Loop, state: dict[str, Any]) -> None:
         self.best = _Best(**state["best"])
+        if state["steps"] != loop.steps:  # somebody wants it to go on
+            self.best.waited = 0
         self._tell(loop)
 
     def _tell(self, loop: Loop) -> None:

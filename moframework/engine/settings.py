@@ -6,8 +6,8 @@ from typing import Literal
 
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.engine.averaging import Averaging
-from moframework.engine.optim import LRSchedule, Optimizer, default_optimizer
+from moframework.optim import LRSchedule, Optimizer, ParameterGroup, check_row, default_optimizer
+from moframework.optim.averaging import Averaging
 
 __all__ = ["AccelerationName", "Distributed", "EarlyStopping", "Evaluation", "Training"]
 
@@ -71,9 +71,22 @@ class Training:
     batch_size: int = option(
         256, ge=1, help="samples a step; with `batch: split` they are divided among the preferences"
     )
+    accumulate: int = option(
+        1,
+        ge=1,
+        le=100_000,
+        help="parts that each batch goes through the network in, one after the other, for the memory of one part; "
+        "gradients are those of the whole batch for every loss and objective, but BatchNorm normalizes by a part; "
+        "costs one more forward pass (one a task where an objective needs gradients of tasks)",
+    )
     drop_last: bool = option(True, help="leave out the last batch of an epoch when it is not full")
     optimizer: Optimizer = option(factory=default_optimizer, help="a torch optimizer by name, with its own options")
-    scheduler: LRSchedule | None = option(None, help="a torch learning-rate scheduler by name, with its own options")
+    parameter_groups: tuple[ParameterGroup, ...] = option(
+        (), help="parameters by pattern of their names, with a learning rate or weight decay of their own"
+    )
+    scheduler: LRSchedule | tuple[LRSchedule, ...] | None = option(
+        None, help="a torch learning-rate scheduler by name, with its own options; or several that follow each other"
+    )
     clip_gradient_norm: float | None = option(None, gt=0, help="largest Euclidean norm of the whole gradient")
     averaging: Averaging | None = option(
         None, help="keep an average of the weights instead of the last ones, for example {start: 0.5}; none: the last"
@@ -130,12 +143,28 @@ class Training:
     def __attrs_post_init__(self) -> None:
         if self.epochs is not None and self.steps is not None:
             raise OptionError("give epochs or steps, not both", "steps")
+        if self.scheduler is not None:
+            check_row(self.schedulers)
+        for key in ("recompute", "compile"):
+            if self.accumulate > 1 and getattr(self, key):
+                raise OptionError(
+                    f"{key} does not go with accumulate, which makes activations again in a way of its own: leave one "
+                    "of them out",
+                    key,
+                )
         if self.recompute == "weights":
             raise OptionError(
                 "weights is gone: large adapters are applied without being merged by themselves, which takes less "
                 "memory and no more time; use false (or true, for activation checkpointing)",
                 "recompute",
             )
+
+    @property
+    def schedulers(self) -> tuple[LRSchedule, ...]:
+        """Those that follow each other; empty where the learning rate stays as it is."""
+        if self.scheduler is None:
+            return ()
+        return self.scheduler if isinstance(self.scheduler, tuple) else (self.scheduler,)
 
     def budget(self, steps_per_epoch: int) -> int:
         """Total optimizer steps for data of that many steps an epoch."""

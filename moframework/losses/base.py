@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -85,6 +85,24 @@ class Loss(Component, kind="losses"):
         Asked once before training, so it may read values.
         """
         return None
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it has all that it takes from the training data, such as weights of classes; True unless it says
+        otherwise. Before, it cannot be computed."""
+        return True
+
+    def fitted(self, targets: Iterable[Tensor], size: int) -> Loss:
+        """This loss with what it takes from the training data. Asked once before training, where not `is_fitted`.
+
+        Args:
+            targets: those of the training split, in parts (b, ...); read once.
+            size: width of the output.
+
+        Raises:
+            ValueError: they do not tell it.
+        """
+        return self
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch: a scalar. Takes what `statistics` takes.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, cast
 
+import attrs
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,6 +15,11 @@ from moframework.constants import constant
 from moframework.losses.base import MeanLoss, known_targets, ratio, same_shape
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy"]
+
+_UNFITTED = (
+    "{} is balanced: its numbers come from the training data, which `solve` and `check` count; in code, give them, or "
+    "take moframework.problem.fitted(problem)"
+)
 
 
 @config
@@ -26,7 +33,29 @@ class CrossEntropy(MeanLoss):
 
     ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
     label_smoothing: float = option(0.0, ge=0, lt=1, help="share of the target spread evenly over all classes")
-    weight: tuple[float, ...] | None = option(None, ge=0, help="a weight for each class; none: all alike")
+    weight: tuple[float, ...] | Literal["balanced"] | None = option(
+        None,
+        ge=0,
+        help="a weight for each class; balanced: n / (classes · n of the class), counted in the training split; none: "
+        "all alike",
+    )
+
+    @property
+    def is_fitted(self) -> bool:
+        """See `Loss.is_fitted`: unless `weight` is balanced."""
+        return self.weight != "balanced"
+
+    def fitted(self, targets: Iterable[Tensor], size: int) -> CrossEntropy:
+        """See `Loss.fitted`: weights under which each class that occurs counts the same in all. One that never occurs
+        in training has weight 1."""
+        counts = torch.zeros(size, dtype=torch.double)
+        for target in targets:
+            counts += torch.bincount(target[self.known(target)].long().cpu().flatten(), minlength=size)[:size]
+        if not bool(counts.sum()):
+            raise ValueError("cross_entropy: weight: balanced needs training samples with a label, but there is none")
+        occurs = counts > 0
+        weight = torch.where(occurs, counts.sum() / (occurs.sum() * counts.clamp_min(1)), 1.0)
+        return cast(CrossEntropy, attrs.evolve(cast(Any, self), weight=tuple(weight.tolist())))
 
     def known(self, target: Tensor) -> Tensor:
         """See `Loss.known`: not `ignore_index`."""
@@ -67,6 +96,8 @@ class CrossEntropy(MeanLoss):
             )
         if target.is_floating_point():
             raise ValueError(f"cross_entropy needs integer classes as targets, but has {target.dtype}")
+        if self.weight == "balanced":
+            raise ValueError(_UNFITTED.format("cross_entropy: weight"))
         return target.long(), None if self.weight is None else constant(self.weight, output.device, output.dtype)
 
     def _weights(self, target: Tensor, weight: Tensor | None) -> Tensor:
@@ -78,7 +109,7 @@ class CrossEntropy(MeanLoss):
         """Classes outside the output, or a number of weights that does not match it."""
         if size < 2:
             return f"cross_entropy needs an output of at least 2 values, one a class, but size is {size}"
-        if self.weight is not None and len(self.weight) != size:
+        if self.weight is not None and self.weight != "balanced" and len(self.weight) != size:
             return f"cross_entropy has {len(self.weight)} class weights for {size} classes"
         if target.is_floating_point():
             return (
@@ -105,7 +136,31 @@ class BinaryCrossEntropy(MeanLoss):
     expects_logits: ClassVar[bool] = True
 
     ignore_index: int = option(-100, help="target value of what does not count")
-    positive_weight: float = option(1.0, gt=0, help="weight of the positive class against the negative one")
+    positive_weight: float | Literal["balanced"] = option(
+        1.0,
+        gt=0,
+        help="weight of the positive class against the negative one; balanced: how many negative samples the training "
+        "split has for each positive one",
+    )
+
+    @property
+    def is_fitted(self) -> bool:
+        """See `Loss.is_fitted`: unless `positive_weight` is balanced."""
+        return self.positive_weight != "balanced"
+
+    def fitted(self, targets: Iterable[Tensor], size: int) -> BinaryCrossEntropy:
+        """See `Loss.fitted`: a weight under which both classes count the same in all. A target that is a probability
+        counts for both, in shares."""
+        count, positive = 0, 0.0
+        for target in targets:
+            found = target[self.known(target)].double()
+            count, positive = count + found.numel(), positive + float(found.sum())
+        if not 0 < positive < count:
+            raise ValueError(
+                "binary_cross_entropy: positive_weight: balanced needs training samples of both classes, but has "
+                f"{positive:g} positive ones of {count:,}"
+            )
+        return cast(BinaryCrossEntropy, attrs.evolve(cast(Any, self), positive_weight=(count - positive) / positive))
 
     def known(self, target: Tensor) -> Tensor:
         """See `Loss.known`: neither nan nor `ignore_index`."""
@@ -116,6 +171,8 @@ class BinaryCrossEntropy(MeanLoss):
         output, target = same_shape(output, target, "binary_cross_entropy")
         counts = target != self.ignore_index
         target = torch.where(counts, target, torch.zeros_like(target))
+        if self.positive_weight == "balanced":
+            raise ValueError(_UNFITTED.format("binary_cross_entropy: positive_weight"))
         weight = None if self.positive_weight == 1 else constant((self.positive_weight,), output.device, output.dtype)
         values = functional.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none")
         return torch.where(counts, values, torch.zeros_like(values)), counts

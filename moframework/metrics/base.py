@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
@@ -11,12 +12,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from moframework.config import Component
+from moframework.config import Component, options_class
+from moframework.errors import MoframeworkError
 
 if TYPE_CHECKING:
     import torchmetrics
 
-__all__ = ["Metric", "Transform", "classes", "fed", "labels", "mean_of", "regressed", "summed", "valid"]
+__all__ = [
+    "Metric",
+    "Transform",
+    "classes",
+    "counted_by_class",
+    "fed",
+    "kept",
+    "labels",
+    "mean_of",
+    "one_each",
+    "regressed",
+    "summed",
+    "valid",
+]
 
 Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -29,7 +44,12 @@ class Metric(Component, kind="metrics"):
 
     Unlike a loss it need not be differentiable, and larger may be better: that is class data. torchmetrics, which takes
     seconds to import, is imported when a metric is first made.
+
+    A metric can also be given as a plain function of output and target: see `moframework.metrics.function`.
     """
+
+    of_function: ClassVar[type[Metric]]
+    """Class data: the base of what `from_function` makes; `metrics.function` states it."""
 
     higher_is_better: ClassVar[bool]
     """The direction."""
@@ -38,6 +58,9 @@ class Metric(Component, kind="metrics"):
     expects_logits: ClassVar[bool] = False
     """Whether an output of size 1 is a logit, where a decision is cut at 0: probabilities in its place are a mistake,
     which is told before training."""
+    in_units: ClassVar[bool] = False
+    """Whether it is a number in the unit of the target (or its square): it is then given outputs and targets in the
+    target's own units, where the data has them standardized (`Task.deviation`)."""
 
     @property
     @abstractmethod
@@ -56,6 +79,25 @@ class Metric(Component, kind="metrics"):
             precision and targets. Targets that are nan, or what the metric ignores, are unknown and do not count:
             see `valid` and `labels`. `compute()` of no counted sample is nan or 0, as torchmetrics has it.
         """
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any]) -> type[Component]:
+        """A metric around a function of output and target: see `moframework.metrics.function`.
+
+        Raises:
+            MoframeworkError: it does not take two tensors, or a further parameter cannot be an option.
+        """
+        name = getattr(function, "__name__", type(function).__name__)
+        parameters = list(inspect.signature(function).parameters.values())
+        given = [p for p in parameters[:2] if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if len(given) < 2:
+            raise MoframeworkError(f"a metric function takes output and target first, but {name} does not")
+        skip = {parameter.name for parameter in given}
+        made: type[Component] = options_class(function, name=name, bases=(cls.of_function,), skip=skip)
+        return made
+
+
+Metric.returns = Tensor
 
 
 def classes(output: Tensor, target: Tensor, size: int) -> Tensor:
@@ -92,6 +134,18 @@ def labels(target: Tensor, ignored: int) -> Tensor:
     [1, -100]
     """
     return torch.where(valid(target, None), target, ignored).long()
+
+
+def one_each(output: Tensor, target: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Outputs and targets of all samples and positions one after the other: (k,) of size 1, else (k, size), and (k,).
+
+    >>> output, target = one_each(torch.zeros(2, 3, 4), torch.zeros(2, 4), 3)
+    >>> tuple(output.shape), tuple(target.shape)
+    ((8, 3), (8,))
+    """
+    if size == 1:
+        return _squeezed(output, target).flatten(), target.flatten()
+    return output.movedim(1, -1).reshape(-1, size), target.flatten()
 
 
 def mean_of(values: Transform, *, logits: bool = False) -> torchmetrics.Metric:
@@ -132,6 +186,30 @@ def summed(
 def _watched(metric: torchmetrics.Metric) -> torchmetrics.Metric:
     made: torchmetrics.Metric = _wrappers()[3](metric)
     return made
+
+
+def kept(transform: Transform, value: Callable[[Tensor, Tensor], Tensor | float]) -> torchmetrics.Metric:
+    """A metric of all samples at once: what `transform` makes of raw outputs and targets is kept, and `value` is asked
+    of all of it at the end. What is kept takes memory on the device, for each preference of the front."""
+    made: torchmetrics.Metric = _keeping()[0](transform, value)
+    return made
+
+
+def counted_by_class(
+    size: int, transform: Transform, value: Callable[[Tensor], Tensor], *, logits: bool = False
+) -> torchmetrics.Metric:
+    """A metric of counts by class.
+
+    Args:
+        size: number of classes.
+        transform: from raw outputs and targets to predicted and true classes, of one shape; a true class outside
+            [0, size) is unknown and does not count.
+        value: of the counts (3, size), float64 on the host: samples of the class that were predicted as it; samples of
+            the class; samples predicted as it.
+        logits: see `mean_of`.
+    """
+    made: torchmetrics.Metric = _keeping()[1](size, transform, value)
+    return _watched(made) if logits else made
 
 
 @functools.cache
@@ -251,3 +329,54 @@ def _watching(base: type[torchmetrics.Metric]) -> Any:
             self.inner.reset()
 
     return Watched
+
+
+@functools.cache
+def _keeping() -> tuple[Any, Any]:
+    """The torchmetrics classes behind `kept` and `counted_by_class`; defined late because the import is slow."""
+    import torchmetrics
+    from torchmetrics.utilities import dim_zero_cat
+
+    class Kept(torchmetrics.Metric):
+        full_state_update = False
+        outputs: list[Tensor]
+        targets: list[Tensor]
+
+        def __init__(self, transform: Transform, value: Callable[[Tensor, Tensor], Tensor | float]) -> None:
+            super().__init__()
+            self.transform, self.value = transform, value
+            self.add_state("outputs", [], dist_reduce_fx="cat")
+            self.add_state("targets", [], dist_reduce_fx="cat")
+
+        def update(self, output: Tensor, target: Tensor) -> None:
+            outputs, targets = self.transform(output, target)
+            self.outputs.append(outputs)
+            self.targets.append(targets)
+
+        def compute(self) -> Tensor:
+            found = self.value(dim_zero_cat(self.outputs), dim_zero_cat(self.targets))
+            return torch.as_tensor(found)
+
+    class Counted(torchmetrics.Metric):
+        full_state_update = False
+        counts: Tensor
+
+        def __init__(self, size: int, transform: Transform, value: Callable[[Tensor], Tensor]) -> None:
+            super().__init__()
+            self.size, self.transform, self.value = size, transform, value
+            self.add_state("counts", torch.zeros(3, size + 1, dtype=torch.long), dist_reduce_fx="sum")
+
+        def update(self, output: Tensor, target: Tensor) -> None:
+            predicted, true = (each.flatten() for each in self.transform(output, target))
+            known = (true >= 0) & (true < self.size)
+            # What is unknown is counted in a place of its own, so that the device is not asked which it is.
+            true = torch.where(known, true, self.size)
+            predicted = torch.where(known, predicted, self.size)
+            hits = torch.where(true == predicted, true, self.size)
+            places = torch.stack([hits, true, predicted])
+            self.counts = self.counts.scatter_add(1, places, torch.ones_like(places))
+
+        def compute(self) -> Tensor:
+            return self.value(self.counts[:, : self.size].cpu().double())
+
+    return Kept, Counted

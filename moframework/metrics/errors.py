@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,14 +14,18 @@ from moframework.metrics.base import Metric, mean_of, regressed, valid
 if TYPE_CHECKING:
     import torchmetrics
 
-__all__ = ["MAE", "MSE", "RelativeError"]
+__all__ = ["MAE", "MSE", "R2", "RMSE", "RelativeError"]
 
 
 @config
 class MAE(Metric):
-    """Mean absolute error. Output (b, 1, ...) or as the target (b, ...)."""
+    """Mean absolute error. Output (b, 1, ...) or as the target (b, ...).
+
+    In the target's own units, where the data has it standardized; `mse`, `rmse` and `relative_error` are so too.
+    """
 
     higher_is_better: ClassVar[bool] = False
+    in_units: ClassVar[bool] = True
 
     invalid: float | None = option(None, help="target value that means unknown and does not count; none: all count")
 
@@ -43,6 +48,7 @@ class MSE(Metric):
     """Mean squared error. Output (b, 1, ...) or as the target (b, ...)."""
 
     higher_is_better: ClassVar[bool] = False
+    in_units: ClassVar[bool] = True
 
     invalid: float | None = option(None, help="target value that means unknown and does not count; none: all count")
 
@@ -54,10 +60,50 @@ class MSE(Metric):
     def make(self, size: int) -> torchmetrics.Metric:
         """The mean of squared differences."""
 
-        def difference(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-            return (regressed(output, target) - target).square(), valid(target, self.invalid)
+        return _mean_square(self.invalid)
 
-        return mean_of(difference)
+
+@config
+class RMSE(Metric):
+    """Root of the mean squared error. Output (b, 1, ...) or as the target (b, ...)."""
+
+    higher_is_better: ClassVar[bool] = False
+    in_units: ClassVar[bool] = True
+
+    invalid: float | None = option(None, help="target value that means unknown and does not count; none: all count")
+
+    @property
+    def label(self) -> str:
+        """`rmse`."""
+        return "rmse"
+
+    def make(self, size: int) -> torchmetrics.Metric:
+        """The mean of squared differences, of which the root is taken at the end."""
+        made: torchmetrics.Metric = _mean_square(self.invalid) ** 0.5
+        return made
+
+
+@config
+class R2(Metric):
+    """Coefficient of determination: 1 − squared error over the variance of the targets, both over all the data.
+
+    1 is perfect; 0 is as good as always saying the mean of these targets; nan where they do not vary. Output
+    (b, 1, ...) or as the target (b, ...).
+    """
+
+    higher_is_better: ClassVar[bool] = True
+
+    invalid: float | None = option(None, help="target value that means unknown and does not count; none: all count")
+
+    @property
+    def label(self) -> str:
+        """`r2`."""
+        return "r2"
+
+    def make(self, size: int) -> torchmetrics.Metric:
+        """Sums of the targets, of their squares, and of squared differences."""
+        made: torchmetrics.Metric = _determination()(self.invalid)
+        return made
 
 
 @config
@@ -69,6 +115,7 @@ class RelativeError(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    in_units: ClassVar[bool] = True
 
     invalid: float = option(
         0.0, help="target value that means unknown and does not count; a true value of 0 never counts"
@@ -88,3 +135,43 @@ class RelativeError(Metric):
             return error / torch.where(counts, target, torch.ones_like(target)).abs(), counts
 
         return mean_of(quotient)
+
+
+def _mean_square(invalid: float | None) -> torchmetrics.Metric:
+    def difference(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return (regressed(output, target) - target).square(), valid(target, invalid)
+
+    return mean_of(difference)
+
+
+@functools.cache
+def _determination() -> Any:
+    """The torchmetrics class behind `R2`; defined late because the import is slow."""
+    import torchmetrics
+
+    class Determination(torchmetrics.Metric):
+        full_state_update = False
+        sums: Tensor
+
+        def __init__(self, invalid: float | None) -> None:
+            super().__init__()
+            self.invalid = invalid
+            self.add_state("sums", torch.zeros(4), dist_reduce_fx="sum")
+
+        def update(self, output: Tensor, target: Tensor) -> None:
+            # Float64 where the device has it: the variance is a difference of sums that may be far larger.
+            wide = torch.float32 if output.device.type == "mps" else torch.float64
+            counts = valid(target, self.invalid)
+            known = torch.where(counts, target, torch.zeros_like(target)).to(wide)
+            error = torch.where(counts, regressed(output, target) - target, torch.zeros_like(target)).to(wide)
+            found = [counts.to(wide).sum(), known.sum(), known.square().sum(), error.square().sum()]
+            self.sums = self.sums.to(wide) + torch.stack(found)
+
+        def compute(self) -> Tensor:
+            count, total, squares, error = self.sums
+            variation = squares - total.square() / count
+            # Rounding leaves a little of what should be nothing.
+            varies = variation > 1e-12 * squares
+            return torch.where(varies, 1 - error / torch.where(varies, variation, 1.0), torch.nan)
+
+    return Determination

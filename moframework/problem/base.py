@@ -275,7 +275,7 @@ def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, 
     try:
         _tried(lambda: task.loss(output, target), "the loss cannot be computed")
         for metric in task.metrics:
-            meter = metric.make(task.size)
+            meter = task.meter(metric)
             _tried(lambda meter=meter: meter.update(output, target), f"the metric {metric.label} cannot be computed")  # type: ignore[misc]
     except SpecError as error:
         return str(error)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, cast
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -62,7 +63,8 @@ _SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 class Target:
     """A column as a task's target.
 
-    - `regression`: numbers, with mean 0 and variance 1 over the training rows; squared error, absolute error.
+    - `regression`: numbers, with mean 0 and variance 1 over the training rows; squared error of these, absolute error
+      in the column's own unit.
     - `binary`: two values, of which the second in order means yes; binary cross-entropy, accuracy, F1.
     - `classes`: any values, numbered in order; cross-entropy, accuracy.
 
@@ -101,12 +103,16 @@ class Target:
         name = task_name(column.name)
         if kind == "regression":
             numbers = column.numbers(missing)
-            scaled = Standardization.of(numbers[train, None])(numbers[:, None])[:, 0].contiguous()
+            standardization = Standardization.of(numbers[train, None])
+            scaled = standardization(numbers[:, None])[:, 0].contiguous()
             check_reach(scaled[:, None], [column])
             values = torch.from_numpy(numbers.astype(np.float32))
+            task = Task(name=name, loss=MSE(), metrics=(MAE(),))
             if standardize:
                 values = torch.where(values.isnan(), values, scaled)
-            return cls(Task(name=name, loss=MSE(), metrics=(MAE(),)), values)
+                mean, deviation = float(standardization.mean[0]), float(standardization.scale[0])
+                task = attrs.evolve(cast(Any, task), mean=mean, deviation=deviation)
+            return cls(task, values)
         categories = in_order(value for value in column.values if value not in missing)
         found = ", ".join(shortened(value) for value in categories[:5]) + (", …" if len(categories) > 5 else "")
         if kind == "binary" and len(categories) != 2:

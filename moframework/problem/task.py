@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
 from moframework.config import config, option
 from moframework.config.options import WIDEST, OptionError
 from moframework.losses import Loss
 from moframework.metrics import Metric
+from moframework.metrics.base import fed
+
+if TYPE_CHECKING:
+    import torchmetrics
 
 __all__ = ["Task", "TaskOptions"]
 
@@ -31,8 +40,15 @@ class Task:
     output: str | None = option(None, help="key of the network's output it reads; none: its name")
     target: str | None = option(None, help="key of the data's target; none: its name")
     size: int = option(1, ge=1, le=WIDEST, help="width of that output: classes, or 1 for a logit or a regressed value")
+    mean: float = option(
+        0.0, help="of a standardized target, the value in its own unit that 0 stands for; metrics such as mae use it"
+    )
+    deviation: float = option(1.0, gt=0, help="and what a difference of 1 is in its own unit")
 
     def __attrs_post_init__(self) -> None:
+        for key, number in (("mean", self.mean), ("deviation", self.deviation)):
+            if not math.isfinite(number):
+                raise OptionError(f"{key} must be finite, but it is {number}", key)
         for key, value in (("name", self.name), ("output", self.output), ("target", self.target)):
             # results are called task/metric, and specs and parameters of networks are addressed with dots
             if value is not None and (not value or value != value.strip() or "/" in value or "." in value):
@@ -52,6 +68,23 @@ class Task:
         """Key of the data's target."""
         return self.name if self.target is None else self.target
 
+    @property
+    def is_standardized(self) -> bool:
+        """Whether targets and outputs are in another unit than the target's own."""
+        return self.mean != 0 or self.deviation != 1
+
+    def meter(self, metric: Metric) -> torchmetrics.Metric:
+        """An accumulator of one of its metrics, for outputs and targets as the loss takes them: those in the target's
+        unit see `x · deviation + mean`."""
+        made = metric.make(self.size)
+        if not (metric.in_units and self.is_standardized):
+            return made
+
+        def in_own_units(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+            return output.float() * self.deviation + self.mean, target * self.deviation + self.mean
+
+        return fed(made, in_own_units)
+
 
 @config
 class TaskOptions:
@@ -64,6 +97,10 @@ class TaskOptions:
     size: int | None = option(
         None, ge=1, le=WIDEST, help="width of that output; default: that of another task that reads it, else 1"
     )
+    mean: float | None = option(
+        None, help="of a standardized target, the value in its own unit that 0 stands for; metrics such as mae use it"
+    )
+    deviation: float | None = option(None, gt=0, help="and what a difference of 1 is in its own unit")
 
     def applied(self, task: Task) -> Task:
         """`task` with everything that is stated here in place of its own."""
@@ -74,6 +111,8 @@ class TaskOptions:
             output=task.output if self.output is None else self.output,
             target=task.target if self.target is None else self.target,
             size=task.size if self.size is None else self.size,
+            mean=task.mean if self.mean is None else self.mean,
+            deviation=task.deviation if self.deviation is None else self.deviation,
         )
 
     def task(self, name: str, default_size: int = 1) -> Task:

@@ -1,4 +1,4 @@
-"""How many samples of a data set have a label of each task: not all must have all."""
+"""The labels of each task: how many samples have one (not all must have all), what classes weigh, and units."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from torch import Tensor
 from moframework.data import Dataset, Split
 from moframework.data.loader import loaded_items
 from moframework.errors import DataError
+from moframework.losses import BinaryCrossEntropy, CrossEntropy
 from moframework.problem.task import Task
 
-__all__ = ["Labels", "check_labels", "count_labels", "label_lines"]
+__all__ = ["Labels", "check_labels", "count_labels", "label_lines", "unit_lines", "weight_lines"]
 
+_CLASSES = 10  # whose weights a line tells
 _LOADED = 64
 """Samples that are looked at, evenly spread, where targets are loaded with their inputs, which may be slow."""
 
@@ -75,6 +77,32 @@ def label_lines(labels: Mapping[Split, Labels]) -> list[str]:
     ]
     part = [f"{split} {found.samples:,}" for split, found in labels.items() if found.samples < found.of]
     return [*lines, f"counted in samples evenly spread: {', '.join(part)}"] if part else lines
+
+
+def weight_lines(tasks: Sequence[Task]) -> list[str]:
+    """For people: what the classes of each task weigh, where they differ."""
+    lines = []
+    for task in tasks:
+        if isinstance(task.loss, CrossEntropy) and isinstance(task.loss.weight, tuple):
+            shown = ", ".join(f"{value:.4g}" for value in task.loss.weight[:_CLASSES])
+            more = f" and {len(task.loss.weight) - _CLASSES} more" if len(task.loss.weight) > _CLASSES else ""
+            lines.append(f"{task.name}: classes weigh {shown}{more}")
+        elif isinstance(task.loss, BinaryCrossEntropy) and task.loss.positive_weight != 1:
+            lines.append(f"{task.name}: the positive class weighs {task.loss.positive_weight:.4g}")
+    return lines
+
+
+def unit_lines(tasks: Sequence[Task]) -> list[str]:
+    """For people: which metrics are in the target's own unit, where the loss is not."""
+    lines = []
+    for task in tasks:
+        own = [metric.label for metric in task.metrics if metric.in_units]
+        if task.is_standardized and own:
+            lines.append(
+                f"{task.name}: {', '.join(own)} in the target's own units; the loss is of the standardized target, "
+                f"of which 1 is {task.deviation:.4g} and 0 is {task.mean:.4g}"
+            )
+    return lines
 
 
 def _counted(tasks: Sequence[Task], data: Dataset) -> Labels:

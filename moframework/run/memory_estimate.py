@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from moframework.data import Dataset, TensorData, batches, collate_of
 from moframework.engine.device import Placement
 from moframework.engine.job import Job
+from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.inputs.trees import tensor_leaves
 from moframework.objectives import Scalarization
@@ -119,7 +120,7 @@ def estimate_memory(job: Job) -> MemoryEstimate:
             whole = _bytes(model.weights(preferences[0]).values())
     trained = [p for p in model.space.parameters() if p.requires_grad]
     gradients = _bytes(trained)
-    steps = _of_a_step(step, saved, training.batch_size, count, bool(training.recompute))
+    steps = _of_a_step(step, saved, training, count)
     steps["θ(λ)"] = theta  # the gradient of it; what is saved of it counts among the activations
     if step.per_task:
         copies = 1 if isinstance(method.objective, Scalarization) else 2  # the others put them together
@@ -187,9 +188,12 @@ def _samples(data: Dataset, count: int) -> Tensor:
     return torch.full((count,), rows[sizes.index(max(sizes))])
 
 
-def _of_a_step(step: Step, saved: Saved, batch_size: int, count: int, recompute: bool) -> dict[str, int]:
+def _of_a_step(step: Step, saved: Saved, training: Training, count: int) -> dict[str, int]:
     """Activations at the moment when most of them are there, with those that going backward makes."""
-    graphs, samples = count if step.joined and not recompute else 1, float(batch_size)
+    graphs, samples = count if step.joined and not training.recompute else 1, float(training.batch_size)
+    if training.accumulate > 1:  # of one preference, a part; θ(λ) of all
+        seen = max(samples / (count if step.method.preferences.batch == "split" else 1) / training.accumulate, 1.0)
+        return {"activations": int((saved.per_sample + 2 * saved.largest) * seen + saved.fixed * graphs)}
     if step.method.preferences.batch == "split":
         # Together a divided batch keeps as much as a whole one.
         seen = samples / count if step.per_task and not step.joined else samples

@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
+import attrs
 import torch
 from attrs import frozen
 from torch import Tensor
@@ -15,7 +17,7 @@ from moframework.config import Trust, unstructure
 from moframework.data import SPLITS, Dataset, Split, batches
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
-from moframework.engine.job import Job, plan_partition, steps_per_epoch
+from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
@@ -24,12 +26,14 @@ from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.model.trial import check_passes
 from moframework.nonfinite import on_nonfinite
+from moframework.optim import describe_groups
+from moframework.optim.row import describe_row, parts_of
 from moframework.preferences.evaluation import evaluation_set
-from moframework.problem import Problem
+from moframework.problem import Problem, fitted
 from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
-from moframework.run.labels import Labels, check_labels, count_labels, label_lines
+from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import estimate_memory
 from moframework.seeding import derive_seed
@@ -49,6 +53,7 @@ class Plan:
     """A spec resolved against its data: ready to train."""
 
     spec: Spec
+    """As it was given, but for losses that took something from the training data: they have it."""
     method: Method
     model: ParetoModel
     place: Placement
@@ -71,10 +76,13 @@ class Plan:
     @property
     def steps(self) -> int:
         """Optimizer steps of the training."""
+        return self.spec.training.budget(self.per_epoch)
+
+    @property
+    def per_epoch(self) -> int:
+        """Optimizer steps of an epoch."""
         size, schedule = len(self.data["train"]), self.method.preferences  # type: ignore[arg-type]
-        return self.spec.training.budget(
-            steps_per_epoch(size, self.spec.training, schedule, len(self.spec.problem.tasks))
-        )
+        return steps_per_epoch(size, self.spec.training, schedule, len(self.spec.problem.tasks))
 
     def job(self, folder: Path, reference: Sequence[float]) -> Job:
         """What is to be trained.
@@ -131,6 +139,8 @@ class Plan:
             "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
             + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
             *_headed("labels", label_lines(self.labels)),
+            *_headed("weights", weight_lines(tasks)),
+            *_headed("units", unit_lines(tasks)),
             *_inputs(self.model.recipe.inputs),
             f"backbone    {_name(spec.problem.network)}, {base:,} parameters",
             f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
@@ -139,7 +149,20 @@ class Plan:
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else _default_reference(tasks)),
         ]  # fmt: skip
-        return [*lines, *self.notes(), *self.accelerations(), *self.memory()]
+        return [*lines, *self.rates(), *self.notes(), *self.accelerations(), *self.memory()]
+
+    def rates(self) -> list[str]:
+        """Lines on groups of parameters with their learning rates, and on schedulers, where the spec names any.
+
+        Raises:
+            SpecError: as `optimizer_groups` and `parts_of`.
+        """
+        training, lines = self.spec.training, list[str]()
+        if training.parameter_groups:
+            lines += describe_groups(optimizer_groups(self.model.space, training))
+        if training.schedulers:
+            lines.append(describe_row(parts_of(training.schedulers, self.steps, self.per_epoch)))
+        return _headed("rates", lines)
 
     def notes(self) -> list[str]:
         """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
@@ -186,7 +209,9 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     _check_objectives(spec, m)
     method = spec.solver.method(m)
     _check_sizes(problem, method)
-    data = _data(problem)
+    _check_validations(spec)
+    problem, data = _data(problem)
+    spec = attrs.evolve(cast(Any, spec), problem=problem)
     labels = count_labels(problem.tasks, data)
     check_labels(labels)
     _check_saving(problem.network)
@@ -201,7 +226,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     size = len(data["train"])  # type: ignore[arg-type]
     partition = Partition() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
-    return Plan(
+    ready = Plan(
         spec=spec,
         method=method,
         model=model,
@@ -213,6 +238,8 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         backbone_parameters=base,
         partition=partition,
     )
+    ready.rates()
+    return ready
 
 
 def _check_objectives(spec: Spec, m: int) -> None:
@@ -226,14 +253,24 @@ def _check_objectives(spec: Spec, m: int) -> None:
         raise SpecError(f"evaluate.reference: has {len(spec.evaluate.reference)} numbers; the problem has {m} tasks")
 
 
-def _data(problem: Problem) -> dict[Split, Dataset]:
-    """All splits of the problem's data, checked. Raises `DataError`."""
+def _check_validations(spec: Spec) -> None:
+    """Raise `SpecError` where the learning rate waits for validations that never come."""
+    if spec.evaluate.every == 0 and any(schedule.watches_validation for schedule in spec.training.schedulers):
+        raise SpecError(
+            "training.scheduler: reduce_on_plateau watches the validation hypervolume, but evaluate.every is 0: there "
+            "is no validation before the end; set evaluate.every to 1 or more"
+        )
+
+
+def _data(problem: Problem) -> tuple[Problem, dict[Split, Dataset]]:
+    """All splits of the problem's data, checked, and the problem with losses fitted to them. Raises `DataError`."""
     data = {split: problem.data(split) for split in SPLITS}
     for split, samples in data.items():
         if len(samples) == 0:  # type: ignore[arg-type]
             raise DataError(f"problem: the {split} split is empty")
+    problem = fitted(problem, data["train"])
     problem.check(data["train"])
-    return data
+    return problem, data
 
 
 def _model(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 import os
 import shutil
 import tempfile
@@ -27,13 +26,14 @@ from moframework.data import Dataset, Split, TensorData, batches
 from moframework.engine.checkpoint import restore
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
-from moframework.engine.job import Job, steps_per_epoch
+from moframework.engine.job import Job
 from moframework.engine.loop import Hook, Loop
 from moframework.engine.method import Method
 from moframework.engine.milestones import Checkpoints
 from moframework.errors import InterruptedRun, MoframeworkError, SpecError
 from moframework.inputs import Tree, called
 from moframework.model import ParetoModel
+from moframework.optim import Schedulers
 from moframework.processes.world import World
 from moframework.run.blame import key_path
 from moframework.run.memory import has_room
@@ -117,7 +117,7 @@ def _job(ready: Plan, folder: Path, part: int) -> Job:
     training = attrs.evolve(
         cast(Any, real.training),
         **{"epochs": None, "steps": ready.steps, "batch_size": len(cast(Sized, data)), "drop_last": False},
-        **{"workers": 0, "resident": False, "compile": False, "checkpoint_every": None},
+        **{"workers": 0, "resident": False, "compile": False, "checkpoint_every": None, "accumulate": 1},
     )
     evaluation = attrs.evolve(cast(Any, real.evaluation), every=0)
     return attrs.evolve(real, model=model, method=method, training=training, evaluation=evaluation, data=data)
@@ -192,22 +192,22 @@ def _about_size(ready: Plan) -> str:
 
 
 def _schedule(ready: Plan) -> None:
-    """The last change of the learning rate, of a parameter that stands for all."""
-    training, size = ready.spec.training, len(cast(Sized, ready.data["train"]))
+    """The last change of the learning rate by each scheduler, of a parameter that stands for all."""
+    training = ready.spec.training
     if training.scheduler is None:
         return
-    total = ready.steps
-    if training.scheduler.interval == "epoch":
-        total = math.ceil(total / steps_per_epoch(size, training, ready.method.preferences, len(ready.model.tasks)))
     parameter = nn.Parameter(torch.zeros(1))
     parameter.grad = torch.zeros(1)
     group = {"name": "all", "params": [parameter], "lr": training.optimizer.lr}
     optimizer = training.optimizer.build([group], torch.device("cpu"))
     with _told(ready, "the last change of the learning rate", "training.scheduler"):
-        scheduler = training.scheduler.build(optimizer, total)
+        schedulers = Schedulers(training.schedulers, optimizer, ready.steps, ready.per_epoch)
         optimizer.step()
-        scheduler.last_epoch = total - 1
-        scheduler.step()
+        for part, (schedule, length) in enumerate(schedulers.parts):
+            schedulers.begin(part)
+            if not schedule.watches_validation:
+                schedulers.current.last_epoch = length - 1
+                schedulers.current.step()
 
 
 def _evaluate(ready: Plan, model: ParetoModel) -> None:

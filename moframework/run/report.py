@@ -17,7 +17,9 @@ from moframework.engine.events import Observer
 from moframework.engine.loop import Hook, Loop
 from moframework.io.atomic import write_text
 from moframework.io.sealed import FORMAT, write_json
+from moframework.losses import BinaryCrossEntropy, CrossEntropy
 from moframework.pareto.front import Front
+from moframework.problem.task import Task
 from moframework.run.plan import Plan
 from moframework.run.timing import HOW, PARTS, Timing
 from moframework.spec import Spec
@@ -76,13 +78,15 @@ def report(
         fronts: by split, `test` among them.
 
     Returns:
-        `run`, `labels` (by split: in how many samples they were counted, and how many each task has), `time` (seconds
-        and percent by part, see `timing.PARTS`), `peak_memory` in bytes, `fronts` by split, and `notes`, texts.
+        `run`, `labels` (by split: in how many samples they were counted, and how many each task has), `targets` (by
+        task: its unit, and the weights of its classes), `time` (seconds and percent by part, see `timing.PARTS`),
+        `peak_memory` in bytes, `fronts` by split, and `notes`, texts.
     """
     return {
         "format": FORMAT,
         "run": _what_ran(ready, facts, world_size),
         "labels": {split: found.plain() for split, found in ready.labels.items()},
+        "targets": {task.name: _target(task) for task in ready.spec.problem.tasks},
         "time": _time(timing, world_size),
         "peak_memory": dict(facts["peak_memory"]),
         "fronts": {split: _front(front) for split, front in fronts.items()},
@@ -122,6 +126,11 @@ def oddities(front: Front, facts: Mapping[str, Any]) -> list[str]:
                 f"The loss of '{task}' is exactly 0 everywhere: either it is solved without error, or no sample of the "
                 f"{front.split} split has a label of it, and then the hypervolume says nothing."
             )
+    found += [
+        f"The metric {name} is not defined on the {front.split} split: one class or group alone occurs there, or "
+        "nothing varies, or too few samples have a label. Divide the data otherwise, or report another metric."
+        for name in _undefined(front)
+    ]
     for name, value in front.hypervolumes().items():
         if value["value"] == 0:
             found.append(
@@ -155,6 +164,10 @@ def _validation(spec: Spec, fronts: Mapping[Split, Front]) -> list[str]:
             "that the front can reach (`evaluate.reference`)."
         )
     return found
+
+
+def _undefined(front: Front) -> list[str]:
+    return [name for name, values in front.metrics.items() if bool(np.isnan(values).all())]
 
 
 def as_text(page: Mapping[str, Any]) -> list[str]:
@@ -208,6 +221,16 @@ def _what_ran(ready: Plan, facts: Mapping[str, Any], world_size: int) -> dict[st
         "backbone_parameters": facts["backbone_parameters"],
         "versions": {"moframework": metadata.version("moframework"), "torch": str(torch.__version__)},
     }
+
+
+def _target(task: Task) -> dict[str, Any]:
+    """What it takes to read the numbers of a task."""
+    loss, weights = task.loss, None
+    if isinstance(loss, CrossEntropy) and isinstance(loss.weight, tuple):
+        weights = list(loss.weight)
+    elif isinstance(loss, BinaryCrossEntropy) and isinstance(loss.positive_weight, float):
+        weights = None if loss.positive_weight == 1 else [1.0, loss.positive_weight]
+    return {"mean": task.mean, "deviation": task.deviation, "class_weights": weights}
 
 
 def _time(timing: Timing, world_size: int) -> dict[str, Any]:

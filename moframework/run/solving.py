@@ -37,7 +37,7 @@ from moframework.run.plan import Plan, plan
 from moframework.run.reference import untrained_losses
 from moframework.run.rehearsal import rehearse
 from moframework.run.report import Notes, report, write_report
-from moframework.run.resuming import resume_command
+from moframework.run.resuming import check_changes, is_longer
 from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, EVENTS, LOG, MODEL, SPEC, STATUS, Run
 from moframework.run.signals import StopRequest, stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits
@@ -88,7 +88,9 @@ def solve(
         spec: a spec, a path or bundled name, or a mapping. With `resume` also a run folder.
         out: the run directory; by default `runs/<name>-<date>-<time>`.
         resume: continue the run in `out` (or in `spec`) where its last checkpoint ends; a run that was never started is
-            started, a finished one is returned.
+            started, a finished one is returned. With a spec that trains longer a finished run goes on, and whatever
+            follows the course of the training (learning rates, preferences, averages) is from there on that of the
+            longer one. What else a spec may change: `moframework.run.resuming.CHANGEABLE`.
         device: replaces `training.device`.
         observers: told about progress, beside the run's own logs.
         trust: what may be imported where a run folder to resume, or the run that `solver.initial` names, names code;
@@ -235,7 +237,9 @@ def _chosen(spec: Spec, out: Path | str | None, resume: bool, trust: Trust) -> t
     name = spec.name or "run"
     folder = Path(out) if out is not None else Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     _compare(folder, spec, resume, trust)
-    return folder, resume and (folder / STATUS).is_file() and Run(folder).status == "done" and not Run(folder).damaged()
+    if not resume or not (folder / STATUS).is_file() or is_longer(Run(folder, trust=trust).spec, spec):
+        return folder, False
+    return folder, Run(folder).status == "done" and not Run(folder).damaged()
 
 
 def _loaded(spec: Spec | Path | str | Mapping[str, Any]) -> Spec:
@@ -249,7 +253,7 @@ def _on(spec: Spec, device: str) -> Spec:
 
 
 def _compare(folder: Path, spec: Spec, resume: bool, trust: Trust) -> None:
-    """Refuse to overwrite another run, or to resume one with another spec (the device may differ)."""
+    """Refuse to overwrite another run, or to resume one with a spec that changes more than it may."""
     if not (folder / SPEC).is_file():
         # A process that was killed before it had written the spec leaves its lock and what was unfinished.
         if folder.is_dir() and any(not path.name.startswith((LOCK, OWNER, PREFIX)) for path in folder.iterdir()):
@@ -257,17 +261,7 @@ def _compare(folder: Path, spec: Spec, resume: bool, trust: Trust) -> None:
         return
     if not resume:
         raise RunError(f"{folder} already holds a run. Continue it with --resume, or choose another --out.")
-
-    def comparable(one: Spec) -> str:
-        return cast(str, attrs.evolve(cast(Any, _on(one, "auto")), name=None).to_yaml())
-
-    before, after = comparable(Run(folder, trust=trust).spec).splitlines(), comparable(spec).splitlines()
-    if before != after:
-        changed = [f"{old.strip()} → {new.strip()}" for old, new in zip(before, after, strict=False) if old != new]
-        raise RunError(
-            f"{folder} was made from another spec; first difference: {changed[0] if changed else 'its length'}. "
-            f"Resume with `{resume_command(folder)}`, or start a new run with another --out."
-        )
+    check_changes(folder, Run(folder, trust=trust).spec, spec)
 
 
 def _write(folder: Path, model: ParetoModel, fronts: Mapping[Split, Front]) -> None:

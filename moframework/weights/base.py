@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -42,6 +42,15 @@ class WeightSpace(nn.Module, ABC):
         with its own `lr`. Together the groups hold every parameter to train exactly once. By default there is one, with
         everything at `lr`."""
         return [{"name": self.group, "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
+
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """The parameters to train, each with the names of what it holds, by which `training.parameter_groups` finds it:
+        those of the network's parameters that lie in it. By default each has its own name."""
+        return [((name,), parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
+
+    def separate(self, key: Callable[[str], Hashable]) -> None:
+        """Keep parameters of the network for which `key` differs in tensors of their own, so that they can be trained
+        differently. Asked before training; nothing by default."""
 
     def anchors(self) -> Tensor | None:
         """The preferences (n, m) a finite space can realize, or None when every λ on the simplex has its own

@@ -84,3 +84,9 @@ class ChunkedHypernetworkSpace(WeightSpace):
                 theta[name] = torch.add(theta[name], part.view(theta[name].shape), alpha=scale)
             thetas.append(theta)
         return thetas
+
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """See `WeightSpace.named_storage`: θ0 by its names, all else as `hypernetwork.…`."""
+        own = {f"hypernetwork.{name}": p for name, p in self.named_parameters() if not name.startswith("base.")}
+        base = {name: p for name, p in zip(self._names, self.base, strict=True) if p.requires_grad}
+        return [((name,), p) for name, p in (base | own).items()]

@@ -165,6 +165,11 @@ class ConditionedSpace(WeightSpace):
         theta["preference"] = preference.to(like.device, like.dtype, non_blocking=True)
         return theta
 
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """See `WeightSpace.named_storage`; names are those inside the network that joins the preference."""
+        named = zip(self._names, self.network, strict=True)
+        return [((name.removeprefix("network."),), p) for name, p in named if p.requires_grad]
+
 
 def _joinable(entry: Entry) -> bool:
     return len(entry.shape) in (1, 3) and entry.shape[0] is not None and entry.dtype.is_floating_point

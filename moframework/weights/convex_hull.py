@@ -8,7 +8,7 @@ network and shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -67,3 +67,11 @@ class ConvexHullSpace(WeightSpace):
         """All members at `lr_factor · lr`: each of them gets λ_t, on average 1/m, of the gradient."""
         trained = [p for p in self.parameters() if p.requires_grad]
         return [{"name": "members", "params": trained, "lr": lr * self.lr_factor}]
+
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """See `WeightSpace.named_storage`: all members alike."""
+        return self.members.named_storage()
+
+    def separate(self, key: Callable[[str], Hashable]) -> None:
+        """See `WeightSpace.separate`."""
+        self.members.separate(key)

@@ -66,6 +66,11 @@ class FiniteSpace(WeightSpace):
         theta.update(cast(_Buffers, self.buffers_of_members[nearest]).by_name())
         return theta
 
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """See `WeightSpace.named_storage`: all networks alike."""
+        members = cast("Iterable[nn.ParameterList]", self.members)
+        return [((name,), p) for member in members for name, p in zip(self._names, member, strict=True)]
+
     def anchors(self) -> Tensor:
         """The K preferences, (K, m)."""
         return self._anchors

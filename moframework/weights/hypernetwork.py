@@ -8,7 +8,7 @@ with one linear head (W, b) a tensor.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,15 @@ class HypernetworkSpace(WeightSpace):
         first = next(self.features.parameters())
         features: Tensor = self.features(preferences.to(first.device, first.dtype, non_blocking=True))
         return self.heads.combine(torch.cat([features.new_ones(len(features), 1), features], dim=1))
+
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """See `WeightSpace.named_storage`: the heads by what they give, the MLP as `hypernetwork.…`."""
+        own = [((f"hypernetwork.{name}",), parameter) for name, parameter in self.features.named_parameters()]
+        return [*own, *self.heads.named_storage()]
+
+    def separate(self, key: Callable[[str], Hashable]) -> None:
+        """See `WeightSpace.separate`."""
+        self.heads.separate(key)
 
 
 def multi_layer(inputs: int, hidden: Sequence[int]) -> nn.Sequential:

@@ -170,6 +170,13 @@ class LowRankSpace(WeightSpace):
             {"name": "adapters", "params": [*self.a, *self.b], "lr": lr * self.lr_factor},
         ]
 
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """See `WeightSpace.named_storage`; factors have the name of their weight and `.adapter_a`, `.adapter_b`."""
+        named = zip(self._names, self.shared, self._trained, strict=True)
+        shared: list[tuple[tuple[str, ...], Tensor]] = [((name,), p) for name, p, trained in named if trained]
+        a = [((f"{each.name}.adapter_a",), p) for each, p in zip(self.adapted, self.a, strict=True)]
+        return [*shared, *a, *(((f"{each.name}.adapter_b",), p) for each, p in zip(self.adapted, self.b, strict=True))]
+
     def split_by_layer(self, layers: Sequence[Sequence[str]]) -> list[WeightSpace] | None:
         """See `ShardableSpace.split_by_layer`; None with a penalty or where parameters freeze."""
         if self.orthogonal or self.freeze_after is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,22 +39,42 @@ class Stacked(nn.Module):
         # Tensors of whole 16-byte blocks come first: a product with a view that starts off such a block is slower.
         for name in sorted(set(trained) - set(self._kernels), key=lambda name: (_unaligned(first[name]), name)):
             flat.setdefault(first[name].dtype, []).append(name)
-        self._flat = list(flat.values())
-        self._sizes = [[first[name].numel() for name in names] for names in self._flat]
+        self._whole = list(flat.values())
         with torch.no_grad():
             self.kernels = nn.ParameterList(
                 nn.Parameter(torch.cat([one[name] for one in sets])) for name in self._kernels
             )
-            self.flat = nn.ParameterList(
-                nn.Parameter(torch.stack([torch.cat([one[name].flatten() for name in names]) for one in sets]))
-                for names in self._flat
-            )
+        self._lay(self._whole, sets)
         self.fixed = nn.ParameterList(first[name] for name in self._fixed)
+
+    @torch.no_grad()
+    def _lay(self, flat: list[list[str]], sets: Sequence[Mapping[str, Tensor]]) -> None:
+        """Let the tensors of these names lie in a matrix each."""
+        self._flat = flat
+        self._sizes = [[self._shapes[name].numel() for name in names] for names in flat]
+        self.flat = nn.ParameterList(
+            nn.Parameter(torch.stack([torch.cat([one[name].flatten() for name in names]) for one in sets]))
+            for names in flat
+        )
+
+    def separate(self, key: Callable[[str], Hashable]) -> None:
+        """See `WeightSpace.separate`. State dicts stay as they are without."""
+        parts = [[n for n in names if key(n) == own] for names in self._whole for own in dict.fromkeys(map(key, names))]
+        if parts != self._flat:
+            if self._flat == self._whole:
+                self.register_state_dict_post_hook(_give_whole)  # type: ignore[no-untyped-call]
+                self.register_load_state_dict_pre_hook(_take_whole)  # type: ignore[no-untyped-call]
+            self._lay(parts, self._members())
 
     @property
     def names(self) -> list[str]:
         """All names, those of fixed parameters too."""
         return [*self._fixed, *self._shapes]
+
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """See `WeightSpace.named_storage`: what lies in each kernel and each matrix."""
+        names = [*((name,) for name in self._kernels), *map(tuple, self._flat)]
+        return list(zip(names, [*self.kernels, *self.flat], strict=True))
 
     def sets(self, names: Collection[str]) -> list[dict[str, nn.Parameter]]:
         """The n parameter sets, of some names only; copies."""
@@ -107,6 +128,26 @@ class Stacked(nn.Module):
                 parts = torch.split(row, sizes)
                 one.update({name: part.view(self._shapes[name]) for name, part in zip(names, parts, strict=True)})
         return sets
+
+
+def _give_whole(stacked: Stacked, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Put what was separated together again, in a state dict."""
+    parts = [state.pop(f"{prefix}flat.{i}") for i in range(len(stacked._flat))]
+    by_name: dict[str, Tensor] = {}
+    for names, sizes, part in zip(stacked._flat, stacked._sizes, parts, strict=True):
+        by_name.update(zip(names, part.split(sizes, dim=1), strict=True))
+    for i, names in enumerate(stacked._whole):
+        state[f"{prefix}flat.{i}"] = torch.cat([by_name[name] for name in names], dim=1)
+
+
+def _take_whole(stacked: Stacked, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """The other way round."""
+    by_name: dict[str, Tensor] = {}
+    for i, names in enumerate(stacked._whole):
+        sizes = [stacked._shapes[name].numel() for name in names]
+        by_name.update(zip(names, state.pop(f"{prefix}flat.{i}").split(sizes, dim=1), strict=True))
+    for i, names in enumerate(stacked._flat):
+        state[f"{prefix}flat.{i}"] = torch.cat([by_name[name] for name in names], dim=1)
 
 
 def _combined_kernels(coefficients: Tensor, kernel: Tensor, shape: torch.Size) -> list[Tensor]:

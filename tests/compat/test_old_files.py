@@ -121,9 +121,9 @@ def test_a_key_that_came_later_counts_with_its_default(name: str, run: Path, tmp
     """An older version's `spec.yaml` has no line for it."""
     spec, other = run / "spec.yaml", tmp_path / "other.yaml"
     text, asked = spec.read_text(), (DATA / name / "asked.yaml").read_text()
-    assert "  workers: 0\n" in text
-    spec.write_text(text.replace("  workers: 0\n", ""))
-    other.write_text(asked.replace("  epochs: 3\n", "  epochs: 3\n  workers: 1\n"))
-    with pytest.raises(RunError, match="workers: 0 → workers: 1"):
+    assert "  drop_last: true\n" in text
+    spec.write_text(text.replace("  drop_last: true\n", ""))
+    other.write_text(asked.replace("  epochs: 3\n", "  epochs: 3\n  drop_last: false\n"))
+    with pytest.raises(RunError, match=r"training\.drop_last: true → false"):
         solve(other, run, resume=True, device="cpu")
     assert solve(DATA / name / "asked.yaml", run, resume=True, device="cpu").status == "done"

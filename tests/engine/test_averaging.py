@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from moframework.engine.averaging import Averaging, WeightAverage
 from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import InterruptedRun
+from moframework.optim.averaging import Averaging, WeightAverage
 from tests.engine.conftest import Train, same_state, stop_at
 
 

@@ -14,7 +14,6 @@ from moframework.config import config
 from moframework.config.structure import build
 from moframework.engine.checkpoint import BEST, LAST, previous, read_checkpoint, write_checkpoint
 from moframework.engine.events import Observer, Progress, Reading
-from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import EarlyStopping, Evaluation, Training
 from moframework.errors import (
     DamagedFileError,
@@ -27,6 +26,8 @@ from moframework.errors import (
 from moframework.objectives import Objective
 from moframework.objectives.balancing import LossBalancing
 from moframework.objectives.uncertainty import Uncertainty
+from moframework.optim import LRSchedule, Optimizer
+from moframework.optim.averaging import Averaging
 from moframework.preferences.annealed import Annealed
 from moframework.problem import ProblemOverrides
 from moframework.seeding import derive_seed
@@ -119,6 +120,44 @@ def test_stopped_and_resumed_is_bitwise_the_same(train: Train, tmp_path: Path, a
     one, other = (read_checkpoint(tmp_path / name / LAST) for name in ("parts", "whole"))
     assert one["best"] == other["best"]
     assert str(one["optimizer"]) == str(other["optimizer"])
+
+
+PLATEAU = {"name": "reduce_on_plateau", "patience": 0, "threshold": 10.0, "factor": 0.5}
+
+
+@pytest.mark.parametrize("at", [4, 9])
+def test_a_row_with_a_plateau_and_groups_of_parameters_resume_bitwise(train: Train, tmp_path: Path, at: int) -> None:
+    row = [{"name": "linear", "total_iters": 1}, PLATEAU]
+    given = {"epochs": 4, "batch_size": 16, "parameter_groups": [{"match": "*.bias", "lr_factor": 0.5}]}
+    training = build(Training, {**given, "scheduler": row})
+    watch = Watch()
+    whole, _ = train(training=training, folder=tmp_path / "whole", observer=watch)
+    # A hypervolume would have to grow elevenfold; the first validation of a plateau is its best.
+    assert [rates["shared"] for rates in watch.rates] == pytest.approx([1e-3, 1e-3, 5e-4, 2.5e-4])
+    assert [rates["shared:*.bias"] for rates in watch.rates] == pytest.approx([5e-4, 5e-4, 2.5e-4, 1.25e-4])
+    with pytest.raises(InterruptedRun):
+        train(training=training, folder=tmp_path / "parts", stop=stop_at(at))
+    resumed, _ = train(training=training, folder=tmp_path / "parts", resume=True)
+    assert same_state(resumed.state_dict(), whole.state_dict())
+
+
+def test_a_finished_training_goes_on_along_the_course_of_a_longer_one(train: Train) -> None:
+    def training(epochs: int) -> Training:
+        return Training(
+            epochs=epochs, batch_size=16, averaging=Averaging(start=0.5),
+            scheduler=build(LRSchedule, {"name": "cosine_annealing"}),
+            early_stopping=EarlyStopping(patience=1, min_delta=99),
+        )  # fmt: skip
+
+    train(training=training(2))
+    watch = Watch()
+    _, result = train(training=training(6), resume=True, observer=watch)
+    assert watch.steps("stepped") == [9, 10, 11, 12], "patience began anew, and ran out after one more validation"
+    assert result.steps == 12
+    assert watch.rates[-1]["shared"] == pytest.approx(1e-3 / 2)  # of the cosine of 6 epochs, after 3
+    assert "was to have 8 steps and now has 24, of which 8 are done" in watch.notes[0]
+    with pytest.raises(RunError, match="has 4 steps, but 12 are done already"):
+        train(training=training(1), resume=True)
 
 
 @pytest.mark.parametrize("name", Objective.names())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,6 +33,31 @@ def test_constants_made_in_inference_mode_can_train_later() -> None:
     with torch.inference_mode():
         loss(output, target)
     loss(output, target).backward()
+
+
+def test_balanced_classes_weigh_as_scikit_learn_has_it() -> None:
+    target = torch.tensor([0, 0, 0, 2, 2, -100, 0])  # class 1 never occurs
+    loss = CrossEntropy(weight="balanced")
+    assert not loss.is_fitted
+    fitted = loss.fitted([target[:4], target[4:]], 3)
+    zero, two = compute_class_weight("balanced", classes=np.array([0, 2]), y=target[target >= 0].numpy())
+    assert fitted.is_fitted
+    assert fitted.weight == pytest.approx((zero, 1.0, two))
+    binary = BinaryCrossEntropy(positive_weight="balanced").fitted(
+        [torch.tensor([1.0, 0.0, float("nan"), 0.0, 0.0])], 1
+    )
+    assert binary.positive_weight == 3
+
+
+def test_balanced_classes_need_counts_and_both_classes() -> None:
+    with pytest.raises(ValueError, match="weight is balanced: its numbers come from the training data"):
+        CrossEntropy(weight="balanced")(torch.zeros(2, 2), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="positive_weight is balanced"):
+        BinaryCrossEntropy(positive_weight="balanced")(torch.zeros(2, 1), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="samples of both classes, but has 2 positive ones of 2"):
+        BinaryCrossEntropy(positive_weight="balanced").fitted([torch.ones(2)], 1)
+    with pytest.raises(ValueError, match="there is none"):
+        CrossEntropy(weight="balanced").fitted([torch.tensor([-100])], 2)
 
 
 @pytest.mark.parametrize(

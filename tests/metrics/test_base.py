@@ -10,11 +10,15 @@ import torch
 
 from moframework.config import build, entries
 from moframework.metrics import (
+    AUROC,
     F1,
     MAE,
     MSE,
+    RMSE,
     Accuracy,
     AngleWithin,
+    BalancedAccuracy,
+    CalibrationError,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,
@@ -23,6 +27,8 @@ from moframework.metrics import (
     MeanAngle,
     MedianAngle,
     Metric,
+    Precision,
+    Recall,
     RelativeError,
 )
 from tests.metrics.meters import value
@@ -31,6 +37,12 @@ from tests.metrics.meters import value
 METRICS = [
     (Accuracy(), 3, "class"),
     (F1(), 3, "class"),
+    (Precision(), 3, "class"),
+    (Recall(), 3, "class"),
+    (BalancedAccuracy(), 3, "class"),
+    (AUROC(), 3, "class"),
+    (CalibrationError(), 3, "class"),
+    (RMSE(), 1, "value"),
     (IoU(), 3, "class"),
     (MAE(), 1, "value"),
     (MSE(), 1, "value"),
@@ -81,7 +93,10 @@ def test_importing_the_module_does_not_import_torchmetrics() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-META = [(metric, kind) for metric, _, kind in METRICS if not isinstance(metric, F1 | IoU)] + [
+AT_THE_END = F1 | IoU | Precision | Recall | BalancedAccuracy | AUROC
+"""What these make of counts or outputs is known on the host."""
+
+META = [(metric, kind) for metric, _, kind in METRICS if not isinstance(metric, AT_THE_END)] + [
     (IoU(over="image"), "class")
 ]
 

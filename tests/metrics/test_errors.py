@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from sklearn import metrics as sk
 
-from moframework.metrics import MAE, MSE, RelativeError
+from moframework.metrics import MAE, MSE, R2, RMSE, RelativeError
 from tests.metrics.meters import value
 
 
@@ -20,6 +22,17 @@ def test_errors_by_hand_and_as_scikit_learn() -> None:
     flat = target.flatten(), output.flatten()
     assert value(MAE(), output, target, 1) == pytest.approx(sk.mean_absolute_error(*flat), rel=1e-6)
     assert value(MSE(), output, target, 1) == pytest.approx(sk.mean_squared_error(*flat), rel=1e-6)
+
+
+def test_root_and_determination_as_scikit_learn() -> None:
+    torch.manual_seed(0)
+    target = 2000 + 5 * torch.randn(50)  # far from 0, as years are
+    output = (target + 2 * torch.randn(50)).unsqueeze(1)
+    target[:8] = float("nan")
+    known = target[8:].double(), output[8:, 0].double()
+    assert value(RMSE(), output, target, 1) == pytest.approx(sk.mean_squared_error(*known) ** 0.5, rel=1e-5)
+    assert value(R2(), output, target, 1) == pytest.approx(sk.r2_score(*known), rel=1e-5)
+    assert math.isnan(value(R2(), output, torch.full((50,), 2000.0), 1))
 
 
 def test_shapes_that_do_not_match_are_refused() -> None:

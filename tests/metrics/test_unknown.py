@@ -12,10 +12,13 @@ from moframework.config import build
 from moframework.metrics import Metric
 from tests.metrics.meters import value
 
-NUMBERS = ("mae", "mse", "relative_error")
+NUMBERS = ("mae", "mse", "rmse", "r2", "relative_error")
 ANGLES = ("mean_angle", "median_angle", "angle_within")
 FAIRNESS = ("demographic_parity", "equal_opportunity", "equalized_odds")
-CLASSES = ("accuracy", "f1", "iou", {"name": "iou", "over": "image"})
+CLASSES = (
+    *("accuracy", "f1", "precision", "recall", "balanced_accuracy", "auroc", "average_precision", "calibration_error"),
+    *("iou", {"name": "iou", "over": "image"}),
+)
 
 
 def data(metric: object, size: int) -> tuple[Tensor, Tensor]:

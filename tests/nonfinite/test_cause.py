@@ -14,12 +14,12 @@ from moframework import Task, TensorData
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
 from moframework.engine.loop import Loop
-from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import NonFiniteLossError
 from moframework.losses import MSE
 from moframework.nonfinite.cause import cause, raise_for_losses, weight_fault
 from moframework.objectives.base import Scalarization
+from moframework.optim import Optimizer
 from moframework.solvers.pamal import ConvexHull
 from tests.engine.conftest import Conflict, Train, job_for, method, model_for
 

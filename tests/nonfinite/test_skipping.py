@@ -14,20 +14,20 @@ from torch import Tensor, nn
 from moframework import TensorData, solve
 from moframework.backbones.base import Backbone
 from moframework.config import build, config
-from moframework.engine.averaging import Averaging, WeightAverage
 from moframework.engine.checkpoint import LAST, read_checkpoint
 from moframework.engine.device import placement
 from moframework.engine.events import Observer
 from moframework.engine.fit import fit
 from moframework.engine.loop import Loop
 from moframework.engine.milestones import Averaging as AveragingHook
-from moframework.engine.optim import LRSchedule, Optimizer
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import InterruptedRun, NonFiniteLossError
 from moframework.nonfinite import skipping
 from moframework.objectives import Objective
 from moframework.objectives.balancing import GradientBalancing, LossBalancing
 from moframework.objectives.base import Scalarization
+from moframework.optim import LRSchedule, Optimizer
+from moframework.optim.averaging import Averaging, WeightAverage
 from moframework.solvers.pamal import ConvexHull
 from tests.engine.conftest import Conflict, Train, job_for, method, model_for, same_state, stop_at
 from tests.extras import needs_torchjd

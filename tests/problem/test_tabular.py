@@ -40,6 +40,8 @@ def test_regression_has_the_scale_of_the_training_rows() -> None:
     assert target.values.dtype == torch.float32
     assert (target.task.loss, target.task.size, target.categories) == (MSE(), 1, ())
     assert [metric.label for metric in target.task.metrics] == ["mae"]
+    assert (target.task.mean, target.task.deviation) == (2, 1), "so that metrics are in the column's own unit"
+    assert Target.of(column("10", "30"), "regression", np.array([0, 1])).task.deviation == 10
 
 
 def test_what_is_missing_is_no_number_and_no_class() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from moframework.config import OptionError, build, unstructure
 from moframework.errors import SpecError
 from moframework.losses import MSE, CrossEntropy
-from moframework.metrics import F1, MAE, Accuracy
+from moframework.metrics import F1, MAE, R2, RMSE, Accuracy, RelativeError
 from moframework.problem.task import Task, TaskOptions
 
 
@@ -30,6 +31,24 @@ def test_names_that_results_cannot_use(name: str) -> None:
 def test_metrics_have_different_labels() -> None:
     with pytest.raises(OptionError, match="task 'a' hold 'f1' twice"):
         Task(name="a", loss=CrossEntropy(), metrics=(F1(), Accuracy(), F1(average="micro")))
+
+
+def test_metrics_in_the_unit_of_the_target_are_in_its_own_unit() -> None:
+    task = Task(name="price", loss=MSE(), metrics=(MAE(), RMSE(), RelativeError(), R2()), mean=100.0, deviation=20.0)
+    output, target = torch.tensor([[0.5], [1.0], [2.0]]), torch.tensor([0.0, 1.0, float("nan")])
+    found = []
+    for metric in task.metrics:
+        meter = task.meter(metric)
+        meter.update(output, target)
+        found.append(float(meter.compute()))
+    # 10 above 100, and exactly 120; the coefficient of determination has no unit.
+    assert found == pytest.approx([5.0, 50**0.5, 0.05, 1 - 0.25 / 0.5])
+
+
+@pytest.mark.parametrize("changes", [{"deviation": 0.0}, {"deviation": float("inf")}, {"mean": float("-inf")}])
+def test_units_are_finite(changes: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match=r"deviation|mean"):
+        Task(name="price", loss=MSE(), **changes)  # type: ignore[arg-type]
 
 
 def test_what_is_left_out_stays() -> None:

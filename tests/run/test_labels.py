@@ -14,9 +14,10 @@ from moframework.data import SPLITS, Dataset, Split, TensorData
 from moframework.errors import DataError
 from moframework.io.sealed import read_json
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
+from moframework.metrics import MAE, R2, RMSE
 from moframework.problem import Problem
 from moframework.problem.task import Task
-from moframework.run.labels import Labels, check_labels, count_labels, label_lines
+from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.report import as_text
 
 NAN = float("nan")
@@ -97,6 +98,19 @@ def test_a_split_without_a_label_is_refused() -> None:
     with pytest.raises(DataError, match="no sample of the test split has a label of task 'price': all 2 are unknown"):
         check_labels(found)
     check_labels({"test": Labels(256, 1000, {"price": 0})})  # among the others there may be one
+
+
+def test_what_classes_weigh_and_which_unit_a_figure_has_is_told() -> None:
+    tasks = [
+        Task(name="kind", loss=CrossEntropy(weight=(0.5, 2.0)), size=2),
+        Task(name="sold", loss=BinaryCrossEntropy(positive_weight=3.0)),
+        Task(name="price", loss=MSE(), metrics=(MAE(), R2(), RMSE()), mean=100.0, deviation=12.5),
+    ]
+    assert weight_lines(tasks) == ["kind: classes weigh 0.5, 2", "sold: the positive class weighs 3"]
+    assert unit_lines(tasks) == [
+        "price: mae, rmse in the target's own units; the loss is of the standardized target, of which 1 is 12.5 and 0 "
+        "is 100"
+    ]
 
 
 def test_check_and_run_tell_the_labels(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from attrs import evolve
 from torch import nn
 
 from moframework import load_spec, solve
-from moframework.engine.optim import Optimizer
 from moframework.engine.step import Step
+from moframework.optim import Optimizer
 from moframework.run.memory import held_memory
 from moframework.run.memory_estimate import MemoryEstimate, _state_of, estimate_memory, saved_activations
 from moframework.run.plan import Plan, plan

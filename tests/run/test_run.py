@@ -163,6 +163,19 @@ def test_check_describes_the_plan() -> None:
             "evaluate.points: 3 evaluation preferences are too few",
         ),
         ({"training": {"device": "cuda:9"}}, "training.device"),
+        ({"training": {"scheduler": "reduce_on_plateau"}, "evaluate": {"every": 0}}, "but evaluate.every is 0"),
+        (
+            {"training": {"parameter_groups": [{"match": "*.bias2"}]}},
+            r"parameter_groups.0.match: '.*' matches no trained",
+        ),
+        (
+            {"training": {"epochs": 2, "scheduler": [{"name": "linear"}, {"name": "cosine_annealing", "T_max": 3}]}},
+            "training.scheduler.0.length: must say how many epochs",
+        ),
+        (
+            {"training": {"epochs": 2, "scheduler": [{"name": "linear", "length": 2}, "cosine_annealing"]}},
+            "training.scheduler: the schedulers before the last one take 2 epochs, but the training has 2",
+        ),
         ({"training": {"device": "tpu"}}, "'tpu' is not a device"),
         ({"problem": {"name": "digits", "tasks": {"left": {"target": "lfet"}}}}, "'lfet'"),
         ({"problem": {"name": "digits", "backbone": "mlp", "tasks": {"left": {"size": 3}}}}, "left"),
@@ -185,8 +198,28 @@ def test_folders_are_not_overwritten(done: Run, tmp_path: Path) -> None:
 
 
 def test_resuming_with_another_spec_is_refused(done: Run) -> None:
-    with pytest.raises(RunError, match=r"another spec.*seed: 0 → seed: 3"):
+    with pytest.raises(RunError, match=r"another spec: seed: 0 → 3"):
         solve(tiny(seed=3), done.path, resume=True)
+
+
+def test_a_finished_run_goes_on_with_more_steps_and_refuses_fewer(tmp_path: Path) -> None:
+    def spec(epochs: int, **training: Any) -> dict[str, Any]:
+        return tiny(training={"epochs": epochs, "batch_size": 64, **training})
+
+    run = solve(spec(1), tmp_path / "run")
+    steps = run.summary()["steps"]
+    longer = solve(spec(2, log_every=7), run.path, resume=True)
+    assert (longer.status, longer.summary()["steps"]) == ("done", 2 * steps)
+    assert (longer.spec.training.epochs, longer.spec.training.log_every) == (2, 7)
+    assert any(f"now has {2 * steps}" in note for note in json.loads((run.path / "report.json").read_text())["notes"])
+    for fewer, words in (
+        ({"epochs": 1}, r"training.epochs: 1 is less than the 2 that the run in .* has done"),
+        ({"epochs": None, "steps": 50}, "counts its training in epochs"),
+        ({"batch_size": 32}, "training.batch_size: 64 → 32. On resuming may change: training.epochs, training.steps"),
+    ):
+        with pytest.raises(RunError, match=words):
+            solve(spec(**{"epochs": 2, **fewer}), run.path, resume=True)
+        assert (run.status, run.spec.training.epochs) == ("done", 2)
 
 
 def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:

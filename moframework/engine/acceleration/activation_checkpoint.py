@@ -12,7 +12,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ from moframework.engine.step import Batch, Step
 from moframework.errors import SpecError
 
 __all__ = ["ActivationCheckpoint", "checkpointed"]
+
+T = TypeVar("T")
 
 
 class ActivationCheckpoint(Acceleration):
@@ -60,7 +62,7 @@ class ActivationCheckpoint(Acceleration):
         return torch.stack(found)
 
 
-def checkpointed(run: Callable[[], Tensor], model: nn.Module) -> Tensor:
+def checkpointed(run: Callable[[], T], model: nn.Module) -> T:
     """`run()`, of which nothing is held until something goes backward through it: then it is called again.
 
     The second call draws the same random numbers (dropout), in the same autocast, reads the buffers of `model` as the
@@ -69,11 +71,11 @@ def checkpointed(run: Callable[[], Tensor], model: nn.Module) -> Tensor:
     calls = itertools.count()
     kept = _copies(model)
 
-    def tracked() -> Tensor:
+    def tracked() -> T:
         with _buffers_again(kept) if next(calls) else contextlib.nullcontext():
             return run()
 
-    result: Tensor = checkpoint(tracked, use_reentrant=False)
+    result: T = checkpoint(tracked, use_reentrant=False)
     return result
 
 

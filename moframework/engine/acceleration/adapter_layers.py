@@ -41,7 +41,11 @@ class AdapterLayers(Acceleration):
         for each in _spaces(step):
             each.merge = merged_by_node
         space, on_cpu = step.model.space, step.place.device.type == "cpu"
-        if isinstance(space, LowRankSpace) and on_cpu and not (step.per_task or training.compile):
+        if (
+            isinstance(space, LowRankSpace)
+            and on_cpu
+            and not (step.per_task or training.compile or training.accumulate > 1)
+        ):
             self.space = space
             self.large = {one.name for one in space.adapted if one.applies and one.shape.numel() >= LARGE}
             step.weights = self

@@ -106,7 +106,7 @@ class CudaGraph(Acceleration):
             reason = f"the device is {step.place.device}"
         elif step.partition.shared:
             reason = "several processes share a step"
-        elif training.recompute:
+        elif training.recompute or training.accumulate > 1:
             reason = "activations are made again"
         elif len(step.objective_states):
             reason = "the objective has a state of its own"

@@ -57,6 +57,8 @@ class SinglePass(Acceleration):
             return "the objective has a state for each preference"
         if training.recompute or training.compile:
             return f"training.{'recompute' if training.recompute else 'compile'} has a way of its own"
+        if training.accumulate > 1:
+            return "training.accumulate divides what each preference sees"
         if not isinstance(step.model.space, LowRankSpace):
             return "the weight space has no adapters"
         if step.partition.shards_batch and step.model.norms():

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Training
 from moframework.errors import SpecError
+from moframework.optim import Optimizer
 from moframework.processes.world import World
 
 __all__ = ["PER_PARAMETER", "OptimizerSharding", "Sharded", "check_sharding", "make_sharding"]
@@ -198,8 +198,10 @@ def _shaped(flat: Tensor, like: Tensor) -> Tensor:
 def _check_parameters(training: Training) -> None:
     for wanted, words in (
         (training.distributed.preferences == "spread", "preferences spread over processes: use shared"),
+        (bool(training.parameter_groups), "training.parameter_groups: leave it out"),
         (training.averaging is not None, "training.averaging: use none"),
         (training.recompute, "training.recompute: use false (θ(λ) is made again in any case)"),
+        (training.accumulate > 1, "training.accumulate: use 1"),
         (bool(training.compile), "training.compile: use false"),
     ):
         if wanted:

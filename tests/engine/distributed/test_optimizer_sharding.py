@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from moframework.config.structure import build
 from moframework.engine.distributed.optimizer_sharding import Sharded, check_sharding, make_sharding
-from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Distributed, Training
 from moframework.errors import SpecError
+from moframework.optim import Optimizer
 from moframework.processes.world import World
 
 CPU = torch.device("cpu")

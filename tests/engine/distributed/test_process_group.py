@@ -20,11 +20,11 @@ from moframework.engine.checkpoint import read_checkpoint
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
 from moframework.engine.method import Method
-from moframework.engine.optim import Optimizer
 from moframework.engine.settings import Distributed, Training
 from moframework.errors import DataError, InterruptedRun, MoframeworkError, NonFiniteLossError, RunError
 from moframework.objectives.linear import Linear
 from moframework.objectives.uncertainty import Uncertainty
+from moframework.optim import Optimizer
 from moframework.pareto.front import Front
 from moframework.processes import process_group as module
 from moframework.processes.world import World

@@ -48,6 +48,7 @@ class WeightAverage:
     def update(self, progress: float) -> None:
         """Take in the parameters as they are after a step that ends at this share of the training."""
         if progress <= self.options.start:
+            self.count, self.values = 0, []  # of a training that was finished and goes on
             return
         self.count += 1
         if self.count == 1:

@@ -1,0 +1,117 @@
+"""How well scores rank the samples of a class before all others, whatever the threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from moframework.config import config, option
+from moframework.metrics.base import Metric, kept, labels, one_each
+
+if TYPE_CHECKING:
+    import torchmetrics
+
+__all__ = ["AUROC", "AveragePrecision"]
+
+
+@config
+class AUROC(Metric):
+    """Area under the ROC curve: the chance that a sample of a class gets a higher score than one that is not of it,
+    ties counted half.
+
+    With size 1 that of class 1, by its logit; otherwise of each class against all others, by its probability, averaged
+    over the classes. A class that never occurs, or is the only one, does not count; nan where that leaves none. Outputs
+    of the whole split are kept until the end.
+    """
+
+    higher_is_better: ClassVar[bool] = True
+    worst: ClassVar[float | None] = 0.0
+
+    average: Literal["macro", "weighted"] = option(
+        "macro", help="over classes alike, or weighted by how often they occur"
+    )
+    ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
+
+    @property
+    def label(self) -> str:
+        """`auroc`."""
+        return "auroc"
+
+    def make(self, size: int) -> torchmetrics.Metric:
+        """Exact, by ranks."""
+        return _by_scores(size, self.ignore_index, self.average, _auroc)
+
+
+@config
+class AveragePrecision(Metric):
+    """Average precision: the precision at each threshold, weighted by the gain in recall, as scikit-learn has it.
+
+    Classes, and what is kept, as for `auroc`.
+    """
+
+    higher_is_better: ClassVar[bool] = True
+    worst: ClassVar[float | None] = 0.0
+
+    average: Literal["macro", "weighted"] = option(
+        "macro", help="over classes alike, or weighted by how often they occur"
+    )
+    ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
+
+    @property
+    def label(self) -> str:
+        """`average_precision`."""
+        return "average_precision"
+
+    def make(self, size: int) -> torchmetrics.Metric:
+        """Exact, over all thresholds."""
+        return _by_scores(size, self.ignore_index, self.average, _average_precision)
+
+
+def _by_scores(
+    size: int, ignored: int, average: str, of_class: Callable[[Tensor, Tensor], float]
+) -> torchmetrics.Metric:
+    """`of_class(scores, positive)`, both (k,), averaged over the classes for which it can be told."""
+
+    def value(outputs: Tensor, targets: Tensor) -> float:
+        # Float64, which not every device has: a probability in float32 rounds to 1 early, which would make ties.
+        counts = (targets != ignored).cpu()
+        scores, true = outputs.cpu().double()[counts], targets.cpu()[counts]
+        if size == 1:
+            return _both(scores, true == 1, of_class)
+        scores = scores.log_softmax(dim=1)
+        found = torch.tensor([_both(scores[:, c], true == c, of_class) for c in range(size)])
+        weights = torch.ones(size) if average == "macro" else torch.bincount(true, minlength=size)[:size].float()
+        weights = torch.where(found.isnan(), 0.0, weights)
+        return float((found.nan_to_num() * weights).sum() / weights.sum())
+
+    def transform(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return one_each(output, labels(target, ignored), size)
+
+    return kept(transform, value)
+
+
+def _both(scores: Tensor, positive: Tensor, of_class: Callable[[Tensor, Tensor], float]) -> float:
+    """`of_class`, or nan where there are no positive samples or no others."""
+    return of_class(scores, positive) if 0 < int(positive.sum()) < len(positive) else math.nan
+
+
+def _auroc(scores: Tensor, positive: Tensor) -> float:
+    """Mann and Whitney's statistic, from mean ranks of ties, over the number of pairs."""
+    _, places, counts = torch.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum(0) - (counts - 1) / 2)[places].double()
+    ours = int(positive.sum())
+    wins = float(ranks[positive].sum()) - ours * (ours + 1) / 2
+    return wins / (ours * (len(scores) - ours))
+
+
+def _average_precision(scores: Tensor, positive: Tensor) -> float:
+    """Over the thresholds that the scores are, from the highest down."""
+    values, places = torch.unique(scores, return_inverse=True)
+    count = torch.zeros(len(values), dtype=torch.float64)
+    claimed = count.scatter_add(0, places, torch.ones_like(scores)).flip(0).cumsum(0)
+    gained = count.scatter_add(0, places, positive.double()).flip(0)
+    return float((gained * gained.cumsum(0) / claimed).sum() / gained.sum())
