@@ -62,6 +62,8 @@ def structure(value: object, type_: Any, *, base: Base = None, trust: Trust = Fa
     `Any` (left as it is). Nothing is coerced: "4", True and 3.7 are not whole numbers. Objects already made are taken
     as they are.
 
+    Where an option takes a part or a mapping of names to parts, a mapping whose values are parts is the latter.
+
     A part is its name or a mapping with `name` and options; `python: ./file.py:Class` in place of `name` takes a class
     that is not registered. A mapping without `name` is the interface's unnamed part where there is one; elsewhere it
     adjusts the default part of the option.
@@ -160,7 +162,7 @@ class _Structure:
         return self.fail(path, f"must be {expected(type_)}, but it is {shown(value)}{suggestion(value, type_)}")
 
     def union(self, value: object, type_: Any, path: KeyPath, default: object) -> Any:
-        members = union_members(type_) or ()
+        members = _apart(value, union_members(type_) or ())
         # A whole number is an int before it is a float, whichever comes first in the union.
         exact = [member for member in members if member is type(value)]
         fitting: list[list[Fault]] = []
@@ -361,6 +363,21 @@ class _Structure:
             return self.fail((*path, *keys), error.message.removeprefix(f"{error.key} "))
         except (ValueError, TypeError, MoframeworkError) as error:
             return self.fail(path, str(error))
+
+
+def _apart(value: object, members: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The members of a union, without the one that a mapping is not meant for: a part, or names with a part each. One
+    with `name` or `python` is a part, and so is one of which no value looks like a part."""
+    parts = [m for m in members if isinstance(m, type) and issubclass(m, Component)]
+    named = [m for m in members if get_origin(m) is dict and get_args(m)[1] in parts]
+    if not named or not isinstance(value, Mapping):
+        return members
+    names = parts[0].names()
+    several = not {"name", "python"} & value.keys() and (
+        not value
+        or any(isinstance(v, Mapping | Component) or (isinstance(v, str) and v in names) for v in value.values())
+    )
+    return tuple(m for m in members if m not in (parts if several else named))
 
 
 def _has_shape(value: object, type_: Any) -> bool:

@@ -4,10 +4,11 @@ What must not live here: tasks, losses, or anything that knows a problem by name
 """
 
 from moframework.data.collate import Collate, Collated, collate_of
-from moframework.data.dataset import Batch, Dataset, DataSource, Origins, TensorData, where
+from moframework.data.dataset import Batch, Dataset, DataSource, Epochs, Origins, TensorData, where
 from moframework.data.input_form import input_form
 from moframework.data.loader import arranged, batches, gathered, loaded_items
 from moframework.data.npz import NPZ
+from moframework.data.ordering import epoch_order, epoch_size, sample_rows
 from moframework.data.splitting import SPLITS, Split, check_fractions, check_split, random_split
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Collated",
     "DataSource",
     "Dataset",
+    "Epochs",
     "Origins",
     "Split",
     "TensorData",
@@ -26,9 +28,12 @@ __all__ = [
     "check_fractions",
     "check_split",
     "collate_of",
+    "epoch_order",
+    "epoch_size",
     "gathered",
     "input_form",
     "loaded_items",
     "random_split",
+    "sample_rows",
     "where",
 ]

@@ -92,6 +92,7 @@ class _Named(torch.utils.data.Dataset[Batch]):
     def __init__(self, data: Dataset, keys: tuple[str, ...]) -> None:
         self.data = data
         self.keys = keys
+        self.epochs = getattr(data, "epochs", None)
 
     def __len__(self) -> int:
         return len(cast(Sized, self.data))

@@ -112,6 +112,7 @@ class Collated(torch.utils.data.Dataset[Batch]):
     def __init__(self, data: Dataset, collate: Callable[[Sequence[Any]], Batch], plain: Dataset | None = None) -> None:
         self.data, self.collate = data, collate
         self.plain = data if plain is None else plain
+        self.epochs = getattr(data, "epochs", None)
         known = getattr(data, "known_contents", None)
         if known is not None:
             self.known_contents = known

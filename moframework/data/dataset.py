@@ -16,7 +16,7 @@ from moframework.data.splitting import Split
 from moframework.inputs.form import InputShape
 from moframework.inputs.trees import Tree, count_samples, device_of, mapped, named_leaves, select_samples, tensor_leaves
 
-__all__ = ["Batch", "DataSource", "Dataset", "Origins", "TensorData", "where"]
+__all__ = ["Batch", "DataSource", "Dataset", "Epochs", "Origins", "TensorData", "where"]
 
 Batch = tuple[Tree, dict[str, Tensor]]
 Dataset = torch.utils.data.Dataset[Batch]
@@ -34,6 +34,19 @@ class Origins(Protocol):
         ...
 
 
+class Epochs(Protocol):
+    """What an epoch of a data set is, and in which order its samples come, where a training is not to see each once in
+    an order of chance. A data set has it as its attribute `epochs`; see `moframework.data.ordering`."""
+
+    def size(self, batch_size: int, /) -> int:
+        """How many samples an epoch has, those that come twice counted twice."""
+        ...
+
+    def order(self, batch_size: int, generator: torch.Generator, /) -> Tensor:
+        """The samples of an epoch (size,), integers, one batch of `batch_size` after the other."""
+        ...
+
+
 class TensorData(torch.utils.data.Dataset[Batch]):
     """A data set held in memory, on any device. Batches are index selections.
 
@@ -43,6 +56,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
         targets: by key, each (n, ...), on the same device.
         known_contents: what `moframework.data.fingerprint` says of it, where that is known without looking at each.
         origins: where each sample comes from, in words that messages use: see `where`; None: not known.
+        epochs: the order of training, where it is to be another than one of chance; None: each sample once an epoch.
 
     Raises:
         ValueError: a target or a part of the inputs has another number of samples, or lies on another device.
@@ -58,6 +72,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
         targets: Mapping[str, Tensor],
         known_contents: str | None = None,
         origins: Origins | None = None,
+        epochs: Epochs | None = None,
     ) -> None:
         count, device = count_samples(inputs), device_of(inputs)
         parts = {f"inputs '{path}'": leaf for path, leaf in named_leaves(inputs).items() if path}
@@ -70,6 +85,7 @@ class TensorData(torch.utils.data.Dataset[Batch]):
         self.targets = dict(targets)
         self.known_contents = known_contents
         self.origins = origins
+        self.epochs = epochs
 
     def where(self, index: int) -> str | None:
         """Where a sample comes from, such as its file and line; None where that is not known."""
@@ -98,10 +114,11 @@ class TensorData(torch.utils.data.Dataset[Batch]):
     def to(self, device: torch.device | str) -> TensorData:
         """The same data on `device`; tensors already there are shared, not copied."""
         targets = {key: target.to(device) for key, target in self.targets.items()}
-        return TensorData(mapped(lambda leaf: leaf.to(device), self.inputs), targets, self.known_contents, self.origins)
+        inputs = mapped(lambda leaf: leaf.to(device), self.inputs)
+        return TensorData(inputs, targets, self.known_contents, self.origins, self.epochs)
 
     def take(self, indices: Tensor) -> TensorData:
-        """The samples at `indices` (k,), integers, in that order; copied."""
+        """The samples at `indices` (k,), integers, in that order; copied. Of these an epoch sees each once."""
         indices = indices.to(self.device)
         return TensorData(
             select_samples(self.inputs, indices),
@@ -153,3 +170,8 @@ class DataSource(Component, kind="data"):
     def input_shape(self) -> InputShape:
         """Shape of one input, without the batch dimension: see `inputs.form.InputShape`. Raises `DataError` as
         `split` does."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of the data, a sentence each; see `Problem.notes`."""
+        return ()

@@ -130,9 +130,10 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=4)
 def _read_npz(path: Path, changed: int, size: int) -> dict[str, npt.NDArray[Any]]:
-    """All arrays, checked. Kept until another file is read, or this one has changed."""
+    """All arrays, checked. Kept until four others are read, as several sets of a problem may be, or this one has
+    changed."""
     try:
         with path.open("rb") as single:
             if single.read(len(_NPY)) == _NPY:

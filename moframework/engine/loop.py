@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from moframework.augmentations import augmented
-from moframework.data import Batch, arranged, batches
+from moframework.data import Batch, arranged, batches, epoch_order, epoch_size
 from moframework.data.device_cache import resident
 from moframework.engine.acceleration import accelerate
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
@@ -102,7 +102,7 @@ class Loop:
         self.observer = Observer() if observer is None else observer
         self.world = World() if world is None else world
         self.m, self.schedule = len(job.problem.tasks), job.method.preferences
-        size = len(job.data)  # type: ignore[arg-type]
+        size = epoch_size(job.data, training.batch_size)
         self.per_epoch = steps_per_epoch(size, training, self.schedule, self.m)
         self.steps, self.done, self.skipped_steps = training.budget(self.per_epoch), 0, 0
         self.partition = plan_partition(self.world, size, training, self.schedule, self.m)
@@ -174,7 +174,7 @@ class Loop:
     def order(self, epoch: int) -> Tensor:
         """Samples of an epoch, by their place in the training split, one batch after the other; of all processes."""
         shuffler = torch.Generator().manual_seed(derive_seed(self.job.seed, _EPOCH, epoch))
-        order = torch.randperm(len(self.job.data), generator=shuffler)  # type: ignore[arg-type]
+        order = epoch_order(self.job.data, self.training.batch_size, shuffler)
         return order[: self.per_epoch * self.training.batch_size]
 
     def train_step(self, x: Tree, targets: dict[str, Tensor]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from moframework.augmentations import Augmentation, MapKind, augmented
 from moframework.backbones.base import Backbone, named_outputs
 from moframework.config import Component, build, options_class
-from moframework.data import Batch, Dataset, Split, TensorData, batches, collate_of, input_form
+from moframework.data import Batch, Dataset, Split, TensorData, batches, collate_of, input_form, sample_rows
 from moframework.errors import SpecError, nearest
 from moframework.inputs import Entry, InputForm, Tree, called, named_leaves
 from moframework.inputs.form import InputShape
@@ -188,7 +188,7 @@ class Problem(Component, kind="problems"):
         data = self.data("train") if data is None else data
         if len(cast(Sized, data)) == 0:
             raise SpecError("the training data has no samples")
-        few = torch.arange(min(2, len(cast(Sized, data))))
+        few = sample_rows(data, 2)
         x, targets = next(batches(data, len(few), order=few, device="cpu"))
         form = self.input_form(data)
         _check_sizes(form, x, only_dimensions=collate_of(data) is not None)

@@ -14,9 +14,11 @@ from moframework.backbones.base import Backbone
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Collate, Collated, Dataset, DataSource, Split, input_form
-from moframework.errors import nearest
+from moframework.data.composition import SetBatches
+from moframework.errors import DataError, nearest
 from moframework.inputs.form import InputShape
 from moframework.problem.base import Problem
+from moframework.problem.sets import check_sets, data_of_sets, maps_as_read, on_own_sets, set_notes
 from moframework.problem.task import Task, TaskOptions
 from moframework.problem.wrapping import WrappedProblem
 
@@ -137,9 +139,24 @@ class Declared(Problem):
             price: {loss: mse, metrics: [mae]}
             sold: {loss: binary_cross_entropy, metrics: [accuracy]}
           reference: [1, 1]
+
+    Where tasks have data sets of their own, `data` names them; `batches` says how batches are composed of these::
+
+        problem:
+          data:
+            price: {name: npz, path: houses.npz}
+            rent: {name: npz, path: flats.npz}
+          batches: {by: ratio, ratio: {price: 2, rent: 1}}
+
+    A task that has the name of a set reads the target of this set (that of its name or of `target`, or the only one).
+    Any other task reads its target in every set that has it, or in one alone, with `target: 'set:key'`. Each is trained
+    and judged on the samples that have its target.
     """
 
-    _data: DataSource = option(help="where inputs and targets come from")
+    _data: DataSource | dict[str, DataSource] = option(
+        help="where inputs and targets come from: one source, or several, by the names of the tasks they are for"
+    )
+    _batches: SetBatches | None = option(None, help="how batches are composed where `data` is several sources")
     _backbone: Backbone = option(help="the network")
     _tasks: dict[str, TaskOptions] = option(help="the objectives by name; each needs a loss")
     _augmentation: tuple[Augmentation, ...] = option((), help="random changes of training batches")
@@ -156,12 +173,22 @@ class Declared(Problem):
             raise OptionError("tasks must name at least one task", "tasks")
         for name, options in self._tasks.items():
             _named(name, lambda name=name, options=options: options.task(name))  # type: ignore[misc]
+        if not isinstance(self._data, Mapping) and self._batches is not None:
+            raise OptionError("batches is about several sources, but data is one", "batches")
+        if isinstance(self._data, Mapping):
+            check_sets(self._data, self._batches or SetBatches())
+            maps_as_read(self._maps, self.tasks, self._data)
         _check_reference(self._reference, self.tasks)
+
+    @property
+    def _sources(self) -> Mapping[str, DataSource]:
+        """The sources, by name; a single one has none."""
+        return self._data if isinstance(self._data, Mapping) else {"": self._data}
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, in the order they are written."""
-        return _declared(self._tasks, [])
+        return on_own_sets(_declared(self._tasks, []), self._sources)
 
     @property
     def network(self) -> Backbone:
@@ -170,8 +197,9 @@ class Declared(Problem):
 
     @property
     def input_shape(self) -> InputShape:
-        """As the data says; told from some batches where a collate function makes them."""
-        return self._data.input_shape if self._collate is None else self._collated_shape
+        """As the data says, of several sources the first; told from some batches where a collate function makes
+        them."""
+        return next(iter(self._sources.values())).input_shape if self._collate is None else self._collated_shape
 
     @functools.cached_property
     def _collated_shape(self) -> InputShape:
@@ -179,8 +207,12 @@ class Declared(Problem):
 
     @property
     def maps(self) -> Mapping[str, MapKind]:
-        """As declared."""
-        return self._maps
+        """As declared; of a target that is read from one set by its key there."""
+        return self._maps_as_read if isinstance(self._data, Mapping) else self._maps
+
+    @functools.cached_property
+    def _maps_as_read(self) -> Mapping[str, MapKind]:
+        return maps_as_read(self._maps, self.tasks, self._sources)
 
     @property
     def augmentation(self) -> tuple[Augmentation, ...]:
@@ -192,9 +224,29 @@ class Declared(Problem):
         """The declared reference point."""
         return self._reference
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the sources, and what is worth knowing of targets that are in several."""
+        own = [f"{name}: {note}" if name else note for name, source in self._sources.items() for note in source.notes]
+        return (*own, *(set_notes(self.tasks, self._sets("train")) if isinstance(self._data, Mapping) else ()))
+
     def data(self, split: Split) -> Dataset:
-        """A split of the declared data."""
-        return _collated(self._data.split(split), self._collate)
+        """A split of the declared data; of several sources one after the other."""
+        if not isinstance(self._data, Mapping):
+            return _collated(self._data.split(split), self._collate)
+        sets = self._sets(split)
+        if self._collate is not None:
+            sets = {name: data.plain if isinstance(data, Collated) else data for name, data in sets.items()}
+        return _collated(data_of_sets(sets, self.tasks, self._batches, one_size=self._collate is None), self._collate)
+
+    def _sets(self, split: Split) -> dict[str, Dataset]:
+        made = {}
+        for name, source in self._sources.items():
+            try:
+                made[name] = source.split(split)
+            except DataError as error:
+                raise DataError(f"problem.data.{name}: {error}") from error
+        return made
 
 
 def _collated(data: Dataset, collate: Collate | None) -> Dataset:

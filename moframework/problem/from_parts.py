@@ -11,18 +11,22 @@ from torch import nn
 
 from moframework.backbones.base import Backbone, BackboneOverrides
 from moframework.config import build
-from moframework.data import SPLITS, Collate, Dataset, Split, check_split, input_form
+from moframework.config.options import OptionError
+from moframework.data import SPLITS, Collate, Collated, Dataset, Split, check_split, input_form
 from moframework.data.adapters import adapted
+from moframework.data.composition import SetBatches
 from moframework.errors import SpecError
 from moframework.inputs.calling import CALLS, HowToCall
 from moframework.inputs.form import InputShape
 from moframework.problem.base import Problem
+from moframework.problem.sets import check_sets, data_of_sets, on_own_sets
 from moframework.problem.task import Task, TaskOptions
 
 __all__ = ["problem_from_parts"]
 
 Tasks = Sequence[Task] | Mapping[str, Task | TaskOptions | Mapping[str, Any]]
 Data = Mapping[str, Any] | Callable[[Split], Any]
+CollateOf = Collate | Callable[..., Any] | None
 
 
 def problem_from_parts(
@@ -31,8 +35,9 @@ def problem_from_parts(
     data: Data,
     *,
     reference: Sequence[float] | None = None,
-    collate: Collate | Callable[..., Any] | None = None,
+    collate: CollateOf = None,
     call: HowToCall = "auto",
+    batches: SetBatches | Mapping[str, Any] | None = None,
 ) -> Problem:
     """A problem from what a torch user has already.
 
@@ -46,11 +51,13 @@ def problem_from_parts(
             of the tasks, or a dict. It must stand at the top level of its file, so that saved models find it again.
         data: for each of `train`, `val` and `test` a torch data set, a pair of tensors or a `DataLoader`, see
             `moframework.data.adapters.adapted`; or a function from the split's name to it. Inputs may be tensors, or
-            dicts, tuples and dataclasses of tensors.
+            dicts, tuples and dataclasses of tensors. Where tasks have data sets of their own, this for each set by
+            name, `{"price": {"train": …, …}, "rent": …}`; see `moframework.problem.declared.Declared`.
         reference: reference point of the loss hypervolume, a number a task.
         collate: makes a batch of items, where stacking them will not do: a function from the list of items to
             (inputs, target), as DataLoader has it, or a part such as `moframework.data.pad.Pad`; see `adapted`.
         call: how the network is given inputs that are a dict or tuple; see `moframework.inputs.calling.HowToCall`.
+        batches: how batches are composed of several sets, whose items have their targets by key: a `SetBatches`.
 
     Raises:
         SpecError: a part is not of these forms; all that is wrong with the tasks.
@@ -63,17 +70,43 @@ def problem_from_parts(
             data={split: (x, {"even": x[:, 0] % 2, "half": x[:, 0] / 2}) for split in ("train", "val", "test")},
         )
     """
-    if not callable(data):
-        missing = [split for split in SPLITS if split not in data]
-        if missing:
-            raise SpecError(f"data must have train, val and test, but lacks {', '.join(missing)}")
+    sets, given_tasks = _sets_of(data), _tasks(tasks)
     return _Parts(
-        given_tasks=_tasks(tasks),
+        given_tasks=given_tasks if sets is None else on_own_sets(given_tasks, sets),
         given_network=_backbone(network, call),
         given_data=data,
         given_collate=collate,
         given_reference=None if reference is None else tuple(float(value) for value in reference),
+        given_batches=_batches(data, sets, batches),
     )
+
+
+def _batches(
+    data: Data, sets: Mapping[str, Data] | None, batches: SetBatches | Mapping[str, Any] | None
+) -> SetBatches | None:
+    """How batches are composed of several sets; None of one. Raises `SpecError` where either does not fit."""
+    for name, given in (sets or {"": data}).items():
+        missing = [] if callable(given) else [split for split in SPLITS if split not in given]
+        if missing:
+            of_set = f" of set '{name}'" if name else ""
+            raise SpecError(f"data{of_set} must have train, val and test, but lacks {', '.join(missing)}")
+    if sets is None:
+        if batches is not None:
+            raise SpecError("batches is about several data sets, but data is one")
+        return None
+    made = build(SetBatches, batches, trust=True) if isinstance(batches, Mapping) else batches or SetBatches()
+    try:
+        check_sets(sets, made)
+    except OptionError as error:
+        raise SpecError(error.message) from error
+    return made
+
+
+def _sets_of(data: Data) -> Mapping[str, Data] | None:
+    """Data of several sets, by name; None where it is that of one."""
+    if callable(data) or any(split in data for split in SPLITS) or not data:
+        return None
+    return data if all(callable(given) or isinstance(given, Mapping) for given in data.values()) else None
 
 
 @frozen(kw_only=True, eq=False)
@@ -83,8 +116,10 @@ class _Parts(Problem):
     given_tasks: tuple[Task, ...]
     given_network: Backbone
     given_data: Data
-    given_collate: Collate | Callable[..., Any] | None
+    given_collate: CollateOf
     given_reference: tuple[float, ...] | None
+    given_batches: SetBatches | None
+    """Where the data is several sets."""
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -113,9 +148,25 @@ class _Parts(Problem):
     def data(self, split: Split) -> Dataset:
         """As given, with targets by name."""
         check_split(split)
-        given = self.given_data(split) if callable(self.given_data) else self.given_data[split]
+        if self.given_batches is None:
+            return adapted(_of_split(self.given_data, split), self._keys(""), self.given_collate)
+        given: Any = self.given_data
+        sets = {name: adapted(_of_split(one, split), self._keys(name)) for name, one in given.items()}
+        if self.given_collate is None:
+            return data_of_sets(sets, self.given_tasks, self.given_batches)
+        plain = {name: one.plain if isinstance(one, Collated) else one for name, one in sets.items()}
+        whole = data_of_sets(plain, self.given_tasks, self.given_batches, one_size=False)
+        return adapted(whole, self._keys(""), self.given_collate)
+
+    def _keys(self, name: str) -> list[str]:
+        """Of the targets that tasks read, in their order; of one set where tasks have its name, without this name."""
         keys = list(dict.fromkeys(task.target_key for task in self.given_tasks))
-        return adapted(given, keys, self.given_collate)
+        own = [key.removeprefix(f"{name}:") for key in keys if name and key.startswith(f"{name}:")]
+        return own or [key for key in keys if not name or ":" not in key]
+
+
+def _of_split(data: Any, split: Split) -> Any:
+    return data(split) if callable(data) else data[split]
 
 
 def _tasks(tasks: Tasks) -> tuple[Task, ...]:

@@ -44,7 +44,7 @@ def target_notes(tasks: Sequence[Task], data: Dataset) -> list[str]:
     for key in dict.fromkeys(task.target_key for task in tasks):
         values = targets.get(key)
         if isinstance(values, Tensor) and values.dim() and len(values) > 1:
-            found = _note(values, data)
+            found = _note(values, _labeled(tasks, key, values), data)
             notes += [f"target '{key}' {found}"] if found else []
     return notes
 
@@ -54,14 +54,23 @@ def _inputs_are_constant(data: Dataset) -> bool:
     return isinstance(inputs, Tensor) and bool((inputs == inputs[:1]).all())
 
 
-def _note(values: Tensor, data: Dataset) -> str | None:
-    """What to tell of one target (n, ...)."""
-    single = values[0].numel() == 1
-    flat = values.reshape(len(values), -1)
+def _labeled(tasks: Sequence[Task], key: str, values: Tensor) -> Tensor:
+    """The samples with a label that the first task that reads a target knows, (k,)."""
+    known = next(task.loss for task in tasks if task.target_key == key).known(values)
+    return known.reshape(len(known), -1).any(dim=1).nonzero().flatten()
+
+
+def _note(values: Tensor, labeled: Tensor, data: Dataset) -> str | None:
+    """What to tell of one target (n, ...), known in the samples `labeled`."""
+    single, some = values[0].numel() == 1, len(labeled) < len(values)
+    if len(labeled) < 2:
+        return None
+    flat = (values[labeled] if some else values).reshape(len(labeled), -1)
     if bool((flat == flat[0, 0]).all()):
         if _inputs_are_constant(data):
             return None
-        return f"is {float(flat[0, 0]):g} in all training samples: there is nothing to learn"
+        where_known = " that have it" if some else ""
+        return f"is {float(flat[0, 0]):g} in all training samples{where_known}: there is nothing to learn"
     if not single or not values.is_floating_point():
         return None
     numbers = flat[:, 0].double().cpu()
@@ -74,7 +83,7 @@ def _note(values: Tensor, data: Dataset) -> str | None:
     whole, without = float(numbers.std(correction=0)), float(rest.std(correction=0))
     if whole < _FLATTENED * without:
         return None
-    row = int(known[far])
+    row = int(labeled[known[far]])
     place = where(data, row) or f"sample {row} (counted from 0)"
     return (
         f"is {float(numbers[far]):g} in {place}, far from all others: without it the standard deviation is "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.config import Trust, unstructure
-from moframework.data import SPLITS, Dataset, Split, batches
+from moframework.data import SPLITS, Dataset, Split, batches, epoch_size
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
@@ -36,6 +36,7 @@ from moframework.processes.world import World
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import estimate_memory
+from moframework.run.sets import batch_notes, set_lines
 from moframework.seeding import derive_seed
 from moframework.spec import Spec
 
@@ -81,7 +82,7 @@ class Plan:
     @property
     def per_epoch(self) -> int:
         """Optimizer steps of an epoch."""
-        size, schedule = len(self.data["train"]), self.method.preferences  # type: ignore[arg-type]
+        size, schedule = epoch_size(self.data["train"], self.spec.training.batch_size), self.method.preferences
         return steps_per_epoch(size, self.spec.training, schedule, len(self.spec.problem.tasks))
 
     def job(self, folder: Path, reference: Sequence[float]) -> Job:
@@ -138,6 +139,7 @@ class Plan:
             ),
             "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
             + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
+            *_headed("sets", set_lines(self.data, spec.training.batch_size)),
             *_headed("labels", label_lines(self.labels)),
             *_headed("weights", weight_lines(tasks)),
             *_headed("units", unit_lines(tasks)),
@@ -167,7 +169,11 @@ class Plan:
     def notes(self) -> list[str]:
         """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
         weights that low-rank adapters leave out."""
-        told = [*self.spec.problem.notes, *target_notes(self.spec.problem.tasks, self.data["train"])]
+        told = [
+            *self.spec.problem.notes,
+            *target_notes(self.spec.problem.tasks, self.data["train"]),
+            *batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model),
+        ]
         if not self.compared:
             told.append("the network is too large to compare its gradients with those of a plain one first")
         return [*(f"{'note':12}{text}" for text in told), *self._not_adapted()]
@@ -223,7 +229,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     if compared:
         few = torch.arange(min(2, len(data["train"])))  # type: ignore[arg-type]
         check_passes(model, next(batches(data["train"], 2, order=few, device="cpu"))[0])
-    size = len(data["train"])  # type: ignore[arg-type]
+    size = epoch_size(data["train"], spec.training.batch_size)
     partition = Partition() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
     ready = Plan(

@@ -22,7 +22,7 @@ import torch.utils.data
 from torch import Tensor, nn
 
 from moframework.backbones.base import named_outputs
-from moframework.data import Dataset, Split, TensorData, batches
+from moframework.data import Dataset, Split, TensorData, batches, epoch_size
 from moframework.engine.checkpoint import restore
 from moframework.engine.evaluate import Evaluator
 from moframework.engine.fit import fit
@@ -153,7 +153,8 @@ def _smallest_part(ready: Plan) -> int:
     """Samples that a preference of a step sees at least, where the batch is divided, else those of the smallest batch;
     2 for 2 and more."""
     training, schedule = ready.spec.training, ready.method.preferences
-    size, batch = len(cast(Sized, ready.data["train"])), training.batch_size
+    batch = training.batch_size
+    size = epoch_size(ready.data["train"], batch)
     rest = size % batch
     smallest = rest if rest and (size < batch or not training.drop_last) else batch
     parts = schedule.count(len(ready.spec.problem.tasks)) if schedule.batch == "split" else 1
@@ -172,7 +173,7 @@ def _goes_with_more(ready: Plan, folder: Path, writes: bool) -> bool:
 def _about_size(ready: Plan) -> str:
     training, schedule = ready.spec.training, ready.method.preferences
     count = schedule.count(len(ready.spec.problem.tasks))
-    size = len(cast(Sized, ready.data["train"]))
+    size = epoch_size(ready.data["train"], training.batch_size)
     rest = size % training.batch_size
     what = f"{size:,} training samples in batches of {training.batch_size} leave "
     if rest and not training.drop_last and size > training.batch_size:

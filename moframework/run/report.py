@@ -152,8 +152,8 @@ def _validation(spec: Spec, fronts: Mapping[Split, Front]) -> list[str]:
     found, reached = [], val["losses"]["value"]
     if reached > 0 and test["losses"]["value"] == 0:
         found.append(
-            f"The hypervolume of losses is {reached:.4g} on the validation split and 0 on the test split: its losses are "
-            "of another scale. Compare how the splits were made; a reference point for both can be stated "
+            f"The hypervolume of losses is {reached:.4g} on the validation split and 0 on the test split: its losses "
+            "are of another scale. Compare how the splits were made; a reference point for both can be stated "
             "(`evaluate.reference`)."
         )
     stops = ["`training.early_stopping`"] if spec.training.early_stopping is not None else []

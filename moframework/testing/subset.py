@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sized
-from typing import cast
-
-import torch
 
 from moframework._moved import renamed
 from moframework.config import config, option, unstructure
-from moframework.data import Split, TensorData, batches
+from moframework.data import Split, TensorData, batches, sample_rows
 from moframework.problem import Problem, WrappedProblem
 
 __all__ = ["Subset"]
@@ -33,12 +29,16 @@ class Subset(WrappedProblem):
         return self.problem
 
     def data(self, split: Split) -> TensorData:
-        """The first samples of a split. Raises `DataError` as the problem does."""
+        """The first samples of a split; of several data sets in one evenly spread ones.
+
+        Raises:
+            DataError: as the problem does.
+        """
         key = (json.dumps(unstructure(self)), split)
         if key not in _READ:
             data = self.problem.data(split)
-            count = min(self.samples, len(cast(Sized, data)))
-            _READ[key] = TensorData(*next(batches(data, count, order=torch.arange(count), device="cpu")))
+            rows = sample_rows(data, self.samples)
+            _READ[key] = TensorData(*next(batches(data, len(rows), order=rows, device="cpu")))
         return _READ[key]
 
 

@@ -1,4 +1,5 @@
-"""Two processes share batches of inputs that are trees, and padded ones: the front is that of one process."""
+"""Two processes share batches of inputs that are trees, of padded ones, and of several data sets: the front is that of
+one process."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from moframework.processes.world import World
 from moframework.run.plan import plan
 from tests.engine.distributed.processes import in_processes
 from tests.inputs.test_every_form import SPLIT, spec
+from tests.run.test_sets import DIVIDED
+from tests.run.test_sets import spec as sets_spec
 
 PADDED = {"python": "tests.inputs.ragged:texts", "collate": {"name": "pad", "entries": ["ids"], "mask": "mask"}}
 CASES: dict[str, dict[str, Any]] = {
@@ -24,6 +27,8 @@ CASES: dict[str, dict[str, Any]] = {
     "sharded": spec("keywords", training={"distributed": {"parameters": "sharded"}}),
     "items": spec("dataclass", loaded=True, training={"workers": 1}),
     "padded": {**spec("keywords"), "problem": PADDED},
+    "sets": sets_spec(DIVIDED, {"batch_size": 24}),
+    "sets in turn": sets_spec(by="turn", loaded=True),
 }
 
 
