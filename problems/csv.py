@@ -18,8 +18,9 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Split, TensorData, check_split
 from moframework.data.cache import file_stamp
-from moframework.data.table import Column, Lines, Standardization, check_reach, in_order, one_hot
+from moframework.data.table import Column, Lines, Standardization, in_order
 from moframework.errors import DataError, shortened
+from moframework.predicting.table import CategoryColumn, NumberColumn, TableReader
 from moframework.problem.group_fairness import (
     Criterion,
     GroupFairness,
@@ -145,6 +146,17 @@ class CSV(TableFile):
         return TensorData(encoded.inputs[check_split(split)], encoded.targets[split], origins=encoded.origins[split])
 
     @property
+    def reader(self) -> TableReader:
+        """What makes inputs of rows of another table, with all that it takes from the training rows. Raises `DataError`
+        as `data` does."""
+        return self._encoded().reader
+
+    @property
+    def class_names(self) -> Mapping[str, tuple[str, ...]]:
+        """The classes of targets, as the table has them. Raises `DataError` as `data` does."""
+        return self._encoded().class_names
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the columns were taken for, and labels that count as others. Raises `DataError` as `data` does."""
         return self._encoded().notes
@@ -177,8 +189,10 @@ class _Key:
 class _Encoded:
     """The table as tensors."""
 
+    reader: TableReader
     inputs: Mapping[Split, Tensor]
     targets: Mapping[Split, dict[str, Tensor]]
+    class_names: Mapping[str, tuple[str, ...]]
     tasks: tuple[Task, ...]
     origins: Mapping[Split, Lines]
     notes: tuple[str, ...]
@@ -194,7 +208,8 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     _check_numbers(problem, table)
     rows = problem.rows(table, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
-    inputs = _inputs(problem, table, parts)
+    reader = _reader(problem, table, parts["train"])
+    inputs = _inputs(problem, reader, parts)
     made = targets_of(
         table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets,
         missing=problem.missing,
@@ -209,8 +224,10 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     lines = next(iter(table.values())).lines
     assert lines is not None, "what is read from a file has lines"
     return _Encoded(
+        reader,
         inputs,
         targets,
+        {target.task.target_key: target.categories for target in made.values() if target.categories},
         (*(target.task for target in made.values()), *(task for task, _ in gaps)),
         {split: Lines(problem.path, lines[chosen]) for split, chosen in rows.items()},
         (
@@ -317,41 +334,37 @@ def _numeric(problem: CSV, table: Mapping[str, Column]) -> list[str]:
     ]
 
 
-def _inputs(
-    problem: CSV, table: Mapping[str, Column], parts: Mapping[Split, Mapping[str, Column]]
-) -> dict[Split, Tensor]:
-    """Numbers, marks of missing numbers, one-hot categories."""
+def _reader(problem: CSV, table: Mapping[str, Column], train: Mapping[str, Column]) -> TableReader:
+    """What makes inputs of rows: numbers, marks of missing numbers, one-hot categories, as the training rows say."""
     numeric = _numeric(problem, table)
     others = [name for name in _input_names(problem, table) if name not in numeric]
-    categories = {name: _categories(problem, parts["train"][name]) for name in others}
-    numbers = {
-        split: _stacked([part[name].numbers(problem.missing) for name in numeric]) for split, part in parts.items()
-    }
-    made: dict[Split, Tensor] = {}
+    numbers = []
     if numeric:
-        standardization = Standardization.of(numbers["train"])
-        marked = np.isnan(numbers["train"]).any(axis=0)
-    for split, part in parts.items():
-        blocks = []
-        if numeric:
-            marks = torch.from_numpy(np.isnan(numbers[split][:, marked])).float()
-            standard = standardization(numbers[split])
-            try:
-                check_reach(standard, [part[name] for name in numeric])
-            except DataError as error:
-                raise DataError(f"{problem.path}: {error}") from None
-            blocks += [standard, marks]
-        if categories:
-            codes = torch.stack([part[name].positions(known) for name, known in categories.items()], dim=1)
-            blocks.append(one_hot(codes, [len(known) for known in categories.values()]))
-        made[split] = torch.cat(blocks, dim=1)
-    if made["train"].shape[1] == 0:
+        known = np.stack([train[name].numbers(problem.missing) for name in numeric], axis=1)
+        by, marked = Standardization.of(known), np.isnan(known).any(axis=0)
+        for i, name in enumerate(numeric):
+            mean, scale = float(by.mean[i]), float(by.scale[i])
+            numbers.append(NumberColumn(column=name, mean=mean, scale=scale, marked=bool(marked[i])))
+    categories = [CategoryColumn(column=name, categories=_categories(problem, train[name])) for name in others]
+    if not numbers and not any(each.categories for each in categories):
         raise DataError(f"{problem.path}: every input is missing in all training rows")
-    return made
+    return TableReader(
+        numbers=tuple(numbers),
+        categories=tuple(categories),
+        others=tuple(name for name in table if name not in (*numeric, *others)),
+        names=problem.names,
+        skip=problem.skip,
+        comment=problem.comment,
+        delimiter=problem.delimiter,
+        missing=problem.missing,
+    )
 
 
-def _stacked(columns: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    return np.stack(columns, axis=1) if columns else np.empty((0, 0))
+def _inputs(problem: CSV, reader: TableReader, parts: Mapping[Split, Mapping[str, Column]]) -> dict[Split, Tensor]:
+    try:
+        return {split: reader.inputs(part) for split, part in parts.items()}
+    except DataError as error:
+        raise DataError(f"{problem.path}: {error}") from None
 
 
 def _categories(problem: CSV, train: Column) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from moframework.data import Dataset, Split, check_split
 from moframework.data.images import Images, has_deep_pixels
 from moframework.data.table import Column
 from moframework.errors import DataError
+from moframework.predicting.image_files import ImageReader
 from moframework.problem.tabular import Target, check_columns, check_learned, label_notes, targets_of
 from moframework.problem.task import Task
 
@@ -94,6 +95,18 @@ class ImageTable(TableFile):
     def input_shape(self) -> tuple[int, ...]:
         """(3, *size), or (1, *size) for gray images."""
         return (1 if self.gray else 3, *self.size)
+
+    @property
+    def reader(self) -> ImageReader:
+        """What makes inputs of other images. Raises `DataError` as `data` does."""
+        return ImageReader(size=self.size, gray=self.gray, floats=self._floats(self._names(self._columns())))
+
+    @property
+    def class_names(self) -> Mapping[str, tuple[str, ...]]:
+        """The classes of targets, as the table has them. Raises `DataError` as `data` does."""
+        columns = self._columns()
+        found = self._targets(columns, self.rows(columns, self.table)).values()
+        return {target.task.target_key: target.categories for target in found if target.categories}
 
     def data(self, split: Split) -> Dataset:
         """Images, uint8 or float32, and each target (n,): float32 for regression, else int64."""

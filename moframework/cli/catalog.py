@@ -30,6 +30,7 @@ KINDS = {
     "objectives": "how the losses of all preferences become one number to descend",
     "optimizers": "how weights are stepped: torch's optimizers",
     "problems": "tasks, network and data, ready to solve",
+    "readers": "what makes inputs of raw data when a model is used",
     "schedules": "how preferences are drawn during training",
     "solvers": "methods that learn a front",
     "weights": "maps from a preference to the weights of the network",

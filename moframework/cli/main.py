@@ -158,6 +158,14 @@ def _trust_option(what: str) -> Callable[[F], F]:
     )
 
 
+def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[float]:
+    """The numbers of an option such as 0.3,0.7."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is not numbers with commas between, such as 0.3,0.7") from None
+
+
 @contextlib.contextmanager
 def _imports_told() -> Iterator[None]:
     """While inside, a line on stderr says which file will be run, or which module imported, for a reference; the first
@@ -469,3 +477,62 @@ def _with_change(text: str, change: list[float]) -> str:
     import json
 
     return json.dumps(json.loads(text) | {"delta_m": [value if value == value else None for value in change]})
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("raw", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option(
+    "--preference", metavar="NUMBERS", required=True, callback=_numbers, help="The operating point, such as 0.3,0.7."
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write: .csv, .jsonl, .parquet, or .npz with the raw outputs. Default: CSV on standard output.",
+)
+@click.option("--keep", metavar="COLUMN", multiple=True, help="Pass a column through, such as an id. May be repeated.")
+@click.option(
+    "--unseen",
+    type=click.Choice(["refuse", "missing"]),
+    default="refuse",
+    show_default=True,
+    help="A category that training never saw is an error, or an unknown cell.",
+)
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@_trust_option("RUN")
+def predict(
+    run: Path,
+    raw: Path,
+    preference: list[float],
+    out: Path | None,
+    keep: tuple[str, ...],
+    unseen: str,
+    device: str,
+    trust: bool,
+) -> None:
+    """Predict new data at one operating point.
+
+    RUN is a run folder. INPUT is what its problem was declared with: a table (.csv, .parquet) with the columns of the
+    one that was trained on, or a folder of images; or a .npz file with prepared `inputs`. Answers are classes by their
+    names, with probabilities, and numbers in the targets' own units, a line for each sample in the order of INPUT.
+    """
+    from moframework.predicting.writing import stream_predictions, write_predictions
+    from moframework.run.predicting import predict
+
+    with _imports_told():
+        try:
+            parts = predict(
+                run, raw, preference, keep=keep, unseen=unseen, device=device, trust=trust, note=_noted
+            )
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--preference") from None
+    if out is None:
+        stream_predictions(parts, sys.stdout, "csv")
+    else:
+        write_predictions(parts, out)
+        click.echo(out)
+
+
+def _noted(text: str) -> None:
+    click.echo(f"note: {text}", err=True)

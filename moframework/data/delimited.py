@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -20,7 +21,7 @@ from moframework.data.table import Column, is_number
 from moframework.errors import DataError, shortened
 from moframework.io.unpacking import open_gzip
 
-__all__ = ["guessed_delimiter", "read_columns"]
+__all__ = ["first_row", "guessed_delimiter", "read_columns", "read_parts"]
 
 _ROWS, _CELLS, _TEXT = 10_000, 1_000_000, 2**24  # read at once: enough for speed, little memory
 _ROW = 2**27  # a row of so many characters, over however many lines, is none
@@ -84,18 +85,65 @@ def read_columns(
             closed, or a line has too many or too few cells; the text names the line.
     """
     form = _Form(delimiter, comment, skip)
+    with _told(path, form, names), _opened(path) as file:
+        columns = _columns(path, form, file, names)
+    if names is not None:
+        _check_first(path, columns)
+    return columns
+
+
+def read_parts(
+    path: Path,
+    names: Sequence[str] | None = None,
+    *,
+    delimiter: str = ",",
+    comment: str | None = None,
+    skip: int = 0,
+) -> Iterator[dict[str, Column]]:
+    """The columns of a delimited text file, as `read_columns` reads it, some thousand rows at a time: a file of any
+    length takes little memory. Arguments and errors are those of `read_columns`, but that a fault is only raised where
+    it is reached, and that names in the first row beside `names` are not told."""
+    form = _Form(delimiter, comment, skip)
+    with _told(path, form, names), _opened(path) as file:
+        lines, reader = form.reader(file)
+        known = _header(path, reader, lines) if names is None else names
+        rows = 0
+        for chunk, numbers in _chunks(reader, lines, len(known)):
+            rows += len(chunk)
+            places = np.array(numbers, dtype=np.int32)
+            columns = {
+                name: Column.of(name, [cell.strip() for cell in cells])
+                for name, cells in zip(known, zip(*chunk, strict=True), strict=True)
+            }
+            yield {name: Column(name, column.values, column.codes, places) for name, column in columns.items()}
+        if not rows:
+            raise DataError(f"the table {path} has no rows")
+
+
+def first_row(path: Path, *, delimiter: str = ",", comment: str | None = None, skip: int = 0) -> list[str]:
+    """The cells of the first row that is not empty, without blanks around them; none where there is no row. Arguments
+    and errors are those of `read_columns`."""
+    form = _Form(delimiter, comment, skip)
+    with _told(path, form, ()), _opened(path) as file:
+        lines, reader = form.reader(file)
+        row: list[str] = []
+        while not row:
+            lines.fresh = True
+            row = [cell.strip() for cell in next(reader)]
+    return [] if row == _LAST else row
+
+
+@contextlib.contextmanager
+def _told(path: Path, form: _Form, names: Sequence[str] | None) -> Iterator[None]:
+    """Raise `DataError` for what reading a table inside may raise."""
     try:
-        with _opened(path) as file:
-            columns = _columns(path, form, file, names)
+        yield
     except (UnicodeDecodeError, csv.Error, _WidthError):
         raise DataError(f"{path}, {_first_fault(path, form, names)}") from None
     except (EOFError, zlib.error) as error:
         raise DataError(f"the table {path} cannot be unpacked: {error}") from error
     except OSError as error:
         raise DataError(f"the table {path} cannot be read: {error.strerror or error}") from error
-    if names is not None:
-        _check_first(path, columns)
-    return columns
 
 
 def _columns(path: Path, form: _Form, file: IO[str], names: Sequence[str] | None) -> dict[str, Column]:

@@ -24,7 +24,7 @@ from moframework.data.dataset import Batch, Dataset, Origins, TensorData
 from moframework.errors import DataError
 from moframework.memory import machine_memory
 
-__all__ = ["SUFFIXES", "ImageFiles", "Images", "has_deep_pixels", "image_names", "read_image"]
+__all__ = ["SUFFIXES", "ImageFiles", "Images", "as_pixels", "has_deep_pixels", "image_names", "read_image"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Endings of names that are taken for images, whatever their case."""
@@ -75,20 +75,33 @@ def read_image(path: Path, size: tuple[int, int], gray: bool = False, floats: bo
     """
     try:
         with Image.open(path) as image:
-            _check_extent(path, image)
-            form, upright = image.format, ImageOps.exif_transpose(image)
-            if upright.mode not in _DEEP:
-                resized = _flattened(upright, "L" if gray else "RGB").resize(size[::-1], Image.Resampling.BILINEAR)
-                pixels = np.array(resized).reshape(*size, -1).transpose(2, 0, 1).copy()
-                return torch.from_numpy(pixels.astype(np.float32) / 255 if floats else pixels)
-            if "transparency" in upright.info:
-                raise DataError(f"{path} has a transparent color and more than 8 bits: save it without the former")
-            # A format that states no range of its own but reads 16 bits into more gives their range.
-            largest = 65535.0 if upright.mode.startswith("I;16") or form in ("PNG", "PPM") else None
-            values = np.asarray(upright, dtype=np.float32)
+            return as_pixels(image, path, size, gray, floats)
     except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as an image ({error}): replace it, or remove it") from error
-    made = _deep_pixels(path, values, largest, floats)
+
+
+def as_pixels(
+    image: Image.Image, path: Path | str, size: tuple[int, int], gray: bool = False, floats: bool = False
+) -> Tensor:
+    """An image of Pillow as `read_image` gives it.
+
+    Args:
+        path: where it comes from, for messages.
+
+    Raises:
+        DataError: as `read_image`; what Pillow raises where it cannot be decoded.
+    """
+    _check_extent(path, image)
+    form, upright = image.format, ImageOps.exif_transpose(image)
+    if upright.mode not in _DEEP:
+        resized = _flattened(upright, "L" if gray else "RGB").resize(size[::-1], Image.Resampling.BILINEAR)
+        pixels = np.array(resized).reshape(*size, -1).transpose(2, 0, 1).copy()
+        return torch.from_numpy(pixels.astype(np.float32) / 255 if floats else pixels)
+    if "transparency" in upright.info:
+        raise DataError(f"{path} has a transparent color and more than 8 bits: save it without the former")
+    # A format that states no range of its own but reads 16 bits into more gives their range.
+    largest = 65535.0 if upright.mode.startswith("I;16") or form in ("PNG", "PPM") else None
+    made = _deep_pixels(path, np.asarray(upright, dtype=np.float32), largest, floats)
     single = np.array(Image.fromarray(made).resize(size[::-1], Image.Resampling.BILINEAR))
     single = single if floats else np.clip(single + 0.5, 0, 255).astype(np.uint8)
     return torch.from_numpy(np.repeat(single[None], 1 if gray else 3, axis=0))
@@ -104,7 +117,7 @@ def has_deep_pixels(path: Path) -> bool:
         return False
 
 
-def _check_extent(path: Path, image: Image.Image) -> None:
+def _check_extent(path: Path | str, image: Image.Image) -> None:
     if image.width * image.height > _PIXELS:
         raise DataError(
             f"{path} has {image.width:,} x {image.height:,} pixels, and {_PIXELS:,} are the most: "
@@ -125,7 +138,9 @@ def _flattened(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _deep_pixels(path: Path, values: npt.NDArray[np.float32], largest: float | None, floats: bool) -> npt.NDArray[Any]:
+def _deep_pixels(
+    path: Path | str, values: npt.NDArray[np.float32], largest: float | None, floats: bool
+) -> npt.NDArray[Any]:
     """Pixels (h, w) as they are resized: in [0, 1] or as they are with `floats`, else in [0, 255]. `largest` is the
     largest number of their type, None where it states no range."""
     if not np.isfinite(values).all():

@@ -21,7 +21,7 @@ from moframework.data.splitting import SPLITS, Split, check_fractions, check_spl
 from moframework.errors import DataError, shortened
 from moframework.io.unpacking import unpacked_limit
 
-__all__ = ["NPZ", "read_npy"]
+__all__ = ["NPZ", "read_npy", "read_npz"]
 
 
 @config
@@ -130,19 +130,29 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-@functools.lru_cache(maxsize=4)
-def _read_npz(path: Path, changed: int, size: int) -> dict[str, npt.NDArray[Any]]:
-    """All arrays, checked. Kept until four others are read, as several sets of a problem may be, or this one has
-    changed."""
+def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays in a numpy .npz file, by name. Pickled objects, and arrays of more than the file can hold, are refused
+    before they are made.
+
+    Raises:
+        DataError: the file cannot be read, or holds no plain arrays.
+    """
     try:
         with path.open("rb") as single:
             if single.read(len(_NPY)) == _NPY:
                 raise DataError(f"{path} holds a single array; write it with numpy.savez(path, inputs=…, target=…)")
-        _check_sizes(path, size)
+        _check_sizes(path, path.stat().st_size)
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+            return {key: file[key] for key in file.files}
     except _UNREADABLE as error:
         raise DataError(f"{path} is not a .npz file of plain arrays: {error}") from error
+
+
+@functools.lru_cache(maxsize=4)
+def _read_npz(path: Path, changed: int, size: int) -> dict[str, npt.NDArray[Any]]:
+    """All arrays, checked. Kept until four others are read, as several sets of a problem may be, or this one has
+    changed."""
+    arrays = read_npz(path)
     if "inputs" not in arrays or len(arrays) == 1 + ("split" in arrays):
         raise DataError(
             f"{path} must hold an array `inputs` and at least one target, but holds {', '.join(arrays) or 'nothing'}"

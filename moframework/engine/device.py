@@ -14,7 +14,7 @@ from moframework.errors import SpecError
 from moframework.inputs.form import InputForm, InputShape
 from moframework.inputs.trees import Tree
 
-__all__ = ["Placement", "placement"]
+__all__ = ["Placement", "device_called", "placement"]
 
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -68,7 +68,7 @@ def placement(
     Raises:
         SpecError: the device is unknown or not present, or the precision is not available on it.
     """
-    device = _device(training.device)
+    device = device_called(training.device)
     if local_rank is not None:
         device = _of_process(device, local_rank)
     if training.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
@@ -82,7 +82,8 @@ def placement(
     return Placement(device=device, autocast_dtype=_DTYPES[training.precision], memory_format=order)
 
 
-def _device(name: str) -> torch.device:
+def device_called(name: str, option: str = "training.device") -> torch.device:
+    """The device that an option names; `auto` is the fastest there is. Raises `SpecError`, beginning with the option."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -92,15 +93,15 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise SpecError(f"training.device: '{name}' is not a device; allowed: auto, cpu, cuda, cuda:N, mps") from None
+        raise SpecError(f"{option}: '{name}' is not a device; allowed: auto, cpu, cuda, cuda:N, mps") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SpecError("training.device: this torch finds no CUDA device; use cpu or auto")
+        raise SpecError(f"{option}: this torch finds no CUDA device; use cpu or auto")
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
-        raise SpecError(f"training.device: {name} does not exist; there are {torch.cuda.device_count()} CUDA devices")
+        raise SpecError(f"{option}: {name} does not exist; there are {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise SpecError("training.device: this torch finds no MPS device; use cpu or auto")
+        raise SpecError(f"{option}: this torch finds no MPS device; use cpu or auto")
     if device.type not in ("cpu", "cuda", "mps"):
-        raise SpecError(f"training.device: '{name}' is not supported; allowed: auto, cpu, cuda, cuda:N, mps")
+        raise SpecError(f"{option}: '{name}' is not supported; allowed: auto, cpu, cuda, cuda:N, mps")
     return device
 
 

@@ -1,7 +1,8 @@
-"""A model's folder: `model.safetensors` holds its tensors, `model.json` its recipe.
+"""A model's folder: `model.safetensors` holds its tensors, `model.json` its recipe, `preparation.json` how raw data
+becomes inputs and outputs become answers.
 
 Reading it executes nothing that it contains, and imports nothing that it names unless that is trusted. Each file is
-written whole or not at all; the recipe ends with a checksum of itself, and tells that of the tensors.
+written whole or not at all; the recipe ends with a checksum of itself, and tells those of the other files.
 """
 
 from __future__ import annotations
@@ -22,23 +23,27 @@ from moframework.inputs.form import Entry, InputForm
 from moframework.io.sealed import checksum, read_json, write_json
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model.recipe import Recipe
+from moframework.predicting.preparation import PREPARATION, Preparation, read_preparation, write_preparation
 from moframework.weights import WeightSpaceConfig
 
-__all__ = ["read_model", "verify_model", "write_model"]
+__all__ = ["read_model", "stored_preparation", "verify_model", "write_model"]
 
 _FORMAT = 2  # the first with checksums
 _FORMAT_OF_TREES = 3  # with the form of inputs where they are more than one tensor of float32
 _WEIGHTS, _RECIPE = "model.safetensors", "model.json"
-_CHECKSUM = "weights_sha256"
+_CHECKSUM, _PREPARED = "weights_sha256", "preparation_sha256"
 
 
-def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor]) -> None:
+def write_model(
+    folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor], preparation: Preparation | None = None
+) -> None:
     """Write a model into `folder`, which is made if missing.
 
     Args:
-        folder: where `model.safetensors` and `model.json` go; older ones are replaced.
+        folder: where the files go; older ones are replaced.
         recipe: what the model is built from.
         state: its state dict, on any device.
+        preparation: how raw data becomes inputs; None: no such file is left.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +58,12 @@ def write_model(folder: Path | str, recipe: Recipe, state: Mapping[str, Tensor])
         "weights": relative_references(unstructure(recipe.weights), folder),
     }
     save_tensors(folder / _WEIGHTS, tensors)
-    write_json(folder / _RECIPE, {**written, _CHECKSUM: checksum(folder / _WEIGHTS)})
+    sums = {_CHECKSUM: checksum(folder / _WEIGHTS)}
+    if preparation is not None:
+        sums[_PREPARED] = checksum(write_preparation(folder, preparation))
+    write_json(folder / _RECIPE, {**written, **sums})
+    if preparation is None:
+        (folder / PREPARATION).unlink(missing_ok=True)
 
 
 def read_model(
@@ -70,6 +80,32 @@ def read_model(
         RunError: there is no model; it is of a newer version, or names code that is not trusted; as `DamagedFileError`
             where a file is missing, damaged or something else.
     """
+    folder, stored = _stored(folder)
+    return _recipe(stored, folder / _RECIPE, trust, backbone), _tensors(folder, stored.get(_CHECKSUM))
+
+
+def stored_preparation(folder: Path | str, trust: Trust = False) -> Preparation | str:
+    """How raw data becomes the inputs of a model, as its folder says; where that is not known, or cannot be used, why.
+
+    Args:
+        folder, trust: as of `read_model`, which has read the model.
+    """
+    folder, stored = _stored(folder)
+    if _PREPARED not in stored:
+        return (
+            f"the model in {folder} does not keep how raw data becomes its inputs: it was saved without its problem, "
+            "or by an earlier version. While the data that it was trained on is there, add it in Python: "
+            "model.preparation = moframework.problem.preparation_of(problem), then model.save(folder)"
+        )
+    try:
+        _check(folder / PREPARATION, stored[_PREPARED])
+        return read_preparation(folder, _advice(folder), trust)
+    except RunError as error:
+        return str(error)
+
+
+def _stored(folder: Path | str) -> tuple[Path, dict[str, Any]]:
+    """The folder of a model, and what its recipe holds. Raises as `read_model` does."""
     folder = Path(folder)
     if not (folder / _RECIPE).is_file() and (folder / "model" / _RECIPE).is_file():
         folder = folder / "model"
@@ -78,7 +114,7 @@ def read_model(
     stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT_OF_TREES)
     if "format" not in stored:
         raise DamagedFileError(f"{folder / _RECIPE} is not the recipe of a model: it states no format.")
-    return _recipe(stored, folder / _RECIPE, trust, backbone), _tensors(folder, stored.get(_CHECKSUM))
+    return folder, stored
 
 
 def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust, backbone: GivenBackbone) -> Recipe:
@@ -129,7 +165,7 @@ class _Written:
 
 
 def verify_model(folder: Path) -> None:
-    """Read a model's recipe, and add up its tensors, without making anything of them.
+    """Read a model's recipe, and add up its other files, without making anything of them.
 
     Raises:
         DamagedFileError: a file is missing, damaged or something else.
@@ -137,6 +173,8 @@ def verify_model(folder: Path) -> None:
     """
     stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT_OF_TREES)
     _check_tensors(folder, stored.get(_CHECKSUM))
+    if _PREPARED in stored:
+        _check(folder / PREPARATION, stored[_PREPARED])
 
 
 def _tensors(folder: Path, told: str | None) -> dict[str, Tensor]:
@@ -149,7 +187,12 @@ def _tensors(folder: Path, told: str | None) -> dict[str, Tensor]:
 
 
 def _check_tensors(folder: Path, told: str | None) -> None:
-    path, advice = folder / _WEIGHTS, _advice(folder)
+    _check(folder / _WEIGHTS, told)
+
+
+def _check(path: Path, told: str | None) -> None:
+    """Raise `DamagedFileError` where a file is missing or has another checksum than its model's recipe tells."""
+    advice = _advice(path.parent)
     if not path.is_file():
         raise DamagedFileError(f"{path} does not exist. {advice}")
     if told is not None and checksum(path) != told:

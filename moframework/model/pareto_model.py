@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from moframework.inputs import InputForm, Tree
 from moframework.inputs.calling import how_outside
 from moframework.model.buffers import modes_kept
 from moframework.model.functional import FunctionalNetwork, Runner
-from moframework.model.io import read_model, write_model
+from moframework.model.io import read_model, stored_preparation, write_model
 from moframework.model.operating_point import (
     as_preference,
     batch_statistics,
@@ -31,7 +31,9 @@ from moframework.model.operating_point import (
     on_simplex,
     without_graphs,
 )
+from moframework.model.predict import predictions
 from moframework.model.recipe import Recipe
+from moframework.predicting import Predictions, Preparation, Reading, Unseen
 from moframework.weights import WeightSpace
 from moframework.weights.finite import FiniteSpace
 from moframework.weights.low_rank import LowRankSpace
@@ -50,6 +52,10 @@ class ParetoModel(nn.Module):
         recipe: backbone, shapes and weight space.
         initial: state dict to start from in place of fresh weights (parameters and buffers), or None.
 
+    Attributes:
+        preparation: how raw data becomes inputs and outputs become answers, which `predict` uses and `save` keeps; a
+            text that says why it is not known; or None.
+
     Example::
 
         model = ParetoModel.load("runs/quickstart/model")
@@ -64,6 +70,7 @@ class ParetoModel(nn.Module):
         self._frozen_norms = [module for module in self.skeleton.modules() if _is_frozen(module)]
         inputs = recipe.inputs.resolved(self.skeleton)
         self.recipe = attrs.evolve(recipe, input_shape=inputs)
+        self.preparation: Preparation | str | None = None
         self.network = FunctionalNetwork(self.skeleton, tuple(recipe.outputs), how_outside(self.skeleton, inputs.call))
         for norm in self._frozen_norms:
             norm.eval()
@@ -197,6 +204,60 @@ class ParetoModel(nn.Module):
             theta.update(self.batch_statistics(checked.unsqueeze(0), calibrate)[0])
         return merged_network(self.network, theta)
 
+    def predict(
+        self,
+        raw: Any,
+        preference: ArrayLike | Tensor,
+        *,
+        unseen: Unseen = "refuse",
+        keep: Sequence[str] = (),
+        batch_size: int = 256,
+    ) -> Predictions:
+        """What the network at one preference says of raw data: classes by their names, with probabilities, and numbers
+        in the targets' own units.
+
+        Args:
+            raw: what the problem was declared with: a table (.csv, .parquet, a data frame, a mapping from columns to
+                cells, a list of mappings), or images (a folder, files, images of Pillow). Or inputs that are prepared
+                already: tensors or arrays (n, ...), a .npy file, or a .npz file with `inputs`.
+            preference: λ, as of `at`.
+            unseen: what becomes of a category that training never saw: `refuse` is an error, `missing` takes it for an
+                unknown cell, as in training.
+            keep: columns of a table, or arrays of a .npz file, that are passed through, such as an id.
+            batch_size: samples that go through the network at once.
+
+        Raises:
+            ValueError: the preference is none.
+            RunError: it is not known how raw data becomes inputs.
+            DataError: raw data cannot be read, or not as in training; the text names column and place.
+
+        Example::
+
+            answers = model.predict("new.csv", [0.3, 0.7], keep=["id"])
+            answers["price"], answers.to_frame(), answers.save("answers.csv")
+        """
+        notes: list[str] = []
+        reading = Reading(count=batch_size, unseen=unseen, keep=tuple(keep), note=notes.append)
+        parts = list(self.predict_parts(raw, preference, reading))
+        return Predictions.of_parts(parts, tuple(notes))
+
+    def predict_parts(
+        self, raw: Any, preference: ArrayLike | Tensor, reading: Reading | None = None
+    ) -> Iterator[Predictions]:
+        """As `predict`, some samples at a time, so that data of any length takes little memory.
+
+        Args:
+            reading: how raw data is read, and what is told of it; None: as `predict` does.
+        """
+        if not isinstance(self.preparation, Preparation):
+            raise RunError(
+                self.preparation
+                or "it is not known how raw data becomes inputs of this model: set `model.preparation`, which "
+                "moframework.problem.preparation_of(problem) makes"
+            )
+        reading = Reading(count=256) if reading is None else reading
+        return predictions(self, self.preparation, raw, self.checked(preference), reading)
+
     @torch.no_grad()
     def batch_statistics(
         self,
@@ -265,8 +326,10 @@ class ParetoModel(nn.Module):
         return super().load_state_dict(state, strict, assign)
 
     def save(self, folder: Path | str) -> None:
-        """Write `model.safetensors` and `model.json` into `folder`, made if missing."""
-        write_model(folder, self.recipe, self.state_dict())
+        """Write `model.safetensors`, `model.json` and, where it is known, `preparation.json` into `folder`, made if
+        missing."""
+        known = self.preparation if isinstance(self.preparation, Preparation) else None
+        write_model(folder, self.recipe, self.state_dict(), known)
 
     @classmethod
     def load(
@@ -304,6 +367,7 @@ class ParetoModel(nn.Module):
             raise RunError(
                 f"{folder}: the network that is handed in is not the one that was trained: {error}"
             ) from error
+        model.preparation = stored_preparation(folder, trust)
         return model.to(device).eval()
 
 

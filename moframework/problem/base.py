@@ -19,6 +19,7 @@ from moframework.data import Batch, Dataset, Split, TensorData, batches, collate
 from moframework.errors import SpecError, nearest
 from moframework.inputs import Entry, InputForm, Tree, called, named_leaves
 from moframework.inputs.form import InputShape
+from moframework.predicting import Reader
 from moframework.problem.output_kind import probability_faults
 from moframework.problem.task import Task
 
@@ -77,6 +78,18 @@ class Problem(Component, kind="problems"):
         """What is worth knowing of the data, a sentence each: `moframework check` and the log of a run tell it. None by
         default. May raise `DataError` as `data` does."""
         return ()
+
+    @property
+    def reader(self) -> Reader | None:
+        """What makes inputs of raw data, such as further rows of a table, when the model is used: it is saved with it.
+        None, which is the default: inputs are given as they are here. May raise `DataError` as `data` does."""
+        return None
+
+    @property
+    def class_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the classes of targets, in the order of their numbers, by target key; none by default. May raise
+        `DataError` as `data` does."""
+        return {}
 
     @property
     def reference(self) -> tuple[float, ...] | None:

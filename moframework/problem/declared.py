@@ -17,6 +17,7 @@ from moframework.data import Collate, Collated, Dataset, DataSource, Split, inpu
 from moframework.data.composition import SetBatches
 from moframework.errors import DataError, nearest
 from moframework.inputs.form import InputShape
+from moframework.predicting import Reader
 from moframework.problem.base import Problem
 from moframework.problem.sets import check_sets, data_of_sets, maps_as_read, on_own_sets, set_notes
 from moframework.problem.task import Task, TaskOptions
@@ -93,6 +94,11 @@ class Customized(WrappedProblem):
     def input_shape(self) -> InputShape:
         """The base's, unless batches are made anew."""
         return self.base.input_shape if self.overrides.collate is None else self._collated_shape
+
+    @property
+    def reader(self) -> Reader | None:
+        """The base's, unless batches are made anew."""
+        return self.base.reader if self.overrides.collate is None else None
 
     @functools.cached_property
     def _collated_shape(self) -> InputShape:

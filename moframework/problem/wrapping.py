@@ -16,6 +16,7 @@ from moframework.config import arguments
 from moframework.data import Dataset, Split
 from moframework.errors import MoframeworkError
 from moframework.inputs.form import InputShape
+from moframework.predicting import Reader
 from moframework.problem.base import Problem
 from moframework.problem.task import Task
 
@@ -82,6 +83,16 @@ class WrappedProblem(Problem):
     def notes(self) -> tuple[str, ...]:
         """Those of the other problem."""
         return self.wrapped.notes
+
+    @property
+    def reader(self) -> Reader | None:
+        """That of the other problem."""
+        return self.wrapped.reader
+
+    @property
+    def class_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Those of the other problem."""
+        return self.wrapped.class_names
 
     @property
     def reference(self) -> tuple[float, ...] | None:

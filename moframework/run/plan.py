@@ -29,7 +29,7 @@ from moframework.nonfinite import on_nonfinite
 from moframework.optim import describe_groups
 from moframework.optim.row import describe_row, parts_of
 from moframework.preferences.evaluation import evaluation_set
-from moframework.problem import Problem, fitted
+from moframework.problem import Problem, fitted, preparation_of
 from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
@@ -225,6 +225,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     world = World() if world is None else world
     recipe = _recipe(problem, problem.network, method, data["train"])
     model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
+    model.preparation = preparation_of(problem)
     compared = has_room(_COPIES * sum(value.numel() * value.element_size() for value in model.parameters()), _HOST)
     if compared:
         few = torch.arange(min(2, len(data["train"])))  # type: ignore[arg-type]

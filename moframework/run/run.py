@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from moframework.backbones.given import GivenBackbone
 from moframework.config import Trust
@@ -17,6 +18,7 @@ from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.model.io import verify_model
 from moframework.pareto.front import Front
+from moframework.predicting import Predictions, Unseen
 from moframework.run.resuming import resume_command
 from moframework.spec import Spec, load_spec
 
@@ -173,3 +175,21 @@ class Run:
             RunError: the run has not finished, or the model names code that is not trusted.
         """
         return ParetoModel.load(self.path / MODEL, device, trust=trust or self.trust, backbone=backbone)
+
+    def predict(
+        self,
+        raw: Any,
+        preference: ArrayLike | torch.Tensor,
+        *,
+        unseen: Unseen = "refuse",
+        keep: Sequence[str] = (),
+        device: torch.device | str = "cpu",
+    ) -> Predictions:
+        """What the trained model says of raw data at one preference; see `ParetoModel.predict`. A model that is asked
+        more than once is better loaded once.
+
+        Raises:
+            RunError: as `model`; or it is not known how raw data becomes inputs.
+            DataError: raw data cannot be read, or not as in training.
+        """
+        return self.model(device).predict(raw, preference, unseen=unseen, keep=keep)

@@ -15,6 +15,7 @@ RESULT_FILES: Mapping[str, str] = {
     "environment": "environment.json",
     "front": "front-*.json",
     "model": "model/model.json",
+    "preparation": "model/preparation.json",
     "report": "report.json",
     "results": "results.json",
 }
