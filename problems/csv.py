@@ -341,7 +341,8 @@ def _reader(problem: CSV, table: Mapping[str, Column], train: Mapping[str, Colum
     numbers = []
     if numeric:
         known = np.stack([train[name].numbers(problem.missing) for name in numeric], axis=1)
-        by, marked = Standardization.of(known), np.isnan(known).any(axis=0)
+        by = Standardization.of(known)
+        marked: npt.NDArray[np.bool_] = np.isnan(known).any(axis=0)
         for i, name in enumerate(numeric):
             mean, scale = float(by.mean[i]), float(by.scale[i])
             numbers.append(NumberColumn(column=name, mean=mean, scale=scale, marked=bool(marked[i])))

@@ -522,9 +522,7 @@ def predict(
 
     with _imports_told():
         try:
-            parts = predict(
-                run, raw, preference, keep=keep, unseen=unseen, device=device, trust=trust, note=_noted
-            )
+            parts = predict(run, raw, preference, keep=keep, unseen=unseen, device=device, trust=trust, note=_noted)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--preference") from None
     if out is None:

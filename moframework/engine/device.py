@@ -83,7 +83,7 @@ def placement(
 
 
 def device_called(name: str, option: str = "training.device") -> torch.device:
-    """The device that an option names; `auto` is the fastest there is. Raises `SpecError`, beginning with the option."""
+    """The device that an option names. Raises `SpecError`, beginning with the option."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

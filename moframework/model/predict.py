@@ -13,7 +13,7 @@ from moframework.errors import DataError
 from moframework.inputs import Tree
 from moframework.inputs.trees import count_samples, mapped, select_samples
 from moframework.model.buffers import modes_kept
-from moframework.predicting import Part, Predictions, Preparation, Reading
+from moframework.predicting import Predictions, Preparation, Reading
 
 if TYPE_CHECKING:
     from moframework.model.pareto_model import ParetoModel

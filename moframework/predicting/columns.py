@@ -18,8 +18,7 @@ _ROWS = 10_000  # of a parquet file, read at once
 
 
 def columns_in_memory(raw: Any, empty: str = "") -> dict[str, Column]:
-    """The columns of a data frame, a mapping from names to cells (of one row: a cell each), or a list of mappings, a row
-    each.
+    """The columns of a data frame, a mapping from names to cells (of one row a cell each), or a list of mappings.
 
     Args:
         raw: the table, with at least one row; cells are text, numbers or booleans, None or nan where unknown.

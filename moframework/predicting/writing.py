@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
 import itertools
 import json
 import math
@@ -126,7 +127,7 @@ def _parquet_file(parts: Iterable[Predictions], path: Path) -> None:
 
 
 def _arrow(part: Predictions) -> Any:
-    import pyarrow
+    pyarrow: Any = importlib.import_module("pyarrow")
 
     part.check_cells()
     return pyarrow.table({name: list(column) if _is_text(column) else column for name, column in part.columns.items()})
