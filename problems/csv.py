@@ -341,11 +341,10 @@ def _reader(problem: CSV, table: Mapping[str, Column], train: Mapping[str, Colum
     numbers = []
     if numeric:
         known = np.stack([train[name].numbers(problem.missing) for name in numeric], axis=1)
-        by = Standardization.of(known)
-        marked: npt.NDArray[np.bool_] = np.isnan(known).any(axis=0)
+        by, gaps = Standardization.of(known), np.isnan(known)
         for i, name in enumerate(numeric):
             mean, scale = float(by.mean[i]), float(by.scale[i])
-            numbers.append(NumberColumn(column=name, mean=mean, scale=scale, marked=bool(marked[i])))
+            numbers.append(NumberColumn(column=name, mean=mean, scale=scale, marked=bool(gaps[:, i].any())))
     categories = [CategoryColumn(column=name, categories=_categories(problem, train[name])) for name in others]
     if not numbers and not any(each.categories for each in categories):
         raise DataError(f"{problem.path}: every input is missing in all training rows")

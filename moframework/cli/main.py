@@ -517,7 +517,7 @@ def predict(
     one that was trained on, or a folder of images; or a .npz file with prepared `inputs`. Answers are classes by their
     names, with probabilities, and numbers in the targets' own units, a line for each sample in the order of INPUT.
     """
-    from moframework.predicting.writing import stream_predictions, write_predictions
+    from moframework.predicting.writing import write_lines, write_predictions
     from moframework.run.predicting import predict
 
     with _imports_told():
@@ -526,7 +526,7 @@ def predict(
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--preference") from None
     if out is None:
-        stream_predictions(parts, sys.stdout, "csv")
+        write_lines(parts, sys.stdout, "csv")
     else:
         write_predictions(parts, out)
         click.echo(out)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from moframework.config import Trust
 from moframework.errors import RunError
 from moframework.inputs import InputForm, Tree
 from moframework.inputs.calling import how_outside
+from moframework.inputs.trees import mapped
 from moframework.model.buffers import modes_kept
 from moframework.model.functional import FunctionalNetwork, Runner
 from moframework.model.io import read_model, stored_preparation, write_model
@@ -256,7 +258,18 @@ class ParetoModel(nn.Module):
                 "moframework.problem.preparation_of(problem) makes"
             )
         reading = Reading(count=256) if reading is None else reading
-        return predictions(self, self.preparation, raw, self.checked(preference), reading)
+        with torch.no_grad():
+            theta = self.weights(self.checked(preference))
+        forward = partial(self._used_with, theta)
+        return predictions(self.preparation, raw, self.recipe.inputs, reading, forward)
+
+    @torch.no_grad()
+    def _used_with(self, theta: Mapping[str, Tensor], x: Tree) -> dict[str, Tensor]:
+        """Outputs of a batch on any device, of a network that is used rather than trained, whatever mode it is in."""
+        device = next(chain(self.parameters(), self.buffers())).device
+        with modes_kept(self):
+            self.eval()
+            return self.call(theta, mapped(lambda leaf: leaf.to(device), x))
 
     @torch.no_grad()
     def batch_statistics(

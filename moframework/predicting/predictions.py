@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from attrs import field, frozen
 
-from moframework.errors import DataError
+from moframework.errors import DataError, MoframeworkError
+from moframework.predicting.writing import write_predictions
 
 __all__ = ["Predictions"]
 
@@ -62,16 +64,21 @@ class Predictions:
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*cells, strict=True)]
 
     def to_frame(self) -> Any:
-        """A pandas data frame with a row for each sample. Raises `DataError` as `rows` does."""
-        import pandas
+        """A pandas data frame with a row for each sample.
 
+        Raises:
+            DataError: as `rows`.
+            MoframeworkError: pandas is not installed.
+        """
         self.check_cells()
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError as error:
+            raise MoframeworkError("a data frame needs pandas, which is not installed: pip install pandas") from error
         return pandas.DataFrame(dict(self.columns))
 
     def save(self, path: Path | str) -> None:
         """Write a file: .csv, .jsonl, .parquet, or .npz with the raw outputs; see `writing.write_predictions`."""
-        from moframework.predicting.writing import write_predictions
-
         write_predictions([self], Path(path))
 
     def check_cells(self) -> None:

@@ -9,21 +9,35 @@ import itertools
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
 from moframework.errors import DataError
 from moframework.io.atomic import atomic_write
 from moframework.predicting.columns import parquet
-from moframework.predicting.predictions import Predictions
 
-__all__ = ["FORMATS", "stream_predictions", "write_predictions"]
+__all__ = ["FORMATS", "write_lines", "write_predictions"]
 
 
-def write_predictions(parts: Iterable[Predictions], path: Path) -> None:
+class Answers(Protocol):
+    """What is written: `Predictions`."""
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """Cells of each sample, by name: arrays of answers, and lists of what was kept."""
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Raw outputs by output key."""
+
+    def check_cells(self) -> None:
+        """Raise `DataError` where an answer is a map rather than a cell."""
+
+
+def write_predictions(parts: Iterable[Answers], path: Path) -> None:
     """Write predictions to a file, whole or not at all, part by part.
 
     Numbers have all of their digits. What the file is, its ending says:
@@ -49,7 +63,7 @@ def write_predictions(parts: Iterable[Predictions], path: Path) -> None:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def stream_predictions(parts: Iterable[Predictions], file: IO[str], form: str) -> None:
+def write_lines(parts: Iterable[Answers], file: IO[str], form: str) -> None:
     """Write predictions to an open text file, part by part.
 
     Args:
@@ -61,7 +75,7 @@ def stream_predictions(parts: Iterable[Predictions], file: IO[str], form: str) -
     FORMATS[form](parts, file)
 
 
-def _csv(parts: Iterable[Predictions], file: IO[str]) -> None:
+def _csv(parts: Iterable[Answers], file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     for number, part in enumerate(parts):
         rows = _rows(part)
@@ -70,18 +84,18 @@ def _csv(parts: Iterable[Predictions], file: IO[str]) -> None:
         writer.writerows(rows)
 
 
-def _json_lines(parts: Iterable[Predictions], file: IO[str]) -> None:
+def _json_lines(parts: Iterable[Answers], file: IO[str]) -> None:
     for part in parts:
         for row in _rows(part):
             cells = dict(zip(part.columns, map(_plain, row), strict=True))
             file.write(json.dumps(cells, ensure_ascii=False) + "\n")
 
 
-FORMATS: dict[str, Callable[[Iterable[Predictions], IO[str]], None]] = {"csv": _csv, "jsonl": _json_lines}
+FORMATS: dict[str, Callable[[Iterable[Answers], IO[str]], None]] = {"csv": _csv, "jsonl": _json_lines}
 """What text predictions are written as."""
 
 
-def _rows(part: Predictions) -> Iterator[tuple[Any, ...]]:
+def _rows(part: Answers) -> Iterator[tuple[Any, ...]]:
     """The cells of each sample; float32 as the shortest numbers that are it."""
     part.check_cells()
     cells = [
@@ -100,24 +114,25 @@ def _plain(cell: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _text_file(form: str) -> Callable[[Iterable[Predictions], Path], None]:
-    def write(parts: Iterable[Predictions], path: Path) -> None:
+def _text_file(form: str) -> Callable[[Iterable[Answers], Path], None]:
+    def write(parts: Iterable[Answers], path: Path) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
-            stream_predictions(parts, file, form)
+            write_lines(parts, file, form)
 
     return write
 
 
-def _npz_file(parts: Iterable[Predictions], path: Path) -> None:
-    made = Predictions.of_parts(parts)
-    kept = {name: np.asarray(column) for name, column in made.columns.items() if not isinstance(column, np.ndarray)}
+def _npz_file(parts: Iterable[Answers], path: Path) -> None:
+    every = list(parts)
+    kept = {name: [part.columns[name] for part in every] for name, c in every[0].columns.items() if isinstance(c, list)}
+    outputs = {key: [part.outputs[key] for part in every] for key in every[0].outputs}
     with zipfile.ZipFile(path, "w") as archive:  # numpy.savez has no way to call an array `file`
-        for name, array in {**kept, **made.outputs}.items():
+        for name, arrays in {**kept, **outputs}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                np.lib.format.write_array(member, np.concatenate(arrays), allow_pickle=False)
 
 
-def _parquet_file(parts: Iterable[Predictions], path: Path) -> None:
+def _parquet_file(parts: Iterable[Answers], path: Path) -> None:
     files, rest = parquet(f"to write {path.suffix} files"), iter(parts)
     first = next(rest)
     table = _arrow(first)
@@ -126,7 +141,7 @@ def _parquet_file(parts: Iterable[Predictions], path: Path) -> None:
             writer.write_table(table if part is first else _arrow(part))
 
 
-def _arrow(part: Predictions) -> Any:
+def _arrow(part: Answers) -> Any:
     pyarrow: Any = importlib.import_module("pyarrow")
 
     part.check_cells()
@@ -137,7 +152,7 @@ def _is_text(column: Any) -> bool:
     return not isinstance(column, np.ndarray) or column.dtype == object
 
 
-_WRITERS: dict[str, Callable[[Iterable[Predictions], Path], None]] = {
+_WRITERS: dict[str, Callable[[Iterable[Answers], Path], None]] = {
     ".csv": _text_file("csv"),
     ".jsonl": _text_file("jsonl"),
     ".parquet": _parquet_file,

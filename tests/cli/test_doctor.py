@@ -54,6 +54,7 @@ def test_everything_is_looked_at_in_little_time() -> None:
         "cagrad",
         "timm",
         "transformers",
+        "parquet",
         "test",
         "dev",
     }

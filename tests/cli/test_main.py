@@ -126,7 +126,7 @@ def test_unknown_command_names_the_nearest(call: Call) -> None:
 def test_unlike_any_command_lists_all(call: Call) -> None:
     found = call("xyzzy")
     assert found.code == 2
-    assert "Commands: benchmark, check, doctor, front, list, new, schema, solve, specs." in found.err
+    assert "Commands: benchmark, check, doctor, front, list, new, predict, schema, solve, specs." in found.err
 
 
 def test_forgotten_command(call: Call, spec: Path) -> None:
@@ -541,7 +541,7 @@ def test_schema_of_results(call: Call, name: str) -> None:
 def test_schema_of_results_by_another_name(call: Call) -> None:
     found = call("schema", "--of", "log")
     assert found.code == 2
-    assert "'status', 'data', 'environment', 'front', 'model', 'report', 'results'" in found.err
+    assert "'status', 'data', 'environment', 'front', 'model', 'preparation', 'report', 'results'" in found.err
     found = call("schema", "--benchmark", "--of", "results")
     assert found.code == 2
     assert "give one of them" in found.err

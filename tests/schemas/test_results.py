@@ -154,7 +154,8 @@ def test_a_key_that_is_not_described_does_not_pass(finished: Path) -> None:
 def test_a_key_that_is_missing_does_not_pass(finished: Path, name: str) -> None:
     (path,) = [path for path, kind in files(finished).items() if kind == name and path.name != "front-val.json"]
     content = content_of(path)
-    for key in content:
+    optional = {"preparation_sha256"}  # of a model that is saved without its problem
+    for key in content.keys() - optional:
         assert faults(name, {k: v for k, v in content.items() if k != key}), key
     assert faults(name, {**content, "format": 4})
     assert faults(name, {**content, "sha256": "0"})
