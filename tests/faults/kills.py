@@ -25,6 +25,7 @@ _POINTS = ("begun", "written", "flushed", "kept", "named")
 _COMPARED = (
     "model/model.safetensors",
     "model/model.json",
+    "model/preparation.json",
     "front-val.json",
     "front-test.json",
     "spec.yaml",

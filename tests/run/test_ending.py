@@ -236,7 +236,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 FILES = [
     "spec.yaml", "status.json", "data.json", "environment.json", "front-val.json", "front-test.json",
-    "model/model.json", "model/model.safetensors",
+    "model/model.json", "model/model.safetensors", "model/preparation.json",
 ]  # fmt: skip
 
 
