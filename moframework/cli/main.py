@@ -11,7 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -470,6 +470,115 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
     from moframework.cli.tables import output, print_front
 
     print_front(output(), found, short=False, change=change)
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--points", metavar="N", type=click.IntRange(min=1), help="An even set of N preferences.")
+@click.option(
+    "--preferences",
+    metavar="λ;λ;…",
+    help="Or these, each of one number a task, scaled to sum to 1: '0.2,0.8;0.5,0.5'. Default: those of the run.",
+)
+@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True, help="Which data.")
+@click.option(
+    "--data",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="All samples of another file, laid out as the run's own, in place of a split; for problems that read .npz.",
+)
+@click.option(
+    "--batchnorm",
+    type=click.Choice(["shared", "recalibrate"]),
+    help="Statistics of BatchNorm layers, in place of the run's: taken anew for each preference from training samples?",
+)
+@click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as `moframework front` does.")
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write the front here too."
+)
+@_trust_option("RUN")
+def evaluate(run: Path, as_json: bool, out: Path | None, trust: bool, **options: Any) -> None:
+    """Evaluate the model of a run at any preferences.
+
+    RUN is a run folder, as `moframework solve` leaves it; it is not changed. The run may have been moved.
+    """
+    from moframework.run.run import Run
+
+    given = options.pop("preferences")
+    with _imports_told():
+        found = Run(run, trust=trust).evaluate(preferences=None if given is None else _preferences(given), **options)
+    if out is not None:
+        found.save(out)
+    if as_json:
+        click.echo(found.to_json())
+        return
+    from moframework.cli.tables import output, print_front
+
+    print_front(output(), found, short=False)
+
+
+@main.command(epilog=EXIT_CODES.replace("1 failed run", "1 no point meets the conditions"))
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    multiple=True,
+    help="What must hold, as 'left/accuracy >= 0.95'; with >=, <=, >, < or =, which holds within 1 % of the number, or "
+    "within what '= 0.3 +- 0.01' says. May be repeated.",
+)
+@click.option("--maximize", metavar="COLUMN", help="The point where this is largest, such as right/accuracy.")
+@click.option("--minimize", metavar="COLUMN", help="The point where this is smallest, such as right/loss.")
+@click.option("--compromise", is_flag=True, help="The point nearest to the ideal of scaled losses; the default.")
+@click.option("--knee", is_flag=True, help="The point farthest below the plane through the ends of the front.")
+@click.option("--tradeoff", is_flag=True, help="The point that costs most to leave, for what is gained elsewhere.")
+@click.option("--nearest", metavar="COLUMN=VALUE,…", help="The point nearest to these values.")
+@click.option("--weights", metavar="TASK=WEIGHT,…", help="The smallest weighted sum of scaled losses.")
+@click.option("--pseudo-weights", metavar="TASK=WEIGHT,…", help="The point with these shares of what can be gained.")
+@click.option(
+    "--step",
+    "towards",
+    metavar="TASK=better",
+    help="From the chosen point, or --from, go on to the next one where this is better (or worse), and tell what it "
+    "costs the others; TASK or COLUMN.",
+)
+@click.option("--from", "start", metavar="λ", help="Where a step begins, as 0.3,0.7, in place of a rule.")
+@click.option(
+    "--evaluations", metavar="N", type=click.IntRange(min=0), help="Preferences that are tried at most. Default: 30."
+)
+@click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_trust_option("RUN")
+def pick(run: Path, as_json: bool, trust: bool, **options: Any) -> None:
+    """Choose an operating point of a run by what you need.
+
+    Searches all preferences, not only those of the front, on the validation split, and tells the point's losses and
+    metrics on both splits, with 95 % intervals. The test split chooses nothing. RUN is not changed.
+    """
+    from moframework.cli.picking import picked, print_pick
+    from moframework.run.run import Run
+
+    one = Run(run, trust=trust)
+    with _imports_told():
+        found = picked(one, options)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found.as_plain(), indent=2, ensure_ascii=False))
+        return
+    from moframework.cli.tables import output
+
+    print_pick(output(), one.path, found)
+
+
+def _preferences(text: str) -> list[list[float]]:
+    """Preferences as they are typed: numbers by commas, rows by semicolons."""
+    try:
+        return [[float(number) for number in row.split(",")] for row in text.split(";") if row.strip()]
+    except ValueError:
+        raise click.UsageError(
+            f"cannot read the preference '{text}': write numbers with commas, and ; between preferences"
+        ) from None
 
 
 def _with_change(text: str, change: list[float]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -164,6 +165,11 @@ class DataSource(Component, kind="data"):
         Raises:
             DataError: the data is missing or not as it should be; the text says what to do.
         """
+
+    def of_file(self, path: Path) -> Dataset | None:
+        """All samples of another file, whatever their splits; None where the source does not read files of the kind, or
+        samples would depend on what else is in the file. Raises `DataError` as `split` does."""
+        return None
 
     @property
     @abstractmethod

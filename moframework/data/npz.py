@@ -57,10 +57,12 @@ class NPZ(DataSource):
             raise DataError(
                 f"{self.path} has no samples for '{name}': change the array `split` or the option `fractions`"
             )
-        given = arrays["inputs"][chosen]
-        inputs = torch.from_numpy(given) if given.dtype == np.uint8 else _tensor(given).float()
-        targets = {k: _tensor(v[chosen]) for k, v in arrays.items() if k not in ("inputs", "split")}
-        return TensorData(inputs, targets)
+        return _samples(arrays, chosen)
+
+    def of_file(self, path: Path) -> TensorData:
+        """All samples of another file, in its order."""
+        arrays = NPZ(path=path)._arrays()
+        return _samples(arrays, np.arange(len(arrays["inputs"])))
 
     def _membership(self, arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         count = len(arrays["inputs"])
@@ -74,6 +76,13 @@ class NPZ(DataSource):
         except OSError as error:
             raise DataError(f"the data file {self.path} cannot be read: {error.strerror}") from error
         return _read_npz(self.path, status.st_mtime_ns, status.st_size)
+
+
+def _samples(arrays: dict[str, npt.NDArray[Any]], chosen: npt.NDArray[np.intp]) -> TensorData:
+    given = arrays["inputs"][chosen]
+    inputs = torch.from_numpy(given) if given.dtype == np.uint8 else _tensor(given).float()
+    targets = {k: _tensor(v[chosen]) for k, v in arrays.items() if k not in ("inputs", "split")}
+    return TensorData(inputs, targets)
 
 
 _NPY = b"\x93NUMPY"

@@ -108,7 +108,7 @@ class Evaluator:
         """
         was_training = model.training
         model.eval()
-        losses, metrics = self._losses_and_metrics(model, self._thetas(model, preferences), data)
+        losses, metrics = self._losses_and_metrics(model, self.weights_at(model, preferences), data)
         model.train(was_training)
         tasks = self.problem.tasks
         for j, t in (~torch.isfinite(losses)).nonzero().tolist()[:1]:
@@ -131,8 +131,8 @@ class Evaluator:
             true_front=self.problem.true_front,
         )
 
-    def _thetas(self, model: ParetoModel, preferences: Tensor) -> Thetas:
-        """θ(λ) of each preference, with its statistics: a list, or made when asked for where they are large."""
+    def weights_at(self, model: ParetoModel, preferences: Tensor) -> Thetas:
+        """θ(λ) of each preference (n, m), with its statistics: a list, or made when asked for where they are large."""
         statistics: list[dict[str, Tensor]] = [{} for _ in preferences]
         if self.calibration is not None:
             # Of more than one batch none may be left with a single sample.

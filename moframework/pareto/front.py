@@ -18,6 +18,7 @@ from moframework.errors import DamagedFileError, MoframeworkError
 from moframework.io.atomic import write_text
 from moframework.io.sealed import read_json, seal_json
 from moframework.pareto import indicators, relative
+from moframework.pareto.conditions import Condition, crossings
 from moframework.pareto.selection import best_row
 
 __all__ = ["Front", "Hypervolume"]
@@ -296,6 +297,18 @@ class Front:
             metrics={name: [values[rows[name.partition("/")[0]]]] for name, values in self.metrics.items()},
         )
 
+    def extended(self, other: Front) -> Front:
+        """This front with the points of another one after its own; the rest stays. Raises ValueError where they do not
+        have the same tasks and metrics."""
+        if (other.tasks, list(other.metrics)) != (self.tasks, list(self.metrics)):
+            raise ValueError("only fronts of the same tasks and metrics go together")
+        return attrs.evolve(
+            self,
+            preferences=np.concatenate([self.preferences, other.preferences]),
+            losses=np.concatenate([self.losses, other.losses]),
+            metrics={name: np.concatenate([values, other.metrics[name]]) for name, values in self.metrics.items()},
+        )
+
     def columns(self) -> dict[str, Array]:
         """All columns by name: `TASK/preference` of every task, `TASK/loss` of every task, then the metrics."""
         return {
@@ -323,6 +336,43 @@ class Front:
                 meets all conditions (the best value of each column asked for is told).
         """
         return best_row(self.columns(), where=where, maximize=maximize, minimize=minimize)
+
+    def preference(self, where: str) -> Array:
+        """Solve a condition for λ, by straight lines between neighbors on a front of two tasks. The model is not asked:
+        `Run.pick` does that, for any number of tasks.
+
+        Args:
+            where: `"left/loss = 0.3"`.
+
+        Returns:
+            λ (2,) at which the column has this value; where it has it several times, the one with the smallest sum of
+            losses.
+
+        Raises:
+            ValueError: not two tasks, not a condition with `=`, no such column, or a value that the front does not
+                reach; its range is told.
+
+        >>> front = Front(tasks=("a", "b"), preferences=[[0, 1], [1, 0]], losses=[[0.8, 0.1], [0.4, 0.5]], split="val")
+        >>> front.preference("a/loss = 0.5").round(3).tolist()
+        [0.75, 0.25]
+        """
+        condition = Condition.read(where, list(self.columns()))
+        if len(self.tasks) != 2 or condition.sign != "=":
+            raise ValueError(
+                f"a front of two tasks is solved for one condition with =, but there are {len(self.tasks)} tasks and "
+                f"'{condition}'; `Run.pick` takes any condition"
+            )
+        order = np.argsort(self.preferences[:, 0], kind="stable")
+        values = self.columns()[condition.column][order]
+        x, sums = self.preferences[order, 0], self.losses[order].sum(axis=1)
+        found = crossings(x, values, condition.bound)
+        if not len(found):
+            raise ValueError(
+                f"{condition.column} is nowhere {condition.bound:g} on this front: it goes from "
+                f"{np.nanmin(values):g} to {np.nanmax(values):g}"
+            )
+        first = found[int(np.argmin(np.interp(found, x, sums)))]
+        return np.array([first, 1 - first])
 
     def to_json(self) -> str:
         """This front as JSON text, one line a key, with all that is computed from it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Sized
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast, final
 
 import attrs
@@ -62,6 +63,11 @@ class Problem(Component, kind="problems"):
         Raises:
             DataError: the data is missing; the text says what to get, from where, and into which folder.
         """
+
+    def of_file(self, path: Path) -> Dataset | None:
+        """All samples of another file that is laid out as this problem's own data; None where there is no such thing,
+        or where samples would depend on what else is in the file. Raises `DataError` where it cannot be read."""
+        return None
 
     @property
     def maps(self) -> Mapping[str, MapKind]:

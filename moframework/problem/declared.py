@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -107,6 +108,11 @@ class Customized(WrappedProblem):
     def data(self, split: Split) -> Dataset:
         """The base's, whose batches the exchanged collate function makes."""
         return _collated(self.base.data(split), self.overrides.collate)
+
+    def of_file(self, path: Path) -> Dataset | None:
+        """As `data`."""
+        found = self.base.of_file(path)
+        return None if found is None else _collated(found, self.overrides.collate)
 
     @property
     def augmentation(self) -> tuple[Augmentation, ...]:
@@ -244,6 +250,11 @@ class Declared(Problem):
         if self._collate is not None:
             sets = {name: data.plain if isinstance(data, Collated) else data for name, data in sets.items()}
         return _collated(data_of_sets(sets, self.tasks, self._batches, one_size=self._collate is None), self._collate)
+
+    def of_file(self, path: Path) -> Dataset | None:
+        """All samples of a file in the place of a single source's."""
+        found = None if isinstance(self._data, Mapping) else self._data.of_file(path)
+        return None if found is None else _collated(found, self._collate)
 
     def _sets(self, split: Split) -> dict[str, Dataset]:
         made = {}

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import attrs
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from moframework.backbones.given import GivenBackbone
 from moframework.config import Trust
+from moframework.data import Dataset, Split
 from moframework.errors import DamagedFileError, NewerFormatError, RunError, nearest
 from moframework.io.lock import is_held
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.model.io import verify_model
 from moframework.pareto.front import Front
+from moframework.pareto.rules import Rule
 from moframework.predicting import Predictions, Unseen
+from moframework.run.evaluating import Batchnorm, Trained, new_data, preferences_for
+from moframework.run.picking import Pick, pick, rule_of, step
 from moframework.run.resuming import resume_command
+from moframework.run.simplex_search import EVALUATIONS
 from moframework.spec import Spec, load_spec
 
 __all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "EVENTS", "LOG", "MODEL", "SPEC", "STATUS", "Run"]
@@ -193,3 +199,104 @@ class Run:
             DataError: raw data cannot be read, or not as in training.
         """
         return self.model(device).predict(raw, preference, unseen=unseen, keep=keep)
+
+    def evaluate(
+        self,
+        points: int | None = None,
+        preferences: Sequence[ArrayLike] | None = None,
+        split: Split = "test",
+        *,
+        data: Dataset | Path | str | None = None,
+        batchnorm: Batchnorm | None = None,
+        device: str | None = None,
+        metrics: bool = True,
+    ) -> Front:
+        """The front of the saved model at any preferences, evaluated as at the end of the run; nothing is written.
+
+        Args:
+            points: an even set of so many preferences: 21 are steps of 0.05 for two tasks.
+            preferences: or these, rows of m non-negative numbers, scaled to sum to 1. Without both those that the
+                run's own fronts have. The solver of a finite set has its own alone.
+            split: of the problem's data; the name of the front where `data` is given.
+            data: other samples than the problem's: a data set whose inputs and targets are as those of the problem, or
+                an .npz file, all of whose samples are read, where the problem's data is such a file.
+            batchnorm: in place of the run's `evaluate.batchnorm`.
+            device: in place of the run's `training.device`.
+            metrics: the tasks' metrics too, not only the losses.
+
+        Returns:
+            a front with the reference point of the run.
+
+        Raises:
+            RunError: the run has not finished, a preference cannot be used, or the file cannot stand for the data.
+            SpecError: the spec names code that is not trusted, or another device is needed.
+            DataError: the data is missing.
+
+        Example::
+
+            front = Run("runs/quickstart").evaluate(points=101)
+        """
+        trained = self.trained(device, batchnorm)
+        wanted = preferences_for(trained.model, self.front("val").preferences, points, preferences)
+        if data is None:
+            return trained.front(wanted, split, metrics=metrics)
+        samples = new_data(trained.problem, Path(data)) if isinstance(data, Path | str) else data
+        return trained.front_on(samples, wanted, split, metrics=metrics)
+
+    def pick(
+        self,
+        where: str | Sequence[str] = (),
+        *,
+        maximize: str | None = None,
+        minimize: str | None = None,
+        rule: Rule | str | None = None,
+        evaluations: int = EVALUATIONS,
+        device: str | None = None,
+    ) -> Pick:
+        """The operating point that serves best, found by asking the model: the validation split chooses, and what the
+        test split says of the point is told.
+
+        For a solver of the whole front the simplex is searched, beginning with the run's validation front; of a finite
+        set one of its own points is chosen. Nothing is written.
+
+        Args:
+            where: conditions on columns, all of which must hold: `"left/accuracy >= 0.95"`, `"left/loss = 0.3 ± 0.01"`;
+                see `Condition.read`.
+            maximize, minimize: the column that decides.
+            rule: or another rule: `compromise`, `knee`, `tradeoff`, or one of `moframework.pareto.rules`, such as
+                `Nearest({"left/loss": 0.2})`. Without any, the compromise.
+            evaluations: preferences that are evaluated at most.
+            device: in place of the run's `training.device`.
+
+        Raises:
+            RunError: a name, a condition or a rule is wrong; as `NothingSatisfiesError`, which says the nearest miss,
+                where no point meets all conditions. Else as `evaluate`.
+
+        Example::
+
+            found = Run("runs/quickstart").pick("left/accuracy >= 0.85", maximize="right/accuracy")
+            found.preference, found.test["right/accuracy"], found.intervals["test"]["right/accuracy"]
+        """
+        front = self.front("val")
+        chosen = rule_of(front, maximize, minimize, rule)
+        return pick(self.trained(device), front, where, chosen, evaluations)
+
+    def step(
+        self, preference: ArrayLike, towards: str, *, evaluations: int = EVALUATIONS, device: str | None = None
+    ) -> Pick:
+        """The next point along the front at which something is better: see `run.picking.step`. Errors as of `pick`.
+
+        Args:
+            preference: where the step begins, m non-negative numbers.
+            towards: `right=better`, `right/loss=worse`.
+        """
+        return step(self.trained(device), self.front("val"), preference, towards, evaluations)
+
+    def trained(self, device: str | None = None, batchnorm: Batchnorm | None = None) -> Trained:
+        """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`."""
+        reference = self.front("val").reference
+        spec = self.spec
+        if device is not None:
+            training = attrs.evolve(cast(Any, spec.training), device=device)
+            spec = cast(Spec, attrs.evolve(cast(Any, spec), training=training))
+        return Trained.of(spec, self.model(), reference, batchnorm)

@@ -85,12 +85,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_commands_and_exit_codes(call: Call, flag: str) -> None:
     found = call(flag)
     assert found.code == 0
-    for command in ("benchmark", "check", "front", "list", "new", "schema", "solve", "specs"):
+    for command in (
+        "benchmark", "check", "evaluate", "front", "list", "new", "pick", "schema", "solve", "specs"
+    ):  # fmt: skip
         assert re.search(rf"^  {command} +[A-Z][^.]+\.$", found.out, re.MULTILINE), "a whole sentence about each"
     assert "0 done; 1 failed run; 2 wrong usage or spec; 130 interrupted" in " ".join(found.out.split())
 
 
-@pytest.mark.parametrize("command", ["benchmark", "check", "front", "list", "new", "schema", "solve", "specs"])
+@pytest.mark.parametrize(
+    "command", ["benchmark", "check", "evaluate", "front", "list", "new", "pick", "schema", "solve", "specs"]
+)
 def test_every_command_and_option_has_help(call: Call, command: str) -> None:
     found = call(command, "-h")
     assert found.code == 0
@@ -126,7 +130,10 @@ def test_unknown_command_names_the_nearest(call: Call) -> None:
 def test_unlike_any_command_lists_all(call: Call) -> None:
     found = call("xyzzy")
     assert found.code == 2
-    assert "Commands: benchmark, check, doctor, front, list, new, predict, schema, solve, specs." in found.err
+    assert (
+        "Commands: benchmark, check, doctor, evaluate, front, list, new, pick, predict, schema, solve, specs."
+        in found.err
+    )
 
 
 def test_forgotten_command(call: Call, spec: Path) -> None:

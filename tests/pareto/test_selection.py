@@ -24,6 +24,7 @@ COLUMNS = {
         ("right/loss <= 0.4", None, "left/loss", 2),
         ("  left/accuracy>=.9 ", None, "right/loss", 1),
         (["left/accuracy > 8e-1", "right/loss < 5e-1"], "left/accuracy", None, 1),
+        ("right/loss = 0.2 ± 0.1", None, "left/loss", 1),
         ("left/accuracy > -1", None, "left/loss", 3),  # nan meets no condition
     ],
 )
@@ -38,7 +39,7 @@ def test_the_best_row(where: str | list[str], maximize: str | None, minimize: st
         ({"maximize": "left/loss", "minimize": "left/loss"}, "exactly one of maximize and minimize"),
         ({"minimize": "left/los"}, "no column 'left/los': did you mean 'left/loss'? allowed: left/loss, left/accuracy"),
         ({"minimize": "left/loss", "where": "right/los < 1"}, "no column 'right/los'"),
-        ({"minimize": "left/loss", "where": "left/loss = 1"}, "cannot read condition 'left/loss = 1'"),
+        ({"minimize": "left/loss", "where": "left/loss == 1"}, "cannot read condition 'left/loss == 1'"),
         ({"minimize": "left/loss", "where": "left/loss < low"}, "'low' is not a number"),
         (
             {"minimize": "left/loss", "where": ["left/accuracy >= 0.99", "right/loss < 0.3"]},

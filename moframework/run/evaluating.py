@@ -1,0 +1,157 @@
+"""Evaluation of a run's saved model: at any preferences, on any data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import attrs
+import numpy as np
+import torch
+from attrs import field, frozen
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from moframework.data import Dataset, Split
+from moframework.engine.device import Placement, placement
+from moframework.engine.evaluate import Evaluator, calibration_data
+from moframework.errors import RunError
+from moframework.model import ParetoModel
+from moframework.model.operating_point import on_simplex
+from moframework.pareto.front import Front
+from moframework.preferences.evaluation import evaluation_set
+from moframework.problem import Problem, fitted
+from moframework.processes.world import World
+from moframework.spec import Spec
+
+__all__ = ["Batchnorm", "Trained", "new_data", "preferences_for"]
+
+Batchnorm = Literal["shared", "recalibrate"]
+_SAME = 1e-4  # numbers that people type for 1/3
+
+
+@frozen(kw_only=True)
+class Trained:
+    """A trained model with the problem that it solves, and how a front of it is evaluated: as at the end of its run.
+
+    Attributes:
+        problem: its losses have what they take from the training data.
+        model: on the device.
+        evaluator: with the reference point of the run.
+    """
+
+    problem: Problem
+    model: ParetoModel
+    place: Placement
+    evaluator: Evaluator
+    samples: dict[Split, Dataset] = field(factory=dict, init=False)
+
+    @classmethod
+    def of(
+        cls, spec: Spec, model: ParetoModel, reference: Sequence[float] | None, batchnorm: Batchnorm | None = None
+    ) -> Trained:
+        """What `spec` says, with a model that it gave.
+
+        Args:
+            reference: reference point of the loss hypervolume; None for the problem's own.
+            batchnorm: in place of `evaluate.batchnorm`. `recalibrate` reads training data, as losses do that take
+                something from it.
+        """
+        problem = fitted(spec.problem)
+        place = placement(spec.training, model.skeleton, model.recipe.inputs)
+        place.move(model)
+        options = spec.evaluate
+        if batchnorm is not None:
+            options = attrs.evolve(cast(Any, options), batchnorm=batchnorm)
+        calibration = None
+        if options.batchnorm != "shared":
+            calibration = calibration_data(options, problem.data("train"))
+        evaluator = attrs.evolve(
+            Evaluator.of_spec(problem, place, spec.training, options, World()),
+            reference=reference,
+            calibration=calibration,
+        )
+        return cls(problem=problem, model=model, place=place, evaluator=evaluator)
+
+    @property
+    def anchors(self) -> Tensor | None:
+        """The preferences (n, m) that a finite solver has networks for; None where every λ has weights of its own."""
+        return self.model.space.anchors()
+
+    def data(self, split: Split) -> Dataset:
+        """The samples of a split of the problem, read once."""
+        if split not in self.samples:
+            self.samples[split] = self.problem.data(split)
+        return self.samples[split]
+
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        """θ(λ) with the statistics of BatchNorm layers that an evaluation uses."""
+        return dict(self.evaluator.weights_at(self.model, preference[None])[0])
+
+    def front(self, preferences: Tensor, split: Split, *, metrics: bool = True) -> Front:
+        """The front (n, m) at `preferences` on a split; see `Evaluator.front`."""
+        return self.front_on(self.data(split), preferences, split, metrics=metrics)
+
+    def front_on(self, data: Dataset, preferences: Tensor, split: str, *, metrics: bool = True) -> Front:
+        """The same on any samples; `split` is what the front calls them."""
+        evaluator = attrs.evolve(self.evaluator, metrics=metrics)
+        return evaluator.front(self.model, data, preferences.float(), split)
+
+
+def preferences_for(
+    model: ParetoModel, stored: ArrayLike, points: int | None, preferences: Sequence[ArrayLike] | None
+) -> Tensor:
+    """The preferences (n, m) to evaluate a model at.
+
+    Args:
+        stored: (n, m), those of the run, where neither of the others is given.
+        points: an even set of so many: see `preferences.evaluation_set`.
+        preferences: rows of m non-negative numbers, scaled to sum to 1.
+
+    Raises:
+        RunError: both are given, a preference is none, or the model is a finite set that has no network there.
+    """
+    if points is not None and preferences is not None:
+        raise RunError("give points or preferences, not both")
+    anchors = model.space.anchors()
+    try:
+        if points is not None:
+            wanted = evaluation_set(len(model.tasks), points)
+        elif preferences is not None:
+            rows = [on_simplex(row, model.tasks) for row in preferences]
+            if not rows:
+                raise RunError("there is no preference to evaluate at")
+            wanted = torch.stack(rows)
+        else:
+            return torch.tensor(np.asarray(stored), dtype=torch.float32) if anchors is None else anchors
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    return wanted if anchors is None else _of_anchors(anchors, wanted)
+
+
+def new_data(problem: Problem, path: Path) -> Dataset:
+    """All samples of a file that can stand in the place of the problem's own. Raises `RunError` where none can."""
+    found = problem.of_file(path)
+    if found is None:
+        raise RunError(
+            f"{path} cannot stand in the place of this problem's data: that is possible where the data is an .npz "
+            "file, whose numbers are used as they are. In Python `run.evaluate(data=…)` takes any data set with the "
+            "inputs and targets of the problem"
+        )
+    return found
+
+
+def _of_anchors(anchors: Tensor, wanted: Tensor) -> Tensor:
+    """The anchors that are meant. Raises `RunError` where one is not among them: nothing lies between networks."""
+    nearest = torch.cdist(wanted.double(), anchors.double()).min(dim=1)
+    for row in (nearest.values > _SAME).nonzero().flatten().tolist()[:1]:
+        raise RunError(
+            f"this run's solver has a network for each of {len(anchors)} preferences and nothing between them; "
+            f"({_shown(wanted[row])}) is none of these. They are: {'; '.join(map(_shown, anchors))}"
+        )
+    return anchors[nearest.indices]
+
+
+def _shown(preference: Tensor) -> str:
+    return ", ".join(f"{value:.4g}" for value in preference.tolist())

@@ -1,0 +1,236 @@
+"""Choosing an operating point of a trained model by what is needed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from attrs import frozen
+from numpy.typing import ArrayLike
+
+from moframework.errors import RunError
+from moframework.pareto.conditions import Condition, column_name, read_conditions
+from moframework.pareto.front import Front
+from moframework.pareto.rules import Column, Compromise, Rule, Weights, rule_named
+from moframework.run.evaluating import Trained, preferences_for
+from moframework.run.intervals import Interval, intervals
+from moframework.run.simplex_search import EVALUATIONS, Goal, search
+
+__all__ = ["NothingSatisfiesError", "Pick", "pick", "rule_of", "step"]
+
+STEP = 0.05
+"""Of a column's range over the front, that a step betters it by at least."""
+
+
+@frozen(kw_only=True)
+class Pick:
+    """A chosen operating point. The validation split chose it; what the test split says of it chose nothing.
+
+    Attributes:
+        tasks: names of the m tasks.
+        preference: λ, m numbers.
+        rule: what decided, in words.
+        conditions: what had to hold, on the validation split.
+        val, test: the point's losses and metrics by column, on either split.
+        intervals: by split and column, between which numbers 95 % of bootstrap draws over its samples lie; columns that
+            have no interval are missing (see `run.intervals`). Those of the validation split are of the samples that
+            chose the point, so that they flatter it somewhat.
+        test_misses: the conditions that do not hold on the test split, with its value.
+        evaluations: preferences that were evaluated for the search.
+        seen: all points of the validation split that it was chosen among.
+        before: the point that a step started from, by column on the validation split; None for other choices.
+    """
+
+    tasks: tuple[str, ...]
+    preference: tuple[float, ...]
+    rule: str
+    conditions: tuple[str, ...]
+    val: dict[str, float]
+    test: dict[str, float]
+    intervals: dict[str, dict[str, Interval]]
+    test_misses: tuple[str, ...]
+    evaluations: int
+    seen: Front
+    before: dict[str, float] | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        """Everything but `seen`, ready for JSON; a number that is nan is None."""
+        plain = attrs.asdict(self, filter=lambda field, _: field.name != "seen")
+        return {name: _nullable(value) for name, value in plain.items()}
+
+
+class NothingSatisfiesError(RunError):
+    """No point was found that meets all conditions. The text says which one is missed by how much, and where.
+
+    Attributes:
+        preference: λ of the point that misses them least.
+        misses: the conditions that it misses, with its value, a text each.
+    """
+
+    def __init__(self, message: str, preference: tuple[float, ...] = (), misses: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.preference, self.misses = preference, misses
+
+
+def pick(
+    trained: Trained, front: Front, where: str | Sequence[str], rule: Rule, evaluations: int = EVALUATIONS
+) -> Pick:
+    """The best point by a rule among those that meet conditions, on the validation split.
+
+    Args:
+        trained: the model. A finite solver's own points are chosen among; else the simplex is searched.
+        front: its evaluated validation front, which the search begins with.
+        where: conditions on columns; see `Condition.read`.
+        rule: what decides.
+        evaluations: preferences that the search evaluates at most.
+
+    Raises:
+        RunError: a name or a condition is wrong; as `NothingSatisfiesError` where no point meets all conditions.
+    """
+    try:
+        conditions = read_conditions(where, list(front.columns()))
+        return _picked(trained, Goal(rule, conditions, front), evaluations)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def step(trained: Trained, front: Front, preference: ArrayLike, towards: str, evaluations: int = EVALUATIONS) -> Pick:
+    """The next point along the front at which a column is better (or worse) than at a preference.
+
+    It is the one that costs the other tasks least among those that are better by a twentieth of the column's range over
+    the front: least in the sum of their losses, each scaled by its range.
+
+    Args:
+        preference: where the step begins.
+        towards: `right/accuracy=better`, or `=worse`; a task alone stands for its first metric, or its loss where it
+            has none.
+
+    Raises:
+        RunError: as `pick`; a column at its best cannot be made better.
+    """
+    name, _, direction = towards.rpartition("=")
+    name, direction = name.strip(), direction.strip()
+    try:
+        if direction not in ("better", "worse"):
+            raise ValueError(f"a step is COLUMN=better or COLUMN=worse, but it is '{towards}'")
+        name = _column_of(name, front)
+        start = preferences_for(trained.model, front.preferences, None, [preference])
+        before = trained.front(start, "val")
+        values, known = before.columns()[name], front.columns()[name]
+        upwards = front.higher_is_better.get(name, False) == (direction == "better")
+        # A finite set has no points in between: any that is better will do.
+        width = 0.0 if trained.anchors is not None else STEP * float(known.max() - known.min())
+        bound = float(values[0]) + (width if upwards else -width)
+        condition = Condition(name, (">" if upwards else "<") + ("=" if width else ""), bound)
+        others = [task for task in front.tasks if task != name.partition("/")[0]] or list(front.tasks)
+        goal = Goal(Weights(dict.fromkeys(others, 1.0)), [condition], front)
+        found = _picked(trained, goal, evaluations)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    return attrs.evolve(
+        found,
+        rule=f"next point at which {name} is {direction}, at the least cost to the others",
+        before={key: float(column[0]) for key, column in before.columns().items()},
+    )
+
+
+def _picked(trained: Trained, goal: Goal, evaluations: int) -> Pick:
+    goal.scores(goal.front)  # names that are wrong are told before the model is asked
+    finite = trained.anchors is not None
+    points = goal.front if finite else search(goal, lambda wanted: trained.front(wanted, "val"), evaluations)
+    row = goal.best(points)
+    spent = len(points.losses) - len(goal.front.losses)
+    if row is None:
+        raise _nothing(goal, points, spent)
+    val = _row(points, row)
+    preference = torch.tensor([[val[f"{task}/preference"] for task in points.tasks]], dtype=torch.float32)
+    test_front = trained.front(preference, "test")
+    columns = test_front.columns()
+    return Pick(
+        tasks=points.tasks,
+        preference=tuple(float(weight) for weight in points.preferences[row]),
+        rule=goal.rule.says,
+        conditions=tuple(map(str, goal.conditions)),
+        val=_measured(val),
+        test=_measured(_row(test_front, 0)),
+        intervals={
+            "val": intervals(trained, preference[0], trained.data("val")),
+            "test": intervals(trained, preference[0], trained.data("test")),
+        },
+        test_misses=tuple(
+            f"{one}: it is {columns[one.column][0]:.4g}"
+            for one in goal.conditions
+            if not one.holds(columns[one.column])[0]
+        ),
+        evaluations=spent,
+        seen=points,
+    )
+
+
+def _nothing(goal: Goal, points: Front, spent: int) -> NothingSatisfiesError:
+    """What to tell where no point will do."""
+    row = goal.nearest(points)
+    columns = points.columns()
+    misses = tuple(
+        f"{one} is missed by {float(one.excess(columns[one.column])[row]):.4g}, for it is "
+        f"{columns[one.column][row]:.4g}"
+        for one in goal.conditions
+        if not one.holds(columns[one.column])[row]
+    )
+    where = ", ".join(f"{weight:.4g}" for weight in points.preferences[row])
+    best = "; ".join(f"{one.column} at best {one.best(columns[one.column]):.4g}" for one in goal.conditions)
+    return NothingSatisfiesError(
+        f"no point meets all conditions on the validation split, of {len(points.losses)}, {spent} of them evaluated for "
+        f"it. The nearest is λ = ({where}): {'; '.join(misses) or 'the rule is not defined at any point'}. "
+        f"Each alone: {best or 'no conditions'}",
+        tuple(float(weight) for weight in points.preferences[row]),
+        misses,
+    )
+
+
+def rule_of(
+    front: Front, maximize: str | None = None, minimize: str | None = None, rule: Rule | str | None = None
+) -> Rule:
+    """The one rule that is given; the compromise where none is.
+
+    Raises:
+        RunError: more than one is given, or there is none of that name.
+    """
+    given: list[Rule] = []
+    try:
+        for name, upwards in ((maximize, True), (minimize, False)):
+            if name is not None:
+                given.append(Column(column_name(name, list(front.columns())), upwards))
+        if rule is not None:
+            given.append(rule_named(rule) if isinstance(rule, str) else rule)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    if len(given) > 1:
+        raise RunError(f"one rule decides, but {len(given)} are given: {'; '.join(one.says for one in given)}")
+    return given[0] if given else Compromise()
+
+
+def _column_of(name: str, front: Front) -> str:
+    """A column by its name, or of a task its first metric, or its loss."""
+    losses = [f"{task}/loss" for task in front.tasks]
+    if name in front.tasks:
+        return next((metric for metric in front.metrics if metric.startswith(f"{name}/")), f"{name}/loss")
+    return column_name(name, [*front.tasks, *losses, *front.metrics])
+
+
+def _row(front: Front, row: int) -> dict[str, float]:
+    return {name: float(values[row]) for name, values in front.columns().items()}
+
+
+def _measured(columns: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in columns.items() if not name.endswith("/preference")}
+
+
+def _nullable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _nullable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_nullable(one) for one in value]
+    return None if isinstance(value, float) and value != value else value
