@@ -34,26 +34,29 @@ class Surrogate:
     center: float
     scale: float
     length: float
+    noise: float
     factor: Array
     weights: Array
 
     @classmethod
-    def fit(cls, points: Array, values: Array) -> Surrogate:
-        """The process given values (n,), finite, at points (n, m)."""
+    def fit(cls, points: Array, values: Array, like: Surrogate | None = None) -> Surrogate:
+        """The process given values (n,), finite, at points (n, m); with length scale and noise of another one, where it
+        is given."""
         center, scale = float(values.mean()), float(values.std())
         scale = scale if scale > 0 else 1.0
         y = (values - center) / scale
-        best: tuple[float, float, Array, Array] | None = None
-        for length in _LENGTHS:
+        best, found = -np.inf, None
+        for length in _LENGTHS if like is None else (like.length,):
             kernel = _matern(points, points, length)
-            for noise in _NOISES:
-                factor = np.linalg.cholesky(kernel + (noise + 1e-9) * np.eye(len(points)))
+            for noise in _NOISES if like is None else (like.noise,):
+                # The diagonal keeps points next to each other apart.
+                factor = np.asarray(np.linalg.cholesky(kernel + (noise + 1e-9) * np.eye(len(points))), dtype=np.float64)
                 weights = np.linalg.solve(factor.T, np.linalg.solve(factor, y))
                 likelihood = float(-0.5 * y @ weights - np.log(np.diag(factor)).sum())
-                if best is None or likelihood > best[0]:
-                    best = (likelihood, length, factor, weights)
-        assert best is not None
-        return cls(points, center, scale, *best[1:])
+                if likelihood > best:
+                    best, found = likelihood, cls(points, center, scale, length, noise, factor, weights)
+        assert found is not None
+        return found
 
     def at(self, points: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (k,) at points (k, m), without the noise."""
@@ -64,5 +67,6 @@ class Surrogate:
 
 
 def _matern(a: Array, b: Array, length: float) -> Array:
-    distance = np.sqrt(5) * np.sqrt(np.maximum(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2), 0)) / length
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
+    distance = np.sqrt(5 * np.maximum(squares, 0)) / length
     return np.asarray((1 + distance + distance**2 / 3) * np.exp(-distance))

@@ -182,8 +182,8 @@ def _nothing(goal: Goal, points: Front, spent: int) -> NothingSatisfiesError:
     where = ", ".join(f"{weight:.4g}" for weight in points.preferences[row])
     best = "; ".join(f"{one.column} at best {one.best(columns[one.column]):.4g}" for one in goal.conditions)
     return NothingSatisfiesError(
-        f"no point meets all conditions on the validation split, of {len(points.losses)}, {spent} of them evaluated for "
-        f"it. The nearest is λ = ({where}): {'; '.join(misses) or 'the rule is not defined at any point'}. "
+        f"no point of {len(points.losses)} meets all conditions on the validation split ({spent} were evaluated for "
+        f"it). The nearest is λ = ({where}): {'; '.join(misses) or 'the rule is not defined at any point'}. "
         f"Each alone: {best or 'no conditions'}",
         tuple(float(weight) for weight in points.preferences[row]),
         misses,

@@ -9,6 +9,7 @@ processes only say where to look.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -113,12 +114,16 @@ def _proposals(goal: Goal, points: Front, count: int, generator: np.random.Gener
     center = float(np.median(scores[known])) if best is None else float(scores[best])
     targets = [_Target.of(values[known], condition) for values, condition in zip(used, goal.conditions, strict=True)]
     objective = _Target.of(scores[known], center)
+    fits: list[Surrogate | None] = [None] * (1 + len(targets))
     places, chosen = points.preferences[known], np.zeros((0, points.preferences.shape[1]))
     for _ in range(count):
         seen = np.concatenate([points.preferences, chosen])
         apart = (np.abs(candidates[:, None, :] - seen[None, :, :]).max(axis=2) > _APART).all(axis=1)
         candidates = candidates[apart]
-        hopes, means = _hopes(places, objective, targets, candidates, improving=best is not None)
+        fits = [
+            Surrogate.fit(places, target.values, like) for target, like in zip([objective, *targets], fits, strict=True)
+        ]
+        hopes, means = _hopes(cast("list[Surrogate]", fits), targets, candidates, improving=best is not None)
         row = int(np.argmax(hopes)) if len(hopes) else -1
         if row < 0 or (best is not None and hopes[row] < _ENOUGH):
             break
@@ -158,15 +163,17 @@ class _Target:
 
 
 def _hopes(
-    places: Array, objective: _Target, targets: Sequence[_Target], candidates: Array, *, improving: bool
+    fits: Sequence[Surrogate], targets: Sequence[_Target], candidates: Array, *, improving: bool
 ) -> tuple[Array, list[Array]]:
     """How much is to be hoped for of each candidate (k,), and the mean that each value is expected to have there.
+
+    `fits` are of the score and of each target.
 
     Where a point meets the conditions (`improving`), it is the expected improvement times the probability that they
     hold. Else it is less than 0 by what they would be missed by at best (two deviations), or where they may be met the
     probability.
     """
-    fitted = [Surrogate.fit(places, target.values).at(candidates) for target in (objective, *targets)]
+    fitted = [fit.at(candidates) for fit in fits]
     means = [mean for mean, _ in fitted]
     probability, missed = np.ones(len(candidates)), np.zeros(len(candidates))
     for target, (mean, deviation) in zip(targets, fitted[1:], strict=True):

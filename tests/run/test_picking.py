@@ -145,7 +145,7 @@ def test_the_test_split_chooses_nothing(run: Run) -> None:
 
 
 def test_when_nothing_satisfies_the_nearest_miss_is_told(run: Run) -> None:
-    with pytest.raises(NothingSatisfiesError, match="no point meets all conditions") as error:
+    with pytest.raises(NothingSatisfiesError, match="no point of 8 meets all conditions") as error:
         run.pick(["left/accuracy >= 1.5", "right/loss <= 1000"], maximize="right/accuracy", evaluations=3)
     best = max(run.front("val").metrics["left/accuracy"])
     assert len(error.value.misses) == 1
