@@ -72,7 +72,7 @@ def test_every_rule_chooses(call: Call, run: Run, rule: list[str]) -> None:
     ("arguments", "code", "words"),
     [
         (["--where", "left/accuracy >= 2"], 1, "left/accuracy >= 2 is missed by 1"),
-        (["--where", "left/acuracy >= 0.5"], 1, "did you mean 'left/accuracy'?"),
+        (["--where", "left/acc >= 0.5"], 1, "did you mean 'left/accuracy'?"),
         (["--knee", "--tradeoff"], 2, "one rule decides"),
         (["--knee", "--minimize", "left/loss"], 1, "one rule decides"),
         (["--weights", "1,2,3"], 2, "needs 2 numbers, for left, right, but has 3"),

@@ -32,7 +32,7 @@ def test_what_holds_and_by_how_much_it_is_missed(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("left/acuracy >= 1", "no column 'left/acuracy': did you mean 'left/accuracy'?"),
+        ("left/acc >= 1", "no column 'left/acc': did you mean 'left/accuracy'?"),
         ("left/loss = 0", "say within what it is to hold: 0 ± 0.01"),
         ("left/loss = inf", "say within what it is to hold"),
         ("left/loss < 1 ± 0.1", "only = has a tolerance"),

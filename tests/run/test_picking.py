@@ -156,8 +156,8 @@ def test_when_nothing_satisfies_the_nearest_miss_is_told(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"where": "left/acuracy >= 0.9"}, "did you mean 'left/accuracy'"),
-        ({"maximize": "left/acuracy"}, "did you mean 'left/accuracy'"),
+        ({"where": "left/acc >= 0.9"}, "did you mean 'left/accuracy'"),
+        ({"maximize": "left/acc"}, "did you mean 'left/accuracy'"),
         ({"maximize": "left/accuracy", "rule": "knee"}, "one rule decides, but 2 are given"),
         ({"rule": Weights({"lef": 1})}, "did you mean 'left'"),
     ],
