@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,16 @@ from moframework.inputs.trees import Tree, mapped
 from moframework.model.buffers import changed_buffers
 from moframework.model.functional import FunctionalNetwork
 
-__all__ = ["as_preference", "batch_statistics", "merged_network", "on_simplex", "without_graphs"]
+__all__ = [
+    "as_preference",
+    "as_preferences",
+    "batch_statistics",
+    "merged_network",
+    "numbers_of",
+    "on_simplex",
+    "one_each",
+    "without_graphs",
+]
 
 _ROUNDING = 1e-6
 """A sum that is this close to 1 is 1: float32 numbers that were divided by their sum are hardly closer."""
@@ -72,7 +81,7 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
         return preference
     if preference.shape != (len(tasks),):
         raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preference.shape)}")
-    numbers = None if compiling else _numbers(preference)
+    numbers = numbers_of(preference)
     if numbers is None:
         return preference
     if min(numbers) >= 0 and abs(sum(numbers) - 1) <= _ROUNDING and preference.is_floating_point():
@@ -82,17 +91,81 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
     return preference / preference.sum()
 
 
-def _numbers(values: Tensor) -> list[float] | None:
-    """What a tensor holds, or None where that cannot be read."""
+def one_each(preference: ArrayLike | Tensor) -> bool:
+    """Whether this is a preference for each sample of a batch, (b, m), and not one for all.
+
+    >>> one_each([0.3, 0.7]), one_each([[0.3, 0.7], [1, 0]]), one_each(torch.rand(8, 2))
+    (False, True, True)
+    """
+    if isinstance(preference, list | tuple):
+        first = preference[0] if preference else None
+        return isinstance(first, list | tuple) or getattr(first, "ndim", 0) == 1
+    return getattr(preference, "ndim", 0) == 2
+
+
+def as_preferences(
+    preferences: ArrayLike | Tensor, tasks: Sequence[str], samples: int
+) -> tuple[Tensor, list[list[float]] | None]:
+    """A preference for each sample as a tensor (b, m), each row checked and scaled as `as_preference` does one.
+
+    Args:
+        preferences: (b, m), or a sequence of b preferences, tensors with a gradient among them.
+        tasks: names of the m objectives.
+        samples: b.
+
+    Returns:
+        the tensor, and its numbers, before they are scaled; None where they cannot be read.
+
+    Raises:
+        ValueError: another number of preferences than of samples; or as by `on_simplex`, with the row.
+    """
+    if len(preferences) != samples:  # type: ignore[arg-type]
+        raise ValueError(
+            f"preferences are one for each sample, or one for all: got {len(preferences)} for a batch of {samples}"  # type: ignore[arg-type]
+        )
+    if not isinstance(preferences, Tensor):
+        given = list(cast("Sequence[Any]", preferences))
+        for row, one in enumerate(given):
+            if np.shape(one) != (len(tasks),):
+                raise ValueError(f"preference {row}: {_wanted(tasks)}; got {one}")
+        if not all(isinstance(one, Tensor) for one in given):
+            given = [_named(row, one, tasks) for row, one in enumerate(given)]
+        preferences = torch.stack(given) if given else torch.empty(0, len(tasks))
+    if preferences.shape[1] != len(tasks):
+        raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preferences.shape)}")
+    rows = preferences if preferences.is_floating_point() else preferences.float()
+    numbers = numbers_of(rows)
+    if not numbers:  # none, or none that can be read
+        return rows, numbers
+    host = rows.detach().cpu()
+    if host.amin().item() >= 0 and (host.sum(dim=1) - 1).abs_().amax().item() <= _ROUNDING:
+        return rows, numbers
+    for row, each in enumerate(numbers):
+        _named(row, each, tasks)
+    sums = rows.sum(dim=1, keepdim=True)
+    return torch.where((sums - 1).abs() <= _ROUNDING, rows, rows / sums), numbers
+
+
+def _named(row: int, numbers: Any, tasks: Sequence[str]) -> Tensor:
+    """`on_simplex`, whose errors say of which row they speak."""
+    try:
+        return on_simplex(numbers, tasks)
+    except ValueError as error:
+        raise ValueError(f"preference {row}: {error}") from error
+
+
+def numbers_of(values: Tensor) -> Any:
+    """What a tensor holds, as numbers of Python, or None where that cannot be read: see `as_preference`."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return None
     if type(values) not in (Tensor, nn.Parameter):  # fake and functional tensors, and those that lie in shards
         return None
     if values.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
     try:
-        found: list[float] = values.tolist()
+        return values.tolist()
     except RuntimeError:  # vectorized, or without any numbers
         return None
-    return found
 
 
 def _wanted(tasks: Sequence[str]) -> str:

@@ -26,17 +26,22 @@ from moframework.inputs.trees import mapped
 from moframework.model.buffers import modes_kept
 from moframework.model.functional import FunctionalNetwork, Runner
 from moframework.model.io import read_model, stored_preparation, write_model
+from moframework.model.kept import KeptWeights
+from moframework.model.mixed import mixed_outputs
+from moframework.model.one_pass import OnePass
 from moframework.model.operating_point import (
     as_preference,
     batch_statistics,
     merged_network,
     on_simplex,
+    one_each,
     without_graphs,
 )
 from moframework.model.predict import predictions
 from moframework.model.recipe import Recipe
 from moframework.predicting import Predictions, Preparation, Reading, Unseen
 from moframework.weights import WeightSpace
+from moframework.weights.conditioned import ConditionedSpace
 from moframework.weights.finite import FiniteSpace
 from moframework.weights.low_rank import LowRankSpace
 
@@ -67,6 +72,8 @@ class ParetoModel(nn.Module):
 
     def __init__(self, recipe: Recipe, initial: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
+        self.kept = KeptWeights()
+        self._one_pass: OnePass | None = None
         self.space: WeightSpace = recipe.weights.build(recipe.make, len(recipe.tasks), initial)
         self.skeleton = recipe.make()
         self._frozen_norms = [module for module in self.skeleton.modules() if _is_frozen(module)]
@@ -95,9 +102,16 @@ class ParetoModel(nn.Module):
 
     def train(self, mode: bool = True) -> ParetoModel:
         """As `nn.Module.train`; frozen BatchNorm layers stay as they are when the model is used."""
+        self.kept.drop()
         super().train(mode)
         for norm in self._frozen_norms:
             norm.eval()
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ParetoModel:
+        """As `nn.Module._apply`, by which tensors go elsewhere."""
+        self.kept.drop()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     @property
@@ -142,17 +156,49 @@ class ParetoModel(nn.Module):
             preference: λ, m non-negative numbers, on any device; scaled to sum to 1 where they do not. A tensor keeps
                 its gradient, and is used as it is where it lies on the simplex. Numbers on a CUDA device are waited
                 for. Where numbers cannot be read (under torch.compile, torch.export, torch.func.vmap, or while a CUDA
-                graph is captured), only their count is checked, and they must lie on the simplex.
+                graph is captured), only their count is checked, and they must lie on the simplex. Or (b, m), one for
+                each sample, which then is computed with its own θ(λ); samples with the same λ may go through the
+                network together. This is for a model in use: after `eval()`.
 
         Raises:
             ValueError: wrong count, a negative or non-finite number, or all zero; or x is not of the form of the
-                model's inputs.
+                model's inputs. With a preference for each sample: not as many as samples, a model in training, or
+                numbers that cannot be read though samples must be grouped by them: see `how_mixed`.
         """
         form = self.recipe.inputs
         fault = None if form.is_tensor and isinstance(x, Tensor) else form.fault(x)
         if fault is not None:
             raise ValueError(fault)
-        return self.call(self.weights(as_preference(preference, self.tasks)), x)
+        if one_each(preference):
+            return mixed_outputs(self, x, preference, self.one_pass())
+        checked = as_preference(preference, self.tasks)
+        if self.training or not self.materializes:
+            return self.call(self.weights(checked), x)
+        return self.call(self.kept.weights(self.space, checked), x)
+
+    def how_mixed(self) -> str:
+        """How a batch with a preference for each sample is computed, and where that is one pass for each preference,
+        why.
+
+        Example::
+
+            model.how_mixed()    # "one pass: each layer has weights of its own for each sample"
+        """
+        if isinstance(self.space, ConditionedSpace):
+            return "one pass: the preference is an input of the network"
+        found = self.one_pass()
+        if isinstance(found, str):
+            return f"one pass for each preference: {found}"
+        return "one pass: each layer has weights of its own for each sample"
+
+    def one_pass(self) -> OnePass | str:
+        """What goes through the network once with a preference for each sample, or why nothing does."""
+        if self._one_pass is None or not self._one_pass.fits(self):
+            found = OnePass.when(self)
+            if isinstance(found, str):
+                return found
+            self._one_pass = found
+        return self._one_pass
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """θ(λ), by name of parameter (and of buffer, where one depends on λ), without the aliases of tied parameters;
@@ -174,6 +220,7 @@ class ParetoModel(nn.Module):
                 place.
         """
         self.space, self.network.runner = space, runner
+        self.kept.drop()
 
     @property
     def materializes(self) -> bool:

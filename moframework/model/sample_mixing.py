@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from moframework.backbones.base import Heads, Shared
-from moframework.model.pareto_model import ParetoModel
+from moframework.model.protocol import Model
 from moframework.weights.low_rank import CONVOLUTIONS
 
 __all__ = ["attention_of", "convolves", "mixing", "returned"]
@@ -38,7 +38,7 @@ _APART_NAMES = {
 _ENCODER_BLOCK = "torchvision.models.vision_transformer.EncoderBlock"
 
 
-def mixing(model: ParetoModel, adapted: Iterable[str]) -> str | None:
+def mixing(model: Model, adapted: Iterable[str]) -> str | None:
     """What keeps groups of a batch from going through a network together; None where nothing does.
 
     Args:
@@ -69,7 +69,7 @@ def convolves(network: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def returned(model: ParetoModel, sample: Tensor) -> int:
+def returned(model: Model, sample: Tensor) -> int:
     """How many numbers the convolutions and BatchNorm layers make of a sample (1, ...)."""
     found: list[int] = []
     hooks = [

@@ -130,12 +130,13 @@ class ConditionedNetwork(InputWrapper):
         return concatenated(x, self.shared(x))
 
     def shared(self, x: Tensor) -> Tensor:
-        """What is joined to every sample of x: (1, m), or (1, m, height, width)."""
-        return self._shared(x, None if self.enlarge is None else self.enlarge(self.preference.view(1, -1, 1, 1)))
+        """What is joined to every sample of x, (1, m) or (1, m, height, width); (b, …) for a preference for each."""
+        rows = self.preference.view(-1, self.preference.shape[-1], 1, 1)
+        return self._shared(x, None if self.enlarge is None else self.enlarge(rows))
 
     def _shared(self, x: Tensor, maps: Tensor | None) -> Tensor:
         if maps is None:
-            return self.preference.to(x.dtype).unsqueeze(0)
+            return self.preference.to(x.dtype).view(-1, self.preference.shape[-1])
         return nn.functional.interpolate(maps, size=x.shape[-2:])
 
     def _enlarged(self) -> Tensor | None:
@@ -152,7 +153,8 @@ class ConditionedNetwork(InputWrapper):
 
 
 class ConditionedSpace(WeightSpace):
-    """θ(λ) = (θ, λ): one set of parameters, and the preference in the place of the network's buffer."""
+    """θ(λ) = (θ, λ): one set of parameters, and the preference in the place of the network's buffer; in use also
+    one for each sample (b, m)."""
 
     def __init__(self, start: dict[str, nn.Parameter]) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ pass changes or a network starts with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -57,14 +57,17 @@ class FiniteSpace(WeightSpace):
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """Parameters and buffers of the nearest anchor's network. The preference is read on the host."""
-        # In Python, which for so few numbers is as fast, and no operation that a recording of a step would hold.
-        at = preference.tolist()
-        distances = [sum((a - p) ** 2 for a, p in zip(anchor, at, strict=True)) for anchor in self.places]
-        nearest = distances.index(min(distances))
+        nearest = self.nearest(preference.tolist())
         theta: dict[str, Tensor] = dict(zip(self._frozen, listed(self.frozen), strict=True))
         theta.update(zip(self._names, listed(cast(nn.ParameterList, self.members[nearest])), strict=True))
         theta.update(cast(_Buffers, self.buffers_of_members[nearest]).by_name())
         return theta
+
+    def nearest(self, at: Sequence[float]) -> int:
+        """The position of the anchor that is nearest to a preference."""
+        # In Python, which for so few numbers is as fast, and no operation that a recording of a step would hold.
+        distances = [sum((a - p) ** 2 for a, p in zip(anchor, at, strict=True)) for anchor in self.places]
+        return distances.index(min(distances))
 
     def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
         """See `WeightSpace.named_storage`: all networks alike."""

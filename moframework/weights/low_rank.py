@@ -149,7 +149,7 @@ class LowRankSpace(WeightSpace):
             key = (adapter.inner, b.device, b.dtype)
             if key not in factors:
                 scaled = preferences.to(b.device, b.dtype, non_blocking=True) * self.scale
-                factors[key] = scaled.repeat_interleave(adapter.inner, dim=1, output_size=b.shape[1])
+                factors[key] = scaled.unsqueeze(2).expand(-1, -1, adapter.inner).flatten(1)
             yield adapter, shared[adapter.name], b, a, factors[key]
 
     def _by_name(self) -> dict[str, nn.Parameter]:

@@ -64,7 +64,7 @@ class Stacked(nn.Module):
             if self._flat == self._whole:
                 self.register_state_dict_post_hook(_give_whole)  # type: ignore[no-untyped-call]
                 self.register_load_state_dict_pre_hook(_take_whole)  # type: ignore[no-untyped-call]
-            self._lay(parts, self._members())
+            self._lay(parts, self.members())
 
     @property
     def names(self) -> list[str]:
@@ -80,7 +80,7 @@ class Stacked(nn.Module):
         """The n parameter sets, of some names only; copies."""
         result: list[dict[str, nn.Parameter]] = [{} for _ in range(self.count)]
         with torch.no_grad():
-            for k, theta in enumerate(self._members()):
+            for k, theta in enumerate(self.members()):
                 for name, value in theta.items():
                     if name in names:
                         trained = name in self._shapes
@@ -91,7 +91,7 @@ class Stacked(nn.Module):
     def load(self, sets: Sequence[Mapping[str, Tensor]]) -> None:
         """Take over the values of parameter sets, of some names or all, in place."""
         with torch.no_grad():
-            for theta, given in zip(self._members(), sets, strict=True):
+            for theta, given in zip(self.members(), sets, strict=True):
                 for name, value in given.items():
                     theta[name].copy_(value)
 
@@ -110,7 +110,7 @@ class Stacked(nn.Module):
         ]
         return self._sets(len(coefficients), kernels, [_product(at[m.dtype], m) for m in listed(self.flat)])
 
-    def _members(self) -> list[dict[str, Tensor]]:
+    def members(self) -> list[dict[str, Tensor]]:
         """Each set as views of what is stored."""
         return self._sets(self.count, [kernel.chunk(self.count) for kernel in self.kernels], list(self.flat))
 

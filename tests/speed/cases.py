@@ -40,6 +40,7 @@ from tests.speed.contenders import (
     plain_evaluation,
     plain_step,
 )
+from tests.speed.mixed import MIXED, mixed
 from tests.speed.nets import NETS, Net, batch_of, planned
 from tests.speed.solvers import palora
 from tests.speed.synthetic import ATTRIBUTES, Attributes
@@ -85,6 +86,8 @@ def cases() -> Iterator[Case]:
         yield Case(f"weights/{name}", lambda net=net: _weights(net))  # type: ignore[misc]
         yield Case(f"checkpoint/{name}", lambda net=net: _checkpoint(net))  # type: ignore[misc]
         yield Case(f"data/{name}", lambda net=net: _data(net))  # type: ignore[misc]
+    for name in MIXED:
+        yield Case(f"mixed/{name}", lambda name=name: _mixed(name))  # type: ignore[misc]
     yield Case("tasks/lenet", _tasks)
     yield Case("start/command line", _start)
 
@@ -350,6 +353,11 @@ def _evaluation(net: Net) -> dict[str, Contender]:
                 call()
                 found[f"{name}, {how}"] = Contender(call, per=count)
     return found
+
+
+def _mixed(name: str) -> dict[str, Contender]:
+    """A preference for each sample of a batch."""
+    return {contender: Contender(call, limit) for contender, call, limit in mixed(name)}
 
 
 def _weights(net: Net) -> dict[str, Contender]:
