@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,6 +69,10 @@ class WrappedProblem(Problem):
     def data(self, split: Split) -> Dataset:
         """That of the other problem."""
         return self.wrapped.data(split)
+
+    def of_file(self, path: Path) -> Dataset | None:
+        """That of the other problem; None where this one has data of its own, which a file may not be like."""
+        return self.wrapped.of_file(path) if type(self).data is WrappedProblem.data else None
 
     @property
     def maps(self) -> Mapping[str, MapKind]:
