@@ -152,7 +152,7 @@ def test_a_function_of_a_spec_has_options(monkeypatch: pytest.MonkeyPatch) -> No
     made = build(Collate, {**NAMED, "value": 3}, trust=True)  # type: ignore[type-abstract]
     items = [(x, t) for x, t in (Texts("train")[i] for i in range(4))]
     assert ((made(items)[0]["ids"] == 3) >= ~made(items)[0]["mask"]).all()
-    with pytest.raises(SpecError, match=r"no collate function called 'padd'.*did you mean 'pad'"):
+    with pytest.raises(SpecError, match=r"no collate function called 'padx'.*did you mean 'pad'"):
         build(Collate, {"name": "padx"})  # type: ignore[type-abstract]
     with pytest.raises(MoframeworkError, match="takes the list of items first"):
         Collate.from_function(lambda **items: items)
