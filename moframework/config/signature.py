@@ -19,7 +19,7 @@ from moframework.config.options import config, option
 from moframework.config.words import union_members
 from moframework.errors import MoframeworkError
 
-__all__ = ["arguments", "options_class", "return_type"]
+__all__ = ["arguments", "options_class", "part_of_function", "return_type"]
 
 _SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable)
 
@@ -68,6 +68,25 @@ def options_class(
     cls: type[Any] = config(types.new_class(name if name.isidentifier() else "Function", bases, {}, body))
     cls.__name__ = cls.__qualname__ = name
     return cls
+
+
+def part_of_function(function: Callable[..., Any], base: type, what: str, given: tuple[str, ...]) -> Any:
+    """The class of a part around a plain function, whose first parameters are given to it and are no options.
+
+    Args:
+        base: of the class.
+        what: the part, for messages: `a loss`.
+        given: what the function is given, by position, for messages.
+
+    Raises:
+        MoframeworkError: it does not take so many arguments by position, or a further parameter cannot be an option.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    first = list(inspect.signature(function).parameters.values())[: len(given)]
+    skip = {p.name for p in first if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    if len(skip) < len(given):
+        raise MoframeworkError(f"{what} function takes {' and '.join(given)} first, but {name} does not")
+    return options_class(function, name=name, bases=(base,), skip=skip)
 
 
 def arguments(options: Any) -> dict[str, Any]:

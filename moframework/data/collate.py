@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, ClassVar, TypeAlias, cast, final
@@ -12,9 +11,10 @@ import torch
 import torch.utils.data
 from torch import Tensor
 
-from moframework.config import Component, arguments, options_class
+from moframework.config import Component, arguments
+from moframework.config.signature import part_of_function
 from moframework.data.dataset import Batch, Dataset, where
-from moframework.errors import DataError, MoframeworkError
+from moframework.errors import DataError
 from moframework.inputs.trees import Tree, children, named_leaves, with_children
 
 __all__ = ["Collate", "Collated", "Item", "ItemFault", "checked_batch", "collate_of", "stacked", "stacked_targets"]
@@ -78,11 +78,8 @@ class Collate(Component, kind="collates"):
         Raises:
             MoframeworkError: it takes no items, or a further parameter cannot be an option.
         """
-        name = getattr(function, "__name__", type(function).__name__)
-        first = next(iter(inspect.signature(function).parameters.values()), None)
-        if first is None or first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
-            raise MoframeworkError(f"a collate function takes the list of items first, but {name} does not")
-        made: type[Component] = options_class(function, name=name, bases=(_FunctionCollate,), skip={first.name})
+        given = ("the list of items",)
+        made: type[Component] = part_of_function(function, _FunctionCollate, "a collate", given)
         return made
 
 

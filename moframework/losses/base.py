@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
@@ -10,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from moframework.config import Component, arguments, options_class
-from moframework.errors import MoframeworkError
+from moframework.config import Component, arguments
+from moframework.config.signature import part_of_function
 
 __all__ = ["Loss", "MeanLoss", "at_least_float32", "group_sums", "known_targets", "ratio", "same_shape"]
 
@@ -92,6 +91,12 @@ class Loss(Component, kind="losses"):
         otherwise. Before, it cannot be computed."""
         return True
 
+    @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """What a sample of each class weighs, where that differs; None where it does not, or where there are no
+        classes. `check` tells it, and a run's report keeps it."""
+        return None
+
     def fitted(self, targets: Iterable[Tensor], size: int) -> Loss:
         """This loss with what it takes from the training data. Asked once before training, where not `is_fitted`.
 
@@ -127,13 +132,7 @@ class Loss(Component, kind="losses"):
         Raises:
             MoframeworkError: it does not take two tensors, or a further parameter cannot be an option.
         """
-        name = getattr(function, "__name__", type(function).__name__)
-        parameters = list(inspect.signature(function).parameters.values())
-        given = [p for p in parameters[:2] if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        if len(given) < 2:
-            raise MoframeworkError(f"a loss function takes output and target first, but {name} does not")
-        skip = {parameter.name for parameter in given}
-        made: type[Component] = options_class(function, name=name, bases=(_FunctionLoss,), skip=skip)
+        made: type[Component] = part_of_function(function, _FunctionLoss, "a loss", ("output", "target"))
         return made
 
 

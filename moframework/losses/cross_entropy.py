@@ -45,6 +45,11 @@ class CrossEntropy(MeanLoss):
         """See `Loss.is_fitted`: unless `weight` is balanced."""
         return self.weight != "balanced"
 
+    @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """`weight`, where it is known."""
+        return self.weight if isinstance(self.weight, tuple) else None
+
     def fitted(self, targets: Iterable[Tensor], size: int) -> CrossEntropy:
         """See `Loss.fitted`: weights under which each class that occurs counts the same in all. One that never occurs
         in training has weight 1."""
@@ -147,6 +152,12 @@ class BinaryCrossEntropy(MeanLoss):
     def is_fitted(self) -> bool:
         """See `Loss.is_fitted`: unless `positive_weight` is balanced."""
         return self.positive_weight != "balanced"
+
+    @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """1, and `positive_weight` where it is known and another."""
+        weight = self.positive_weight
+        return None if isinstance(weight, str) or weight == 1 else (1.0, float(weight))
 
     def fitted(self, targets: Iterable[Tensor], size: int) -> BinaryCrossEntropy:
         """See `Loss.fitted`: a weight under which both classes count the same in all. A target that is a probability

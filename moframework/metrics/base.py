@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from moframework.config import Component, options_class
-from moframework.errors import MoframeworkError
+from moframework.config import Component
+from moframework.config.signature import part_of_function
 
 if TYPE_CHECKING:
     import torchmetrics
@@ -87,13 +86,7 @@ class Metric(Component, kind="metrics"):
         Raises:
             MoframeworkError: it does not take two tensors, or a further parameter cannot be an option.
         """
-        name = getattr(function, "__name__", type(function).__name__)
-        parameters = list(inspect.signature(function).parameters.values())
-        given = [p for p in parameters[:2] if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        if len(given) < 2:
-            raise MoframeworkError(f"a metric function takes output and target first, but {name} does not")
-        skip = {parameter.name for parameter in given}
-        made: type[Component] = options_class(function, name=name, bases=(cls.of_function,), skip=skip)
+        made: type[Component] = part_of_function(function, cls.of_function, "a metric", ("output", "target"))
         return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -20,12 +21,8 @@ Average = Literal["macro", "micro", "weighted"]
 
 
 @config
-class Precision(Metric):
-    """Share of the samples predicted as a class that are of it; 0 where none is predicted.
-
-    With size 1 that of class 1; otherwise averaged over the classes, where one that neither occurs nor is predicted
-    does not count.
-    """
+class _OfClasses(Metric):
+    """A share of right decisions for each class."""
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
@@ -36,10 +33,13 @@ class Precision(Metric):
     )
     ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
 
-    @property
-    def label(self) -> str:
-        """`precision`."""
-        return "precision"
+    @abstractmethod
+    def binary(self, hits: Tensor, occurs: Tensor, claimed: Tensor) -> Tensor:
+        """That of class 1, from counts by class (2,): of right predictions, of occurrences, of predictions."""
+
+    @abstractmethod
+    def whole(self, occurs: Tensor, claimed: Tensor) -> Tensor:
+        """What right predictions are a share of, by class."""
 
     def make(self, size: int) -> torchmetrics.Metric:
         """Counts by class."""
@@ -47,41 +47,53 @@ class Precision(Metric):
         def value(counts: Tensor) -> Tensor:
             hits, occurs, claimed = counts
             if size == 1:
-                return _or_zero(hits[1], claimed[1]) if occurs.sum() else occurs.sum() / 0
-            return _averaged(hits, claimed, counts, self.average)
+                return self.binary(hits, occurs, claimed)
+            return _averaged(hits, self.whole(occurs, claimed), counts, self.average)
 
         return _counted(size, self.ignore_index, value)
 
 
 @config
-class Recall(Metric):
+class Precision(_OfClasses):
+    """Share of the samples predicted as a class that are of it; 0 where none is predicted.
+
+    With size 1 that of class 1; otherwise averaged over the classes, where one that neither occurs nor is predicted
+    does not count.
+    """
+
+    @property
+    def label(self) -> str:
+        """`precision`."""
+        return "precision"
+
+    def binary(self, hits: Tensor, occurs: Tensor, claimed: Tensor) -> Tensor:
+        """nan without any sample."""
+        return _or_zero(hits[1], claimed[1]) if occurs.sum() else occurs.sum() / 0
+
+    def whole(self, occurs: Tensor, claimed: Tensor) -> Tensor:
+        """Predictions."""
+        return claimed
+
+
+@config
+class Recall(_OfClasses):
     """Share of the samples of a class that are predicted as it.
 
     With size 1 that of class 1 (nan where it never occurs); otherwise averaged as `precision` is.
     """
-
-    higher_is_better: ClassVar[bool] = True
-    worst: ClassVar[float | None] = 0.0
-    expects_logits: ClassVar[bool] = True
-
-    average: Average = option(
-        "macro", help="over classes alike, over samples alike, or over classes weighted by how often they occur"
-    )
-    ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
 
     @property
     def label(self) -> str:
         """`recall`."""
         return "recall"
 
-    def make(self, size: int) -> torchmetrics.Metric:
-        """Counts by class."""
+    def binary(self, hits: Tensor, occurs: Tensor, claimed: Tensor) -> Tensor:
+        """nan where class 1 never occurs."""
+        return hits[1] / occurs[1]
 
-        def value(counts: Tensor) -> Tensor:
-            hits, occurs, _ = counts
-            return hits[1] / occurs[1] if size == 1 else _averaged(hits, occurs, counts, self.average)
-
-        return _counted(size, self.ignore_index, value)
+    def whole(self, occurs: Tensor, claimed: Tensor) -> Tensor:
+        """Occurrences."""
+        return occurs
 
 
 @config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -16,59 +17,6 @@ if TYPE_CHECKING:
     import torchmetrics
 
 __all__ = ["AUROC", "AveragePrecision"]
-
-
-@config
-class AUROC(Metric):
-    """Area under the ROC curve: the chance that a sample of a class gets a higher score than one that is not of it,
-    ties counted half.
-
-    With size 1 that of class 1, by its logit; otherwise of each class against all others, by its probability, averaged
-    over the classes. A class that never occurs, or is the only one, does not count; nan where that leaves none. Outputs
-    of the whole split are kept until the end.
-    """
-
-    higher_is_better: ClassVar[bool] = True
-    worst: ClassVar[float | None] = 0.0
-
-    average: Literal["macro", "weighted"] = option(
-        "macro", help="over classes alike, or weighted by how often they occur"
-    )
-    ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
-
-    @property
-    def label(self) -> str:
-        """`auroc`."""
-        return "auroc"
-
-    def make(self, size: int) -> torchmetrics.Metric:
-        """Exact, by ranks."""
-        return _by_scores(size, self.ignore_index, self.average, _auroc)
-
-
-@config
-class AveragePrecision(Metric):
-    """Average precision: the precision at each threshold, weighted by the gain in recall, as scikit-learn has it.
-
-    Classes, and what is kept, as for `auroc`.
-    """
-
-    higher_is_better: ClassVar[bool] = True
-    worst: ClassVar[float | None] = 0.0
-
-    average: Literal["macro", "weighted"] = option(
-        "macro", help="over classes alike, or weighted by how often they occur"
-    )
-    ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
-
-    @property
-    def label(self) -> str:
-        """`average_precision`."""
-        return "average_precision"
-
-    def make(self, size: int) -> torchmetrics.Metric:
-        """Exact, over all thresholds."""
-        return _by_scores(size, self.ignore_index, self.average, _average_precision)
 
 
 def _by_scores(
@@ -115,3 +63,61 @@ def _average_precision(scores: Tensor, positive: Tensor) -> float:
     claimed = count.scatter_add(0, places, torch.ones_like(scores)).flip(0).cumsum(0)
     gained = count.scatter_add(0, places, positive.double()).flip(0)
     return float((gained * gained.cumsum(0) / claimed).sum() / gained.sum())
+
+
+@config
+class _Ranking(Metric):
+    """How scores rank samples, for each class against all others."""
+
+    higher_is_better: ClassVar[bool] = True
+    worst: ClassVar[float | None] = 0.0
+
+    average: Literal["macro", "weighted"] = option(
+        "macro", help="over classes alike, or weighted by how often they occur"
+    )
+    ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
+
+    @abstractmethod
+    def of_class(self, scores: Tensor, positive: Tensor) -> float:
+        """That of one class, from the scores and which samples are of it, both (k,)."""
+
+    def make(self, size: int) -> torchmetrics.Metric:
+        """Exact, over all thresholds."""
+        return _by_scores(size, self.ignore_index, self.average, self.of_class)
+
+
+@config
+class AUROC(_Ranking):
+    """Area under the ROC curve: the chance that a sample of a class gets a higher score than one that is not of it,
+    ties counted half.
+
+    With size 1 that of class 1, by its logit; otherwise of each class against all others, by its probability, averaged
+    over the classes. A class that never occurs, or is the only one, does not count; nan where that leaves none. Outputs
+    of the whole split are kept until the end.
+    """
+
+    @property
+    def label(self) -> str:
+        """`auroc`."""
+        return "auroc"
+
+    def of_class(self, scores: Tensor, positive: Tensor) -> float:
+        """Mann and Whitney's statistic over the number of pairs."""
+        return _auroc(scores, positive)
+
+
+@config
+class AveragePrecision(_Ranking):
+    """Average precision: the precision at each threshold, weighted by the gain in recall, as scikit-learn has it.
+
+    Classes, and what is kept, as for `auroc`.
+    """
+
+    @property
+    def label(self) -> str:
+        """`average_precision`."""
+        return "average_precision"
+
+    def of_class(self, scores: Tensor, positive: Tensor) -> float:
+        """Over the thresholds that the scores are."""
+        return _average_precision(scores, positive)

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from moframework.run.plan import Plan
 
@@ -31,6 +32,8 @@ def key_path(error: BaseException, ready: Plan) -> str | None:
             continue
         if id(own) in parts:
             return parts[id(own)]
+        if isinstance(own, LRScheduler):
+            return "training.scheduler"
         if isinstance(own, nn.Module) and type(own) in layers:
             return f"problem.backbone, layer {type(own).__name__}"
     return None
@@ -45,7 +48,7 @@ def _parts(ready: Plan) -> Iterator[tuple[int, str]]:
     for i, balancing in enumerate(method.balancing):
         yield id(balancing), f"solver.balancing.{i}"
     yield id(spec.training.optimizer), "training.optimizer"
-    yield id(spec.training.scheduler), "training.scheduler"
+    yield from ((id(each), "training.scheduler") for each in spec.training.schedulers)
     for task in spec.problem.tasks:
         yield id(task.loss), f"problem, the loss of task '{task.name}'"
         for metric in task.metrics:

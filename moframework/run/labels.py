@@ -12,7 +12,6 @@ from torch import Tensor
 from moframework.data import Dataset, Split
 from moframework.data.loader import loaded_items
 from moframework.errors import DataError
-from moframework.losses import BinaryCrossEntropy, CrossEntropy
 from moframework.problem.task import Task
 
 __all__ = ["Labels", "check_labels", "count_labels", "label_lines", "unit_lines", "weight_lines"]
@@ -83,12 +82,11 @@ def weight_lines(tasks: Sequence[Task]) -> list[str]:
     """For people: what the classes of each task weigh, where they differ."""
     lines = []
     for task in tasks:
-        if isinstance(task.loss, CrossEntropy) and isinstance(task.loss.weight, tuple):
-            shown = ", ".join(f"{value:.4g}" for value in task.loss.weight[:_CLASSES])
-            more = f" and {len(task.loss.weight) - _CLASSES} more" if len(task.loss.weight) > _CLASSES else ""
+        weights = task.loss.class_weights
+        if weights is not None:
+            shown = ", ".join(f"{value:.4g}" for value in weights[:_CLASSES])
+            more = f" and {len(weights) - _CLASSES} more" if len(weights) > _CLASSES else ""
             lines.append(f"{task.name}: classes weigh {shown}{more}")
-        elif isinstance(task.loss, BinaryCrossEntropy) and task.loss.positive_weight != 1:
-            lines.append(f"{task.name}: the positive class weighs {task.loss.positive_weight:.4g}")
     return lines
 
 

@@ -207,8 +207,11 @@ def _schedule(ready: Plan) -> None:
         for part, (schedule, length) in enumerate(schedulers.parts):
             schedulers.begin(part)
             if not schedule.watches_validation:
-                schedulers.current.last_epoch = length - 1
-                schedulers.current.step()
+                for done in (length - 1, length):  # two, for a factor below 0 makes every other rate negative
+                    schedulers.current.last_epoch = done - 1
+                    schedulers.current.step()
+                    if any(group["lr"] < 0 for group in optimizer.param_groups):
+                        raise ValueError(f"the learning rate becomes {optimizer.param_groups[0]['lr']:g}")
 
 
 def _evaluate(ready: Plan, model: ParetoModel) -> None:

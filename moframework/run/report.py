@@ -17,7 +17,6 @@ from moframework.engine.events import Observer
 from moframework.engine.loop import Hook, Loop
 from moframework.io.atomic import write_text
 from moframework.io.sealed import FORMAT, write_json
-from moframework.losses import BinaryCrossEntropy, CrossEntropy
 from moframework.pareto.front import Front
 from moframework.problem.task import Task
 from moframework.run.plan import Plan
@@ -225,12 +224,12 @@ def _what_ran(ready: Plan, facts: Mapping[str, Any], world_size: int) -> dict[st
 
 def _target(task: Task) -> dict[str, Any]:
     """What it takes to read the numbers of a task."""
-    loss, weights = task.loss, None
-    if isinstance(loss, CrossEntropy) and isinstance(loss.weight, tuple):
-        weights = list(loss.weight)
-    elif isinstance(loss, BinaryCrossEntropy) and isinstance(loss.positive_weight, float):
-        weights = None if loss.positive_weight == 1 else [1.0, loss.positive_weight]
-    return {"mean": task.mean, "deviation": task.deviation, "class_weights": weights}
+    weights = task.loss.class_weights
+    return {
+        "mean": task.mean,
+        "deviation": task.deviation,
+        "class_weights": None if weights is None else list(weights),
+    }
 
 
 def _time(timing: Timing, world_size: int) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from moframework import Observer, ParetoModel, Progress, Run, solve
 from moframework.engine.checkpoint import BEST, LAST, read_checkpoint
 from moframework.errors import InterruptedRun, MoframeworkError
@@ -20,11 +22,17 @@ from tests.faults.result import Result
 
 __all__ = ["KINDS", "resumes", "run"]
 
+
+def _predicted(model: ParetoModel) -> Any:
+    return model.predict(torch.zeros(1, *model.recipe.input_shape), [1, 1])
+
+
 KINDS: Mapping[str, tuple[str, Callable[[Path], Any]]] = {
     "checkpoint": (f"checkpoints/{LAST}", lambda run: read_checkpoint(run / "checkpoints" / LAST)),
     "best checkpoint": (f"checkpoints/{BEST}", lambda run: read_checkpoint(run / "checkpoints" / BEST)),
     "weights of the model": ("model/model.safetensors", ParetoModel.load),
     "recipe of the model": ("model/model.json", ParetoModel.load),
+    "preparation of the model": ("model/preparation.json", lambda run: _predicted(ParetoModel.load(run))),
     "front": ("front-test.json", lambda run: Run(run).front("test")),
     "spec of the run": ("spec.yaml", lambda run: Run(run).spec),
     "status": ("status.json", lambda run: Run(run).summary()),

@@ -307,6 +307,12 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"scheduler": {"name": "one_cycle", "max_lr": 0.1, "total_steps": 5}},
         "training.scheduler.*Tried to step",
     ),
+    "a step of no epochs": ({"scheduler": {"name": "step", "step_size": 0}}, "^training.scheduler: .*ZeroDivision"),
+    "second in a row": (
+        {"scheduler": [{"name": "constant", "length": 1}, {"name": "linear", "start_factor": 2.0}]},
+        "^training.scheduler: .*multiplicative factor",
+    ),
+    "uphill": ({"scheduler": {"name": "exponential", "gamma": -1.0}}, "training.scheduler.*learning rate becomes -"),
     # evaluation
     "metric fails": ({"metrics": [FailingMetric()]}, "evaluating.*no such metric"),
     "test data lack a target": ({"given": other_test_data}, "split 'test'.*down"),

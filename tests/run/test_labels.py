@@ -106,7 +106,7 @@ def test_what_classes_weigh_and_which_unit_a_figure_has_is_told() -> None:
         Task(name="sold", loss=BinaryCrossEntropy(positive_weight=3.0)),
         Task(name="price", loss=MSE(), metrics=(MAE(), R2(), RMSE()), mean=100.0, deviation=12.5),
     ]
-    assert weight_lines(tasks) == ["kind: classes weigh 0.5, 2", "sold: the positive class weighs 3"]
+    assert weight_lines(tasks) == ["kind: classes weigh 0.5, 2", "sold: classes weigh 1, 3"]
     assert unit_lines(tasks) == [
         "price: mae, rmse in the target's own units; the loss is of the standardized target, of which 1 is 12.5 and 0 "
         "is 100"

@@ -117,6 +117,7 @@ def _against_version(options: Options, against: Path) -> int:
             found = compare_memory(wanted, on, tell) if options.memory else compare(wanted, on, turns, tell)
             for line in found:
                 lines.append(line)
+                tell(f"  {line.contender or line.case}: {line.ratio:.3f}")
                 options.keep(lines, revisions=revisions)
     except BenchError as error:
         raise click.ClickException(str(error)) from error
