@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 
+from moframework.cli.runs import COMMANDS
+from moframework.cli.shared import (
+    EXIT_CODES,
+    FAILED,
+    INTERRUPTED,
+    WRONG_USAGE,
+    imports_told,
+    processes,
+    rank,
+    set_option,
+    spec_argument,
+    trust_option,
+)
 from moframework.errors import (
     InterruptedRun,
     MoframeworkError,
@@ -27,12 +36,6 @@ from moframework.errors import (
 from moframework.schemas.results import RESULT_FILES
 
 __all__ = ["main"]
-
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
-
-EXIT_CODES = "Exit codes: 0 done; 1 failed run; 2 wrong usage or spec; 130 interrupted."
-
-F = TypeVar("F", bound=Callable[..., object])
 
 
 class Commands(click.Group):
@@ -78,19 +81,10 @@ class Commands(click.Group):
 def _stop(message: str, code: int, *, common: bool = False) -> NoReturn:
     """End with a message and an exit code. What is `common` to all processes that torchrun started is told once a
     machine; else each tells its own."""
-    rank, local_rank = _rank("RANK"), _rank("LOCAL_RANK")
-    if not common or local_rank == 0:
-        click.echo(message if common or rank == 0 else f"process {rank}: {message}", err=True)
+    own, local = rank("RANK"), rank("LOCAL_RANK")
+    if not common or local == 0:
+        click.echo(message if common or own == 0 else f"process {own}: {message}", err=True)
     sys.exit(code)
-
-
-def _rank(variable: str) -> int:
-    """This process's number among those that torchrun started; 0 where there is one."""
-    return int(os.environ.get(variable, "0")) if _processes() > 1 else 0
-
-
-def _processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _missing(error: Exception) -> str | None:
@@ -138,70 +132,19 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _spec_argument(command: F) -> F:
-    return click.argument("spec", metavar="SPEC")(command)
-
-
-def _set_option(command: F) -> F:
-    return click.option(
-        "--set",
-        "overrides",
-        metavar="KEY=VALUE",
-        multiple=True,
-        help="Replace one value of the spec, as in --set solver.rank=4; the value is YAML. May be repeated.",
-    )(command)
-
-
-def _trust_option(what: str) -> Callable[[F], F]:
-    return click.option(
-        "--trust", is_flag=True, help=f"Import the code that {what} names (`python:`); without it, nothing is executed."
-    )
-
-
-def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[float]:
-    """The numbers of an option such as 0.3,0.7."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"'{text}' is not numbers with commas between, such as 0.3,0.7") from None
-
-
-@contextlib.contextmanager
-def _imports_told() -> Iterator[None]:
-    """While inside, a line on stderr says which file will be run, or which module imported, for a reference; the first
-    of several processes says it."""
-    logger, handler = logging.getLogger("moframework.imports"), _Told()
-    before = logger.level
-    logger.setLevel(logging.INFO)
-    if _rank("RANK") == 0:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-
-
-class _Told(logging.Handler):
-    """Writes what is logged to stderr, as it is."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        click.echo(record.getMessage(), err=True)
-
-
 @main.command(epilog=EXIT_CODES)
-@_spec_argument
+@spec_argument
 @click.option(
     "--out",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the run. Default: runs/NAME-DATE-TIME.",
 )
-@_set_option
+@set_option
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or in SPEC when that is a run folder.")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the spec's.")
 @click.option("--quiet", is_flag=True, help="Show no progress; print the run folder alone.")
-@_trust_option("the run folder to resume, or the run that `initial` names,")
+@trust_option("the run folder to resume, or the run that `initial` names,")
 def solve(
     spec: str,
     out: Path | None,
@@ -240,8 +183,8 @@ def solve(
     follow_parent()
 
     file = spec if folder is None else Run(folder).spec_file
-    first = _rank("RANK") == 0
-    with _imports_told():
+    first = rank("RANK") == 0
+    with imports_told():
         loaded = load_spec(file, overrides, trust=folder is None or trust)
         with watching(quiet or not first) as observers:
             run = solve(loaded, out or folder, resume=resume, device=device, observers=observers, trust=trust)
@@ -254,7 +197,7 @@ def solve(
 
 
 @main.command(epilog=EXIT_CODES)
-@_spec_argument
+@spec_argument
 @click.option(
     "--out",
     metavar="DIR",
@@ -262,9 +205,9 @@ def solve(
     help="Folder of cells and results; the same one again goes on. Default: runs/benchmark-NAME.",
 )
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Cells at a time: --set executor.jobs=N.")
-@_set_option
+@set_option
 @click.option("--report-only", is_flag=True, help="Run nothing; make the results of what is there.")
-@_trust_option("a run that `initial` of a solver names,")
+@trust_option("a run that `initial` of a solver names,")
 def benchmark(
     spec: str, out: Path | None, jobs: int | None, overrides: tuple[str, ...], report_only: bool, trust: bool
 ) -> None:
@@ -275,7 +218,7 @@ def benchmark(
     cell that fails is recorded and stops no other. Ends with one table (results.md, .csv, .json) and a picture of the
     fronts of each problem. Ctrl-C saves the running cells and stops; the same command goes on.
     """
-    if _processes() > 1:
+    if processes() > 1:
         raise click.UsageError("a benchmark starts processes of its own: run it without torchrun")
     from moframework.benchmark.loading import load_benchmark
     from moframework.benchmark.running import default_folder, run_benchmark
@@ -283,7 +226,7 @@ def benchmark(
     from moframework.cli.tables import output, print_results
 
     given = (*overrides, f"executor.jobs={jobs}") if jobs is not None else overrides
-    with _imports_told():
+    with imports_told():
         loaded = load_benchmark(spec, given)
     folder = out or default_folder(loaded)
     results = run_benchmark(loaded, folder, report_only=report_only, watcher=BenchmarkLines(), trust=trust)
@@ -295,9 +238,9 @@ def benchmark(
 
 
 @main.command(epilog=EXIT_CODES)
-@_spec_argument
-@_set_option
-@_trust_option("the run that `initial` names,")
+@spec_argument
+@set_option
+@trust_option("the run that `initial` names,")
 def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
     """Check a spec and print the plan.
 
@@ -307,7 +250,7 @@ def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
     from moframework.run.solving import check
     from moframework.spec import load_spec
 
-    with _imports_told():
+    with imports_told():
         for line in check(load_spec(spec, overrides), trust=trust):
             click.echo(line)
 
@@ -442,204 +385,5 @@ def _first_comment(path: Path) -> str:
     return ""
 
 
-@main.command(epilog=EXIT_CODES)
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True, help="Which data.")
-@click.option(
-    "--against",
-    metavar="STL_RUN",
-    type=click.Path(path_type=Path),
-    help="A run of single-task networks on the same problem: show the mean relative change, Δm %, of each point.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: tasks, preferences, losses, metrics and indicators.")
-@_trust_option("RUN or STL_RUN")
-def front(run: Path, split: str, against: Path | None, as_json: bool, trust: bool) -> None:
-    """Show the front that a run has found.
-
-    RUN is a run folder, as `moframework solve` leaves it.
-    """
-    from moframework.run.run import Run
-
-    one = Run(run, trust=trust)
-    found = one.front(split)
-    with _imports_told():
-        change = None if against is None else one.delta_m(Run(against, trust=trust), split)
-    if as_json:
-        click.echo(found.to_json() if change is None else _with_change(found.to_json(), change.tolist()))
-        return
-    from moframework.cli.tables import output, print_front
-
-    print_front(output(), found, short=False, change=change)
-
-
-@main.command(epilog=EXIT_CODES)
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--points", metavar="N", type=click.IntRange(min=1), help="An even set of N preferences.")
-@click.option(
-    "--preferences",
-    metavar="λ;λ;…",
-    help="Or these, each of one number a task, scaled to sum to 1: '0.2,0.8;0.5,0.5'. Default: those of the run.",
-)
-@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True, help="Which data.")
-@click.option(
-    "--data",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="All samples of another file, laid out as the run's own, in place of a split; for problems that read .npz.",
-)
-@click.option(
-    "--batchnorm",
-    type=click.Choice(["shared", "recalibrate"]),
-    help="Statistics of BatchNorm layers, in place of the run's: taken anew for each preference from training samples?",
-)
-@click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, as `moframework front` does.")
-@click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write the front here too."
-)
-@_trust_option("RUN")
-def evaluate(run: Path, as_json: bool, out: Path | None, trust: bool, **options: Any) -> None:
-    """Evaluate the model of a run at any preferences.
-
-    RUN is a run folder, as `moframework solve` leaves it; it is not changed. The run may have been moved.
-    """
-    from moframework.run.run import Run
-
-    given = options.pop("preferences")
-    with _imports_told():
-        found = Run(run, trust=trust).evaluate(preferences=None if given is None else _preferences(given), **options)
-    if out is not None:
-        found.save(out)
-    if as_json:
-        click.echo(found.to_json())
-        return
-    from moframework.cli.tables import output, print_front
-
-    print_front(output(), found, short=False)
-
-
-@main.command(epilog=EXIT_CODES.replace("1 failed run", "1 no point meets the conditions"))
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option(
-    "--where",
-    metavar="CONDITION",
-    multiple=True,
-    help="What must hold, as 'left/accuracy >= 0.95'; with >=, <=, >, < or =, which holds within 1 % of the number, or "
-    "within what '= 0.3 +- 0.01' says. May be repeated.",
-)
-@click.option("--maximize", metavar="COLUMN", help="The point where this is largest, such as right/accuracy.")
-@click.option("--minimize", metavar="COLUMN", help="The point where this is smallest, such as right/loss.")
-@click.option("--compromise", is_flag=True, help="The point nearest to the ideal of scaled losses; the default.")
-@click.option("--knee", is_flag=True, help="The point farthest below the plane through the ends of the front.")
-@click.option("--tradeoff", is_flag=True, help="The point that costs most to leave, for what is gained elsewhere.")
-@click.option("--nearest", metavar="COLUMN=VALUE,…", help="The point nearest to these values.")
-@click.option("--weights", metavar="TASK=WEIGHT,…", help="The smallest weighted sum of scaled losses.")
-@click.option("--pseudo-weights", metavar="TASK=WEIGHT,…", help="The point with these shares of what can be gained.")
-@click.option(
-    "--step",
-    "towards",
-    metavar="TASK=better",
-    help="From the chosen point, or --from, go on to the next one where this is better (or worse), and tell what it "
-    "costs the others; TASK or COLUMN.",
-)
-@click.option("--from", "start", metavar="λ", help="Where a step begins, as 0.3,0.7, in place of a rule.")
-@click.option(
-    "--evaluations", metavar="N", type=click.IntRange(min=0), help="Preferences that are tried at most. Default: 30."
-)
-@click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_trust_option("RUN")
-def pick(run: Path, as_json: bool, trust: bool, **options: Any) -> None:
-    """Choose an operating point of a run by what you need.
-
-    Searches all preferences, not only those of the front, on the validation split, and tells the point's losses and
-    metrics on both splits, with 95 % intervals. The test split chooses nothing. RUN is not changed.
-    """
-    from moframework.cli.picking import picked, print_pick
-    from moframework.run.run import Run
-
-    one = Run(run, trust=trust)
-    with _imports_told():
-        found = picked(one, options)
-    if as_json:
-        import json
-
-        click.echo(json.dumps(found.as_plain(), indent=2, ensure_ascii=False))
-        return
-    from moframework.cli.tables import output
-
-    print_pick(output(), one.path, found)
-
-
-def _preferences(text: str) -> list[list[float]]:
-    """Preferences as they are typed: numbers by commas, rows by semicolons."""
-    try:
-        return [[float(number) for number in row.split(",")] for row in text.split(";") if row.strip()]
-    except ValueError:
-        raise click.UsageError(
-            f"cannot read the preference '{text}': write numbers with commas, and ; between preferences"
-        ) from None
-
-
-def _with_change(text: str, change: list[float]) -> str:
-    """The JSON of a front with Δm of each point; null where it is not defined."""
-    import json
-
-    return json.dumps(json.loads(text) | {"delta_m": [value if value == value else None for value in change]})
-
-
-@main.command(epilog=EXIT_CODES)
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.argument("raw", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option(
-    "--preference", metavar="NUMBERS", required=True, callback=_numbers, help="The operating point, such as 0.3,0.7."
-)
-@click.option(
-    "--out",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write: .csv, .jsonl, .parquet, or .npz with the raw outputs. Default: CSV on standard output.",
-)
-@click.option("--keep", metavar="COLUMN", multiple=True, help="Pass a column through, such as an id. May be repeated.")
-@click.option(
-    "--unseen",
-    type=click.Choice(["refuse", "missing"]),
-    default="refuse",
-    show_default=True,
-    help="A category that training never saw is an error, or an unknown cell.",
-)
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@_trust_option("RUN")
-def predict(
-    run: Path,
-    raw: Path,
-    preference: list[float],
-    out: Path | None,
-    keep: tuple[str, ...],
-    unseen: str,
-    device: str,
-    trust: bool,
-) -> None:
-    """Predict new data at one operating point.
-
-    RUN is a run folder. INPUT is what its problem was declared with: a table (.csv, .parquet) with the columns of the
-    one that was trained on, or a folder of images; or a .npz file with prepared `inputs`. Answers are classes by their
-    names, with probabilities, and numbers in the targets' own units, a line for each sample in the order of INPUT.
-    """
-    from moframework.predicting.writing import write_lines, write_predictions
-    from moframework.run.predicting import predict
-
-    with _imports_told():
-        try:
-            parts = predict(run, raw, preference, keep=keep, unseen=unseen, device=device, trust=trust, note=_noted)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--preference") from None
-    if out is None:
-        write_lines(parts, sys.stdout, "csv")
-    else:
-        write_predictions(parts, out)
-        click.echo(out)
-
-
-def _noted(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+for _command in COMMANDS:
+    main.add_command(_command)

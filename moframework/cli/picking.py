@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from moframework.cli.shared import numbers
 from moframework.cli.tables import table
 from moframework.pareto.rules import Nearest, PseudoWeights, Rule, Weights
 from moframework.run.picking import Pick
@@ -32,7 +33,7 @@ def picked(run: Run, options: Mapping[str, Any]) -> Pick:
     if start is not None and (towards is None or chosen):
         raise click.UsageError("--from says where --step begins: give both, without a rule or conditions")
     if start is not None:
-        return run.step(_numbers(start, "--from"), towards, **shared)
+        return run.step(numbers(start, "--from"), towards, **shared)
     found = run.pick(options["where"], maximize=options["maximize"], minimize=options["minimize"], rule=rule, **shared)
     return found if towards is None else run.step(found.preference, towards, **shared)
 
@@ -54,10 +55,10 @@ def _by_task(text: str, option: str, run: Run) -> dict[str, float]:
     """Weights by task, which may be given in the order of the tasks without names."""
     if "=" in text:
         return _named(text, option)
-    tasks, numbers = run.front("val").tasks, _numbers(text, option)
-    if len(numbers) != len(tasks):
-        raise click.UsageError(f"{option} needs {len(tasks)} numbers, for {', '.join(tasks)}, but has {len(numbers)}")
-    return dict(zip(tasks, numbers, strict=True))
+    tasks, values = run.front("val").tasks, numbers(text, option)
+    if len(values) != len(tasks):
+        raise click.UsageError(f"{option} needs {len(tasks)} numbers, for {', '.join(tasks)}, but has {len(values)}")
+    return dict(zip(tasks, values, strict=True))
 
 
 def _named(text: str, option: str) -> dict[str, float]:
@@ -71,13 +72,6 @@ def _named(text: str, option: str) -> dict[str, float]:
         if not sign:
             raise click.UsageError(f"{option} takes NAME=NUMBER with commas in between, but not '{part}'")
     return found
-
-
-def _numbers(text: str, option: str) -> list[float]:
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise click.UsageError(f"{option} takes numbers with commas in between, but not '{text}'") from None
 
 
 def print_pick(console: Console, run: Path, found: Pick) -> None:

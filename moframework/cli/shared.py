@@ -1,0 +1,108 @@
+"""What the commands share: exit codes, options, and the line that says which code is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+__all__ = [
+    "EXIT_CODES",
+    "FAILED",
+    "INTERRUPTED",
+    "WRONG_USAGE",
+    "imports_told",
+    "numbers",
+    "processes",
+    "rank",
+    "run_argument",
+    "set_option",
+    "spec_argument",
+    "trust_option",
+]
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+EXIT_CODES = "Exit codes: 0 done; 1 failed run; 2 wrong usage or spec; 130 interrupted."
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def spec_argument(command: F) -> F:
+    """SPEC."""
+    return click.argument("spec", metavar="SPEC")(command)
+
+
+def set_option(command: F) -> F:
+    """`--set KEY=VALUE`."""
+    return click.option(
+        "--set",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Replace one value of the spec, as in --set solver.rank=4; the value is YAML. May be repeated.",
+    )(command)
+
+
+def trust_option(what: str) -> Callable[[F], F]:
+    """`--trust`, for the code that `what` names."""
+    return click.option(
+        "--trust", is_flag=True, help=f"Import the code that {what} names (`python:`); without it, nothing is executed."
+    )
+
+
+def run_argument(command: F) -> F:
+    """RUN, a folder."""
+    return click.argument("run", metavar="RUN", type=click.Path(path_type=Path))(command)
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """The numbers that an option was given, such as 0.3,0.7.
+
+    Raises:
+        click.BadParameter: they are none.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"'{text}' is not numbers with commas between, such as 0.3,0.7", param_hint=option
+        ) from None
+
+
+@contextlib.contextmanager
+def imports_told() -> Iterator[None]:
+    """While inside, a line on stderr says which file will be run, or which module imported, for a reference; the first
+    of several processes says it."""
+    logger, handler = logging.getLogger("moframework.imports"), _Told()
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    if rank("RANK") == 0:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Told(logging.Handler):
+    """Writes what is logged to stderr, as it is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
+
+
+def rank(variable: str) -> int:
+    """This process's number among those that torchrun started; 0 where there is one."""
+    return int(os.environ.get(variable, "0")) if processes() > 1 else 0
+
+
+def processes() -> int:
+    """How many torchrun started together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
