@@ -14,6 +14,7 @@ from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.config import Trust, unstructure
+from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, batches, epoch_size
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
@@ -213,6 +214,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     """
     problem, m = spec.problem, len(spec.problem.tasks)
     _check_objectives(spec, m)
+    _check_loggers(spec)
     method = spec.solver.method(m)
     _check_sizes(problem, method)
     _check_validations(spec)
@@ -258,6 +260,15 @@ def _check_objectives(spec: Spec, m: int) -> None:
         raise SpecError(f"solver: {name} handles at most {solver.max_objectives} objectives; the problem has {m}")
     if spec.evaluate.reference is not None and len(spec.evaluate.reference) != m:
         raise SpecError(f"evaluate.reference: has {len(spec.evaluate.reference)} numbers; the problem has {m} tasks")
+
+
+def _check_loggers(spec: Spec) -> None:
+    """Raise `SpecError` where a logger cannot be used here."""
+    for logger in spec.loggers:
+        try:
+            logger.check()
+        except OptionError as error:
+            raise SpecError(f"log: {error}") from error
 
 
 def _check_validations(spec: Spec) -> None:

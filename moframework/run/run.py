@@ -28,10 +28,10 @@ from moframework.run.resuming import resume_command
 from moframework.run.simplex_search import EVALUATIONS
 from moframework.spec import Spec, load_spec
 
-__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "EVENTS", "LOG", "MODEL", "SPEC", "STATUS", "Run"]
+__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "LOG", "MODEL", "SPEC", "STATUS", "Run"]
 
 SPEC, STATUS, ENVIRONMENT, LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
-CHECKPOINTS, EVENTS, MODEL, DATA = "checkpoints", "events", "model", "data.json"
+CHECKPOINTS, MODEL, DATA = "checkpoints", "model", "data.json"
 
 
 class Run:

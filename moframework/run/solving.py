@@ -11,18 +11,18 @@ from typing import Any, cast
 import attrs
 from attrs import field, frozen
 
-from moframework.config import Trust, unstructure
-from moframework.config.references import references
+from moframework.config import Trust
 from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, exists, recover
 from moframework.engine.evaluate import Evaluator, calibration_data
-from moframework.engine.events import Observer, Observers
+from moframework.engine.events import Observer
 from moframework.engine.fit import Fit, fit
 from moframework.engine.loop import Hook, Loop
 from moframework.errors import RunError
 from moframework.io.atomic import PREFIX, atomic_write, remove_leftovers
 from moframework.io.lock import LOCK, OWNER, FolderLock
 from moframework.io.sealed import FORMAT, write_json, write_sealed_yaml
+from moframework.loggers import Results
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.pareto.plots import front_figure
@@ -31,17 +31,17 @@ from moframework.processes.world import World
 from moframework.run.batchnorm_gap import batchnorm_gap
 from moframework.run.ending import Ending
 from moframework.run.environment import environment
-from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
 from moframework.run.reference import untrained_losses
 from moframework.run.rehearsal import rehearse
 from moframework.run.report import Notes, report, write_report
 from moframework.run.resuming import check_changes, is_longer
-from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, EVENTS, LOG, MODEL, SPEC, STATUS, Run
+from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, MODEL, SPEC, STATUS, Run
 from moframework.run.signals import StopRequest, stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits
 from moframework.run.timing import Timing
+from moframework.run.watching import watched
 from moframework.spec import Spec, load_spec
 
 __all__ = ["check", "solve"]
@@ -173,27 +173,36 @@ class _Solving:
             reference = ready.reference or untrained_losses(ready, evaluator)
         resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
         stop.during("training")
-        with _watched(ready, self.folder, (self.notes, *self.observers), world) as observer:
+        with watched(ready, self.folder, (self.notes, *self.observers), world) as watch:
             with stop.polled():
                 job = ready.job(checkpoints, reference)
                 self.timing.starting()
-                result = fit(job, observer=observer, resume=resume, stop=stop, world=world, around=self.hooks)
+                result = fit(job, observer=watch, resume=resume, stop=stop, world=world, around=self.hooks)
             stop.during("evaluating the model")
             if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
-                best = world.from_rank_zero(lambda: recover(checkpoints / BEST, observer.noted))
+                best = world.from_rank_zero(lambda: recover(checkpoints / BEST, watch.noted))
                 model.load_state_dict(best["model"])
-        calibration = calibration_data(spec.evaluate, ready.data["train"])
-        evaluator = attrs.evolve(evaluator, reference=reference, calibration=calibration)
+            fronts = self.fronts(ready, attrs.evolve(evaluator, reference=reference))
+            stop.during("writing the results")
+            if world.is_rank_zero:
+                facts = self.write(ready, result, fronts)
+                watch.ended(Results(fronts=dict(fronts), facts=facts, model=model))
+        if world.is_rank_zero:
+            ending.state("done", **facts)
+
+    def fronts(self, ready: Plan, evaluator: Evaluator) -> dict[Split, Front]:
+        """The fronts of the trained model on `val` and `test`."""
+        calibration = calibration_data(ready.spec.evaluate, ready.data["train"])
+        evaluator = attrs.evolve(evaluator, calibration=calibration)
         splits: tuple[Split, ...] = ("val", "test")
         with self.timing.phase("evaluation"):
-            fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in splits}
+            model, preferences = ready.model, ready.preferences
+            fronts = {split: evaluator.front(model, ready.data[split], preferences, split) for split in splits}
             if calibration is None:
-                gap = batchnorm_gap(model, evaluator, ready.data["train"], ready.data["val"], ready.preferences)
+                gap = batchnorm_gap(model, evaluator, ready.data["train"], ready.data["val"], preferences)
                 if gap is not None:
                     self.notes.noted(gap)
-        stop.during("writing the results")
-        if world.is_rank_zero:
-            ending.state("done", **self.write(ready, result, fronts))
+        return fronts
 
     def hooks(self, loop: Loop, hooks: list[Hook]) -> list[Hook]:
         """The hooks of the training, with those of the report."""
@@ -285,19 +294,3 @@ def _facts(ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str,
         "parameters": sum(parameter.numel() for parameter in ready.model.space.parameters()),
         "hypervolumes": {split: value.hypervolumes() for split, value in fronts.items()},
     }
-
-
-@contextlib.contextmanager
-def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: World) -> Iterator[Observer]:
-    """What watches the training: logs and `observers` in the first process, nothing in the others."""
-    if not world.is_rank_zero:
-        yield Observer()
-        return
-    tasks = tuple(task.name for task in ready.spec.problem.tasks)
-    text, board = TextLog(folder / LOG), TensorBoardLog(folder / EVENTS, tasks)
-    with contextlib.closing(text), contextlib.closing(board):
-        for reference in references(unstructure(ready.spec)):
-            text.append(f"code of your own: {reference}")
-        for note in ready.notes():
-            text.append(note)
-        yield Observers((text, board, *observers))
