@@ -87,7 +87,9 @@ class MLflowLog(Log):
                 client.update_run(known, status="RUNNING")
             else:
                 tags = {"moframework.folder": str(self.run.folder.absolute()), "mlflow.source.name": "moframework"}
-                made = client.create_run(_experiment(client, self.options.experiment), run_name=self.run.name, tags=tags)
+                made = client.create_run(
+                    _experiment(client, self.options.experiment), run_name=self.run.name, tags=tags
+                )
                 self._id = made.info.run_id
                 self.run.remember(_ID, self._id)
             self._client, self._step = client, progress.step

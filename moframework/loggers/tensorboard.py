@@ -146,6 +146,7 @@ class TensorBoardLog(Log):
         self._fronts = [*_thinned(self._fronts), front]
         self._undrawn = None
 
+
 def _thinned(fronts: list[Front], most: int = 8) -> list[Front]:
     """Every second front once there are `most`, so that few show the whole way."""
     return fronts[::2] if len(fronts) >= most else fronts

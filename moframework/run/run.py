@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
 from moframework.backbones.given import GivenBackbone
 from moframework.config import Trust
@@ -23,12 +24,13 @@ from moframework.pareto.front import Front
 from moframework.pareto.rules import Rule
 from moframework.predicting import Predictions, Unseen
 from moframework.run.evaluating import Batchnorm, Trained, new_data, preferences_for
+from moframework.run.html import run_html
 from moframework.run.picking import Pick, pick, rule_of, step
 from moframework.run.resuming import resume_command
 from moframework.run.simplex_search import EVALUATIONS
 from moframework.spec import Spec, load_spec
 
-__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "LOG", "MODEL", "SPEC", "STATUS", "Run"]
+__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "LOG", "MODEL", "SPEC", "STATUS", "Run", "load"]
 
 SPEC, STATUS, ENVIRONMENT, LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
 CHECKPOINTS, MODEL, DATA = "checkpoints", "model", "data.json"
@@ -56,6 +58,7 @@ class Run:
     def __init__(self, path: Path | str, *, trust: Trust = False) -> None:
         self.path = Path(path)
         self.trust = trust
+        self._kept: tuple[tuple[str, int], ParetoModel] | None = None
         if not (self.path / SPEC).is_file():
             hint = ""
             if self.path.parent.is_dir():
@@ -65,6 +68,16 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how the run ended, what it took, and its test front."""
+        front: Front | RunError
+        summary: dict[str, Any] = {}
+        try:
+            summary, front = self.summary(), self.front()
+        except RunError as error:
+            front = error
+        return run_html(self.path, self.status, summary, front)
 
     @property
     def spec(self) -> Spec:
@@ -182,6 +195,21 @@ class Run:
         """
         return ParetoModel.load(self.path / MODEL, device, trust=trust or self.trust, backbone=backbone)
 
+    def at(
+        self,
+        preference: ArrayLike | torch.Tensor,
+        *,
+        calibrate: Iterable[Any] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> nn.Module:
+        """The trained network at one preference, a plain module; see `ParetoModel.at`. Errors as of `model`.
+
+        Example::
+
+            network = moframework.load("runs/quickstart").at([0.3, 0.7])
+        """
+        return self._used(device).at(preference, calibrate=calibrate)
+
     def predict(
         self,
         raw: Any,
@@ -191,14 +219,22 @@ class Run:
         keep: Sequence[str] = (),
         device: torch.device | str = "cpu",
     ) -> Predictions:
-        """What the trained model says of raw data at one preference; see `ParetoModel.predict`. A model that is asked
-        more than once is better loaded once.
+        """What the trained model says of raw data at one preference; see `ParetoModel.predict`. The model is read once,
+        and again when its file has changed.
 
         Raises:
             RunError: as `model`; or it is not known how raw data becomes inputs.
             DataError: raw data cannot be read, or not as in training.
         """
-        return self.model(device).predict(raw, preference, unseen=unseen, keep=keep)
+        return self._used(device).predict(raw, preference, unseen=unseen, keep=keep)
+
+    def _used(self, device: torch.device | str) -> ParetoModel:
+        """The model as `model` gives it, kept for the next call."""
+        file = self.path / MODEL / "model.safetensors"
+        version = (str(device), file.stat().st_mtime_ns if file.is_file() else 0)
+        if self._kept is None or self._kept[0] != version:
+            self._kept = (version, self.model(device))
+        return self._kept[1]
 
     def evaluate(
         self,
@@ -300,3 +336,29 @@ class Run:
             training = attrs.evolve(cast(Any, spec.training), device=device)
             spec = cast(Spec, attrs.evolve(cast(Any, spec), training=training))
         return Trained.of(spec, self.model(), reference, batchnorm)
+
+
+def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
+    """A finished run, ready to use: a `Run` whose model is read already.
+
+    `front` has what was evaluated, `evaluate` any other preference; `pick` finds an operating point, `at` gives the
+    plain network there, and `predict` what it says of raw data.
+
+    Args:
+        run: the folder.
+        trust: as of `Run`.
+
+    Raises:
+        RunError: it is not a run, has not finished, is damaged, or names code that is not trusted.
+
+    Example::
+
+        run = moframework.load("runs/quickstart")
+        point = run.pick("left/accuracy >= 0.85", maximize="right/accuracy")
+        answers = run.predict(images, point.preference)
+        network = run.at(point.preference)
+    """
+    found = run if isinstance(run, Run) else Run(run, trust=trust)
+    found.front()
+    found._used("cpu")
+    return found

@@ -33,6 +33,7 @@ from moframework.run.ending import Ending
 from moframework.run.environment import environment
 from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
+from moframework.run.progress import watching
 from moframework.run.reference import untrained_losses
 from moframework.run.rehearsal import rehearse
 from moframework.run.report import Notes, report, write_report
@@ -73,6 +74,7 @@ def solve(
     resume: bool = False,
     device: str | None = None,
     observers: Sequence[Observer] = (),
+    progress: bool = False,
     trust: Trust = False,
 ) -> Run:
     """Solve `spec`: train, evaluate, and leave everything in a run directory.
@@ -93,6 +95,8 @@ def solve(
             longer one. What else a spec may change: `moframework.run.resuming.CHANGEABLE`.
         device: replaces `training.device`.
         observers: told about progress, beside the run's own logs.
+        progress: show how far training is: a bar in a notebook, and on stderr where that is a terminal; a line there
+            every ten seconds elsewhere. By default nothing is printed.
         trust: what may be imported where a run folder to resume, or the run that `solver.initial` names, names code;
             code that `spec` itself names is always imported. See `Run`.
 
@@ -114,7 +118,8 @@ def solve(
     with launched_world() as world, stop_signals(polled=False) as stop:
         folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume, trust))
         if not done:
-            _Solving(loaded, folder, world, stop, trust, observers).run(resume)
+            with watching(quiet=not (progress and world.is_rank_zero)) as shown:
+                _Solving(loaded, folder, world, stop, trust, (*observers, *shown)).run(resume)
     return Run(folder, trust=trust)
 
 

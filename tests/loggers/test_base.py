@@ -37,7 +37,9 @@ class _Recorded(Log):
             file.write(f"{words}\n")
 
     def started(self, progress: Progress) -> None:
-        self._write(f"{self.run.name} {self.run.spec['solver']['name']} from {progress.step}, {self.run.remembered('x')}")
+        self._write(
+            f"{self.run.name} {self.run.spec['solver']['name']} from {progress.step}, {self.run.remembered('x')}"
+        )
         self.run.remember("x", "again")
 
     def ended(self, results: Results) -> None:
