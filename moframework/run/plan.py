@@ -21,7 +21,7 @@ from moframework.engine.device import Placement, placement
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
-from moframework.errors import DataError, MoframeworkError, SpecError
+from moframework.errors import DataError, MoframeworkError, SpecError, shortened
 from moframework.inputs import Entry, InputForm
 from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
@@ -219,10 +219,10 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     _check_sizes(problem, method)
     _check_validations(spec)
     problem, data = _data(problem)
-    spec = attrs.evolve(cast(Any, spec), problem=problem)
+    given, spec = spec, attrs.evolve(cast(Any, spec), problem=problem)
     labels = count_labels(problem.tasks, data)
     check_labels(labels)
-    _check_saving(problem.network)
+    _check_saving(given)
     method.check(m)
     world = World() if world is None else world
     recipe = _recipe(problem, problem.network, method, data["train"])
@@ -338,14 +338,23 @@ def _check_sizes(problem: Problem, method: Method) -> None:
             return  # it cannot be made without numbers, or not at all: the same call with numbers tells
 
 
-def _check_saving(network: Backbone) -> None:
-    """Raise `SpecError` where a saved model could not find its network again."""
+def _check_saving(spec: Spec) -> None:
+    """Raise `SpecError` where a saved model could not find its network again, or the run could not say what it
+    solved."""
     try:
-        unstructure(network)
+        unstructure(spec.problem.network)
     except MoframeworkError as error:
         raise SpecError(
             f"the network could not be saved with the model: {error}. Let the function or class that makes it stand at "
             "the top level of its file"
+        ) from error
+    try:
+        unstructure(spec)
+    except (MoframeworkError, TypeError) as error:
+        raise SpecError(
+            "problem: it is made of objects in memory, so that the run could not say what it solves. Name it instead: "
+            '{"python": "./mine.py:problem"}, or "__main__:problem" for one of this notebook or script, where '
+            f"`problem` is the object or a function that returns it ({shortened(' '.join(str(error).split()), 80)})"
         ) from error
 
 

@@ -191,7 +191,7 @@ class _Solving:
             stop.during("writing the results")
             if world.is_rank_zero:
                 facts = self.write(ready, result, fronts)
-                watch.ended(Results(fronts=dict(fronts), facts=facts, model=model))
+                watch.ended(Results(fronts={**fronts}, facts=facts, model=model))
         if world.is_rank_zero:
             ending.state("done", **facts)
 
