@@ -18,7 +18,16 @@ from moframework.config import registry
 from moframework.config.options import Component
 from moframework.errors import MoframeworkError, nearest
 
-__all__ = ["Reference", "know", "known", "lasting_name", "reference_to", "references", "relative_references", "remember"]
+__all__ = [
+    "Reference",
+    "know",
+    "known",
+    "lasting_name",
+    "reference_to",
+    "references",
+    "relative_references",
+    "remember",
+]
 
 _Version = tuple[int, int]
 

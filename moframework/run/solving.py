@@ -95,31 +95,27 @@ def solve(
             longer one. What else a spec may change: `moframework.run.resuming.CHANGEABLE`.
         device: replaces `training.device`.
         observers: told about progress, beside the run's own logs.
-        progress: show how far training is: a bar in a notebook, and on stderr where that is a terminal; a line there
-            every ten seconds elsewhere. By default nothing is printed.
+        progress: show it, too, by `run.progress.watching`; by default nothing is printed.
         trust: what may be imported where a run folder to resume, or the run that `solver.initial` names, names code;
             code that `spec` itself names is always imported. See `Run`.
 
     Raises:
         SpecError, DataError: before anything is written; also where the data of a run to resume has changed.
-        RunError: `out` holds another run, or is being solved by another process; there is nothing to resume; memory or
-            the disk is full.
+        RunError: `out` holds another run, or another process solves it; nothing to resume; memory or disk is full.
         NonFiniteLossError: during training; the last good checkpoint is kept.
         InterruptedRun: SIGINT, SIGTERM or SIGHUP asked for it. In training the step is finished and saved; a second
             signal ends at once.
         PeerError: another process failed, and raises one of these or what else went wrong.
     """
     if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
-        out = Path(spec) if out is None else Path(out)
-        spec = Run(spec, trust=trust).spec
+        spec, out = Run(spec, trust=trust).spec, Path(spec if out is None else out)
     loaded = _loaded(spec) if device is None else _on(_loaded(spec), device)
     if resume and out is None:
         raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
     with launched_world() as world, stop_signals(polled=False) as stop:
         folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume, trust))
         if not done:
-            with watching(quiet=not (progress and world.is_rank_zero)) as shown:
-                _Solving(loaded, folder, world, stop, trust, (*observers, *shown)).run(resume)
+            _Solving(loaded, folder, world, stop, trust, observers, progress).run(resume)
     return Run(folder, trust=trust)
 
 
@@ -133,6 +129,7 @@ class _Solving:
     stop: StopRequest
     trust: Trust
     observers: Sequence[Observer]
+    progress: bool
     timing: Timing = field(factory=Timing)
     notes: Notes = field(factory=Notes)
 
@@ -141,10 +138,11 @@ class _Solving:
         world = self.world
         with contextlib.ExitStack() as stack:
             world.from_rank_zero(lambda: stack.enter_context(_held(self.folder, self.spec, resume, self.trust)))
+            shown = stack.enter_context(watching(quiet=not (self.progress and world.is_rank_zero)))
             ending = stack.enter_context(Ending(self.folder, world))
             with self.timing.phase("start_up"):
                 ready = self.prepare(ending)
-            self.train(ready, ending)
+            self.train(ready, ending, (self.notes, *self.observers, *shown))
             world.any_rank(False)  # all is written when the first process comes here
 
     def prepare(self, ending: Ending) -> Plan:
@@ -166,7 +164,7 @@ class _Solving:
                 ending.state("running")
         return ready
 
-    def train(self, ready: Plan, ending: Ending) -> None:
+    def train(self, ready: Plan, ending: Ending, observers: Sequence[Observer]) -> None:
         """Train, evaluate, and write the results."""
         spec, model, place, world, stop = ready.spec, ready.model, ready.place, self.world, self.stop
         keep_freed_memory()
@@ -178,7 +176,7 @@ class _Solving:
             reference = ready.reference or untrained_losses(ready, evaluator)
         resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
         stop.during("training")
-        with watched(ready, self.folder, (self.notes, *self.observers), world) as watch:
+        with watched(ready, self.folder, observers, world) as watch:
             with stop.polled():
                 job = ready.job(checkpoints, reference)
                 self.timing.starting()
@@ -191,7 +189,9 @@ class _Solving:
             stop.during("writing the results")
             if world.is_rank_zero:
                 facts = self.write(ready, result, fronts)
-                watch.ended(Results(fronts={**fronts}, facts=facts, model=model))
+                watch.ended(
+                    Results(fronts={str(split): front for split, front in fronts.items()}, facts=facts, model=model)
+                )
         if world.is_rank_zero:
             ending.state("done", **facts)
 
