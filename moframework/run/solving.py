@@ -108,7 +108,7 @@ def solve(
         PeerError: another process failed, and raises one of these or what else went wrong.
     """
     if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
-        spec, out = Run(spec, trust=trust).spec, Path(spec if out is None else out)
+        out, spec = Path(spec if out is None else out), Run(spec, trust=trust).spec
     loaded = _loaded(spec) if device is None else _on(_loaded(spec), device)
     if resume and out is None:
         raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
