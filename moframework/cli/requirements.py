@@ -18,6 +18,8 @@ EXTRAS: Mapping[str, str] = {
     "timm": "timm's networks as backbones",
     "transformers": "the networks of transformers as backbones",
     "parquet": "tables to predict, and predictions, as .parquet",
+    "onnx": "exports to .onnx, which onnxruntime runs",
+    "peft": "exports of adapters, which PEFT loads",
     "test": "running the tests",
     "dev": "working on moframework: tests, formatter, linter, types",
 }
