@@ -22,8 +22,8 @@ def answering(model: ParetoModel, inputs: Inputs) -> dict[str, Any]:
 
     Returns:
         `format`; `inputs`, shape and type of each tensor, by name, None for any size; `reader`, what makes them of raw
-        data, by its own name, with all that it learned from the training data; `answers`, what each task's output stands
-        for. The last two are None, with `why`, where that is not known.
+        data, by its own name, with all that it learned from the training data; `answers`, what each task's output
+        stands for. The last two are None, with `why`, where that is not known.
     """
     tensors = {
         name: {"shape": [None, *entry.shape], "dtype": str(entry.dtype).removeprefix("torch.")}

@@ -56,7 +56,7 @@ class Description:
     tried: Sequence[Sequence[float]] | None
 
 
-def card(model: ParetoModel, what: Description, facts: Facts, notes: Sequence[str]) -> dict[str, Any]:
+def card(model: ParetoModel, what: Description, facts: Facts) -> dict[str, Any]:
     """The card as plain data; numbers that are not finite are None."""
     entries = zip(what.inputs.names, what.inputs.form.entries.values(), strict=True)
     read = {name: _tensor(["batch", *entry.shape], entry.dtype) for name, entry in entries}
@@ -85,7 +85,7 @@ def card(model: ParetoModel, what: Description, facts: Facts, notes: Sequence[st
         "fronts": {split: json.loads(front.to_json()) for split, front in facts.fronts.items()},
         "provenance": dict(facts.provenance),
         "network": repr(model.skeleton),
-        "notes": list(notes),
+        "notes": list(facts.notes),
     }
     plain: dict[str, Any] = _finite(made)
     return plain

@@ -101,17 +101,11 @@ def export_model(
     form = form_of(target)
     check_installed(form)
     _check_asked(form, preference, mixed)
-    paths = _paths(target, form)
-    _check_free(target, paths, overwrite)
+    _check_free(target, form, overwrite)
     used = _copied(model)
     _check_dial(used, preference)
     point = None if preference is None else used.checked(preference)
-    export = _Export(used, form, target, point, mixed, dict(statistics or {}), samples, facts or Facts())
-    with staged(paths) as stage, torch.no_grad():
-        difference = export.write(stage)
-    left = paths if form != "peft" else [target, *sorted(path for path in target.rglob("*") if path.is_file())]
-    files = tuple(path for path in left if path.exists())
-    return Exported(path=target, files=files, difference=difference, notes=export.notes)
+    return _Export(used, form, target, point, mixed, dict(statistics or {}), samples, facts or Facts()).run()
 
 
 def _check_asked(form: Form, preference: object, mixed: bool) -> None:
@@ -145,9 +139,9 @@ def _check_dial(model: ParetoModel, preference: object) -> None:
         )
 
 
-def _check_free(target: Path, paths: list[Path], overwrite: bool) -> None:
-    if paths != [target]:
-        return check_free(paths, overwrite)
+def _check_free(target: Path, form: Form, overwrite: bool) -> None:
+    if form != "peft":
+        return check_free(_paths(target, form), overwrite)
     if target.is_dir() and any(target.iterdir()):
         if not overwrite:
             raise RunError(f"{target} exists and is not empty. Choose another name, or replace it with --overwrite")
@@ -186,17 +180,18 @@ class _Export:
     facts: Facts
     details: dict[str, Any] = field(factory=dict)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.facts.notes
+    def run(self) -> Exported:
+        """Write all files, and put them in their place."""
+        paths, target = _paths(self.target, self.form), self.target
+        with staged(paths) as stage, torch.no_grad():
+            difference = self._write(stage)
+        left = paths if self.form != "peft" else [target, *sorted(path for path in target.rglob("*") if path.is_file())]
+        files = tuple(path for path in left if path.exists())
+        return Exported(path=target, files=files, difference=difference, notes=self.facts.notes)
 
-    @property
-    def inputs(self) -> Inputs:
-        return Inputs.of(self.model.recipe.inputs)
-
-    def write(self, stage: Path) -> float:
+    def _write(self, stage: Path) -> float:
         """Make all files in a folder, and return the largest difference from the model."""
-        inputs = self.inputs
+        inputs = Inputs.of(self.model.recipe.inputs)
         tried = None if self.preference is not None else tried_preferences(len(self.model.tasks))
         trials = trials_of(self._expected, inputs, tried, self.samples, self.mixed)
         path = stage / self.target.name
@@ -209,7 +204,7 @@ class _Export:
         )  # fmt: skip
         if self.form != "peft":
             self.details["sha256"] = checksum(path)
-        told = card(self.model, what, self.facts, self.notes)
+        told = card(self.model, what, self.facts)
         texts = (_json(told), card_text(told, what, self.facts), _json(answering(self.model, inputs)))
         for place, text in zip(self._beside(path), texts, strict=True):
             write_text(place, text)

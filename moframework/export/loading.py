@@ -35,9 +35,9 @@ network = Network()  # your code, of the structure that the key `network` of the
 state = load_file({file!r})
 joined = state.pop("joined_preference")  # the preference, which every sample is read with
 network.eval().load_state_dict(state)
-# Then, for the entry x of the inputs that λ joins:
-#     images:   x = torch.cat([x, torch.nn.functional.interpolate(joined, size=x.shape[-2:]).expand(len(x), -1, -1, -1)], 1)
-#     vectors:  x = torch.cat([x, joined.expand(len(x), -1)], 1)
+# Then, for the entry x of the inputs that λ joins; of images, `joined` is enlarged first:
+#     joined = torch.nn.functional.interpolate(joined, size=x.shape[-2:])
+#     x = torch.cat([x, joined.expand(len(x), *joined.shape[1:])], dim=1)
 """
 _SUM = """\
 from safetensors.torch import load_file

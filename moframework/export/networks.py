@@ -133,4 +133,3 @@ def _named(names: Sequence[str], network: nn.Module, run: Callable[..., Outputs]
     made: nn.Module = type("Exported", (nn.Module,), {"forward": forward})()
     made.network = network
     return made.eval()
-

@@ -46,6 +46,13 @@ def save_onnx(
     Raises:
         RunError: ONNX has no form of it.
     """
+    for name, value in given.items():
+        if value.dtype in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2):
+            told = str(value.dtype).removeprefix("torch.")
+            raise RunError(
+                f"the input {name} is {told}, which onnxruntime does not take from Python. Take --to NAME.pt2, or "
+                "export the model as float32: model.float(), with inputs of float32"
+            )
     try:
         with quiet(), torch.no_grad():
             made: Any = torch.onnx.export(

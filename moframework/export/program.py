@@ -50,7 +50,9 @@ def varying_axes(inputs: Inputs, mixed: bool) -> dict[str, dict[int, str]]:
 
 
 @torch.no_grad()
-def made_program(network: nn.Module, given: Mapping[str, Tensor], axes: Mapping[str, Mapping[int, str]]) -> ExportedProgram:
+def made_program(
+    network: nn.Module, given: Mapping[str, Tensor], axes: Mapping[str, Mapping[int, str]]
+) -> ExportedProgram:
     """A network as torch.export has it.
 
     Args:

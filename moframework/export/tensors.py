@@ -17,13 +17,14 @@ from torch.func import functional_call
 from moframework.backbones.base import named_outputs
 from moframework.errors import RunError
 from moframework.export.networks import PREFERENCE_INPUT, Inputs
-from moframework.export.verifying import TOLERANCE, tried_preferences
 from moframework.inputs import Tree
 from moframework.inputs.calling import arguments_of
 from moframework.inputs.trees import replaced_leaf
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model import ParetoModel
-from moframework.weights.conditioned import ConditionedNetwork, ConditionedSpace
+from moframework.weights.conditioned import ConditionedNetwork
+from moframework.weights.convex_hull import ConvexHullSpace
+from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["JOINED", "State", "load_fixed", "load_sum", "save_state", "state_of", "sum_of"]
 
@@ -64,21 +65,17 @@ def sum_of(model: ParetoModel) -> State:
     """For each task its weights under `TASK/NAME`, and under `NAME` what is the same for all λ.
 
     Raises:
-        RunError: θ(λ) is no such sum.
+        RunError: it is not known that θ(λ) is such a sum. (To try it at some λ would not do: where a hypernetwork has
+            ReLUs, θ(λ) is one in part of the simplex.)
     """
-    preferences = tried_preferences(len(model.tasks))[-2:]
+    if not isinstance(model.space, LowRankSpace | ConvexHullSpace):
+        raise RunError(
+            f"the weights of this model ({type(model.space).__name__}) are no weighted sum of one set for each task, "
+            "so a file of tensors cannot keep the dial. Take --to NAME.pt2 or NAME.onnx, or give --preference"
+        )
     vertices = [model.weights(row) for row in torch.eye(len(model.tasks))]
     names = list(vertices[0])
     varying = [name for name in names if any(not torch.equal(v[name], vertices[0][name]) for v in vertices[1:])]
-    for row in () if isinstance(model.space, ConditionedSpace) else preferences:
-        theta = model.weights(row)
-        for name in varying:
-            combined = _combined(row, [vertex[name] for vertex in vertices])
-            scale = theta[name].abs().max().clamp(min=1)
-            if not bool((combined - theta[name]).abs().max() <= TOLERANCE * scale):
-                raise RunError(_no_sum(model))
-    if isinstance(model.space, ConditionedSpace):
-        raise RunError(_no_sum(model))
     persistent = set(model.skeleton.state_dict())
     buffers = {name: value for name, value in model.skeleton.named_buffers() if name in persistent}
     shared = {name: vertices[0][name] for name in names if name not in varying}
@@ -88,13 +85,6 @@ def sum_of(model: ParetoModel) -> State:
         for name in varying
     }
     return State({name: v.detach() for name, v in (buffers | shared | own).items()}, dict(model.network.aliases))
-
-
-def _no_sum(model: ParetoModel) -> str:
-    return (
-        f"the weights of this model ({type(model.space).__name__}) are no weighted sum of one set for each task, so a "
-        "file of tensors cannot keep the dial. Take --to NAME.pt2 or NAME.onnx, or give --preference"
-    )
 
 
 def _combined(preference: Tensor, values: list[Tensor]) -> Tensor:
@@ -157,6 +147,8 @@ def _fresh(model: ParetoModel) -> nn.Module:
         return model.recipe.make().eval()
 
 
-def _outputs(model: ParetoModel, network: nn.Module, weights: dict[str, Tensor], x: Tree, how: str) -> dict[str, Tensor]:
+def _outputs(
+    model: ParetoModel, network: nn.Module, weights: dict[str, Tensor], x: Tree, how: str
+) -> dict[str, Tensor]:
     positional, named = arguments_of(x, how)  # type: ignore[arg-type]
     return named_outputs(functional_call(network, weights, positional, named), tuple(model.recipe.outputs))

@@ -15,11 +15,11 @@ from moframework.inputs import Tree
 from moframework.inputs.form import Entry
 from moframework.inputs.trees import count_samples, mapped, select_samples
 
-__all__ = ["BATCHES", "TOLERANCE", "Trial", "example_inputs", "largest_difference", "tried_preferences", "trials_of"]
+__all__ = ["BATCHES", "TOLERANCE", "Trial", "example_inputs", "largest_difference", "trials_of", "tried_preferences"]
 
 TOLERANCE = 1e-5
-"""Largest difference allowed, of the largest number among an output's, or of 1 where that is smaller. Outputs of 16 bits
-may differ by two units in their last place."""
+"""Largest difference allowed, of the largest number among an output's, or of 1 where that is smaller. Outputs of 16
+bits may differ by two units in their last place."""
 BATCHES = (1, 2, 7)
 """Sizes of the batches that are tried."""
 
@@ -92,17 +92,23 @@ def trials_of(
         preferences: (n, m) to try; None where the preference is no input.
         samples: see `example_inputs`.
         each: every sample has a preference of its own.
+
+    Raises:
+        RunError: the model fails.
     """
     found = [] if samples is None else list(_trials(model, inputs, preferences, samples, each))
     varies = any(None in entry.shape for entry in inputs.form.entries.values())
-    if samples is not None and not varies:
+    if found and not varies:
         return found
     try:
         return found + list(_trials(model, inputs, preferences, None, each))
-    except (RuntimeError, ValueError, IndexError):
-        if not found:  # else these numbers are none for this network, and there are others
-            raise
-        return found
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        if found:  # these numbers are none for this network, but there are others
+            return found
+        raise RunError(
+            f"the model itself fails on inputs of its form, {inputs.form}, so that nothing can be compared "
+            f"({_first_line(error)})"
+        ) from error
 
 
 def _trials(
@@ -172,7 +178,7 @@ def _difference(found: Tensor, expected: Tensor) -> tuple[float, float]:
         return float("inf"), TOLERANCE
     if not expected.is_floating_point():
         return float((found != expected).any()), TOLERANCE
-    allowed = max(TOLERANCE, 2 * torch.finfo(expected.dtype).eps if expected.dtype.itemsize == 2 else 0.0)
+    allowed = max(TOLERANCE, 2 * torch.finfo(expected.dtype).eps) if expected.dtype.itemsize < 4 else TOLERANCE
     apart = (found.double() - expected.double()).abs()
     apart = apart.masked_fill((found == expected) | (found.isnan() & expected.isnan()), 0)
     scale = expected.double().abs().nan_to_num(0, 0, 0)

@@ -197,7 +197,11 @@ class Members:
         bias = self._combination(self.biases) if self.biases else torch.zeros_like(weight)
         if isinstance(layer, nn.LayerNorm):
             normal = _run(layer, {"weight": None, "bias": None}, x)
-            inner = (x.shape[0], *(1 for _ in x.shape[1 : x.dim() - len(layer.normalized_shape)]), *layer.normalized_shape)
+            inner = (
+                x.shape[0],
+                *(1 for _ in x.shape[1 : x.dim() - len(layer.normalized_shape)]),
+                *layer.normalized_shape,
+            )
             return torch.addcmul(bias.view(inner), normal, weight.view(inner))
         if isinstance(layer, nn.GroupNorm):
             normal = _run(layer, {"weight": None, "bias": None}, x)

@@ -155,9 +155,7 @@ class Exporting:
             "spec_sha256": checksum(self.folder / self.files["spec"]),
             "weights_sha256": checksum(self.folder / self.files["weights"]),
             "data": {split: data[split] for split in SPLITS if split in data},
-            "versions": {
-                name: environment.get("packages", {}).get(name) for name in ("moframework", "torch", "numpy")
-            },
+            "versions": {name: environment.get("packages", {}).get(name) for name in ("moframework", "torch", "numpy")},
         }
 
     def _told(self, which: str) -> dict[str, Any]:
