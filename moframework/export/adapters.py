@@ -173,7 +173,7 @@ def _as_matrices(adapter: Adapter, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor
     """
     outputs, columns = adapter.shape[0], math.prod(adapter.shape[1:])
     chunks = adapter.rows // outputs
-    before, after = torch.block_diag(*[a] * chunks), b.reshape(outputs, -1)
+    before, after = _blocks(a, chunks), b.reshape(outputs, -1)
     if adapter.order is not None:
         axes = adapter.order[1:]
         before = before.view(-1, *(adapter.shape[axis] for axis in axes))
@@ -184,6 +184,15 @@ def _as_matrices(adapter: Adapter, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor
     if outputs <= columns:
         return product, torch.eye(outputs, dtype=product.dtype, device=product.device)
     return torch.eye(columns, dtype=product.dtype, device=product.device), product
+
+
+def _blocks(a: Tensor, count: int) -> Tensor:
+    """A matrix with `count` times A on its diagonal."""
+    rows, columns = a.shape
+    made = a.new_zeros(count, rows, count, columns)
+    for i in range(count):
+        made[i, :, i] = a
+    return made.view(count * rows, count * columns)
 
 
 def load_adapters(

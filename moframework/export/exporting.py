@@ -183,8 +183,11 @@ class _Export:
     def run(self) -> Exported:
         """Write all files, and put them in their place."""
         paths, target = _paths(self.target, self.form), self.target
-        with staged(paths) as stage, torch.no_grad():
-            difference = self._write(stage)
+        try:
+            with staged(paths) as stage, torch.no_grad():
+                difference = self._write(stage)
+        except OSError as error:
+            raise RunError(f"{target} cannot be written: {error}. Nothing is kept") from error
         left = paths if self.form != "peft" else [target, *sorted(path for path in target.rglob("*") if path.is_file())]
         files = tuple(path for path in left if path.exists())
         return Exported(path=target, files=files, difference=difference, notes=self.facts.notes)

@@ -89,7 +89,8 @@ def dial_network(model: ParetoModel, inputs: Inputs) -> nn.Module:
 
     def run(*tensors: Tensor) -> Outputs:
         *own, preference = tensors
-        return model(inputs.tree(own), preference / preference.sum())
+        outputs: Outputs = model(inputs.tree(own), preference / preference.sum())
+        return outputs
 
     return _named((*inputs.names, PREFERENCE_INPUT), model, run)
 

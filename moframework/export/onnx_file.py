@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -91,8 +92,7 @@ def load_onnx(path: Path, names: Mapping[str, str]) -> Callable[[dict[str, Tenso
     Raises:
         RunError: onnxruntime cannot run it.
     """
-    import onnxruntime
-
+    onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:

@@ -89,8 +89,8 @@ def sum_of(model: ParetoModel) -> State:
 
 def _combined(preference: Tensor, values: list[Tensor]) -> Tensor:
     stacked = torch.stack(values)
-    weights: Tensor = preference.to(stacked.dtype)
-    return torch.tensordot(weights, stacked, dims=1)
+    combined: Tensor = torch.tensordot(preference.to(stacked.dtype), stacked, dims=1)
+    return combined
 
 
 def save_state(state: State, path: Path) -> None:

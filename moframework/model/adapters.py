@@ -100,8 +100,8 @@ def _check(folder: Path, options: Any) -> None:
     if further:
         told = ", ".join(f"{key}: {json.dumps(options[key])}" for key in further)
         raise DataError(
-            f"initial: the adapter in {folder} does more than W0 + s B A ({told}), which adapters here do not. In "
-            "PEFT, merge it into the network (model.merge_and_unload()), and give that network's state dict as `initial`"
+            f"initial: the adapter in {folder} does more than W0 + s B A ({told}), which adapters here do not. Merge "
+            "it into the network in PEFT (model.merge_and_unload()), and give that network's state dict as `initial`"
         )
 
 

@@ -59,7 +59,7 @@ class Exporting:
             facts = Facts(
                 name=self.folder.resolve().name,
                 provenance=self._provenance(),
-                fronts=self.fronts,
+                fronts={str(split): front for split, front in self.fronts.items()},
                 metrics={} if point is None else self._metrics(point, trained),
                 notes=tuple(notes),
             )

@@ -299,6 +299,15 @@ def test_what_does_not_go_together(to: str, options: dict[str, Any], words: str,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"m\.pt2 cannot be written: .*Nothing is kept"):
+        export_model(made("low_rank", "mlp"), tmp_path / "file" / "m.pt2")
+    (tmp_path / "m.pt2.md").mkdir()
+    with pytest.raises(RunError, match=r"m\.pt2\.md is a folder, where a file would have to be"):
+        export_model(made("low_rank", "mlp"), tmp_path / "m.pt2", overwrite=True)
+
+
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moframework.export.targets.find_spec", lambda name: None)
     for to, words in (
