@@ -62,6 +62,11 @@ def save_onnx(
             _name_axes(made.model.graph, axes)
             size = sum(value.numel() * value.element_size() for value in program.state_dict.values())
             made.save(path, external_data=size > ONE_FILE)
+    except ImportError as error:
+        raise RunError(
+            f"the packages installed for ONNX do not go with torch {torch.__version__} ({error}): "
+            "pip install --upgrade 'moframework[onnx]'"
+        ) from error
     except Exception as error:  # whatever the exporter meets
         told = str(error.__cause__ or error).strip().partition("\n")[0][:300]
         raise RunError(

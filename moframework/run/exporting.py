@@ -154,7 +154,11 @@ class Exporting:
             "trained": environment.get("time"),
             "spec_sha256": checksum(self.folder / self.files["spec"]),
             "weights_sha256": checksum(self.folder / self.files["weights"]),
-            "data": {split: data[split] for split in SPLITS if split in data},
+            "data": {
+                split: {key: data[split].get(key) for key in ("samples", "contents")}
+                for split in SPLITS
+                if split in data
+            },
             "versions": {name: environment.get("packages", {}).get(name) for name in ("moframework", "torch", "numpy")},
         }
 

@@ -65,6 +65,13 @@ def check(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-5)
 
 
+def keep_weights(one: ParetoModel, network: str) -> None:
+    """Let the model have merged weights of another preference, which must not become part of a file."""
+    with torch.no_grad():
+        one(inputs(network, 4), [0.5, 0.5])
+    assert one.kept._last is not None
+
+
 PAIRS = [(space, network) for space in CONTINUOUS for network in ("mlp", "conv")]
 PAIRS = [pair for pair in PAIRS if pair not in (("peft", "mlp"), ("separable", "mlp"))]  # forms of convolutions
 
@@ -72,7 +79,7 @@ PAIRS = [pair for pair in PAIRS if pair not in (("peft", "mlp"), ("separable", "
 @pytest.mark.parametrize(("space", "network"), PAIRS)
 def test_a_program_with_the_dial(space: str, network: str, tmp_path: Path) -> None:
     one = made(space, network)
-    one(inputs(network, 4), [0.5, 0.5])  # whose merged weights are kept
+    keep_weights(one, network)
     result = export_model(one, tmp_path / "m.pt2")
     assert result.difference <= 1e-5
     run = program(tmp_path / "m.pt2")
@@ -87,7 +94,7 @@ def test_a_program_with_the_dial(space: str, network: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(("space", "network"), PAIRS)
 def test_an_onnx_file_with_the_dial(space: str, network: str, tmp_path: Path) -> None:
     one = made(space, network)
-    one(inputs(network, 4), [0.5, 0.5])
+    keep_weights(one, network)
     export_model(one, tmp_path / "m.onnx")
     run = by_onnx(tmp_path / "m.onnx")
     for count in (1, 5):
