@@ -30,8 +30,8 @@ def staged(paths: Sequence[Path]) -> Iterator[Path]:
     places, the first of `paths` last, and the folder is removed. When the block raises, nothing is left.
 
     Args:
-        paths: of files in one folder, which is made if missing; or of one folder. Those that were not made are left
-            out. Older ones are replaced.
+        paths: of files in one folder, which is made if missing; or of one folder. Older ones are replaced, and where no
+            new one was made they are removed.
 
     Raises:
         OSError: the folder cannot be written.
@@ -46,6 +46,8 @@ def staged(paths: Sequence[Path]) -> Iterator[Path]:
         for path in reversed(paths):
             if (stage / path.name).exists():
                 _move(stage / path.name, path, stage)
+            else:
+                path.unlink(missing_ok=True)
         made = []
     finally:
         shutil.rmtree(stage, ignore_errors=True)

@@ -334,9 +334,12 @@ def test_weights_that_are_too_large_lie_beside(tmp_path: Path, monkeypatch: pyte
     one, x = made("convex_hull", "conv"), inputs("conv", 4)
     result = export_model(one, tmp_path / "m.onnx", LAMBDA)
     assert tmp_path / "m.onnx.data" in result.files
-    check(by_onnx(tmp_path / "m.onnx")(input=x), one(x, LAMBDA))
     shutil.move(tmp_path, tmp_path.with_name("elsewhere"))
-    check(by_onnx(tmp_path.with_name("elsewhere") / "m.onnx")(input=x), one(x, LAMBDA))
+    moved = tmp_path.with_name("elsewhere") / "m.onnx"
+    check(by_onnx(moved)(input=x), one(x, LAMBDA))
+    monkeypatch.undo()
+    export_model(one, moved, LAMBDA, overwrite=True)
+    assert not moved.with_name("m.onnx.data").exists()
 
 
 def test_names_of_inputs() -> None:
