@@ -10,6 +10,8 @@ __all__ = [
     "needs_fairlearn",
     "needs_mlflow",
     "needs_nbclient",
+    "needs_onnx",
+    "needs_peft",
     "needs_timm",
     "needs_torchjd",
     "needs_transformers",
@@ -17,6 +19,10 @@ __all__ = [
 ]
 
 needs_fairlearn = pytest.mark.skipif(find_spec("fairlearn") is None, reason="needs fairlearn, of the extra dev")
+needs_onnx = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")), reason="needs the extra onnx"
+)
+needs_peft = pytest.mark.skipif(find_spec("peft") is None, reason="needs the extra peft")
 needs_torchjd = pytest.mark.skipif(find_spec("torchjd") is None, reason="needs the extra torchjd")
 needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")
 needs_transformers = pytest.mark.skipif(find_spec("transformers") is None, reason="needs the extra transformers")

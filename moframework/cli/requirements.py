@@ -20,6 +20,8 @@ EXTRAS: Mapping[str, str] = {
     "mlflow": "the logger mlflow",
     "wandb": "the logger wandb",
     "parquet": "tables to predict, and predictions, as .parquet",
+    "onnx": "exports to .onnx, which onnxruntime runs",
+    "peft": "exports of adapters, which PEFT loads",
     "test": "running the tests",
     "dev": "working on moframework: tests, formatter, linter, types",
 }

@@ -1,4 +1,4 @@
-"""Commands that use a run that is solved: look at its front, evaluate, choose an operating point, predict."""
+"""Commands that use a run that is solved: look at its front, evaluate, choose an operating point, predict, export."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from moframework.cli.exporting import export
 from moframework.cli.shared import EXIT_CODES, imports_told, numbers, run_argument, trust_option
 
 __all__ = ["COMMANDS"]
@@ -220,5 +221,5 @@ def _noted(text: str) -> None:
     click.echo(f"note: {text}", err=True)
 
 
-COMMANDS = (front, evaluate, pick, predict)
+COMMANDS = (front, evaluate, pick, predict, export)
 """All of them."""

@@ -197,7 +197,11 @@ class Members:
         bias = self._combination(self.biases) if self.biases else torch.zeros_like(weight)
         if isinstance(layer, nn.LayerNorm):
             normal = _run(layer, {"weight": None, "bias": None}, x)
-            inner = (len(x), *(1 for _ in x.shape[1 : x.dim() - len(layer.normalized_shape)]), *layer.normalized_shape)
+            inner = (
+                x.shape[0],
+                *(1 for _ in x.shape[1 : x.dim() - len(layer.normalized_shape)]),
+                *layer.normalized_shape,
+            )
             return torch.addcmul(bias.view(inner), normal, weight.view(inner))
         if isinstance(layer, nn.GroupNorm):
             normal = _run(layer, {"weight": None, "bias": None}, x)
@@ -285,7 +289,7 @@ def _exact(coefficients: Tensor) -> bool:
 
 def _last(factors: Tensor, like: Tensor) -> Tensor:
     """(b, q) for a tensor (b, ..., q)."""
-    return factors.view(len(factors), *(1 for _ in like.shape[1:-1]), -1)
+    return factors.view(factors.shape[0], *(1 for _ in like.shape[1:-1]), -1)
 
 
 def _channels(factors: Tensor, like: Tensor) -> Tensor:

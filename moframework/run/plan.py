@@ -24,7 +24,7 @@ from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError, shortened
 from moframework.inputs import Entry, InputForm
 from moframework.memory import FitsInMemory, TooMuchMemoryError
-from moframework.model import ParetoModel, Recipe, load_parameters
+from moframework.model import ParetoModel, Recipe, load_initial
 from moframework.model.trial import check_passes
 from moframework.nonfinite import on_nonfinite
 from moframework.optim import describe_groups
@@ -301,11 +301,12 @@ def _model(
         base = sum(parameter.numel() for parameter in problem.backbone().parameters())
         torch.manual_seed(derive_seed(spec.seed, INIT, 0))
         network = recipe.make()
-        initial = None if method.initial is None else load_parameters(method.initial, network, trust)
+        initial = None if method.initial is None else load_initial(method.initial, network, trust)
         place = placement(spec.training, network, recipe.inputs, local_rank)
         del network
         torch.manual_seed(derive_seed(spec.seed, INIT, 1))
-        return ParetoModel(recipe, initial), place, base
+        model = ParetoModel(recipe) if initial is None else initial.model(recipe)
+        return model, place, base
 
 
 def _recipe(problem: Problem, network: Backbone, method: Method, data: Dataset | None = None) -> Recipe:

@@ -16,6 +16,7 @@ from moframework.backbones.given import GivenBackbone
 from moframework.config import Trust
 from moframework.data import Dataset, Split
 from moframework.errors import DamagedFileError, NewerFormatError, RunError, nearest
+from moframework.export import Exported
 from moframework.io.lock import is_held
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
@@ -24,6 +25,7 @@ from moframework.pareto.front import Front
 from moframework.pareto.rules import Rule
 from moframework.predicting import Predictions, Unseen
 from moframework.run.evaluating import Batchnorm, Trained, new_data, preferences_for
+from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
 from moframework.run.picking import Pick, pick, rule_of, step
 from moframework.run.resuming import resume_command
@@ -327,6 +329,50 @@ class Run:
             towards: `right=better`, `right/loss=worse`.
         """
         return step(self.trained(device), self.front("val"), preference, towards, evaluations)
+
+    def export(
+        self,
+        to: Path | str,
+        preference: ArrayLike | torch.Tensor | None = None,
+        *,
+        mixed: bool = False,
+        overwrite: bool = False,
+        device: str | None = None,
+    ) -> Exported:
+        """Write the model as a file that is used without moframework, beside it a model card and how raw data becomes
+        inputs and outputs become answers. See the page docs/exporting.md.
+
+        What was written is read back and compared with the model before it takes its place; else nothing is left.
+
+        Args:
+            to: its end says the form: `.safetensors`, `.pt2` (torch.export), `.onnx`; a folder is for adapters of PEFT.
+            preference: the operating point to export, m non-negative numbers; None for the dial: λ is an input.
+            mixed: with the dial, λ is one for each sample of a batch.
+            overwrite: replace what an earlier export has written there.
+            device: where the point is evaluated, in place of the run's `training.device`.
+
+        Returns:
+            the files, and what is worth knowing.
+
+        Raises:
+            RunError: the run has not finished or is being solved, there is no such form or not of this model, a package
+                is missing, a file exists, or what was written computes something else.
+            SpecError: the spec names code that is not trusted, or another device is needed.
+
+        Example::
+
+            Run("runs/quickstart").export("digits.onnx")                     # λ is an input
+            Run("runs/quickstart").export("digits.safetensors", [0.3, 0.7])  # a plain network
+        """
+        run = Exporting(
+            folder=self.path,
+            files={"spec": SPEC, "weights": f"{MODEL}/model.safetensors", "environment": ENVIRONMENT, "data": DATA},
+            spec=self.spec,
+            model=self.model(),
+            fronts={"val": self.front("val"), "test": self.front("test")},
+            trained=lambda: self.trained(device),
+        )
+        return run.export(Path(to), preference, mixed=mixed, overwrite=overwrite)
 
     def trained(self, device: str | None = None, batchnorm: Batchnorm | None = None) -> Trained:
         """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`."""

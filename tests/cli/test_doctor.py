@@ -57,6 +57,8 @@ def test_everything_is_looked_at_in_little_time() -> None:
         "timm",
         "transformers",
         "parquet",
+        "onnx",
+        "peft",
         "test",
         "dev",
     }
