@@ -39,8 +39,7 @@ def mixed_outputs(model: Model, x: Tree, preferences: ArrayLike | Tensor, found:
     Raises:
         ValueError: as by `as_preferences` and `groups_of`; or a part of the network is in training.
     """
-    modules = model.skeleton.modules() if isinstance(found, str) else found.modules
-    if any(module.training for module in modules):
+    if found.trains() if isinstance(found, OnePass) else any(module.training for module in model.skeleton.modules()):
         raise ValueError(
             "a preference for each sample is for a model in use: call model.eval() first. In training, what layers "
             "take from a batch, such as BatchNorm, would depend on how its samples are grouped"
@@ -51,13 +50,17 @@ def mixed_outputs(model: Model, x: Tree, preferences: ArrayLike | Tensor, found:
         return model.call(space.weights(rows), x)
     if len(rows) == 0:
         return cast(Outputs, model(x, [1.0] * len(model.tasks)))
-    if numbers is not None and not rows.requires_grad and numbers.count(numbers[0]) == len(numbers):
+    if numbers is not None and not rows.requires_grad and _are_equal(numbers):
         return cast(Outputs, model(x, rows[0]))
     if isinstance(found, OnePass):
         distinct = len(rows) if found.times <= 2 or numbers is None else len(set(map(tuple, numbers)))
         if found.times <= max(2, distinct):
             return found(model, x, rows)
     return grouped(model, x, rows, groups_of(rows, space.nearest if isinstance(space, FiniteSpace) else None))
+
+
+def _are_equal(rows: list[list[float]]) -> bool:
+    return rows[0] == rows[-1] and rows.count(rows[0]) == len(rows)
 
 
 def groups_of(preferences: Tensor, key: Callable[[list[float]], Hashable] | None = None) -> list[list[int]]:

@@ -72,12 +72,11 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
     Raises:
         ValueError: as by `on_simplex`.
     """
-    compiling = torch.compiler.is_compiling()
     if not isinstance(preference, Tensor):
-        if not compiling:
+        if not torch.compiler.is_compiling():
             return on_simplex(preference, tasks)
         preference = torch.as_tensor(preference, dtype=torch.float32)
-    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]  # where a shape is no number either
+    if not torch.compiler.is_compiling() and torch._C._is_tracing():  # where a shape is no number either
         return preference
     if preference.shape != (len(tasks),):
         raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preference.shape)}")
@@ -138,7 +137,8 @@ def as_preferences(
     if not numbers:  # none, or none that can be read
         return rows, numbers
     host = rows.detach().cpu()
-    if host.amin().item() >= 0 and (host.sum(dim=1) - 1).abs_().amax().item() <= _ROUNDING:
+    least, sums = host.amin().item(), host.sum(dim=1)
+    if least >= 0 and sums.amax().item() - 1 <= _ROUNDING and 1 - sums.amin().item() <= _ROUNDING:
         return rows, numbers
     for row, each in enumerate(numbers):
         _named(row, each, tasks)
@@ -156,7 +156,7 @@ def _named(row: int, numbers: Any, tasks: Sequence[str]) -> Tensor:
 
 def numbers_of(values: Tensor) -> Any:
     """What a tensor holds, as numbers of Python, or None where that cannot be read: see `as_preference`."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
         return None
     if type(values) not in (Tensor, nn.Parameter):  # fake and functional tensors, and those that lie in shards
         return None
