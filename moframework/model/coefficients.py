@@ -30,15 +30,15 @@ class Coefficients:
         """From now on c (b, n) are these."""
         self.values = values
         self.exact = values.requires_grad or values.dtype == torch.float64
-        self._columns: dict[int, tuple[Tensor, ...]] = {}
+        self._columns: dict[tuple[int, int], Tensor] = {}
         self._repeated: dict[tuple[int, bool, int], Tensor] = {}
 
-    def columns(self, dims: int) -> tuple[Tensor, ...]:
-        """Each column (b,) for tensors (b, ...) of so many dimensions."""
-        found = self._columns.get(dims)
+    def column(self, k: int, dims: int) -> Tensor:
+        """The column k (b,), for tensors (b, ...) of so many dimensions."""
+        found = self._columns.get((k, dims))
         if found is None:
-            shape = (-1, *(1 for _ in range(dims - 1)))
-            found = self._columns[dims] = tuple(own.view(shape) for own in self.values.unbind(1))
+            found = self.values.narrow(1, k, 1)
+            found = self._columns[k, dims] = found if dims == 2 else found.view(-1, *(1 for _ in range(dims - 1)))
         return found
 
     def repeated(self, times: int, dims: int, channels: bool = False) -> Tensor:

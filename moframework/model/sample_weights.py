@@ -135,8 +135,8 @@ class Factored:
         """Any convolution, with the products made."""
         exact = self.own.exact
         base, terms = _kept(self.made, exact, self.base, lambda: self._terms(exact))
-        columns = self.own.columns(x.dim())
-        columns = columns if exact else columns[1:]
+        m = self.own.values.shape[1]
+        columns = [self.own.column(t, x.dim()) for t in range(0 if exact else 1, m)]
         if _is_plain(layer) and base.shape[1] <= _NARROW:
             # A convolution is linear in what it reads, too, and with few channels that is less than what it returns.
             weight = _kept(self.made, "read", base, lambda: torch.cat([base, *terms], dim=1))
@@ -202,7 +202,8 @@ class Members:
         first = self.weights[0]
         if _is_plain(layer) and first.shape[1] <= _NARROW:
             weight = _kept(self.made, "read", first, lambda: torch.cat(list(self.weights), dim=1))
-            read = torch.cat([x * each for each in self.own.columns(x.dim())], dim=1)  # as `_affine` of `Factored` does
+            # As `Factored` does in `_affine`.
+            read = torch.cat([x * self.own.column(k, x.dim()) for k in range(len(self.weights))], dim=1)
             result = _run(layer, {"weight": weight, **({"bias": None} if self.biases else {})}, read)
             return _shifted(result, self._combination(self.biases)) if self.biases else result
         if _is_plain(layer) and _pays_together(*map(len, self.weights)):
@@ -229,12 +230,12 @@ class Members:
 
     def _combined(self, results: Sequence[Tensor]) -> Tensor:
         """Σ_k c_ik y_k for y (b, ...)."""
-        each = self.own.columns(results[0].dim())
-        if len(each) == 2 and not self.own.exact:
-            return torch.lerp(results[0], results[1], each[1])
-        total = results[0] * each[0]
-        for own, result in zip(each[1:], results[1:], strict=True):
-            total = _added(total, result, own)
+        dims = results[0].dim()
+        if len(results) == 2 and not self.own.exact:
+            return torch.lerp(results[0], results[1], self.own.column(1, dims))
+        total = results[0] * self.own.column(0, dims)
+        for k, result in enumerate(results[1:], start=1):
+            total = _added(total, result, self.own.column(k, dims))
         return total
 
     def _normalized(self, layer: nn.Module, x: Tensor) -> Tensor:
