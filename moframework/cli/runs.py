@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from moframework.cli.shared import EXIT_CODES, imports_told, numbers, run_argument, trust_option
+from moframework.cli.shared import EXIT_CODES, batchnorm_option, imports_told, numbers, run_argument, trust_option
 
 __all__ = ["COMMANDS"]
 
@@ -58,11 +59,7 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
     type=click.Path(path_type=Path),
     help="All samples of another file, laid out as the run's own, in place of a split; for problems that read .npz.",
 )
-@click.option(
-    "--batchnorm",
-    type=click.Choice(["shared", "recalibrate"]),
-    help="Statistics of BatchNorm layers, in place of the run's: taken anew for each preference from training samples?",
-)
+@batchnorm_option
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as `moframework front` does.")
 @click.option(
@@ -117,6 +114,7 @@ def evaluate(run: Path, as_json: bool, out: Path | None, trust: bool, **options:
 @click.option(
     "--evaluations", metavar="N", type=click.IntRange(min=0), help="Preferences that are tried at most. Default: 30."
 )
+@batchnorm_option
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @trust_option("RUN")
@@ -159,15 +157,22 @@ def _with_change(text: str, change: list[float]) -> str:
     return json.dumps(json.loads(text) | {"delta_m": [value if value == value else None for value in change]})
 
 
-def _preference(_: click.Context, __: click.Parameter, text: str) -> list[float]:
-    return numbers(text, "--preference")
+def _preference(_: click.Context, __: click.Parameter, text: str | None) -> list[float] | None:
+    return None if text is None else numbers(text, "--preference")
 
 
 @click.command(epilog=EXIT_CODES)
 @run_argument
 @click.argument("raw", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option(
-    "--preference", metavar="NUMBERS", required=True, callback=_preference, help="The operating point, such as 0.3,0.7."
+    "--preference", metavar="NUMBERS", callback=_preference, help="The operating point, such as 0.3,0.7."
+)
+@click.option(
+    "--pick",
+    "asked",
+    metavar="TEXT",
+    help="Or choose it, as `moframework pick` does: conditions and a rule with ; between, such as "
+    "'left/accuracy >= 0.95; maximize right/accuracy'. Rules: maximize, minimize, compromise, knee, tradeoff.",
 )
 @click.option(
     "--out",
@@ -188,7 +193,8 @@ def _preference(_: click.Context, __: click.Parameter, text: str) -> list[float]
 def predict(
     run: Path,
     raw: Path,
-    preference: list[float],
+    preference: Sequence[float] | None,
+    asked: str | None,
     out: Path | None,
     keep: tuple[str, ...],
     unseen: str,
@@ -204,7 +210,16 @@ def predict(
     from moframework.predicting.writing import write_lines, write_predictions
     from moframework.run.predicting import predict
 
+    if (preference is None) == (asked is None):
+        raise click.UsageError("an operating point is needed: give --preference or --pick, and not both")
     with imports_told():
+        if asked is not None:
+            from moframework.cli.picking import picked_by_text
+            from moframework.run.run import Run
+
+            preference, told = picked_by_text(Run(run, trust=trust), asked, device)
+            _noted(told)
+        assert preference is not None
         try:
             parts = predict(run, raw, preference, keep=keep, unseen=unseen, device=device, trust=trust, note=_noted)
         except ValueError as error:

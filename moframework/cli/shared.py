@@ -16,6 +16,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "WRONG_USAGE",
+    "batchnorm_option",
     "imports_told",
     "numbers",
     "processes",
@@ -46,6 +47,16 @@ def set_option(command: F) -> F:
         metavar="KEY=VALUE",
         multiple=True,
         help="Replace one value of the spec, as in --set solver.rank=4; the value is YAML. May be repeated.",
+    )(command)
+
+
+def batchnorm_option(command: F) -> F:
+    """`--batchnorm`."""
+    return click.option(
+        "--batchnorm",
+        type=click.Choice(["shared", "recalibrate"]),
+        help="Statistics of BatchNorm layers, in place of the run's: recalibrate takes them anew for each preference, "
+        "from training samples.",
     )(command)
 
 

@@ -251,6 +251,7 @@ class Run:
         minimize: str | None = None,
         rule: Rule | str | None = None,
         evaluations: int = EVALUATIONS,
+        batchnorm: Batchnorm | None = None,
         device: str | None = None,
     ) -> Pick:
         """The operating point that serves best, found by asking the model: the validation split chooses, and what the
@@ -266,6 +267,8 @@ class Run:
             rule: or another rule: `compromise`, `knee`, `tradeoff`, or one of `moframework.pareto.rules`, such as
                 `Nearest({"left/loss": 0.2})`. Without any, the compromise.
             evaluations: preferences that are evaluated at most.
+            batchnorm: in place of the run's `evaluate.batchnorm`: `recalibrate` judges each point by statistics of its
+                own. The points of the stored front are evaluated anew then.
             device: in place of the run's `training.device`.
 
         Raises:
@@ -277,12 +280,18 @@ class Run:
             found = Run("runs/quickstart").pick("left/accuracy >= 0.85", maximize="right/accuracy")
             found.preference, found.test["right/accuracy"], found.intervals["test"]["right/accuracy"]
         """
-        front = self.front("val")
-        chosen = rule_of(front, maximize, minimize, rule)
-        return pick(self.trained(device), front, where, chosen, evaluations)
+        chosen = rule_of(self.front("val"), maximize, minimize, rule)
+        trained = self.trained(device, batchnorm)
+        return pick(trained, self._begun(trained, batchnorm), where, chosen, evaluations)
 
     def step(
-        self, preference: ArrayLike, towards: str, *, evaluations: int = EVALUATIONS, device: str | None = None
+        self,
+        preference: ArrayLike,
+        towards: str,
+        *,
+        evaluations: int = EVALUATIONS,
+        batchnorm: Batchnorm | None = None,
+        device: str | None = None,
     ) -> Pick:
         """The next point along the front at which something is better: see `run.picking.step`. Errors as of `pick`.
 
@@ -290,7 +299,15 @@ class Run:
             preference: where the step begins, m non-negative numbers.
             towards: `right=better`, `right/loss=worse`.
         """
-        return step(self.trained(device), self.front("val"), preference, towards, evaluations)
+        trained = self.trained(device, batchnorm)
+        return step(trained, self._begun(trained, batchnorm), preference, towards, evaluations)
+
+    def _begun(self, trained: Trained, batchnorm: Batchnorm | None) -> Front:
+        """The validation front that a search begins with: the stored one, where that is of the same statistics."""
+        stored = self.front("val")
+        if batchnorm is None or batchnorm == self.spec.evaluate.batchnorm:
+            return stored
+        return trained.front(torch.tensor(stored.preferences, dtype=torch.float32), "val")
 
     def trained(self, device: str | None = None, batchnorm: Batchnorm | None = None) -> Trained:
         """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`."""
