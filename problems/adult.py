@@ -107,7 +107,7 @@ class Adult(FairTable):
 def _people(problem: Adult, files: tuple[tuple[Path, tuple[int, int]], ...]) -> People:
     learned, test = (_read(file) for file, _ in files)
     count = {"learned": len(learned["age"]), "test": len(test["age"])}
-    table = {name: _stacked(test[name], learned[name]) for name in _COLUMNS}
+    table = {name: Column.joined([test[name], learned[name]]) for name in _COLUMNS}
     rows = _cosmos_rows(len(table["age"])) if problem.split == "cosmos" else _file_rows(count, problem.seed)
     hidden = () if problem.group_is_input else (problem.group,)
     if problem.preparation == "cosmos":
@@ -136,13 +136,6 @@ def _read(file: Path) -> dict[str, Column]:
     except DataError as error:
         raise DataError(f"{file} is not Adult ({error}): delete it and get it again") from None
     return table
-
-
-def _stacked(first: Column, second: Column) -> Column:
-    """The rows of one column, then those of another, of two files."""
-    values = (*first.values, *(value for value in second.values if value not in first.values))
-    codes = [column.positions(values).numpy().astype(np.int32) for column in (first, second)]
-    return Column(first.name, values, np.concatenate(codes))
 
 
 def _file_rows(count: Mapping[str, int], seed: int) -> Rows:

@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from moframework.cli.shared import EXIT_CODES, batchnorm_option, imports_told, numbers, run_argument, trust_option
+from moframework.cli.shared import (
+    EXIT_CODES,
+    batchnorm_option,
+    imports_told,
+    numbers,
+    run_argument,
+    trust_option,
+    unseen_option,
+)
 
 __all__ = ["COMMANDS"]
 
@@ -57,8 +65,10 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
     "--data",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="All samples of another file, laid out as the run's own, in place of a split; for problems that read .npz.",
+    help="All samples of another file, laid out as the run's own, in place of a split: a table, a folder of images with "
+    "its table, an .npz file.",
 )
+@unseen_option
 @batchnorm_option
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as `moframework front` does.")
@@ -181,13 +191,7 @@ def _preference(_: click.Context, __: click.Parameter, text: str | None) -> list
     help="File to write: .csv, .jsonl, .parquet, or .npz with the raw outputs. Default: CSV on standard output.",
 )
 @click.option("--keep", metavar="COLUMN", multiple=True, help="Pass a column through, such as an id. May be repeated.")
-@click.option(
-    "--unseen",
-    type=click.Choice(["refuse", "missing"]),
-    default="refuse",
-    show_default=True,
-    help="A category that training never saw is an error, or an unknown cell.",
-)
+@unseen_option
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @trust_option("RUN")
 def predict(

@@ -25,6 +25,7 @@ __all__ = [
     "set_option",
     "spec_argument",
     "trust_option",
+    "unseen_option",
 ]
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -65,6 +66,17 @@ def trust_option(what: str) -> Callable[[F], F]:
     return click.option(
         "--trust", is_flag=True, help=f"Import the code that {what} names (`python:`); without it, nothing is executed."
     )
+
+
+def unseen_option(command: F) -> F:
+    """`--unseen`."""
+    return click.option(
+        "--unseen",
+        type=click.Choice(["refuse", "missing"]),
+        default="refuse",
+        show_default=True,
+        help="A category of new data that training never saw is an error, or an unknown cell.",
+    )(command)
 
 
 def run_argument(command: F) -> F:

@@ -130,6 +130,27 @@ class TableReader(Reader):
                 raise DataError("\n".join(f"{what}: {line}" for line in str(error).splitlines())) from None
             yield Part(made, {name: [table[name].values[code] for code in table[name].codes] for name in reading.keep})
 
+    def columns_of(self, raw: Any, reading: Reading) -> dict[str, Column]:
+        """The columns of a whole table that are inputs or to be kept, checked as by `parts`.
+
+        Raises:
+            DataError: as by `parts`.
+        """
+        what, tables = self._tables(raw)
+        names = tuple(dict.fromkeys((*self.columns, *reading.keep)))
+        parts: list[dict[str, Column]] = []
+        for table in tables:
+            if not parts:
+                self._check_columns(what, table, reading)
+            parts.append({name: table[name] for name in names})
+        whole = {name: Column.joined([part[name] for part in parts]) for name in names}
+        if reading.unseen == "refuse":
+            try:
+                self._check_categories(whole)
+            except DataError as error:
+                raise DataError("\n".join(f"{what}: {line}" for line in str(error).splitlines())) from None
+        return whole
+
     def _tables(self, raw: Any) -> tuple[str, Iterator[dict[str, Column]]]:
         """What the raw data is called, and its columns, some rows at a time."""
         if isinstance(raw, str | Path):

@@ -21,7 +21,7 @@ from moframework.model import ParetoModel
 from moframework.model.io import verify_model
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Rule
-from moframework.predicting import Predictions, Unseen
+from moframework.predicting import Predictions, Preparation, Unseen
 from moframework.run.evaluating import Batchnorm, Trained, new_data, preferences_for
 from moframework.run.picking import Pick, pick, rule_of, step
 from moframework.run.resuming import resume_command
@@ -207,6 +207,7 @@ class Run:
         split: Split = "test",
         *,
         data: Dataset | Path | str | None = None,
+        unseen: Unseen = "refuse",
         batchnorm: Batchnorm | None = None,
         device: str | None = None,
         metrics: bool = True,
@@ -219,7 +220,10 @@ class Run:
                 run's own fronts have. The solver of a finite set has its own alone.
             split: of the problem's data; the name of the front where `data` is given.
             data: other samples than the problem's: a data set whose inputs and targets are as those of the problem, or
-                an .npz file, all of whose samples are read, where the problem's data is such a file.
+                a file that is laid out as the problem's own, all of whose samples are read: a table, as `csv` reads it
+                (or .parquet), of `images` a folder with images and table, an .npz file. It is read by what was saved
+                with the model; the files that were trained on need not be there.
+            unseen: what becomes of categories in it that training never saw: an error, or `missing`, as in validation.
             batchnorm: in place of the run's `evaluate.batchnorm`.
             device: in place of the run's `training.device`.
             metrics: the tasks' metrics too, not only the losses.
@@ -236,11 +240,11 @@ class Run:
 
             front = Run("runs/quickstart").evaluate(points=101)
         """
-        trained = self.trained(device, batchnorm)
+        trained = self.trained(device, batchnorm, as_saved=isinstance(data, Path | str))
         wanted = preferences_for(trained.model, self.front("val").preferences, points, preferences)
         if data is None:
             return trained.front(wanted, split, metrics=metrics)
-        samples = new_data(trained.problem, Path(data)) if isinstance(data, Path | str) else data
+        samples = new_data(trained.problem, Path(data), unseen) if isinstance(data, Path | str) else data
         return trained.front_on(samples, wanted, split, metrics=metrics)
 
     def pick(
@@ -309,11 +313,21 @@ class Run:
             return stored
         return trained.front(torch.tensor(stored.preferences, dtype=torch.float32), "val")
 
-    def trained(self, device: str | None = None, batchnorm: Batchnorm | None = None) -> Trained:
-        """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`."""
+    def trained(
+        self, device: str | None = None, batchnorm: Batchnorm | None = None, *, as_saved: bool = False
+    ) -> Trained:
+        """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`.
+
+        Args:
+            as_saved: what the problem takes from its training data is what was saved with the model.
+        """
         reference = self.front("val").reference
         spec = self.spec
         if device is not None:
             training = attrs.evolve(cast(Any, spec.training), device=device)
             spec = cast(Spec, attrs.evolve(cast(Any, spec), training=training))
-        return Trained.of(spec, self.model(), reference, batchnorm)
+        model = self.model()
+        if as_saved and isinstance(model.preparation, Preparation):
+            prepared = spec.problem.prepared(model.preparation)
+            spec = cast(Spec, attrs.evolve(cast(Any, spec), problem=prepared))
+        return Trained.of(spec, model, reference, batchnorm)
