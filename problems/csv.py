@@ -170,9 +170,7 @@ class CSV(TableFile):
         """What the columns were taken for, and labels that count as others. Raises `DataError` as `data` does."""
         return self._encoded().notes
 
-    def other_rows(
-        self, path: Path, reader: Reader, targets: Mapping[str, KnownTarget], unseen: Unseen
-    ) -> TensorData:
+    def other_rows(self, path: Path, reader: Reader, targets: Mapping[str, KnownTarget], unseen: Unseen) -> TensorData:
         """See `TableFile.other_rows`; a .parquet file will do as well. Groups of `fairness` are not read."""
         if self.fairness or not isinstance(reader, TableReader):
             raise DataError(f"{path}: rows of a file cannot be judged by how alike groups are treated (`fairness`)")

@@ -82,9 +82,7 @@ class TableFile(Problem):
                 raise OptionError(f"names has '{shortened(name)}' twice", "names")
 
     @abstractmethod
-    def other_rows(
-        self, path: Path, reader: Reader, targets: Mapping[str, KnownTarget], unseen: Unseen
-    ) -> Dataset:
+    def other_rows(self, path: Path, reader: Reader, targets: Mapping[str, KnownTarget], unseen: Unseen) -> Dataset:
         """The rows of another table that have targets.
 
         Args:
@@ -195,6 +193,4 @@ class PreparedTable(WrappedProblem):
     @property
     def _targets(self) -> dict[str, KnownTarget]:
         answers = {answer.task: answer for answer in self.preparation.answers}
-        return {
-            name: KnownTarget.of(name, kind, answers) for name, kind in self.table.targets.items()
-        }
+        return {name: KnownTarget.of(name, kind, answers) for name, kind in self.table.targets.items()}

@@ -174,9 +174,7 @@ def _preference(_: click.Context, __: click.Parameter, text: str | None) -> list
 @click.command(epilog=EXIT_CODES)
 @run_argument
 @click.argument("raw", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option(
-    "--preference", metavar="NUMBERS", callback=_preference, help="The operating point, such as 0.3,0.7."
-)
+@click.option("--preference", metavar="NUMBERS", callback=_preference, help="The operating point, such as 0.3,0.7.")
 @click.option(
     "--pick",
     "asked",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor
 
 __all__ = ["Coefficients"]
-
 
 
 class Coefficients:
@@ -53,6 +51,8 @@ class Coefficients:
             b, n = self.values.shape
             flat = self.values.unsqueeze(2).expand(b, n, times).reshape(b, n * times)
             ones = (1 for _ in range(dims - 2))
-            found = flat if dims == 2 else flat.view(b, n * times, *ones) if channels else flat.view(b, *ones, n * times)
+            found = (
+                flat if dims == 2 else flat.view(b, n * times, *ones) if channels else flat.view(b, *ones, n * times)
+            )
             self._repeated[key] = found
         return found

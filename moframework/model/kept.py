@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter, is_
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from attrs import frozen
@@ -15,7 +15,7 @@ from torch import Tensor
 from moframework.model.operating_point import as_preference, numbers_of
 from moframework.weights import WeightSpace
 
-__all__ = ["Kept", "KeptWeights"]
+__all__ = ["Kept", "KeptWeights", "entries_of"]
 
 Made = TypeVar("Made")
 _versions = attrgetter("_version")
@@ -101,6 +101,11 @@ def _observed() -> bool:
     )
 
 
+def entries_of(registries: Sequence[dict[str, Any]]) -> list[Any]:
+    """What some registries of modules hold, one after the other."""
+    return list(chain.from_iterable(map(dict.values, cast("Sequence[dict[Any, Any]]", registries))))
+
+
 @frozen(eq=False)
 class _State:
     """What a space was. To look at this again takes some µs, which counts for networks that take a tenth of a ms."""
@@ -117,11 +122,13 @@ class _State:
     @classmethod
     def of(cls, space: WeightSpace) -> _State | None:
         """None where changes of a tensor are not counted."""
-        registries = [d for m in space.modules() for d in (m._parameters, m._buffers, m._modules)]
+        registries: list[dict[str, Any]] = [
+            cast("dict[str, Any]", d) for m in space.modules() for d in (m._parameters, m._buffers, m._modules)
+        ]
         # Lists and layers of torch have nothing else that weights could depend on.
         registries += [vars(m) for m in space.modules() if not type(m).__module__.startswith("torch.")]
         registries = [registry for registry in registries if registry]
-        values = list(chain.from_iterable(map(dict.values, registries)))
+        values = entries_of(registries)
         tensors = [value for value in values if isinstance(value, Tensor)]
         if any(tensor.is_inference() for tensor in tensors):
             return None
@@ -135,7 +142,7 @@ class _State:
         """Whether the space is what it was."""
         if space is not self.space:
             return False
-        values = list(chain.from_iterable(map(dict.values, self.registries)))
+        values = entries_of(self.registries)
         return (
             len(values) == len(self.values)
             and all(map(is_, values, self.values))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -11,7 +10,7 @@ from attrs import field, frozen
 from torch import Tensor, nn
 
 from moframework.model.coefficients import Coefficients
-from moframework.model.kept import Kept
+from moframework.model.kept import Kept, entries_of
 from moframework.model.protocol import Model
 from moframework.model.sample_mixing import attention_of, mixing
 from moframework.model.sample_weights import NORMALIZATIONS, Factored, Members, Run, forwards, layer_forward
@@ -112,7 +111,7 @@ class OnePass:
         modules = list(model.skeleton.modules())
         registries = [module._modules for module in modules if module._modules]
         return cls(
-            space, modules, *found, times, registries=registries, children=_values(registries),
+            space, modules, *found, times, registries=registries, children=entries_of(registries),
             hooks=[hooks for module in modules for hooks in (module._forward_hooks, module._forward_pre_hooks)],
             own=[vars(module) for module in modules],
         )  # fmt: skip
@@ -122,7 +121,7 @@ class OnePass:
         return (
             model.space is self.space
             and model.skeleton is self.modules[0]
-            and _values(self.registries) == self.children
+            and entries_of(self.registries) == self.children
             and not any(self.hooks)
             and not any("forward" in own for own in self.own)
         )
@@ -180,10 +179,6 @@ class OnePass:
 def _coefficients(preferences: Tensor, device: torch.device, dtype: torch.dtype, scale: float | None) -> Tensor:
     moved = preferences.to(device, dtype, non_blocking=True)
     return moved if scale is None else moved * scale
-
-
-def _values(registries: list[dict[str, nn.Module | None]]) -> list[nn.Module | None]:
-    return list(chain.from_iterable(map(dict.values, registries)))
 
 
 def _places(model: Model, varying: Collection[str], whole: bool) -> tuple[dict[nn.Module, Slots], list[str]] | str:

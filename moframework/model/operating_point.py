@@ -102,9 +102,7 @@ def one_each(preference: ArrayLike | Tensor) -> bool:
     return getattr(preference, "ndim", 0) == 2
 
 
-def as_preferences(
-    preferences: ArrayLike | Tensor, tasks: Sequence[str], samples: int
-) -> tuple[Tensor, Tensor | None]:
+def as_preferences(preferences: ArrayLike | Tensor, tasks: Sequence[str], samples: int) -> tuple[Tensor, Tensor | None]:
     """A preference for each sample as a tensor (b, m), each row checked and scaled as `as_preference` does one.
 
     Args:

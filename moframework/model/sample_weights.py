@@ -111,8 +111,8 @@ class Factored:
         """The `peft` form: a convolution to m·q channels, then one of a single place."""
         base, thin = self.base, self.a.view(-1, *self.base.shape[1:])
         if _pays_together(len(base), len(thin)):
-            values = _kept(self.made, "all", base, lambda: _together(base, [thin], layer.bias))
-            result, hidden = _run(layer, values, x).split([len(base), len(thin)], dim=1)
+            values = _kept(self.made, "all", base, lambda: _together(base, [thin], cast("Tensor | None", layer.bias)))
+            result, hidden = torch.split(_run(layer, values, x), [len(base), len(thin)], dim=1)
         else:
             result = _run(layer, {"weight": base}, x)
             hidden = _run(layer, {"weight": thin, "bias": None}, x)
@@ -143,7 +143,7 @@ class Factored:
             return _run(layer, {"weight": weight}, torch.cat([x, *(x * each for each in columns)], dim=1))
         if _is_plain(layer) and _pays_together(len(base), *map(len, terms)):
             values = _kept(self.made, "all", base, lambda: _together(base, terms, layer.bias))
-            result, *parts = _run(layer, values, x).split(len(base), dim=1)
+            result, *parts = torch.split(_run(layer, values, x), len(base), dim=1)
         else:
             result = _run(layer, {"weight": base}, x)
             parts = [_run(layer, {"weight": term, "bias": None}, x) for term in terms]
@@ -155,7 +155,7 @@ class Factored:
     def _terms(self, exact: bool) -> Terms:
         """W_0, and what is added to it as often as the coefficients say: of all tasks, or of all but the first."""
         q = self.adapter.inner
-        parts = zip(self.b.split(q, dim=1), self.a.split(q), strict=True)
+        parts = zip(torch.split(self.b, q, dim=1), torch.split(self.a, q), strict=True)
         first, *others = (self._product(b, a) for b, a in parts)
         if exact:
             return self.base, [first, *others]
@@ -192,7 +192,7 @@ class Members:
 
     def linear(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Σ_k c_ik (x_i W_kᵀ + bias_k) for x (b, ..., c)."""
-        biases = self.biases or [None] * len(self.weights)
+        biases: Sequence[Tensor | None] = self.biases or [None] * len(self.weights)
         return self._combined([functional.linear(x, *each) for each in zip(self.weights, biases, strict=True)])
 
     def layer(self, layer: nn.Module, x: Tensor) -> Tensor:
@@ -208,7 +208,7 @@ class Members:
             return _shifted(result, self._combination(self.biases)) if self.biases else result
         if _is_plain(layer) and _pays_together(*map(len, self.weights)):
             values = _kept(self.made, "all", first, self._together)
-            return self._combined(_run(layer, values, x).split(len(first), dim=1))
+            return self._combined(torch.split(_run(layer, values, x), len(first), dim=1))
         own = [{"weight": weight} for weight in self.weights]
         for values, bias in zip(own, self.biases, strict=False):
             values["bias"] = bias

@@ -48,6 +48,7 @@ class CategoryColumn:
 
     column: str = option(help="name of the column")
     categories: tuple[str, ...] = option(help="those of the training rows, in order")
+    zeros: tuple[str, ...] = option((), help="further ones that are known, and no input, such as the other of two")
 
 
 @config
@@ -214,10 +215,10 @@ class TableReader(Reader):
         """Raise `DataError` where there are categories that training never saw; all columns are told at once."""
         faults = []
         for each in self.categories:
-            known = {*each.categories, *self.missing}
+            known = {*each.categories, *each.zeros, *self.missing}
             new = [value for value in columns[each.column].values if value not in known]
             if new:
-                faults.append(_unseen_words(columns[each.column], new, each.categories))
+                faults.append(_unseen_words(columns[each.column], new, (*each.categories, *each.zeros)))
         if faults:
             hint = "Correct them, or count such cells as unknown: --unseen missing (in Python unseen='missing')"
             raise DataError("\n".join([*faults, hint]))

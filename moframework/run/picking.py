@@ -239,7 +239,8 @@ def arguments_of_text(text: str) -> dict[str, Any]:
         else:
             found["where"].append(part)
     if len(rules) > 1:
-        raise RunError(f"one rule decides, but '{shortened(text)}' has {len(rules)}: {'; '.join(map(shortened, rules))}")
+        told = "; ".join(map(shortened, rules))
+        raise RunError(f"one rule decides, but '{shortened(text)}' has {len(rules)}: {told}")
     return found
 
 

@@ -85,9 +85,7 @@ def test_what_is_no_image_is_told(home: Path, tmp_path: Path) -> None:
         model.predict({"a": 1}, HALF)
 
 
-def test_a_labeled_folder_evaluates_as_in_the_run(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_labeled_folder_evaluates_as_in_the_run(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The images and rows of the test split, elsewhere; those that were trained on are not there."""
     monkeypatch.setenv("MOFRAMEWORK_CACHE", str(tmp_path / "cache"))
     (tmp_path / "new" / "photos").mkdir(parents=True)

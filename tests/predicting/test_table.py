@@ -333,8 +333,9 @@ def test_the_raw_rows_of_the_test_split_evaluate_to_the_front_of_the_run(
 
         rows = raw_rows(home)
         numbers = {"price": float, "rooms": float}
-        cells = [{k: numbers[k](v) if k in numbers and v not in ("", "?") else v for k, v in row.items()} for row in rows]
-        parquet.write_table(Table.from_pylist(cells), tmp_path / "rows.parquet")
+        for row in rows:
+            row.update({name: make(row[name]) for name, make in numbers.items() if row[name] not in ("", "?")})
+        parquet.write_table(Table.from_pylist(rows), tmp_path / "rows.parquet")
         files.append(tmp_path / "rows.parquet")
     fronts = [Front.load("front.json"), *(Run(home / "run").evaluate(data=file) for file in files)]
     for found in fronts:
