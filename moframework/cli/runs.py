@@ -198,10 +198,8 @@ def predict(
     preference: Sequence[float] | None,
     asked: str | None,
     out: Path | None,
-    keep: tuple[str, ...],
-    unseen: str,
-    device: str,
     trust: bool,
+    **options: Any,
 ) -> None:
     """Predict new data at one operating point.
 
@@ -219,11 +217,11 @@ def predict(
             from moframework.cli.picking import picked_by_text
             from moframework.run.run import Run
 
-            preference, told = picked_by_text(Run(run, trust=trust), asked, device)
+            preference, told = picked_by_text(Run(run, trust=trust), asked, options["device"])
             _noted(told)
         assert preference is not None
         try:
-            parts = predict(run, raw, preference, keep=keep, unseen=unseen, device=device, trust=trust, note=_noted)
+            parts = predict(run, raw, preference, trust=trust, note=_noted, **options)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--preference") from None
     if out is None:

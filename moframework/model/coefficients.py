@@ -51,8 +51,6 @@ class Coefficients:
             b, n = self.values.shape
             flat = self.values.unsqueeze(2).expand(b, n, times).reshape(b, n * times)
             ones = (1 for _ in range(dims - 2))
-            found = (
-                flat if dims == 2 else flat.view(b, n * times, *ones) if channels else flat.view(b, *ones, n * times)
-            )
-            self._repeated[key] = found
+            shape = (b, n * times, *ones) if channels else (b, *ones, n * times)
+            found = self._repeated[key] = flat if dims == 2 else flat.view(shape)
         return found

@@ -180,10 +180,10 @@ class KnownTarget:
         new = [value for value in known.values if value not in (*self.categories, *missing)]
         if new:
             near = nearest(new[0], self.categories)
-            hint = f"; did you mean '{shortened(near)}'?" if near else ""
+            hint = f"; did you mean '{shortened(near)}'?" if near else "."
             raise DataError(
-                f"target '{shortened(column.name)}' has the class '{shortened(new[0])}' in {known.first(new[0])}, which "
-                f"training never saw{hint} It saw {', '.join(shortened(name) for name in self.categories[:_LISTED])}"
+                f"target '{shortened(column.name)}' has the class '{shortened(new[0])}' in {known.first(new[0])}, "
+                f"which training never saw{hint} It saw {', '.join(map(shortened, self.categories[:_LISTED]))}"
             )
         codes = known.positions(self.categories)
         return torch.where(codes < 0, UNKNOWN, codes)

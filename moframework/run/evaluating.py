@@ -138,8 +138,8 @@ def new_data(problem: Problem, path: Path, unseen: Unseen = "refuse") -> Dataset
     if found is None:
         raise RunError(
             f"{path} cannot stand in the place of this problem's data: that is possible where the data is a table "
-            "(`csv`), a folder of images with a table (`images`), or an .npz file. In Python `run.evaluate(data=…)` takes any data set with the "
-            "inputs and targets of the problem"
+            "(`csv`), a folder of images with a table (`images`), or an .npz file. In Python `run.evaluate(data=…)` "
+            "takes any data set with the inputs and targets of the problem"
         )
     return found
 
