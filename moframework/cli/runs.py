@@ -65,8 +65,8 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
     "--data",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="All samples of another file, laid out as the run's own, in place of a split: a table, a folder of images with "
-    "its table, an .npz file.",
+    help="All samples of another file, laid out as the run's own, in place of a split: a table, a folder of images "
+    "with its table, an .npz file.",
 )
 @unseen_option
 @batchnorm_option
