@@ -112,7 +112,7 @@ class ParetoModel(nn.Module):
 
     def train(self, mode: bool = True) -> ParetoModel:
         """As `nn.Module.train`; frozen BatchNorm layers stay as they are when the model is used."""
-        self.kept.drop()
+        self._drop_kept()
         super().train(mode)
         for norm in self._frozen_norms:
             norm.eval()
@@ -120,9 +120,14 @@ class ParetoModel(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ParetoModel:
         """As `nn.Module._apply`, by which tensors go elsewhere."""
-        self.kept.drop()
+        self._drop_kept()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    def _drop_kept(self) -> None:
+        self.kept.drop()
+        if self._one_pass is not None:
+            self._one_pass.kept.drop()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -181,10 +186,9 @@ class ParetoModel(nn.Module):
             raise ValueError(fault)
         if one_each(preference):
             return mixed_outputs(self, x, preference, self.one_pass())
-        checked = as_preference(preference, self.tasks)
         if self.training or not self.materializes:
-            return self.call(self.weights(checked), x)
-        return self.call(self.kept.weights(self.space, checked), x)
+            return self.call(self.weights(as_preference(preference, self.tasks)), x)
+        return self.call(self.kept.weights(self.space, preference, self.tasks), x)
 
     def how_mixed(self) -> str:
         """How a batch with a preference for each sample is computed, and where that is one pass for each preference,
@@ -230,7 +234,7 @@ class ParetoModel(nn.Module):
                 place.
         """
         self.space, self.network.runner = space, runner
-        self.kept.drop()
+        self._drop_kept()
 
     @property
     def materializes(self) -> bool:

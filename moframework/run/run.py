@@ -23,7 +23,7 @@ from moframework.model import ParetoModel
 from moframework.model.io import verify_model
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Rule
-from moframework.predicting import Predictions, Unseen
+from moframework.predicting import Predictions, Preparation, Unseen
 from moframework.run.evaluating import Batchnorm, Trained, new_data, preferences_for
 from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
@@ -245,6 +245,7 @@ class Run:
         split: Split = "test",
         *,
         data: Dataset | Path | str | None = None,
+        unseen: Unseen = "refuse",
         batchnorm: Batchnorm | None = None,
         device: str | None = None,
         metrics: bool = True,
@@ -257,7 +258,10 @@ class Run:
                 run's own fronts have. The solver of a finite set has its own alone.
             split: of the problem's data; the name of the front where `data` is given.
             data: other samples than the problem's: a data set whose inputs and targets are as those of the problem, or
-                an .npz file, all of whose samples are read, where the problem's data is such a file.
+                a file that is laid out as the problem's own, all of whose samples are read: a table, as `csv` reads it
+                (or .parquet), of `images` a folder with images and table, an .npz file. It is read by what was saved
+                with the model; the files that were trained on need not be there.
+            unseen: what becomes of categories in it that training never saw: an error, or `missing`, as in validation.
             batchnorm: in place of the run's `evaluate.batchnorm`.
             device: in place of the run's `training.device`.
             metrics: the tasks' metrics too, not only the losses.
@@ -274,11 +278,11 @@ class Run:
 
             front = Run("runs/quickstart").evaluate(points=101)
         """
-        trained = self.trained(device, batchnorm)
+        trained = self.trained(device, batchnorm, as_saved=isinstance(data, Path | str))
         wanted = preferences_for(trained.model, self.front("val").preferences, points, preferences)
         if data is None:
             return trained.front(wanted, split, metrics=metrics)
-        samples = new_data(trained.problem, Path(data)) if isinstance(data, Path | str) else data
+        samples = new_data(trained.problem, Path(data), unseen) if isinstance(data, Path | str) else data
         return trained.front_on(samples, wanted, split, metrics=metrics)
 
     def pick(
@@ -289,6 +293,7 @@ class Run:
         minimize: str | None = None,
         rule: Rule | str | None = None,
         evaluations: int = EVALUATIONS,
+        batchnorm: Batchnorm | None = None,
         device: str | None = None,
     ) -> Pick:
         """The operating point that serves best, found by asking the model: the validation split chooses, and what the
@@ -304,6 +309,8 @@ class Run:
             rule: or another rule: `compromise`, `knee`, `tradeoff`, or one of `moframework.pareto.rules`, such as
                 `Nearest({"left/loss": 0.2})`. Without any, the compromise.
             evaluations: preferences that are evaluated at most.
+            batchnorm: in place of the run's `evaluate.batchnorm`: `recalibrate` judges each point by statistics of its
+                own. The points of the stored front are evaluated anew then.
             device: in place of the run's `training.device`.
 
         Raises:
@@ -315,12 +322,18 @@ class Run:
             found = Run("runs/quickstart").pick("left/accuracy >= 0.85", maximize="right/accuracy")
             found.preference, found.test["right/accuracy"], found.intervals["test"]["right/accuracy"]
         """
-        front = self.front("val")
-        chosen = rule_of(front, maximize, minimize, rule)
-        return pick(self.trained(device), front, where, chosen, evaluations)
+        chosen = rule_of(self.front("val"), maximize, minimize, rule)
+        trained = self.trained(device, batchnorm)
+        return pick(trained, self._begun(trained, batchnorm), where, chosen, evaluations)
 
     def step(
-        self, preference: ArrayLike, towards: str, *, evaluations: int = EVALUATIONS, device: str | None = None
+        self,
+        preference: ArrayLike,
+        towards: str,
+        *,
+        evaluations: int = EVALUATIONS,
+        batchnorm: Batchnorm | None = None,
+        device: str | None = None,
     ) -> Pick:
         """The next point along the front at which something is better: see `run.picking.step`. Errors as of `pick`.
 
@@ -328,7 +341,8 @@ class Run:
             preference: where the step begins, m non-negative numbers.
             towards: `right=better`, `right/loss=worse`.
         """
-        return step(self.trained(device), self.front("val"), preference, towards, evaluations)
+        trained = self.trained(device, batchnorm)
+        return step(trained, self._begun(trained, batchnorm), preference, towards, evaluations)
 
     def export(
         self,
@@ -374,14 +388,31 @@ class Run:
         )
         return run.export(Path(to), preference, mixed=mixed, overwrite=overwrite)
 
-    def trained(self, device: str | None = None, batchnorm: Batchnorm | None = None) -> Trained:
-        """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`."""
+    def _begun(self, trained: Trained, batchnorm: Batchnorm | None) -> Front:
+        """The validation front that a search begins with: the stored one, where that is of the same statistics."""
+        stored = self.front("val")
+        if batchnorm is None or batchnorm == self.spec.evaluate.batchnorm:
+            return stored
+        return trained.front(torch.tensor(stored.preferences, dtype=torch.float32), "val")
+
+    def trained(
+        self, device: str | None = None, batchnorm: Batchnorm | None = None, *, as_saved: bool = False
+    ) -> Trained:
+        """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`.
+
+        Args:
+            as_saved: what the problem takes from its training data is what was saved with the model.
+        """
         reference = self.front("val").reference
         spec = self.spec
         if device is not None:
             training = attrs.evolve(cast(Any, spec.training), device=device)
             spec = cast(Spec, attrs.evolve(cast(Any, spec), training=training))
-        return Trained.of(spec, self.model(), reference, batchnorm)
+        model = self.model()
+        if as_saved and isinstance(model.preparation, Preparation):
+            prepared = spec.problem.prepared(model.preparation)
+            spec = cast(Spec, attrs.evolve(cast(Any, spec), problem=prepared))
+        return Trained.of(spec, model, reference, batchnorm)
 
 
 def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
