@@ -1,4 +1,5 @@
-"""θ(λ) of the preference that was used last, kept as long as what it is made of stays what it is."""
+"""θ(λ) of the preference that was used last, and products of parameters that serve every λ, kept as long as what they
+are made of stays what it is."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ __all__ = ["KeptWeights"]
 
 
 class KeptWeights:
-    """Merged weights of one preference. Whoever serves one λ then pays for merging once.
+    """Merged weights of one preference, so that whoever serves one λ pays for merging once; and the products of
+    adapters that a batch with a preference for each sample needs, so that whoever serves many pays for those once.
 
     They are made again where anything of the weight space is another: a parameter, buffer, module or attribute that was
     replaced, a tensor that was changed in place (its version), or that got other memory (`.to()`, `.data = …`). Nothing
@@ -30,6 +32,7 @@ class KeptWeights:
 
     def __init__(self) -> None:
         self._last: _Kept | None = None
+        self._products: _Kept | None = None
 
     def __reduce__(self) -> tuple[type[KeptWeights], tuple[()]]:
         return KeptWeights, ()
@@ -39,7 +42,7 @@ class KeptWeights:
 
     def drop(self) -> None:
         """Forget what is kept."""
-        self._last = None
+        self._last = self._products = None
 
     def weights(self, space: WeightSpace, preference: Tensor) -> dict[str, Tensor]:
         """θ(λ) of a space for a preference (m,), without a graph where it is kept."""
@@ -50,11 +53,24 @@ class KeptWeights:
         key = (tuple(numbers), preference.dtype, torch.is_inference_mode_enabled())
         last = self._last
         if last is not None and last.key == key and last.holds(space):
-            return last.theta
+            return last.found
         self._last = last = None  # the memory of one set at a time
         theta = space.weights(preference)
         self._last = _Kept.of(space, key, theta)
         return theta
+
+    def products(self, space: WeightSpace) -> dict[Hashable, Any] | None:
+        """Where to keep what is computed of the parameters of a space alone, with what was kept there since they last
+        changed; None where nothing is kept."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing() or _observed():  # type: ignore[attr-defined,no-untyped-call]
+            self._products = None
+            return None
+        key = torch.is_inference_mode_enabled()
+        last = self._products
+        if last is None or last.key != key or not last.holds(space):
+            self._products = None  # the memory of one set at a time
+            self._products = last = _Kept.of(space, key, {})
+        return None if last is None else last.found
 
 
 def _observed() -> bool:
@@ -69,10 +85,10 @@ def _observed() -> bool:
 
 @frozen(eq=False)
 class _Kept:
-    """Weights, and the state of the space that they were made of."""
+    """What is kept, and the state of the space that they were made of."""
 
     key: Hashable
-    theta: dict[str, Tensor]
+    found: dict[Any, Any]
     space: WeightSpace
     registries: list[dict[str, Any]]
     values: list[Any]
@@ -83,7 +99,7 @@ class _Kept:
     """Held, so that an address means the same memory."""
 
     @classmethod
-    def of(cls, space: WeightSpace, key: Hashable, theta: dict[str, Tensor]) -> _Kept | None:
+    def of(cls, space: WeightSpace, key: Hashable, found: dict[Any, Any]) -> _Kept | None:
         """None where changes of a tensor are not counted."""
         registries = [d for m in space.modules() for d in (m._parameters, m._buffers, m._modules)]
         # Lists and layers of torch have nothing else that weights could depend on.
@@ -94,7 +110,7 @@ class _Kept:
         if any(tensor.is_inference() for tensor in tensors):
             return None
         return cls(
-            key=key, theta=theta, space=space, registries=registries, values=values, tensors=tensors,
+            key=key, found=found, space=space, registries=registries, values=values, tensors=tensors,
             versions=[tensor._version for tensor in tensors], addresses=[tensor.data_ptr() for tensor in tensors],
             memory=[tensor.untyped_storage() for tensor in tensors],
         )  # fmt: skip

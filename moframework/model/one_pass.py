@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, cast
 
 from attrs import frozen
@@ -78,7 +78,8 @@ class OnePass:
     def __call__(self, model: Model, x: Tensor, preferences: Tensor) -> dict[str, Tensor]:
         """Outputs of the network for x (b, ...) with preferences (b, m), by output key."""
         adapters = isinstance(self.space, LowRankSpace)
-        theta, stands = self._of_adapters(preferences) if adapters else self._of_members(preferences)
+        kept = model.kept.products(self.space)
+        theta, stands = self._of_adapters(preferences, kept) if adapters else self._of_members(preferences)
         runs = {
             layer: layer_forward(layer, {slot: stands(*names) for slot, names in slots.items()})
             for layer, slots in self.layers.items()
@@ -86,12 +87,14 @@ class OnePass:
         with forwards(runs):
             return model.call(theta, x)
 
-    def _of_adapters(self, preferences: Tensor) -> tuple[dict[str, Tensor], Callable[..., Any]]:
+    def _of_adapters(
+        self, preferences: Tensor, kept: dict[Hashable, Any] | None
+    ) -> tuple[dict[str, Tensor], Callable[..., Any]]:
         """What is put in the network's places, and what stands for a weight and bias, by their names."""
         space = cast(LowRankSpace, self.space)
         theta, own = space.unadapted(), {}
         for adapter, base, b, a, factors in space.adapters(preferences):
-            own[adapter.name] = Factored(adapter, base, b, a, factors, space.scale)
+            own[adapter.name] = Factored(adapter, base, b, a, factors, space.scale, kept)
             theta[adapter.name] = base
         return theta, lambda weight, bias: own[weight]
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from moframework.inputs.trees import Tree
 from moframework.model.functional import FunctionalNetwork
+from moframework.model.kept import KeptWeights
 from moframework.model.recipe import Recipe
 from moframework.weights import WeightSpace
 
@@ -23,6 +24,7 @@ class Model(Protocol):
     skeleton: nn.Module
     network: FunctionalNetwork
     training: bool
+    kept: KeptWeights
 
     @property
     def tasks(self) -> tuple[str, ...]:

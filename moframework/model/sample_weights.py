@@ -17,7 +17,7 @@ Only networks that are known to treat samples one by one, along the first dimens
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -50,6 +50,8 @@ class Factored:
         base, b, a: W0, B (o, m·q) and A (m·q, c).
         factors: f (b, m·q), the scaled preferences, each entry q times.
         scale: what the preferences are multiplied with in f.
+        kept: products of earlier passes with the same parameters, by adapter, to which this one adds; None: nothing is
+            kept.
     """
 
     adapter: Adapter
@@ -58,6 +60,7 @@ class Factored:
     a: Tensor
     factors: Tensor
     scale: float
+    kept: dict[Hashable, tuple[Tensor, list[Tensor]]] | None = None
 
     def linear(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """x_i W_iᵀ + bias for x (b, ..., c)."""
@@ -107,17 +110,16 @@ class Factored:
 
     def _affine(self, layer: nn.Module, x: Tensor) -> Tensor:
         """Any convolution, with the products made."""
-        q = self.adapter.inner
-        scaled = self.factors[:, ::q]
-        m = scaled.shape[1]
-        products = [self._product(self.b[:, t * q : (t + 1) * q], self.a[t * q : (t + 1) * q]) for t in range(m)]
-        base = self.base
-        if _exact(scaled):
-            terms, coefficients = products, scaled
-        else:  # λ_1 is what the others leave of 1
-            first = products[0]
-            base = torch.add(base, first, alpha=self.scale)
-            terms, coefficients = [other - first for other in products[1:]], scaled[:, 1:]
+        scaled = self.factors[:, :: self.adapter.inner]
+        exact = _exact(scaled)
+        key = self.adapter.name, exact
+        found = None if self.kept is None else self.kept.get(key)
+        if found is None:
+            found = self._products(scaled.shape[1], exact)
+            if self.kept is not None:
+                self.kept[key] = found
+        base, terms = found
+        coefficients = scaled if exact else scaled[:, 1:]
         if type(layer) in _CONVOLVE and layer.groups == 1 and base.shape[1] <= _NARROW:
             # A convolution is linear in what it reads, too, and with few channels that is less than what it returns.
             read = torch.cat([x, *(x * _single(each, x) for each in coefficients.unbind(1))], dim=1)
@@ -127,6 +129,16 @@ class Factored:
             part = _run(layer, {"weight": term, "bias": None}, x)
             result = _added(result, part, _single(each, part))
         return result
+
+    def _products(self, m: int, exact: bool) -> tuple[Tensor, list[Tensor]]:
+        """A weight, and those that are added to it with the entries of a scaled preference: all m of them where
+        `exact`; else without the first, λ_1 being what the others leave of 1."""
+        q = self.adapter.inner
+        products = [self._product(self.b[:, t * q : (t + 1) * q], self.a[t * q : (t + 1) * q]) for t in range(m)]
+        if exact:
+            return self.base, products
+        first = products[0]
+        return torch.add(self.base, first, alpha=self.scale), [other - first for other in products[1:]]
 
     def _product(self, b: Tensor, a: Tensor) -> Tensor:
         """B A as the weight."""
