@@ -32,7 +32,7 @@ def named_points(given: Sequence[str], tasks: Sequence[str]) -> dict[str, list[f
     """
     found: dict[str, list[float]] = {}
     for text in given:
-        name, sign, value = text.partition("=")
+        name, sign, value = text.rpartition("=")
         if not sign or not name or name in found:
             wrong = "has the name of another" if name in found else "is not of the form NAME=NUMBERS or NAME=FILE"
             raise MoframeworkError(f"the point '{shortened(text)}' {wrong}, as in balanced=0.5,0.5")

@@ -47,7 +47,7 @@ class Samples:
         truths: dict[str, list[Any]] = {}
         answers = {answer.task: answer for answer in preparation.answers}
         for task in problem.tasks:
-            answer, target = answers.get(task.name), targets.get(task.target)
+            answer, target = answers.get(task.name), targets.get(task.target_key)
             if answer is not None and target is not None and target.dim() == 1:
                 told = target * answer.deviation + answer.mean if answer.kind == "numbers" else target.long()
                 truths[task.name] = [_told(value, answer.categories) for value in told.tolist()]

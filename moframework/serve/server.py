@@ -19,7 +19,7 @@ from moframework.serve.app import Application, application, is_loopback, local_h
 from moframework.serve.protocol import bounded
 from moframework.serve.service import Service
 
-__all__ = ["Server", "serve"]
+__all__ = ["Server", "bound_socket", "serve"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SWITCH_SECONDS = 0.0005
@@ -95,7 +95,7 @@ def serve(
     Raises:
         RunError: the address cannot be bound to.
     """
-    bound = _bound(host, port)
+    bound = bound_socket(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
     if not is_loopback(host):
         note(
@@ -115,7 +115,8 @@ def serve(
         bound.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket for connections to an address. Raises `RunError` where it cannot be had."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         made = socket.socket(family, kind, protocol)

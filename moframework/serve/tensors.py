@@ -21,6 +21,8 @@ _KINDS: dict[str, frozenset[type]] = {
     "true or false": frozenset((bool,)),
 }
 
+_SOURCES = {torch.float64: np.float64, torch.bool: np.bool_}
+
 
 def tensor_of(given: Any, entry: Entry, where: Sequence[str | int], longest: int) -> Tensor:
     """The tensor (n, ...) that nested lists are.
@@ -57,18 +59,24 @@ def tensor_of(given: Any, entry: Entry, where: Sequence[str | int], longest: int
 
 
 def _converted(flat: list[Any], dtype: torch.dtype, sizes: list[int], where: Sequence[str | int]) -> Tensor:
-    source = np.float64 if dtype.is_floating_point else np.bool_ if dtype == torch.bool else np.int64
+    source = _SOURCES.get(dtype, np.float32 if dtype.is_floating_point else np.int64)
     try:
-        wide = torch.from_numpy(np.array(flat, dtype=source))
+        with np.errstate(over="ignore"):
+            wide = np.array(flat, dtype=source)
     except OverflowError:
         raise Refusal.of(pointer(*where), "a number is too large for 64 bits") from None
-    made = wide.to(dtype)
-    bad = ~torch.isfinite(made) if dtype.is_floating_point else made != wide
-    if bool(bad.any()):
-        position = int(bad.nonzero()[0])
+    made = torch.from_numpy(wide).view(sizes)
+    if made.dtype != dtype:
+        made = made.to(dtype)
+        narrow = made.flatten().to(torch.from_numpy(wide).dtype).numpy()
+        bad = ~np.isfinite(narrow) if dtype.is_floating_point else narrow != wide
+    else:
+        bad = ~np.isfinite(wide)
+    if bad.any():
+        position = int(bad.nonzero()[0][0])
         name = str(dtype).removeprefix("torch.")
         raise Refusal.of(pointer(*where, *_indices(position, sizes)), f"the number is out of the range of {name}")
-    return made.view(sizes)
+    return made
 
 
 def _check_lists(flat: list[Any], sizes: list[int], size: int | None, where: Sequence[str | int]) -> None:

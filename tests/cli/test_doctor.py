@@ -55,6 +55,7 @@ def test_everything_is_looked_at_in_little_time() -> None:
         "timm",
         "transformers",
         "parquet",
+        "serve",
         "test",
         "dev",
     }
