@@ -73,6 +73,7 @@ class Application:
         ]
         handlers: dict[Any, Any] = {HTTPException: _http_error, Exception: _server_error}
         self._rest = Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
+        self._rest.router.redirect_slashes = False
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """As ASGI has it. Predictions do not go through the router, whose time would count."""

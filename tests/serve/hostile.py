@@ -12,10 +12,10 @@ import json
 import os
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,22 +139,38 @@ def main() -> None:
         serve(digits_service(), port=given.port, note=lambda text: print(text, flush=True))
         return
     command = [sys.executable, "-m", "tests.serve.hostile", "--serve", "--port", str(given.port)]
-    log = Path("/tmp/hostile.log")
-    with log.open("wb") as errors:
+    with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+        try:
+            statuses = _sent(process, given.port, given.count)
+        finally:
+            process.terminate()
+            print("the server ended with", process.wait(30))
+        errors.seek(0)
+        print("and said:", errors.read()[-2000:].decode(errors="replace") or "nothing")
+    for kind in KINDS:
+        found = sorted((str(status), number) for (one, status), number in statuses.items() if one == kind)
+        print(f"  {kind}: {', '.join(f'{number} x {status}' for status, number in found)}")
+
+
+def _sent(process: subprocess.Popen[bytes], port: int, count: int) -> Counter[tuple[str, int | None]]:
     assert process.stdout is not None
     process.stdout.readline()
     statuses: Counter[tuple[str, int | None]] = Counter()
-    for number, (kind, data) in enumerate(hostile(given.count)):
-        if number % max(given.count // 10, 1) == 0:
-            print(f"{number:6} requests: {_memory(process.pid):.1f} MiB, {len(os.listdir(f'/proc/{process.pid}/fd'))} files", flush=True)
-        statuses[kind, send(given.port, kind, data)] += 1
-    check(given.port)
-    print(f"{given.count:6} requests: {_memory(process.pid):.1f} MiB, {len(os.listdir(f'/proc/{process.pid}/fd'))} files")
-    process.send_signal(signal.SIGTERM)
-    print("ended with", process.wait(30), f"; {log.stat().st_size} bytes of errors in {log}")
-    for kind in KINDS:
-        print(f"  {kind}: {', '.join(f'{status}: {n}' for (one, status), n in sorted(statuses.items(), key=str) if one == kind)}")
+
+    def told(number: int) -> None:
+        files = len(os.listdir(f"/proc/{process.pid}/fd"))
+        print(f"{number:6} requests: {_memory(process.pid):.1f} MiB, {files} files", flush=True)
+
+    for _ in range(20):
+        check(port)
+    for number, (kind, data) in enumerate(hostile(count)):
+        if number % max(count // 10, 1) == 0:
+            told(number)
+        statuses[kind, send(port, kind, data)] += 1
+    check(port)
+    told(count)
+    return statuses
 
 
 if __name__ == "__main__":
