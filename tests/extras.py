@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
-__all__ = ["needs_fairlearn", "needs_serve", "needs_timm", "needs_torchjd", "needs_transformers"]
+__all__ = ["needs_fairlearn", "needs_serve", "needs_timm", "needs_torchjd", "needs_transformers", "with_extras"]
 
 needs_fairlearn = pytest.mark.skipif(find_spec("fairlearn") is None, reason="needs fairlearn, of the extra dev")
 needs_torchjd = pytest.mark.skipif(find_spec("torchjd") is None, reason="needs the extra torchjd")
@@ -16,3 +18,10 @@ needs_serve = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client")),
     reason="needs the extra serve",
 )
+
+
+def with_extras(modules: Iterable[str]) -> list[Any]:
+    """Names of modules as parameters of a test; those that cannot be imported without an extra are skipped without."""
+    return [
+        pytest.param(name, marks=needs_serve if name.startswith("moframework.serve.") else ()) for name in modules
+    ]

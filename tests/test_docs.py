@@ -20,6 +20,7 @@ import pytest
 from attrs import frozen
 
 from moframework.engine.acceleration import ACCELERATIONS
+from tests.extras import needs_serve
 
 DOCS = Path(__file__).parents[1] / "docs"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -167,7 +168,11 @@ def test_pages_with_code_are_found() -> None:
 
 
 @pytest.mark.timeout(1200)  # about a minute on a free core; one that is shared takes many times that
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=needs_serve if page.stem == "serving" else ()) for page in PAGES],
+    ids=[page.stem for page in PAGES],
+)
 def test_code_of_a_page(page: Path, tmp_path: Path) -> None:
     session = Session(tmp_path)
     for block in blocks(page):
