@@ -22,6 +22,4 @@ needs_serve = pytest.mark.skipif(
 
 def with_extras(modules: Iterable[str]) -> list[Any]:
     """Names of modules as parameters of a test; those that cannot be imported without an extra are skipped without."""
-    return [
-        pytest.param(name, marks=needs_serve if name.startswith("moframework.serve.") else ()) for name in modules
-    ]
+    return [pytest.param(name, marks=needs_serve if name.startswith("moframework.serve.") else ()) for name in modules]

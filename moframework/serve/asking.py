@@ -129,7 +129,9 @@ class Asking:
         if faults:
             raise Refusal(422, faults=faults)
 
-    def _inputs(self, asked: Mapping[str, Any], note: Callable[[str], None]) -> tuple[Tree, Mapping[str, Sequence[Any]]]:
+    def _inputs(
+        self, asked: Mapping[str, Any], note: Callable[[str], None]
+    ) -> tuple[Tree, Mapping[str, Sequence[Any]]]:
         if "rows" in asked:
             return self._read(self._rows(asked["rows"]), asked, "rows", note)
         if "images" in asked:

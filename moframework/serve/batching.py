@@ -37,8 +37,9 @@ class Batcher(Generic[A]):
     """One thread that computes answers, several requests at a time.
 
     While it computes, requests queue up, and the next pass takes all of them, up to `max_batch` samples. Where fewer
-    are there than the pass before had, it waits for the others to come again, at most `max_wait` seconds; a request
-    that comes alone after one that came alone waits for nobody. So the delay is paid only where it gains something.
+    are there than the pass before had, with those that waited meanwhile, it waits for the others to come again, at most
+    `max_wait` seconds; a request that comes alone after one that came alone waits for nobody. So the delay is paid only
+    where it gains something.
 
     Args:
         compute: takes what is asked, a list, and returns an answer or an exception for each.
@@ -100,6 +101,7 @@ class Batcher(Generic[A]):
                 answers = self._compute([work.asked for work in batch])
             except Exception as error:  # the thread must not end; whoever waits is told
                 answers = [error] * len(batch)
+            self._company = len(batch) + self._queue.qsize()  # those that are answered may come again
             self._observe(len(batch), sum(work.samples for work in batch), time.perf_counter() - started)
             self._deliver(batch, answers)
 
@@ -120,7 +122,6 @@ class Batcher(Generic[A]):
                 break
             batch.append(more)
             samples += more.samples
-        self._company = len(batch)
         return batch
 
     def _more(self, latest: float) -> Work[A] | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from moframework.inputs import Entry
 from moframework.inputs.form import Node
-from moframework.predicting.image_files import ImageReader
 from moframework.predicting.table import TableReader
 from moframework.serve.refusal import PROBLEM_TYPE
 from moframework.serve.service import Service
@@ -68,7 +67,7 @@ def openapi(service: Service) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": request_schema(service)}}},
         "responses": {
             "200": {"description": "Answers.", "content": {"application/json": {"schema": _ANSWER}}},
-            **{status: refused for status in ("400", "408", "413", "415", "422", "500", "503", "504")},
+            **dict.fromkeys(("400", "408", "413", "415", "422", "500", "503", "504"), refused),
         },
     }
     others = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -29,7 +30,7 @@ class Monitor:
 
     def __init__(self, waiting: Callable[[], float]) -> None:
         self.registry = CollectorRegistry()
-        own = {"registry": self.registry, "namespace": "moframework"}
+        own: Any = {"registry": self.registry, "namespace": "moframework"}
         self._requests = Counter("requests", "Requests for predictions, by status of the answer.", ["status"], **own)
         self._seconds = Histogram(
             "request_seconds", "From a request's headers to its answer; answers of status 200.", buckets=_SECONDS, **own

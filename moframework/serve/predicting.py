@@ -27,7 +27,7 @@ _AGAIN = {"retry-after": "1"}
 _LARGE = 1 << 17
 """Bytes of a body from which it is read in another thread, so that others are answered meanwhile."""
 _DRAINED, _DRAIN_SECONDS = 1 << 26, 2.0
-"""Of a body that is too large so much is read, and thrown away, for so long: a client that still sends sees no answer."""
+"""Of a body that is too large so much is read, and thrown away, for so long: a client that sends does not read."""
 
 
 class Predicting:
@@ -123,9 +123,7 @@ class Predicting:
                         more = message.get("more_body", False)
             except TimeoutError:
                 pass
-        raise Refusal(
-            413, f"the body has more than {self._limits.max_body:,} bytes", headers={"connection": "close"}
-        )
+        raise Refusal(413, f"the body has more than {self._limits.max_body:,} bytes", headers={"connection": "close"})
 
 
 def _declared(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int]:
@@ -139,9 +137,7 @@ def _declared(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int]:
     return kind, length
 
 
-async def respond(
-    send: Send, status: int, body: bytes, kind: str, headers: Iterable[tuple[str, str]] = ()
-) -> None:
+async def respond(send: Send, status: int, body: bytes, kind: str, headers: Iterable[tuple[str, str]] = ()) -> None:
     """Send an answer."""
     own = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
     own += [(name.encode(), value.encode()) for name, value in headers]

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from attrs import field, frozen
 from torch import Tensor
 

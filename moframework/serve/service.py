@@ -137,7 +137,9 @@ def _answer(asked: Asked, columns: Mapping[str, Any], raw: Mapping[str, Any], ch
         raise Refusal(422, faults=[Fault("#/keep", f"the answers have a column '{twins[0]}' of their own")])
     names = (*asked.kept, *cells)
     answer: dict[str, Any] = {
-        "answers": [dict(zip(names, row, strict=True)) for row in zip(*asked.kept.values(), *cells.values(), strict=True)],
+        "answers": [
+            dict(zip(names, row, strict=True)) for row in zip(*asked.kept.values(), *cells.values(), strict=True)
+        ],
         "preferences": asked.preferences,
     }
     if asked.outputs:

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -52,14 +53,13 @@ def tensor_of(given: Any, entry: Entry, where: Sequence[str | int], longest: int
     kind = _kind(entry.dtype)
     if not _KINDS[kind].issuperset(map(type, flat)):
         position = next(i for i, value in enumerate(flat) if type(value) not in _KINDS[kind])
-        raise Refusal.of(
-            pointer(*where, *_indices(position, sizes)), f"{_word(flat[position])} stands where {kind} do"
-        )
+        raise Refusal.of(pointer(*where, *_indices(position, sizes)), f"{_word(flat[position])} stands where {kind} do")
     return _converted(flat, entry.dtype, sizes, where)
 
 
 def _converted(flat: list[Any], dtype: torch.dtype, sizes: list[int], where: Sequence[str | int]) -> Tensor:
     source = _SOURCES.get(dtype, np.float32 if dtype.is_floating_point else np.int64)
+    wide: npt.NDArray[Any]
     try:
         with np.errstate(over="ignore"):
             wide = np.array(flat, dtype=source)
@@ -111,7 +111,14 @@ def _kind(dtype: torch.dtype) -> str:
 
 
 def _word(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", float: "a fraction", int: "a number"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "text",
+        bool: "true or false",
+        float: "a fraction",
+        int: "a number",
+    }
     return names.get(type(value), "null")
 
 

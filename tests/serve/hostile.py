@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import socket
@@ -42,7 +41,23 @@ def _mutated(rng: random.Random) -> bytes:
 
 def _odd_value(rng: random.Random) -> Any:
     return rng.choice(
-        [None, True, -1, 0, 1e308, -1e308, 1 << 80, "", "\u202e", "a" * 5000, [], {}, [[]], [[[[[[]]]]]], {"a": {"b": []}}]
+        [
+            None,
+            True,
+            -1,
+            0,
+            1e308,
+            -1e308,
+            1 << 80,
+            "",
+            "\u202e",
+            "a" * 5000,
+            [],
+            {},
+            [[]],
+            [[[[[[]]]]]],
+            {"a": {"b": []}},
+        ]
     )
 
 
@@ -67,13 +82,13 @@ KINDS: dict[str, Callable[[random.Random], bytes]] = {
     "deep JSON": lambda rng: request(rng.choice([b"[", b'{"a":']) * rng.randrange(1, 20_000)),
     "no UTF-8": lambda rng: request(bytes(rng.randrange(256) for _ in range(200))),
     "too large": lambda rng: request(b" " * ((4 << 20) + rng.randrange(1, 1 << 19))),
-    "said to be too large": lambda rng: b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    b"content-length: %d\r\n\r\n{}" % (10 ** rng.randint(9, 30)),
+    "said to be too large": lambda rng: b"POST /predict HTTP/1.1\r\nhost: localhost\r\n"
+    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n{}" % (10 ** rng.randint(9, 30)),
     "too many samples": lambda rng: _json({"inputs": [0.5] * 257, "preference": [1, 1]}),
     "many texts": lambda rng: _json({"inputs": [["x" * 100_000, *range(3000)]], "preference": [1, 1]}),
     "no HTTP": lambda rng: bytes(rng.randrange(256) for _ in range(rng.randint(1, 300))) + b"\r\n\r\n",
     "wrong method": lambda rng: request(b"{}", method=rng.choice(["PUT", "DELETE", "BREW", "OPTIONS"])),
-    "wrong path": lambda rng: request(b"{}", path=rng.choice(["/../../etc/passwd", "/predict/", "/%ff%00", "//", "/" * 900])),
+    "wrong path": lambda rng: request(b"{}", path=rng.choice(["/../etc/passwd", "/predict/", "/%ff%00", "/" * 900])),
     "wrong type": lambda rng: request(b"{}", kind=rng.choice(["text/plain", "multipart/form-data", "", "a" * 999])),
     "wrong host": lambda rng: b"GET /model HTTP/1.1\r\nhost: evil.example\r\n\r\n",
     "headers too large": lambda rng: b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 200_000 + b"\r\n\r\n",
@@ -159,7 +174,7 @@ def _sent(process: subprocess.Popen[bytes], port: int, count: int) -> Counter[tu
     statuses: Counter[tuple[str, int | None]] = Counter()
 
     def told(number: int) -> None:
-        files = len(os.listdir(f"/proc/{process.pid}/fd"))
+        files = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
         print(f"{number:6} requests: {_memory(process.pid):.1f} MiB, {files} files", flush=True)
 
     for _ in range(20):

@@ -51,7 +51,9 @@ def test_a_request_with_many_samples_goes_alone_and_nobody_is_lost() -> None:
 
 def test_only_company_is_waited_for() -> None:
     sizes: list[int] = []
-    batcher: Batcher[int] = Batcher(lambda asked: asked, 8, 0.5, lambda requests, samples, seconds: sizes.append(requests))
+    batcher: Batcher[int] = Batcher(
+        lambda asked: asked, 8, 0.5, lambda requests, samples, seconds: sizes.append(requests)
+    )
 
     async def body() -> tuple[float, float]:
         started = time.perf_counter()

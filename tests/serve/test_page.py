@@ -1,4 +1,4 @@
-"""The page in a browser: the slider moves answers, by keyboard too, on narrow screens, in the dark, whatever names say."""
+"""The page in a browser: the slider moves answers, by keyboard too, on narrow screens, in the dark."""
 
 from __future__ import annotations
 

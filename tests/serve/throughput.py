@@ -40,7 +40,8 @@ OWN: Mapping[str, Net] = {
         shape=(3, 32, 32), batch=8, palora=9, pamal=9,
     ),
     "mlp-1024": Net(
-        backbone={"name": "mlp", "hidden": [1024, 1024, 1024]}, problem=lambda **options: Torques(**{"m": 2, **options}),
+        backbone={"name": "mlp", "hidden": [1024, 1024, 1024]},
+        problem=lambda **options: Torques(**{"m": 2, **options}),
         shape=(21,), batch=8, palora=9, pamal=9,
     ),
 }  # fmt: skip
