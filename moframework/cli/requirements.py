@@ -18,6 +18,7 @@ EXTRAS: Mapping[str, str] = {
     "timm": "timm's networks as backbones",
     "transformers": "the networks of transformers as backbones",
     "parquet": "tables to predict, and predictions, as .parquet",
+    "serve": "moframework serve: a model over HTTP",
     "test": "running the tests",
     "dev": "working on moframework: tests, formatter, linter, types",
 }

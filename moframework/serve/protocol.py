@@ -27,6 +27,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
+        """A connection begins: it is one too many, or has so long for its first request."""
         super().connection_made(transport)
         if len(self.connections) > self.most:
             self._refuse(Refusal(503, "there are too many connections: try again later"), "retry-after: 1\r\n")
@@ -34,10 +35,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """A connection is over."""
         self._head_over()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Bytes have come; as long as headers are not whole they count."""
         super().data_received(data)
         if self._timer is not None and not self.transport.is_closing():  # still in the headers
             self._head += len(data)
@@ -45,10 +48,12 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
+        """The first byte of a request."""
         self._await_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        """Headers are whole; those that came in one piece are measured here."""
         self._head_over()
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > _HEAD_BYTES:
             self._refuse(_TOO_LARGE)
@@ -56,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
         if not self.transport.is_closing():
             self._refuse(Refusal(400, "this is no HTTP request"))
 
