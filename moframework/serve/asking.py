@@ -30,7 +30,8 @@ __all__ = ["Asked", "Asking", "together"]
 
 _OPTIONS = ("preference", "point", "keep", "unseen", "outputs")
 _IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-_MOST_PIXELS = 1 << 24
+_MOST_PIXELS = 1 << 25
+"""Of all images of a request: a file of few bytes can have any number of pixels."""
 _CELLS = (str, int, float, bool, type(None))
 
 
@@ -84,6 +85,11 @@ class Asking:
         rows = ("rows",) * isinstance(self.reader, TableReader)
         images = ("images",) * isinstance(self.reader, ImageReader)
         return (*rows, *images, "inputs", *("samples",) * bool(len(self.samples)))
+
+    @property
+    def decodes(self) -> bool:
+        """Whether requests may bring what takes long to read, however small it is."""
+        return isinstance(self.reader, ImageReader)
 
     def read(self, body: bytes | bytearray) -> Asked:
         """What a body, JSON, asks for.
@@ -169,7 +175,12 @@ class Asking:
 
     def _images(self, images: Any) -> list[Image.Image]:
         self._check_list(images, "images", f"texts, an image file each in base64 ({', '.join(_IMAGE_FORMATS)})")
-        return [_image(given, pointer("images", position)) for position, given in enumerate(images)]
+        made: list[Image.Image] = []
+        for position, given in enumerate(images):
+            made.append(
+                _image(given, pointer("images", position), _MOST_PIXELS - sum(i.width * i.height for i in made))
+            )
+        return made
 
     def _read(
         self, raw: Any, asked: Mapping[str, Any], key: str, note: Callable[[str], None]
@@ -221,15 +232,19 @@ def together(trees: Sequence[Tree]) -> Tree:
     return mapped(lambda _: next(leaves), trees[0])
 
 
-def _image(given: Any, where: str) -> Image.Image:
+def _image(given: Any, where: str, most: int) -> Image.Image:
+    """An image, decoded, that has at most so many pixels."""
     if not isinstance(given, str):
         raise Refusal.of(where, "a text stands here, an image file in base64")
     if given.startswith("data:"):
         given = given.partition(",")[2]
     try:
         image = Image.open(io.BytesIO(base64.b64decode(given, validate=True)), formats=_IMAGE_FORMATS)
-        if image.width * image.height > _MOST_PIXELS:
-            raise Refusal.of(where, f"the image has {image.width} x {image.height} pixels; at most {_MOST_PIXELS:,}")
+        if image.width * image.height > most:
+            size = f"{image.width} x {image.height}"
+            raise Refusal.of(
+                where, f"this image has {size} pixels; the images of a request have at most {_MOST_PIXELS:,}"
+            )
         image.load()
         return image
     except binascii.Error as error:

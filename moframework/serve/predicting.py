@@ -75,8 +75,9 @@ class Predicting:
             async with asyncio.timeout(limit):
                 body = await self._body(scope["headers"], receive)
                 reading = False
-                read = self._service.asking.read
-                asked = read(body) if len(body) < _LARGE else await asyncio.to_thread(read, body)
+                asking = self._service.asking
+                quick = len(body) < _LARGE and not asking.decodes
+                asked = asking.read(body) if quick else await asyncio.to_thread(asking.read, body)
                 answer: bytes = await self._batcher.answer(asked, asked.samples)
                 return answer
         except TimeoutError:

@@ -123,6 +123,12 @@ def test_images_are_read_as_in_training() -> None:
         expected = post(port, {"inputs": (torch.from_numpy(pixels)[None, None] / 255).tolist(), "preference": [1, 1]})
         for answer in found["answers"]:
             assert answer == pytest.approx(expected[1]["answers"][0], abs=1e-5)
+        file = io.BytesIO()
+        Image.new("L", (5000, 4000)).save(file, "PNG")
+        bomb = base64.b64encode(file.getvalue()).decode()
+        status, found, _ = post(port, {"images": [bomb, bomb], "preference": [1, 1]})
+        assert (status, found["errors"][0]["pointer"]) == (422, "#/images/1")
+        assert "5000 x 4000 pixels; the images of a request have at most 33,554,432" in found["detail"]
         for wrong, words in ((text[:-100], "no image|no base64"), ("/etc/passwd", "no base64|no image"), (3, "a text")):
             status, found, _ = post(port, {"images": [wrong], "preference": [1, 1]})
             assert status == 422
