@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -12,10 +14,12 @@ __all__ = [
     "needs_nbclient",
     "needs_onnx",
     "needs_peft",
+    "needs_serve",
     "needs_timm",
     "needs_torchjd",
     "needs_transformers",
     "needs_wandb",
+    "with_extras",
 ]
 
 needs_fairlearn = pytest.mark.skipif(find_spec("fairlearn") is None, reason="needs fairlearn, of the extra dev")
@@ -29,3 +33,12 @@ needs_transformers = pytest.mark.skipif(find_spec("transformers") is None, reaso
 needs_mlflow = pytest.mark.skipif(find_spec("mlflow") is None, reason="needs the extra mlflow")
 needs_wandb = pytest.mark.skipif(find_spec("wandb") is None, reason="needs the extra wandb")
 needs_nbclient = pytest.mark.skipif(find_spec("nbclient") is None, reason="needs nbclient, of the extra dev")
+needs_serve = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client")),
+    reason="needs the extra serve",
+)
+
+
+def with_extras(modules: Iterable[str]) -> list[Any]:
+    """Names of modules as parameters of a test; those that cannot be imported without an extra are skipped without."""
+    return [pytest.param(name, marks=needs_serve if name.startswith("moframework.serve.") else ()) for name in modules]

@@ -20,7 +20,7 @@ import pytest
 from attrs import frozen
 
 from moframework.engine.acceleration import ACCELERATIONS
-from tests.extras import needs_onnx, needs_peft
+from tests.extras import needs_onnx, needs_peft, needs_serve
 
 DOCS = Path(__file__).parents[1] / "docs"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -161,7 +161,7 @@ def test_names_that_are_not_there_are_found() -> None:
 
 
 PAGES = sorted(page for page in DOCS.rglob("*.md") if any(b.language in ("python", "sh") for b in blocks(page)))
-NEEDS = {"exporting": [needs_onnx, needs_peft]}
+NEEDS = {"exporting": [needs_onnx, needs_peft], "serving": [needs_serve]}
 """Marks of pages whose code needs extras."""
 
 

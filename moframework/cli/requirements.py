@@ -22,6 +22,7 @@ EXTRAS: Mapping[str, str] = {
     "parquet": "tables to predict, and predictions, as .parquet",
     "onnx": "exports to .onnx, which onnxruntime runs",
     "peft": "exports of adapters, which PEFT loads",
+    "serve": "moframework serve: a model over HTTP",
     "test": "running the tests",
     "dev": "working on moframework: tests, formatter, linter, types",
 }

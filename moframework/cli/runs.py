@@ -236,5 +236,49 @@ def _noted(text: str) -> None:
     click.echo(f"note: {text}", err=True)
 
 
-COMMANDS = (front, evaluate, pick, predict, export)
+@click.command(epilog=EXIT_CODES)
+@run_argument
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to bind to.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any.")
+@click.option(
+    "--point",
+    "points",
+    metavar="NAME=NUMBERS",
+    multiple=True,
+    help="An operating point that requests can name, such as balanced=0.5,0.5; or NAME=FILE, of `moframework pick "
+    "--json`. May be repeated.",
+)
+@click.option(
+    "--limit",
+    "limits",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="max_batch, max_wait, max_samples, max_length, max_body, max_requests, max_time, max_connections or drain. "
+    "May be repeated.",
+)
+@click.option(
+    "--samples", type=click.IntRange(0, 1000), default=8, show_default=True, help="Test samples that the page offers."
+)
+@click.option(
+    "--allow-host", "hosts", metavar="NAME", multiple=True, help="A further name by which clients may call the server."
+)
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@trust_option("RUN")
+def serve(run: Path, host: str, port: int, hosts: tuple[str, ...], limits: tuple[str, ...], **options: Any) -> None:
+    """Answer requests with the model of a run.
+
+    RUN is a run folder; it is not changed. POST /predict takes JSON with inputs and a preference or the name of a
+    point; requests are answered together, whatever their preferences. A page at / moves the preference on samples.
+    SIGTERM or Ctrl-C answers what is under way, then ends.
+    """
+    from moframework.serve import serve as serve_until_stopped
+    from moframework.serve import service_of
+    from moframework.serve.limits import read_limits
+
+    with imports_told():
+        service = service_of(run, limits=read_limits(limits), note=_noted, **options)
+    serve_until_stopped(service, host, port, hosts=hosts, note=_noted)
+
+
+COMMANDS = (front, evaluate, pick, predict, export, serve)
 """All of them."""

@@ -42,9 +42,6 @@ _NARROW = 4
 """Input channels of a convolution that are no more than this cost little beside what it returns."""
 _BLOCK = 16
 """Filters that a processor computes at once: with so few, those of several weights cost less together."""
-_SMALL = 1 << 16
-"""Numbers of a weight up to which what is made of it is kept. To make it again costs little beside larger layers, whose
-memory it would double."""
 _CONVOLVE: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Conv1d: functional.conv1d,
     nn.Conv2d: functional.conv2d,
@@ -111,7 +108,7 @@ class Factored:
         """The `peft` form: a convolution to m·q channels, then one of a single place."""
         base, thin = self.base, self.a.view(-1, *self.base.shape[1:])
         if _pays_together(len(base), len(thin)):
-            values = _kept(self.made, "all", base, lambda: _together(base, [thin], cast("Tensor | None", layer.bias)))
+            values = _kept(self.made, "all", lambda: _together(base, [thin], cast("Tensor | None", layer.bias)))
             result, hidden = torch.split(_run(layer, values, x), [len(base), len(thin)], dim=1)
         else:
             result = _run(layer, {"weight": base}, x)
@@ -134,15 +131,15 @@ class Factored:
     def _affine(self, layer: nn.Module, x: Tensor) -> Tensor:
         """Any convolution, with the products made."""
         exact = self.own.exact
-        base, terms = _kept(self.made, exact, self.base, lambda: self._terms(exact))
+        base, terms = _kept(self.made, exact, lambda: self._terms(exact))
         m = self.own.values.shape[1]
         columns = [self.own.column(t, x.dim()) for t in range(0 if exact else 1, m)]
         if _is_plain(layer) and base.shape[1] <= _NARROW:
             # A convolution is linear in what it reads, too, and with few channels that is less than what it returns.
-            weight = _kept(self.made, "read", base, lambda: torch.cat([base, *terms], dim=1))
+            weight = _kept(self.made, "read", lambda: torch.cat([base, *terms], dim=1))
             return _run(layer, {"weight": weight}, torch.cat([x, *(x * each for each in columns)], dim=1))
         if _is_plain(layer) and _pays_together(len(base), *map(len, terms)):
-            values = _kept(self.made, "all", base, lambda: _together(base, terms, layer.bias))
+            values = _kept(self.made, "all", lambda: _together(base, terms, layer.bias))
             result, *parts = torch.split(_run(layer, values, x), len(base), dim=1)
         else:
             result = _run(layer, {"weight": base}, x)
@@ -201,13 +198,13 @@ class Members:
             return self._normalized(layer, x)
         first = self.weights[0]
         if _is_plain(layer) and first.shape[1] <= _NARROW:
-            weight = _kept(self.made, "read", first, lambda: torch.cat(list(self.weights), dim=1))
+            weight = _kept(self.made, "read", lambda: torch.cat(list(self.weights), dim=1))
             # As `Factored` does in `_affine`.
             read = torch.cat([x * self.own.column(k, x.dim()) for k in range(len(self.weights))], dim=1)
             result = _run(layer, {"weight": weight, **({"bias": None} if self.biases else {})}, read)
             return _shifted(result, self._combination(self.biases)) if self.biases else result
         if _is_plain(layer) and _pays_together(*map(len, self.weights)):
-            values = _kept(self.made, "all", first, self._together)
+            values = _kept(self.made, "all", self._together)
             return self._combined(torch.split(_run(layer, values, x), len(first), dim=1))
         own = [{"weight": weight} for weight in self.weights]
         for values, bias in zip(own, self.biases, strict=False):
@@ -338,13 +335,11 @@ def _together(base: Tensor, terms: Sequence[Tensor], bias: Tensor | None) -> dic
     return {"weight": torch.cat([base, *terms]), "bias": more}
 
 
-def _kept(made: dict[object, Any], key: object, like: Tensor, make: Callable[[], Any]) -> Any:
-    """What `make` returns, kept under `key` where weights as large as `like` are small."""
+def _kept(made: dict[object, Any], key: object, make: Callable[[], Any]) -> Any:
+    """What `make` returns, made now or before."""
     found = made.get(key)
     if found is None:
-        found = make()
-        if like.numel() <= _SMALL:
-            made[key] = found
+        found = made[key] = make()
     return found
 
 

@@ -125,7 +125,7 @@ class TableReader(Reader):
             used = {name: table[name] for name in self.columns}
             try:
                 if reading.unseen == "refuse":
-                    self._check_categories(used)
+                    self._check_categories(used, reading.missing_option)
                 made = self.inputs(used)
             except DataError as error:
                 raise DataError("\n".join(f"{what}: {line}" for line in str(error).splitlines())) from None
@@ -211,7 +211,7 @@ class TableReader(Reader):
         if left:
             reading.note(f"{what}: not read, since the model was trained without: {_listed(left)}")
 
-    def _check_categories(self, columns: Mapping[str, Column]) -> None:
+    def _check_categories(self, columns: Mapping[str, Column], missing_option: str) -> None:
         """Raise `DataError` where there are categories that training never saw; all columns are told at once."""
         faults = []
         for each in self.categories:
@@ -220,7 +220,7 @@ class TableReader(Reader):
             if new:
                 faults.append(_unseen_words(columns[each.column], new, (*each.categories, *each.zeros)))
         if faults:
-            hint = "Correct them, or count such cells as unknown: --unseen missing (in Python unseen='missing')"
+            hint = f"Correct them, or count such cells as unknown: {missing_option}"
             raise DataError("\n".join([*faults, hint]))
 
 

@@ -59,6 +59,7 @@ def test_everything_is_looked_at_in_little_time() -> None:
         "parquet",
         "onnx",
         "peft",
+        "serve",
         "test",
         "dev",
     }
