@@ -147,7 +147,7 @@ class TableReader(Reader):
         whole = {name: Column.joined([part[name] for part in parts]) for name in names}
         if reading.unseen == "refuse":
             try:
-                self._check_categories(whole)
+                self._check_categories(whole, reading.missing_option)
             except DataError as error:
                 raise DataError("\n".join(f"{what}: {line}" for line in str(error).splitlines())) from None
         return whole

@@ -132,8 +132,7 @@ def test_unlike_any_command_lists_all(call: Call) -> None:
     assert found.code == 2
     assert (
         "Commands: benchmark, check, doctor, evaluate, export, front, list, new, pick, predict, schema, serve, solve, "
-        "specs."
-        in found.err
+        "specs." in found.err
     )
 
 
