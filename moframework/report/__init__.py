@@ -1,5 +1,4 @@
-"""Finished runs as a page to look at and as figures for papers: read here, and never trained."""
+"""Finished runs as a page to look at and as figures for papers: read here, and never trained.
 
-from moframework.report.page import page, write_page
-
-__all__ = ["page", "write_page"]
+`page` has no need of matplotlib, and `figures` none of the page, so neither is imported here.
+"""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import attrs
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
@@ -100,8 +99,6 @@ def _kind(run: Run, solver: str, front: Front) -> Kind:
         single_task, continuous = found.single_task, found.continuous
     except SpecError:
         single_task, continuous = solver == "stl", solver not in ("multipoint", "single")
-    except RunError:
-        raise
     if single_task and all((front.preferences[:, t] == 1).any() for t in range(len(front.tasks))):
         return "single_task"
     if len(front.losses) == 1 and not continuous:

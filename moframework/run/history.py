@@ -108,7 +108,9 @@ class History(Observer):
             "best": kept.index == self._best,
             "losses": [_shortened(row) for row in then.losses],
             "metrics": {name: _shortened(values) for name, values in then.metrics.items()},
-            "hypervolumes": {name: _shortened(np.array([one["value"]]))[0] for name, one in then.hypervolumes().items()},
+            "hypervolumes": {
+                name: _shortened(np.array([one["value"]]))[0] for name, one in then.hypervolumes().items()
+            },
         }
 
     def state(self) -> dict[str, Any]:

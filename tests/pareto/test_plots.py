@@ -141,8 +141,8 @@ def test_undefined_metric_values_are_left_out() -> None:
 
 def test_many_tasks_have_a_color_bar_in_place_of_a_legend() -> None:
     front = example(12)
-    assert len(front_figure(front).axes) == 2
-    assert len(front_figure(example(5)).axes) == 1
+    assert len(front_figure(front).axes) == 3
+    assert len(front_figure(example(5)).axes) == 2
     assert {"left", "gender", "equal weights"} <= set(words(front_figure(example(5))).split("\n"))
 
 
