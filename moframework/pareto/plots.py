@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -92,7 +93,7 @@ def front_figure(
         a figure with a canvas of its own, for `savefig` or a canvas; pyplot knows nothing of it.
 
     Raises:
-        ValueError: an earlier front has other tasks, or there is no such column.
+        ValueError: an earlier front has other tasks, there is no such column, or panels do not fit into the size.
     """
     for earlier in previous:
         if earlier.tasks != front.tasks:
@@ -604,14 +605,33 @@ def tidy(axes: Axes, grid: bool = True) -> None:
 
 def separate_labels(figure: Figure) -> None:
     """Make labels of ticks stand apart: fewer ticks of numbers; names turned upright, then smaller, then fewer. Drawn
-    boxes decide, so it works for any size, font and name."""
+    boxes decide, so it works for any size, font and name. The layout that was found stays: whoever draws the figure
+    need not find it again.
+
+    Raises:
+        ValueError: the figure is too small for its panels.
+    """
     for attempt in range(12):
-        figure.draw_without_rendering()
+        _draw(figure)
         crowded = _crowded(figure)
         if not crowded:
-            return
+            break
         for axes, axis in crowded:
             _make_room(axes, axis, attempt)
+    figure.set_layout_engine("none")
+
+
+def _draw(figure: Figure) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="constrained_layout not applied")
+        try:
+            figure.draw_without_rendering()
+        except UserWarning:
+            width, height = figure.get_size_inches()
+            raise ValueError(
+                f"{len(figure.axes)} panels do not fit into {width:g} × {height:g} inches: choose fewer columns, or a "
+                "larger size"
+            ) from None
 
 
 def _crowded(figure: Figure) -> list[tuple[Axes, AxisName]]:
@@ -649,6 +669,8 @@ def _make_room(axes: Axes, axis: AxisName, attempt: int) -> None:
     formatter = own.get_major_formatter()
     if not isinstance(formatter, FixedFormatter):
         own.set_major_locator(MaxNLocator(max(5 - attempt, 1)))
+        if attempt >= 4:
+            axes.tick_params(axis=axis, labelsize=max(10 * 0.8 ** (attempt - 3), _SMALLEST_FONT))
         return
     labels = own.get_ticklabels()
     size = float(labels[0].get_fontsize())

@@ -30,6 +30,21 @@ FLAGS += ("disable-background-networking", "disable-component-update")
 
 Runs = Mapping[str, Path]
 
+FOCUSED = """() => {
+  const own = document.activeElement;
+  if (own === document.body) return null;
+  return [(own.closest("section") || own.closest("header") || {}).id || "", getComputedStyle(own).outlineStyle];
+}"""
+"""Where the focus is, and how it is shown; null where it has left the page."""
+OUTSIDE = """[...document.querySelectorAll("svg[role=img]")].flatMap((svg) => {
+  const box = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll("text")].filter((text) => {
+    const own = text.getBoundingClientRect();
+    return own.left < box.left - 1 || own.right > box.right + 1 || own.bottom > box.bottom + 1;
+  }).map((text) => text.textContent);
+})"""
+"""Texts that a figure cuts off."""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -173,10 +188,7 @@ def test_everything_can_be_reached_by_keys(browser: Browser, files: Mapping[str,
         seen = set()
         for _ in range(70):
             page.keyboard.press("Tab")
-            where = page.evaluate(
-                "document.activeElement === document.body ? null : [document.activeElement.closest('section')?.id || document.activeElement.closest('header')?.id || '',"
-                " getComputedStyle(document.activeElement).outlineStyle]"
-            )
+            where = page.evaluate(FOCUSED)
             if where is None:  # the last one
                 break
             seen.add(where[0])
@@ -222,12 +234,7 @@ def test_narrow_and_dark(browser: Browser, files: Mapping[str, Path], name: str,
         assert page.evaluate(ground) == "rgb(20, 23, 26)"
         page.locator("#theme").click()
         assert page.evaluate(ground) == "rgb(255, 255, 255)"
-        outside = page.evaluate(
-            "[...document.querySelectorAll('svg[role=img]')].flatMap((svg) => {"
-            " const box = svg.getBoundingClientRect(); return [...svg.querySelectorAll('text')].filter((t) => { const own = t.getBoundingClientRect();"
-            " return own.left < box.left - 1 || own.right > box.right + 1 || own.bottom > box.bottom + 1; })"
-            ".map((t) => t.textContent); })"
-        )
+        outside = page.evaluate(OUTSIDE)
         assert outside == []
 
 

@@ -217,7 +217,9 @@ def test_a_newer_format_is_refused_in_words(finished: Path, tmp_path: Path, file
     assert not isinstance(caught.value, DamagedFileError), "which would be made anew"
 
 
-@pytest.mark.parametrize("file", ["status.json", "environment.json", "front-val.json", "history.json", "model/model.json"])
+@pytest.mark.parametrize(
+    "file", ["status.json", "environment.json", "front-val.json", "history.json", "model/model.json"]
+)
 def test_results_of_a_newer_version_are_not_replaced(finished: Path, tmp_path: Path, file: str) -> None:
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     change_json(run / file, format=NEWEST.get(Path(file).stem, 2) + 1)

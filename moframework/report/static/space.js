@@ -39,7 +39,7 @@ function drawSpace(svg, width, columns, view) {
   svg.setAttribute("height", height);
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const ranges = columnsRange(columns);
-  const scale = Math.min(width * 0.52, height * 0.58);
+  const scale = Math.min(width * 0.6, height * 0.62);
   // Each column from −½ to ½, turned about the upright axis, then towards the eye; [x, y, depth].
   const project = (at) => {
     const [a, b, c] = at.map((value, i) => (value - ranges[i][0]) / (ranges[i][1] - ranges[i][0]) - 0.5);
