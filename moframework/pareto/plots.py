@@ -103,13 +103,7 @@ def front_figure(
     m = len(front.tasks)
     panels, key = lay_out(figure, groups, keyed=m == 3 and max(map(len, groups)) <= 3)
     rows = _row_colors(front)
-    for panel in panels:
-        if len(panel.names) == 1:
-            _one_column(panel.axes, front, previous, panel.names[0])
-        elif len(panel.names) == 2:
-            _pair_panel(panel.axes, front, previous, (panel.names[0], panel.names[1]), rows, step=m == 2)
-        else:
-            _parallel(panel.axes, front, previous, panel.names)
+    _fill(panels, front, previous, rows)
     _explain(figure, panels, key, front, previous, rows)
     if titled:
         wide = figure.get_figwidth() > 8 and (size is None or size[0] > 8)
@@ -120,8 +114,19 @@ def front_figure(
     return figure
 
 
+def _fill(panels: Sequence[Panel], front: Front, previous: Sequence[Front], rows: Sequence[str]) -> None:
+    """Draw into each panel what it is for."""
+    for panel in panels:
+        if len(panel.names) == 1:
+            _one_column(panel.axes, front, previous, panel.names[0])
+        elif len(panel.names) == 2:
+            _pair_panel(panel.axes, front, previous, (panel.names[0], panel.names[1]), rows, step=len(front.tasks) == 2)
+        else:
+            _parallel(panel.axes, front, previous, panel.names)
+
+
 def resize(figure: Figure, size: tuple[float, float]) -> None:
-    """Give a figure another size in inches, with smaller letters and marks where it shrinks (0.6 of their size at least)."""
+    """Give a figure another size in inches; letters and marks shrink with it, to 0.6 of their size at least."""
     before = figure.get_size_inches()
     factor = float(np.clip(min(np.asarray(size) / before), 0.6, 1.0))
     figure.set_size_inches(*size)
