@@ -20,6 +20,7 @@ import pytest
 from attrs import frozen
 
 from moframework.engine.acceleration import ACCELERATIONS
+from tests.extras import needs_onnx, needs_peft
 
 DOCS = Path(__file__).parents[1] / "docs"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -160,6 +161,8 @@ def test_names_that_are_not_there_are_found() -> None:
 
 
 PAGES = sorted(page for page in DOCS.rglob("*.md") if any(b.language in ("python", "sh") for b in blocks(page)))
+NEEDS = {"exporting": [needs_onnx, needs_peft]}
+"""Marks of pages whose code needs extras."""
 
 
 def test_pages_with_code_are_found() -> None:
@@ -167,7 +170,7 @@ def test_pages_with_code_are_found() -> None:
 
 
 @pytest.mark.timeout(1200)  # about a minute on a free core; one that is shared takes many times that
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem, marks=NEEDS.get(page.stem, [])) for page in PAGES])
 def test_code_of_a_page(page: Path, tmp_path: Path) -> None:
     session = Session(tmp_path)
     for block in blocks(page):
