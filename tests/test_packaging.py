@@ -102,6 +102,8 @@ def test_wheel_has_everything_and_nothing_beside(wheel: Path) -> None:
             if path.suffix in {".py", ".yaml"}:
                 expected.add(f"moframework/{inside}{path.relative_to(ROOT / folder).as_posix()}")
     expected |= {f"moframework/schemas/{path.name}" for path in (ROOT / "moframework" / "schemas").glob("*.json")}
+    static = ROOT / "moframework" / "report" / "static"
+    expected |= {f"moframework/report/static/{path.name}" for path in static.iterdir()}
     assert {name for name in names if name.startswith("moframework/")} == expected
 
 

@@ -32,10 +32,11 @@ from moframework.run.resuming import resume_command
 from moframework.run.simplex_search import EVALUATIONS
 from moframework.spec import Spec, load_spec
 
-__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "LOG", "MODEL", "SPEC", "STATUS", "Run", "load"]
+__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "HISTORY", "LOG", "MODEL", "REPORT", "SPEC", "STATUS", "Run", "load"]
 
 SPEC, STATUS, ENVIRONMENT, LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
 CHECKPOINTS, MODEL, DATA = "checkpoints", "model", "data.json"
+HISTORY, REPORT = "history.json", "report.json"
 
 
 class Run:
@@ -125,14 +126,15 @@ class Run:
         return read_json(path, advice=f"To write it anew: {resume_command(self.path)}")
 
     def damaged(self) -> list[str]:
-        """What is wrong with the files of a finished run that are read again, a text each: its fronts, model, status
-        and environment. `solve(…, resume=True)` makes them anew.
+        """What is wrong with the files of a finished run that are read again, a text each: its fronts, model, status,
+        environment, history and report. `solve(…, resume=True)` makes them anew.
 
         Raises:
             NewerFormatError: a newer version wrote one of them, which is no damage: it is not to be replaced.
         """
         faults = []
-        for read in (self.summary, self.environment, lambda: self.front("val"), self.front, self._model_checked):
+        fronts = (lambda: self.front("val"), self.front)
+        for read in (self.summary, self.environment, *fronts, self.history, self.report, self._model_checked):
             try:
                 read()
             except NewerFormatError:
@@ -152,6 +154,30 @@ class Run:
             NewerFormatError: a newer version wrote it.
         """
         return read_json(self.path / ENVIRONMENT, advice=f"To write it anew: {resume_command(self.path)}")
+
+    def history(self) -> dict[str, Any]:
+        """What `history.json` says: the validation fronts over the epochs, see `moframework schema --of history`. Empty
+        where there is none: the run has not finished, or an earlier version made it.
+
+        Raises:
+            DamagedFileError: it cannot be read.
+            NewerFormatError: a newer version wrote it.
+
+        Example::
+
+            for past in Run("runs/quickstart").history().get("validations", ()):
+                print(past["epoch"], past["hypervolumes"])
+        """
+        return self._optional(HISTORY)
+
+    def report(self) -> dict[str, Any]:
+        """What `report.json` says: what ran, where the time went, and what is worth knowing. Empty where there is none:
+        the run has not finished, or an earlier version made it. Errors as of `history`."""
+        return self._optional(REPORT)
+
+    def _optional(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        return read_json(path, advice=f"To write it anew: {resume_command(self.path)}") if path.is_file() else {}
 
     def front(self, split: str = "test") -> Front:
         """The evaluated front of `split`, `val` or `test`.

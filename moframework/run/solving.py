@@ -31,6 +31,7 @@ from moframework.processes.world import World
 from moframework.run.batchnorm_gap import batchnorm_gap
 from moframework.run.ending import Ending
 from moframework.run.environment import environment
+from moframework.run.history import History
 from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
 from moframework.run.progress import watching
@@ -38,7 +39,7 @@ from moframework.run.reference import untrained_losses
 from moframework.run.rehearsal import rehearse
 from moframework.run.report import Notes, report, write_report
 from moframework.run.resuming import check_changes, is_longer
-from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, MODEL, SPEC, STATUS, Run
+from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, HISTORY, MODEL, SPEC, STATUS, Run
 from moframework.run.signals import StopRequest, stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits
 from moframework.run.timing import Timing
@@ -132,6 +133,7 @@ class _Solving:
     progress: bool
     timing: Timing = field(factory=Timing)
     notes: Notes = field(factory=Notes)
+    history: History = field(factory=History)
 
     def run(self, resume: bool) -> None:
         """Hold the folder, prepare, train, evaluate and write; whatever ends it is recorded."""
@@ -142,7 +144,7 @@ class _Solving:
             ending = stack.enter_context(Ending(self.folder, world))
             with self.timing.phase("start_up"):
                 ready = self.prepare(ending)
-            self.train(ready, ending, (self.notes, *self.observers, *shown))
+            self.train(ready, ending, (self.notes, self.history, *self.observers, *shown))
             world.any_rank(False)  # all is written when the first process comes here
 
     def prepare(self, ending: Ending) -> Plan:
@@ -210,13 +212,14 @@ class _Solving:
         return fronts
 
     def hooks(self, loop: Loop, hooks: list[Hook]) -> list[Hook]:
-        """The hooks of the training, with those of the report."""
-        return self.timing.around(loop, [self.notes.hook, *hooks])
+        """The hooks of the training, with those of the report and the history."""
+        return self.timing.around(loop, [self.notes.hook, self.history.hook, *hooks])
 
     def write(self, ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str, Any]:
         """Write the results and the report, and return what the status of the finished run tells."""
         with self.timing.phase("writing"):
             _write(self.folder, ready.model, fronts)
+            self.history.write(self.folder / HISTORY, fronts["val"])
         facts = _facts(ready, result, fronts)
         write_report(self.folder, report(ready, facts, fronts, self.timing, self.notes, self.world.size))
         return facts

@@ -14,6 +14,7 @@ RESULT_FILES: Mapping[str, str] = {
     "data": "data.json",
     "environment": "environment.json",
     "front": "front-*.json",
+    "history": "history.json",
     "model": "model/model.json",
     "preparation": "model/preparation.json",
     "report": "report.json",

@@ -34,6 +34,7 @@ KINDS: Mapping[str, tuple[str, Callable[[Path], Any]]] = {
     "recipe of the model": ("model/model.json", ParetoModel.load),
     "preparation of the model": ("model/preparation.json", lambda run: _predicted(ParetoModel.load(run))),
     "front": ("front-test.json", lambda run: Run(run).front("test")),
+    "history": ("history.json", lambda run: Run(run).history()),
     "spec of the run": ("spec.yaml", lambda run: Run(run).spec),
     "status": ("status.json", lambda run: Run(run).summary()),
     "environment": ("environment.json", lambda run: Run(run).environment()),

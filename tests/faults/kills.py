@@ -19,7 +19,7 @@ from tests.faults.result import Result
 
 __all__ = ["run"]
 
-_FILES = ("last", "best", "model", "front-", "status", "spec", "data")
+_FILES = ("last", "best", "model", "front-", "history", "status", "spec", "data")
 """Parts of the names of files in whose writing a process is killed."""
 _POINTS = ("begun", "written", "flushed", "kept", "named")
 _COMPARED = (
@@ -28,6 +28,7 @@ _COMPARED = (
     "model/preparation.json",
     "front-val.json",
     "front-test.json",
+    "history.json",
     "spec.yaml",
     "data.json",
 )

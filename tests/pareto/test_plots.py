@@ -11,8 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from moframework.pareto import Front
-from moframework.pareto.plots import front_figure
+from moframework.pareto.plots import axis_range, equal_rows, front_figure
 from tests.pareto.fronts import example
+from tests.pareto.labels import crowded
 
 
 def picture(figure: Figure) -> bytes:
@@ -141,8 +142,8 @@ def test_undefined_metric_values_are_left_out() -> None:
 
 def test_many_tasks_have_a_color_bar_in_place_of_a_legend() -> None:
     front = example(12)
-    assert len(front_figure(front).axes) == 2
-    assert len(front_figure(example(5)).axes) == 1
+    assert len(front_figure(front).axes) == 3
+    assert len(front_figure(example(5)).axes) == 2
     assert {"left", "gender", "equal weights"} <= set(words(front_figure(example(5))).split("\n"))
 
 
@@ -164,3 +165,80 @@ def test_an_earlier_front_of_other_tasks_is_refused() -> None:
     other = Front(tasks=("a", "b"), preferences=[[0, 1]], losses=[[1, 1]], split="val")
     with pytest.raises(ValueError, match="an earlier front has tasks"):
         front_figure(example(), previous=[other])
+
+
+@pytest.mark.parametrize("size", [None, (3.3, 2.8)])
+@pytest.mark.parametrize("m", [2, 3, 7, 40])
+def test_labels_of_ticks_never_overlap(m: int, size: tuple[float, float] | None) -> None:
+    tasks = tuple(f"attribute {t} of a long name" for t in range(m))
+    accuracy = {f"{task}/accuracy": 0.9 + 0.001 * np.arange(m + 2) for task in tasks}
+    front = example(
+        m, n=m + 2, tasks=tasks, metrics=accuracy, higher_is_better=dict.fromkeys(accuracy, True), metric_reference={},
+        losses=1e-4 * example(m, n=m + 2).losses,
+    )  # fmt: skip
+    columns = [list(accuracy)[:2]] if m == 3 and size is not None else None  # six panels want more room
+    assert crowded(front_figure(front, size=size, columns=columns)) == []
+
+
+def test_a_size_that_is_too_small_is_told() -> None:
+    with pytest.raises(ValueError, match=r"7 panels do not fit into 1\.5 × 1 inches: choose fewer columns"):
+        front_figure(example(3), size=(1.5, 1))
+
+
+def test_labels_that_overlap_are_found() -> None:
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_xticks([0, 1, 2, 3], ["a name that is too long for its place"] * 4)
+    assert crowded(figure)
+
+
+def test_three_and_more_tasks_show_a_metric() -> None:
+    three = front_figure(example(3))
+    assert [axes.get_xlabel() for axes in three.axes[3:6]] == [
+        "accuracy of left  (→ better)", "accuracy of left  (→ better)", "accuracy of right  (→ better)",
+    ]  # fmt: skip
+    assert front_figure(example(5)).axes[1].get_ylabel() == "accuracy, scaled to its range  (↑ better)"
+
+
+@pytest.mark.parametrize("level", [1e-6, 0.5, 300.0])
+def test_a_flat_front_is_seen_as_flat(level: float) -> None:
+    noise = np.random.default_rng(1).uniform(-0.004, 0.004, size=(11, 2))
+    axes = front_figure(example(losses=level * (1 + noise), reference=None)).axes[0]
+    for span in (np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())):
+        assert 0.04 * level < span < 0.06 * level
+    many = front_figure(example(5, n=6, losses=level * (1 + np.tile(noise[:6, :1], 5)), reference=None)).axes[0]
+    lines = np.concatenate(
+        [np.asarray(line.get_ydata(), dtype=float) for line in many.lines if len(line.get_xdata()) == 5]
+    )
+    assert np.ptp(lines) < 0.25
+    assert 0.3 < lines.mean() < 0.7
+
+
+def test_a_range_is_not_changed_where_it_is_wide() -> None:
+    low, high = axis_range(np.array([0.2, 0.7, np.nan]), room=0.0)
+    assert (low, high) == pytest.approx((0.2, 0.7))
+    assert axis_range(np.array([np.nan])) == (0, 1)
+    assert axis_range(np.zeros(3))[0] < 0 < axis_range(np.zeros(3))[1]
+
+
+def test_equal_points_say_how_many_they_are() -> None:
+    losses = [[0.1, 0.9], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.9, 0.1]]
+    figure = front_figure(example(n=5, losses=losses, metrics={}))
+    assert [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("×")] == ["×3"]
+    many = front_figure(example(4, n=6, losses=np.full((6, 4), 0.5), metrics={}))
+    assert [text.get_text() for text in many.axes[0].texts] == ["×6"]
+    assert equal_rows(np.array([[0.0], [np.nan], [np.nan], [0.001]]), within=0.01) == [[0, 3]]
+
+
+def test_columns_and_title_can_be_chosen() -> None:
+    front = example(4)
+    figure = front_figure(front, columns=[["left/mae"], ["left/loss", "right/accuracy"]], titled=False, size=(6, 3))
+    assert [axes.get_ylabel() for axes in figure.axes[:2]] == [
+        "mae of left  (↓ better)",
+        "accuracy of right  (↑ better)",
+    ]
+    assert figure.get_suptitle() == ""
+    assert figure.get_size_inches().tolist() == [6, 3]
+    with pytest.raises(ValueError, match="no column 'left/los'; did you mean 'left/loss'"):
+        front_figure(front, columns=[["left/los", "right/loss"]])

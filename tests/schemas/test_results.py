@@ -15,7 +15,6 @@ from jsonschema import Draft7Validator
 
 from moframework import Front, ParetoModel, Run, solve
 from moframework.errors import DamagedFileError, DataError, NewerFormatError, RunError
-from moframework.io.sealed import read_json
 from moframework.model.io import verify_model
 from moframework.processes.world import World
 from moframework.run.ending import Ending
@@ -132,6 +131,7 @@ def test_a_key_that_is_not_described_does_not_pass(finished: Path) -> None:
         ("variables",), ("metrics",), ("higher_is_better",), ("metric_reference",), ("outputs",), ("backbone",),
         ("weights",), *((split, "labels", "by_task") for split in ("train", "val", "test")),
         *(("labels", split, "by_task") for split in ("train", "val", "test")),
+        *(("validations", i, key) for i in range(4) for key in ("metrics", "hypervolumes")),
         *(("fronts", split, key) for split in ("val", "test") for key in ("controllability", "hypervolumes", "best")),
     }  # fmt: skip
     closed = 0
@@ -199,7 +199,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "environment.json": lambda run: Run(run).environment(),
     "front-test.json": lambda run: Run(run).front(),
     "model/model.json": lambda run: ParetoModel.load(run),
-    "report.json": lambda run: read_json(run / "report.json", advice=""),
+    "history.json": lambda run: Run(run).history(),
+    "report.json": lambda run: Run(run).report(),
 }
 
 
@@ -216,7 +217,9 @@ def test_a_newer_format_is_refused_in_words(finished: Path, tmp_path: Path, file
     assert not isinstance(caught.value, DamagedFileError), "which would be made anew"
 
 
-@pytest.mark.parametrize("file", ["status.json", "environment.json", "front-val.json", "model/model.json"])
+@pytest.mark.parametrize(
+    "file", ["status.json", "environment.json", "front-val.json", "history.json", "model/model.json"]
+)
 def test_results_of_a_newer_version_are_not_replaced(finished: Path, tmp_path: Path, file: str) -> None:
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     change_json(run / file, format=NEWEST.get(Path(file).stem, 2) + 1)
