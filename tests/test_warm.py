@@ -34,7 +34,7 @@ def both(warm: list[str], folder: Path, *argv: str) -> list[tuple[int, str]]:
                 capture_output=True,
                 encoding="utf-8",
                 check=False,
-            )  # fmt: skip
+            )
         ]
     ]
 

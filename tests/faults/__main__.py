@@ -1,7 +1,7 @@
 """Make faults on purpose, in large numbers, and write down what became of them: `python -m tests.faults`.
 
-The short mode takes about two minutes and is part of the tests; `--long` makes as many as `docs/reliability.md` tells of,
-which takes hours, and `--write` writes that page.
+The short mode takes a minute or two and is part of the tests; `--long` makes as many as `docs/reliability.md` tells
+of, which takes hours, and `--write` writes that page.
 """
 
 from __future__ import annotations
