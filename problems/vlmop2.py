@@ -82,9 +82,9 @@ class VLMOP2(AnalyticProblem):
     def evaluate(self, x: Tensor) -> Tensor:
         """See `AnalyticProblem.evaluate`."""
         center = 1 / math.sqrt(self.n)
-        exponents = [((x - center) ** 2).sum(dim=1), ((x + center) ** 2).sum(dim=1)]
-        # expm1 keeps digits near the optimum of either
-        return -torch.expm1(-torch.stack(exponents, dim=1))
+        exponents = torch.stack([((x - center) ** 2).sum(dim=1), ((x + center) ** 2).sum(dim=1)], dim=1)
+        # expm1 keeps digits near the optimum of either, exp those of gradients far from both: 1 + expm1 is 0 there
+        return torch.where(exponents < 0.5, -torch.expm1(-exponents), 1 - torch.exp(-exponents))
 
     def front(self, points: int) -> npt.NDArray[np.float64]:
         """Even steps of x."""

@@ -26,6 +26,8 @@ from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
 from moframework.model.trial import check_passes
 from moframework.nonfinite import on_nonfinite
+from moframework.objectives import Scalarization
+from moframework.objectives.constrained import constrain
 from moframework.optim import describe_groups
 from moframework.optim.row import describe_row, parts_of
 from moframework.preferences.evaluation import evaluation_set
@@ -213,7 +215,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     """
     problem, m = spec.problem, len(spec.problem.tasks)
     _check_objectives(spec, m)
-    method = spec.solver.method(m)
+    method = _constrained(spec.solver.method(m), spec)
     _check_sizes(problem, method)
     _check_validations(spec)
     problem, data = _data(problem)
@@ -258,6 +260,18 @@ def _check_objectives(spec: Spec, m: int) -> None:
         raise SpecError(f"solver: {name} handles at most {solver.max_objectives} objectives; the problem has {m}")
     if spec.evaluate.reference is not None and len(spec.evaluate.reference) != m:
         raise SpecError(f"evaluate.reference: has {len(spec.evaluate.reference)} numbers; the problem has {m} tasks")
+
+
+def _constrained(method: Method, spec: Spec) -> Method:
+    """The method under the solver's constraints. Raises `SpecError` where they do not fit."""
+    tasks = [task.name for task in spec.problem.tasks]
+    objective = constrain(method.objective, spec.solver.constraints, tasks, _evaluation_set(len(tasks), None))
+    if objective is not method.objective and method.balancing and not isinstance(objective, Scalarization):
+        raise SpecError(
+            "solver.constraints: do not go with both a balancing and a weighting, which sees the losses balanced; "
+            "leave one of them out"
+        )
+    return attrs.evolve(method, objective=objective)
 
 
 def _check_validations(spec: Spec) -> None:

@@ -32,6 +32,16 @@ def test_values_by_the_formula(n: int) -> None:
     assert_differentiable(problem)
 
 
+def test_gradients_far_from_both_bells_are_small_but_not_zero() -> None:
+    """In float32 the losses are exactly 1 there."""
+    far = torch.full((1, 10), 2.0, requires_grad=True)
+    losses = VLMOP2(variables=10).evaluate(far)
+    assert bool((losses == 1).all())
+    (gradient,) = torch.autograd.grad(losses[0, 0], far)
+    by_hand = 2 * (2 - 10**-0.5) * math.exp(-10 * (2 - 10**-0.5) ** 2)
+    assert gradient[0, 0].item() == pytest.approx(by_hand, rel=1e-4)
+
+
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_front_is_of_the_pareto_set(n: int) -> None:
     problem = VLMOP2(variables=n)
