@@ -21,8 +21,8 @@ __all__ = ["Bound", "ConstrainedScalarization", "ConstrainedWeighting", "constra
 # The most of a step that goes to bounds: what is left keeps the objective alive where nothing meets them.
 _MOST = 0.98
 # Change of a share in a step whose losses miss the bound by as much as the bound itself; what a miss adds to it at once;
-# and the miss beyond which it does not change.
-_RATE, _AT_ONCE, _FAR = 0.05, 0.5, 0.5
+# and the miss beyond which it changes by a small part of that only.
+_RATE, _AT_ONCE, _FAR, _SLOWLY = 0.05, 0.5, 0.5, 0.02
 # Share of a bound that losses stay away from it: what they vary by from one validation to the next.
 _MARGIN = 0.03
 # Share of the newest loss in running means, at the point of the grid that it belongs to.
@@ -44,9 +44,7 @@ class Bound:
         return (self.sign * (losses[..., self.task] - self.value) / scale + _MARGIN).clamp(-1, 1)
 
 
-def constrain(
-    objective: Objective, constraints: Mapping[str, str], tasks: Sequence[str], points: Tensor
-) -> Objective:
+def constrain(objective: Objective, constraints: Mapping[str, str], tasks: Sequence[str], points: Tensor) -> Objective:
     """`objective` under constraints; itself where there are none.
 
     Args:
@@ -134,7 +132,7 @@ class _Constrained(Objective):
     multipliers ν_k = p_k / (1 − Σp) is the Lagrangian over 1 + Σν. Shares are a function of λ: they rise while running
     means of losses miss a bound, and fall to 0 while they keep it, at the points nearest to the preferences of a step.
     That is dual ascent with a term for the miss itself (after the PID Lagrangian of Stooke, Achiam, Abbeel, ICML 2020);
-    nothing adds up while losses are far from the bound. Training losses are taken with what validation losses were
+    little adds up while losses are far from the bound. Training losses are taken with what validation losses were
     above them (as in Cotter et al., ICML 2019, multipliers go by data that the weights do not see), so that the bound
     holds there. Without validation (`evaluate.every: 0`) they are taken alone.
     """
@@ -194,10 +192,10 @@ class _Constrained(Objective):
         own.seen.add_(counts * (counts > 1e-3))
         expected = torch.where(own.seen > 0, own.means + own.gaps, torch.nan)
         excess = torch.stack([bound.excess(expected) for bound in self.bounds], dim=1).nan_to_num()
-        # Far from a bound nothing adds up: early in a training all losses are, whatever their shares.
+        # Far from a bound little adds up: early in a training all losses are, whatever their shares.
         weights = near.sum(dim=0).unsqueeze(1) * (len(own.points) / len(near))
-        own.shares.add_(_RATE * weights * torch.where(excess.abs() <= _FAR, excess, 0.0)).clamp_(0, _MOST)
-        asked = (own.shares + _AT_ONCE * excess).clamp(min=0)
+        own.shares.add_(_RATE * weights * torch.where(excess.abs() <= _FAR, excess, _SLOWLY * excess)).clamp_(0, _MOST)
+        asked = (own.shares + _AT_ONCE * torch.where(excess.abs() <= _FAR, excess, 0.0)).clamp(min=0)
         asked = asked / (asked.sum(dim=1, keepdim=True) / _MOST).clamp_min(1)
         return (near @ asked).to(losses)
 

@@ -67,7 +67,7 @@ def test_a_step_shares_itself_between_objective_and_bound() -> None:
         losses = torch.tensor([[1.2, 0.2]], requires_grad=True)
         method.total(losses, preferences, None, state).backward()
     assert losses.grad is not None
-    torch.testing.assert_close(losses.grad, torch.tensor([[0.5, 0.5]]))  # far from the bound nothing adds up
+    torch.testing.assert_close(losses.grad, torch.tensor([[0.3, 0.7]]), atol=0.02, rtol=0)  # far from it little adds up
     for _ in range(200):
         shares = method.moved_shares(torch.tensor([[0.6, 0.2]]), preferences, state)
     torch.testing.assert_close(shares, torch.tensor([[0.98]]), atol=2e-3, rtol=0)

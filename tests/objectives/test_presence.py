@@ -35,7 +35,19 @@ TORCHJD = (
     "config",
     "graddrop",
 )
-PLAIN = ("linear", "rlw", "tchebycheff", "smooth_tchebycheff", "pbi", "cosine_penalty", "uncertainty", "dwa", "famo")
+PLAIN = (
+    "linear",
+    "rlw",
+    "tchebycheff",
+    "smooth_tchebycheff",
+    "pbi",
+    "cosine_penalty",
+    "uncertainty",
+    "dwa",
+    "famo",
+    "scale_invariant",
+    "imtl_l",
+)
 LAMBDA = torch.tensor([[0.2, 0.3, 0.5]])
 
 
@@ -70,7 +82,16 @@ def descent(objective: Objective, losses: Tensor, jacobian: Tensor, preferences:
 
 @pytest.mark.parametrize(
     "name",
-    [*PLAIN, "epo", "pmgda", "ferero", "nash_mtl", *(pytest.param(name, marks=needs_torchjd) for name in TORCHJD)],
+    [
+        *PLAIN,
+        "epo",
+        "pmgda",
+        "ferero",
+        "gradnorm",
+        "db_mtl",
+        "nash_mtl",
+        *(pytest.param(name, marks=needs_torchjd) for name in TORCHJD),
+    ],
 )
 def test_a_task_without_labels_is_left_out(name: str) -> None:
     """The direction is that of the problem that does not have the task; its preference is no longer there either, so
@@ -87,7 +108,17 @@ def test_a_task_without_labels_is_left_out(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*PLAIN, "epo", "pmgda", "ferero", "nash_mtl", *(pytest.param(n, marks=needs_torchjd) for n in TORCHJD)]
+    "name",
+    [
+        *PLAIN,
+        "epo",
+        "pmgda",
+        "ferero",
+        "gradnorm",
+        "db_mtl",
+        "nash_mtl",
+        *(pytest.param(n, marks=needs_torchjd) for n in TORCHJD),
+    ],
 )
 def test_a_batch_without_any_label_asks_for_nothing(name: str) -> None:
     objective: Objective = build(Objective, name)  # type: ignore[type-abstract]
