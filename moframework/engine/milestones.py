@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from attrs import define, evolve
 
 from moframework.data.device_cache import resident
@@ -67,9 +66,7 @@ class Validation(Hook):
             return
         loop.sync_buffers()
         with contextlib.nullcontext() if self.average is None else self.average.applied():
-            front = self.evaluator.front(loop.model, self.data, loop.job.preferences, "val")
-            loop.step.validated(torch.tensor(front.losses, dtype=torch.float32), loop.job.preferences)
-            self.update_best(loop, front)
+            self.update_best(loop, self.evaluator.front(loop.model, self.data, loop.job.preferences, "val"))
         self._tell(loop)
         loop.clock.restart()
 

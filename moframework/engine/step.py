@@ -375,12 +375,6 @@ class Step:
         for state in self.objective_states:
             self.method.objective.epoch_ended(state)
 
-    def validated(self, losses: Tensor, preferences: Tensor) -> None:
-        """Tell the objective the losses (n, m) of a validation at the preferences (n, m)."""
-        for state in self.objective_states:
-            device = self.place.device
-            self.method.objective.validated(losses.to(device), preferences.to(device), state)
-
     def sync_states(self) -> None:
         """Make the state the same on all processes, to be saved."""
         self.partition.sync_states(self.objective_states)

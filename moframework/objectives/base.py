@@ -68,10 +68,6 @@ class Objective(Component, kind="objectives"):
     def epoch_ended(self, state: nn.Module | None) -> None:
         """Change `state` in place at the end of an epoch; nothing by default."""
 
-    def validated(self, losses: Tensor, preferences: Tensor, state: nn.Module | None) -> None:
-        """Change `state` in place given the losses (n, m) of the validation split at the preferences (n, m) of the
-        evaluation set; nothing by default."""
-
     @classmethod
     def from_function(cls, function: Callable[..., Any]) -> type[Component]:
         """A scalarization around a plain function of losses and preference(s).

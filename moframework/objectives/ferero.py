@@ -43,7 +43,7 @@ class FERERO(Weighting):
     Limits: reads losses and Gramians on the host in every step. The released single loop takes d from another half of
     the batch than the losses (double sampling), where here both are of one batch, and by an assignment its a starts
     anew from equal weights at each step, where here it is kept, as in the paper. Cones other than that of dominance
-    are not offered; for inequalities see `solver.constraints`. Tasks whose losses differ in size want a balancing
+    and inequalities are not offered. Tasks whose losses differ in size want a balancing
     first, or the ray means little.
     """
 

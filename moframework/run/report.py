@@ -19,7 +19,6 @@ from moframework.io.atomic import write_text
 from moframework.io.sealed import FORMAT, write_json
 from moframework.pareto.front import Front
 from moframework.problem.task import Task
-from moframework.run.constraint_notes import constraint_notes
 from moframework.run.plan import Plan
 from moframework.run.timing import HOW, PARTS, Timing
 from moframework.spec import Spec
@@ -90,12 +89,7 @@ def report(
         "time": _time(timing, world_size),
         "peak_memory": dict(facts["peak_memory"]),
         "fronts": {split: _front(front) for split, front in fronts.items()},
-        "notes": [
-            *notes.texts,
-            *constraint_notes(ready.spec.solver.constraints, fronts),
-            *oddities(fronts["test"], facts),
-            *_validation(ready.spec, fronts),
-        ],
+        "notes": [*notes.texts, *oddities(fronts["test"], facts), *_validation(ready.spec, fronts)],
     }
 
 

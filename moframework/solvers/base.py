@@ -19,15 +19,15 @@ from moframework.weights import WeightSpaceConfig
 
 __all__ = ["Method", "Solver"]
 
-_SHARED = ("preferences", "objective", "balancing", "constraints", "initial")
+_SHARED = ("preferences", "objective", "balancing", "initial")
 
 
 @config
 class Solver(Component, kind="solvers"):
     """A named assembly of weight space, preference schedule and objective.
 
-    A solver gives its weight space and the options that this takes. `preferences`, `objective`, `balancing`,
-    `constraints` and `initial` are options of every solver, written after its own; class data changes their defaults::
+    A solver gives its weight space and the options that this takes. `preferences`, `objective`, `balancing` and
+    `initial` are options of every solver, written after its own; class data changes their defaults::
 
         @config
         class TaskArithmetic(Solver):
@@ -68,10 +68,6 @@ class Solver(Component, kind="solvers"):
     objective: Objective = option(default_objective, help="how losses and a preference become one scalar")
     balancing: tuple[Balancing, ...] = option(
         (), help="how losses of different size are put on one footing, in this order"
-    )
-    constraints: dict[str, str] = option(
-        factory=dict,
-        help="bounds on losses, at every preference: {TASK/loss: '<= 0.3'}, with several of a task '>= 0.1, <= 0.3'",
     )
     initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
 

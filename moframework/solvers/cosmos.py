@@ -28,7 +28,7 @@ class COSMOS(Solver):
     """
 
     # The network's first layer is wider than that of a plain one, whose weights would not fit.
-    shared_options = ("preferences", "objective", "balancing", "constraints")
+    shared_options = ("preferences", "objective", "balancing")
     default_preferences = Dirichlet(concentration=1.2, per_batch=1)
     default_objective = CosinePenalty()
 

@@ -26,7 +26,7 @@ class Multipoint(Solver):
     """
 
     continuous = False
-    shared_options = ("objective", "balancing", "constraints", "initial")
+    shared_options = ("objective", "balancing", "initial")
     points: int = option(
         5, ge=1, le=100, help="number K of networks; their preferences are an even grid on the simplex"
     )

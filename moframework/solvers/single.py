@@ -26,7 +26,7 @@ class SinglePoint(Solver):
 
     continuous = False
     min_objectives = 1
-    shared_options = ("objective", "balancing", "constraints", "initial")
+    shared_options = ("objective", "balancing", "initial")
     preference: tuple[float, ...] | None = option(
         None, ge=0, help="the preference, a number a task, scaled to add up to 1; none: all tasks alike"
     )
