@@ -14,8 +14,8 @@ __all__ = ["DBMTL"]
 
 @config
 class DBMTL(Weighting):
-    """Dual balancing, after Lin et al. (2023, arXiv 2308.12029): gradients of the logarithms of losses, all made as long
-    as the longest, `Σ_t w_t L_t` with `w_t = (max_s n_s / n_t) / L_t` and n_t = ‖g_t‖ / L_t.
+    """Dual balancing, after Lin et al. (2023, arXiv 2308.12029): gradients of the logarithms of losses, all made as
+    long as the longest, `Σ_t w_t L_t` with `w_t = (max_s n_s / n_t) / L_t` and n_t = ‖g_t‖ / L_t.
 
     A preference multiplies its weights, m λ_t w_t. Limits: losses must be above 0. The paper takes running means of the
     gradients, which are as large as m networks; here each step goes by its own.

@@ -64,7 +64,7 @@ class FERERO(Weighting):
     def weights(self, losses: Tensor, preferences: Tensor, gramians: Tensor, state: nn.Module | None = None) -> Tensor:
         """See `Weighting.weights`; absolute values of a row sum to 1."""
         host = [each.detach().double().cpu().numpy() for each in (losses, rays(preferences, self.direction), gramians)]
-        rows = [self._row(*row, state, j) for j, row in enumerate(zip(*host, strict=True))]
+        rows = [self._row(host[0][j], host[1][j], host[2][j], state, j) for j in range(len(losses))]
         return torch.as_tensor(np.stack(rows)).to(losses)
 
     def _row(self, losses: Array, ray: Array, gramian: Array, state: nn.Module | None, j: int) -> Array:
@@ -132,7 +132,7 @@ def _least_on_edges(s: Array, q: Array) -> Array:
         share = float(np.clip(-slope / bend, 0, 1)) if bend > _ROUNDING else 0.5 - 0.5 * np.sign(slope)
         a = np.zeros(len(q))
         a[i], a[j] = share, 1 - share
-        value = 0.5 * a @ s @ a + q @ a
+        value = float(0.5 * a @ s @ a + q @ a)
         if value < best - 1e-12:
             best, found = value, a
     return found

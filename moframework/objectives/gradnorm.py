@@ -22,8 +22,8 @@ class GradNorm(Weighting):
     """Gradient normalization (Chen, Badrinarayanan, Lee, Rabinovich, ICML 2018, arXiv 1711.02257).
 
     With G_t = w_t ‖g_t‖, their mean Ḡ over tasks, and the relative inverse training rate
-    `r_t = (L_t / L_t(0)) / mean_s (L_s / L_s(0))`, the weights w descend `Σ_t |G_t − Ḡ r_t^α|`, the aims Ḡ r_t^α taken as
-    constants, and are scaled to add up to m. L_t(0) is the first loss that was seen. A preference multiplies the
+    `r_t = (L_t / L_t(0)) / mean_s (L_s / L_s(0))`, the weights w descend `Σ_t |G_t − Ḡ r_t^α|`, the aims Ḡ r_t^α taken
+    as constants, and are scaled to add up to m. L_t(0) is the first loss that was seen. A preference multiplies the
     weights, m λ_t w_t; equal preferences give the method itself.
 
     ‖g_t‖ is that over the parameters that all tasks share, where the paper takes the last shared layer alone. Weights

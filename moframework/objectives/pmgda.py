@@ -153,6 +153,6 @@ def pmgda_weights(
         bounds=[(0, None)] * (m + 1) + [(None, None)],
         method="highs",
     )
-    share = found.x[:-1] if found.success else np.append(np.zeros(m), 1.0)
+    share = found.x[:-1] if found.x is not None else np.append(np.zeros(m), 1.0)
     share = np.where(lengths > 0, share / safe, 0.0) / unit
     return np.asarray(share[:-1] + share[-1] * slope)
