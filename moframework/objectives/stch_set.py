@@ -18,8 +18,8 @@ __all__ = ["STCHSet"]
 @config
 class STCHSet(Scalarization):
     """Smooth Tchebycheff for a set, `μ log Σ_t exp(λ_t (S_t − z_t) / μ)` with `S_t = −μ log Σ_k exp(−L_kt / μ)`, the
-    soft minimum of task t over the networks of a set (Lin et al., ICLR 2025, arXiv 2405.19650): few solutions that together
-    serve many tasks.
+    soft minimum of task t over the networks of a set (Lin et al., ICLR 2025, arXiv 2405.19650): few solutions that
+    together serve many tasks.
 
     For `multipoint` with fewer networks than tasks, or as many. The set has one preference, the mean of those of its
     networks, which are else not looked at. A network that is best in no task is moved by the soft minimum alone: a μ

@@ -14,14 +14,13 @@ from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.config import Trust, unstructure
-from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, batches, epoch_size
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
-from moframework.errors import DataError, MoframeworkError, SpecError, shortened
+from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.inputs import Entry, InputForm
 from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_parameters
@@ -214,15 +213,14 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     """
     problem, m = spec.problem, len(spec.problem.tasks)
     _check_objectives(spec, m)
-    _check_loggers(spec)
     method = spec.solver.method(m)
     _check_sizes(problem, method)
     _check_validations(spec)
     problem, data = _data(problem)
-    given, spec = spec, attrs.evolve(cast(Any, spec), problem=problem)
+    spec = attrs.evolve(cast(Any, spec), problem=problem)
     labels = count_labels(problem.tasks, data)
     check_labels(labels)
-    _check_saving(given)
+    _check_saving(problem.network)
     method.check(m)
     world = World() if world is None else world
     recipe = _recipe(problem, problem.network, method, data["train"])
@@ -260,15 +258,6 @@ def _check_objectives(spec: Spec, m: int) -> None:
         raise SpecError(f"solver: {name} handles at most {solver.max_objectives} objectives; the problem has {m}")
     if spec.evaluate.reference is not None and len(spec.evaluate.reference) != m:
         raise SpecError(f"evaluate.reference: has {len(spec.evaluate.reference)} numbers; the problem has {m} tasks")
-
-
-def _check_loggers(spec: Spec) -> None:
-    """Raise `SpecError` where a logger cannot be used here."""
-    for logger in spec.loggers:
-        try:
-            logger.check()
-        except OptionError as error:
-            raise SpecError(f"log: {error}") from error
 
 
 def _check_validations(spec: Spec) -> None:
@@ -338,23 +327,14 @@ def _check_sizes(problem: Problem, method: Method) -> None:
             return  # it cannot be made without numbers, or not at all: the same call with numbers tells
 
 
-def _check_saving(spec: Spec) -> None:
-    """Raise `SpecError` where a saved model could not find its network again, or the run could not say what it
-    solved."""
+def _check_saving(network: Backbone) -> None:
+    """Raise `SpecError` where a saved model could not find its network again."""
     try:
-        unstructure(spec.problem.network)
+        unstructure(network)
     except MoframeworkError as error:
         raise SpecError(
             f"the network could not be saved with the model: {error}. Let the function or class that makes it stand at "
             "the top level of its file"
-        ) from error
-    try:
-        unstructure(spec)
-    except (MoframeworkError, TypeError) as error:
-        raise SpecError(
-            "problem: it is made of objects in memory, so that the run could not say what it solves. Name it instead: "
-            '{"python": "./mine.py:problem"}, or "__main__:problem" for one of this notebook or script, where '
-            f"`problem` is the object or a function that returns it ({shortened(' '.join(str(error).split()), 80)})"
         ) from error
 
 
