@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from moframework.engine.method import Method as Method
     from moframework.errors import MoframeworkError as MoframeworkError
     from moframework.errors import SpecError as SpecError
+    from moframework.loggers import Logger as Logger
     from moframework.losses import Loss as Loss
     from moframework.metrics import Metric as Metric
     from moframework.model import ParetoModel as ParetoModel
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from moframework.problem.from_parts import problem_from_parts as problem_from_parts
     from moframework.problem.task import Task as Task
     from moframework.run.run import Run as Run
+    from moframework.run.run import load as load
     from moframework.run.solving import check as check
     from moframework.run.solving import solve as solve
     from moframework.solvers.base import Solver as Solver
@@ -64,6 +66,7 @@ _HOMES = {
     "DataSource": "moframework.data",
     "Executor": "moframework.benchmark.executor",
     "Front": "moframework.pareto.front",
+    "Logger": "moframework.loggers",
     "Loss": "moframework.losses",
     "Method": "moframework.engine.method",
     "Metric": "moframework.metrics",
@@ -87,6 +90,7 @@ _HOMES = {
     "Weighting": "moframework.objectives",
     "check": "moframework.run.solving",
     "get_problem": "moframework.problem",
+    "load": "moframework.run.run",
     "load_benchmark": "moframework.benchmark.loading",
     "load_spec": "moframework.spec",
     "problem_from_parts": "moframework.problem.from_parts",

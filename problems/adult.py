@@ -21,7 +21,7 @@ from moframework.data.table import Column, Standardization, one_hot
 from moframework.errors import DataError
 from moframework.problem.group_fairness import Groups
 
-from .fair_table import FairTable, People, Rows, encoded_columns
+from .fair_table import FairTable, People, Rows, reader_of
 from .uci_files import uci_files
 
 __all__ = ["Adult"]
@@ -40,6 +40,7 @@ _GROUPS = {
     "race": ("Amer-Indian-Eskimo", "Asian-Pac-Islander", "Black", "Other", "White"),
 }
 _MISSING = ("?",)
+_COMMENT = "|"
 
 # The preparation of COSMOS, of whose inputs with sex as the group there are so many.
 _COSMOS_WIDTH = 88
@@ -87,6 +88,7 @@ class Adult(FairTable):
     """
 
     decision: ClassVar[str] = "income"
+    decisions: ClassVar[tuple[str, str]] = ("<=50K", ">50K")
 
     group: Literal["sex", "race"] = option("sex", help="what says the groups that are compared")
     preparation: Literal["plain", "cosmos"] = option("plain", help="how answers become inputs; see the problem's page")
@@ -107,24 +109,24 @@ class Adult(FairTable):
 def _people(problem: Adult, files: tuple[tuple[Path, tuple[int, int]], ...]) -> People:
     learned, test = (_read(file) for file, _ in files)
     count = {"learned": len(learned["age"]), "test": len(test["age"])}
-    table = {name: _stacked(test[name], learned[name]) for name in _COLUMNS}
+    table = {name: Column.joined([test[name], learned[name]]) for name in _COLUMNS}
     rows = _cosmos_rows(len(table["age"])) if problem.split == "cosmos" else _file_rows(count, problem.seed)
     hidden = () if problem.group_is_input else (problem.group,)
-    if problem.preparation == "cosmos":
-        inputs = _cosmos_inputs(table, hidden)
-    else:
+    reader = None
+    if problem.preparation == "plain":
         columns = [name for name in _CATEGORICAL if name not in hidden]
-        inputs = encoded_columns(table, _NUMERIC, columns, rows["train"], _MISSING)
-        inputs = inputs if "sex" in hidden else torch.cat([inputs, _men(table).float()], dim=1)
+        flags = {} if "sex" in hidden else {"sex": ("Female", "Male")}
+        reader = reader_of(table, _NUMERIC, columns, rows["train"], missing=_MISSING, flags=flags, comment=_COMMENT)
+    inputs = _cosmos_inputs(table, hidden) if reader is None else reader.inputs(table)
     names = _GROUPS[problem.group]
     income = torch.from_numpy(table["income"].mapped({"<=50K": 0, ">50K": 1})).long()
     groups = Groups(problem.group, names, table[problem.group].positions(names))
-    return People(inputs, income, groups, rows)
+    return People(inputs, income, groups, rows, reader)
 
 
 def _read(file: Path) -> dict[str, Column]:
     """One file; its labels without the full stops that those of the test have."""
-    table = read_columns(file, _COLUMNS, comment="|")
+    table = read_columns(file, _COLUMNS, comment=_COMMENT)
     income = table["income"].replaced({value: value.removesuffix(".") for value in table["income"].values})
     expected = {"sex": set(_GROUPS["sex"]), "race": set(_GROUPS["race"]), "income": {"<=50K", ">50K"}}
     table = {**table, "income": income}
@@ -136,13 +138,6 @@ def _read(file: Path) -> dict[str, Column]:
     except DataError as error:
         raise DataError(f"{file} is not Adult ({error}): delete it and get it again") from None
     return table
-
-
-def _stacked(first: Column, second: Column) -> Column:
-    """The rows of one column, then those of another, of two files."""
-    values = (*first.values, *(value for value in second.values if value not in first.values))
-    codes = [column.positions(values).numpy().astype(np.int32) for column in (first, second)]
-    return Column(first.name, values, np.concatenate(codes))
 
 
 def _file_rows(count: Mapping[str, int], seed: int) -> Rows:

@@ -20,6 +20,7 @@ from moframework.data import Split, TensorData, check_split
 from moframework.data.cache import file_stamp
 from moframework.data.table import Column, Lines, Standardization, in_order
 from moframework.errors import DataError, shortened
+from moframework.predicting import Reader, Reading, Unseen
 from moframework.predicting.table import CategoryColumn, NumberColumn, TableReader
 from moframework.problem.group_fairness import (
     Criterion,
@@ -30,7 +31,15 @@ from moframework.problem.group_fairness import (
     gaps_of,
     group_notes,
 )
-from moframework.problem.tabular import Target, check_columns, check_learned, label_notes, targets_of
+from moframework.problem.tabular import (
+    KnownTarget,
+    Target,
+    check_columns,
+    check_learned,
+    label_notes,
+    labeled,
+    targets_of,
+)
 from moframework.problem.task import Task
 
 from .table_file import TableFile
@@ -160,6 +169,21 @@ class CSV(TableFile):
     def notes(self) -> tuple[str, ...]:
         """What the columns were taken for, and labels that count as others. Raises `DataError` as `data` does."""
         return self._encoded().notes
+
+    def other_rows(self, path: Path, reader: Reader, targets: Mapping[str, KnownTarget], unseen: Unseen) -> TensorData:
+        """See `TableFile.other_rows`; a .parquet file will do as well. Groups of `fairness` are not read."""
+        if self.fairness or not isinstance(reader, TableReader):
+            raise DataError(f"{path}: rows of a file cannot be judged by how alike groups are treated (`fairness`)")
+        whole = reader.columns_of(path, Reading(unseen=unseen, keep=tuple(targets)))
+        kept = labeled(whole, targets, self.missing, self.missing_targets, path)
+        table = {name: column.take(kept) for name, column in whole.items()}
+        values = self.values_of(table, targets, path)
+        try:
+            inputs = reader.inputs(table)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        lines = next(iter(table.values())).lines
+        return TensorData(inputs, values, origins=None if lines is None else Lines(path, lines))
 
     def _encoded(self) -> _Encoded:
         try:

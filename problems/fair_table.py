@@ -19,14 +19,15 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Split, TensorData, check_split
 from moframework.data.cache import file_stamp
-from moframework.data.table import Column, Standardization, in_order, one_hot
+from moframework.data.table import Column, Standardization, in_order
 from moframework.losses import BinaryCrossEntropy
 from moframework.metrics import F1, Accuracy
+from moframework.predicting.table import CategoryColumn, NumberColumn, TableReader
 from moframework.problem import Problem
 from moframework.problem.group_fairness import Criterion, Groups, fairness_task, group_notes
 from moframework.problem.task import Task
 
-__all__ = ["FairTable", "People", "encoded_columns"]
+__all__ = ["FairTable", "People", "reader_of"]
 
 Rows = Mapping[Split, npt.NDArray[np.int64]]
 
@@ -42,6 +43,8 @@ class People:
     groups: Groups
     rows: Rows
     """Which are in which split."""
+    reader: TableReader | None = None
+    """What makes these inputs of rows of the file; None where they depend on all rows."""
 
 
 @config
@@ -50,6 +53,8 @@ class FairTable(Problem):
 
     decision: ClassVar[str]
     """The task that is decided on."""
+    decisions: ClassVar[tuple[str, str]]
+    """What class 0 and class 1 are called."""
 
     root: Path | None = option(
         None, help="folder that has the files in a folder of theirs; none: MOFRAMEWORK_DATA, else in the user's cache"
@@ -120,6 +125,18 @@ class FairTable(Problem):
 
     @final
     @property
+    def reader(self) -> TableReader | None:
+        """What makes inputs of further rows of the file. Raises `DataError` as `data` does."""
+        return self.people().reader
+
+    @final
+    @property
+    def class_names(self) -> Mapping[str, tuple[str, ...]]:
+        """What the decision is between."""
+        return {self.decision: self.decisions}
+
+    @final
+    @property
     def notes(self) -> tuple[str, ...]:
         """The groups, and those with few samples in a split. Raises `DataError` as `data` does."""
         people = self.people()
@@ -131,21 +148,39 @@ class FairTable(Problem):
         return tuple((file, file_stamp(file)) for file in files)
 
 
-def encoded_columns(
+def reader_of(
     table: Mapping[str, Column], numeric: Sequence[str], categorical: Sequence[str], train: npt.NDArray[np.int64],
-    missing: Sequence[str] = (),
-) -> Tensor:  # fmt: skip
-    """Numbers standardized by the training rows, and one-hot categories of these, side by side, (n, width), float32.
+    *, missing: Sequence[str] = (), flags: Mapping[str, tuple[str, str]] | None = None, comment: str | None = None,
+    delimiter: str = ",",
+) -> TableReader:  # fmt: skip
+    """What makes inputs of rows of a file that has no line with names: numbers standardized by the training rows,
+    one-hot categories of these, and flags, side by side.
 
     Args:
-        table: n rows.
+        table: n rows of all columns, in the order of the file.
         numeric: columns of numbers.
         categorical: columns of categories.
         train: rows that are trained on.
         missing: cells that mean unknown; these, and categories that no training row has, are all zeros.
+        flags: columns of two values, which are 0 and 1.
+        comment, delimiter: of the file.
     """
     numbers = np.stack([table[name].numbers() for name in numeric], axis=1)
+    by = Standardization.of(numbers[train])
     known = {name: in_order(v for v in table[name].take(train).values if v not in missing) for name in categorical}
-    codes = torch.stack([table[name].positions(known[name]) for name in categorical], dim=1)
-    standard = Standardization.of(numbers[train])(numbers)
-    return torch.cat([standard, one_hot(codes, [len(categories) for categories in known.values()])], dim=1)
+    flags = {} if flags is None else flags
+    return TableReader(
+        numbers=tuple(
+            NumberColumn(column=name, mean=float(mean), scale=float(scale))
+            for name, mean, scale in zip(numeric, by.mean, by.scale, strict=True)
+        ),
+        categories=(
+            *(CategoryColumn(column=name, categories=values) for name, values in known.items()),
+            *(CategoryColumn(column=name, categories=(one,), zeros=(zero,)) for name, (zero, one) in flags.items()),
+        ),
+        others=tuple(name for name in table if name not in (*numeric, *categorical, *flags)),
+        names=tuple(table),
+        missing=tuple(missing),
+        comment=comment,
+        delimiter=delimiter,
+    )

@@ -16,7 +16,7 @@ from moframework.data.table import Column
 from moframework.errors import DataError
 from moframework.problem.group_fairness import Groups
 
-from .fair_table import FairTable, People, encoded_columns
+from .fair_table import FairTable, People, reader_of
 from .uci_files import uci_files
 
 __all__ = ["GermanCredit"]
@@ -31,6 +31,7 @@ _NUMERIC = ("months", "amount", "installment_rate", "residence_since", "age", "c
 _CATEGORICAL = tuple(name for name in _COLUMNS if name not in (*_NUMERIC, "risk"))
 _WOMEN, _MEN = ("A92", "A95"), ("A91", "A93", "A94")
 _YOUNG = 25
+_DELIMITER = " "
 _GROUPS = {"sex": ("female", "male"), "age": ("25 or younger", "older than 25")}
 _COLUMN_OF = {"sex": "personal_status_and_sex", "age": "age"}
 
@@ -59,6 +60,7 @@ class GermanCredit(FairTable):
     """
 
     decision: ClassVar[str] = "good"
+    decisions: ClassVar[tuple[str, str]] = ("bad", "good")
 
     group: Literal["sex", "age"] = option("sex", help="what says the groups that are compared")
     fractions: tuple[float, float, float] = option((0.7, 0.1, 0.2), ge=0, help="shares of train, val and test")
@@ -87,7 +89,7 @@ def _people(problem: GermanCredit, files: tuple[tuple[Path, tuple[int, int]], ..
     rows = {split: np.flatnonzero(membership == place) for place, split in enumerate(SPLITS)}
     hidden = () if problem.group_is_input else (_COLUMN_OF[problem.group],)
     numeric, categorical = ([n for n in names if n not in hidden] for names in (_NUMERIC, _CATEGORICAL))
-    inputs = encoded_columns(table, numeric, categorical, rows["train"])
+    reader = reader_of(table, numeric, categorical, rows["train"], delimiter=_DELIMITER)
     if problem.group == "sex":
         status = table["personal_status_and_sex"]
         is_second = status.mapped({**dict.fromkeys(_WOMEN, 0), **dict.fromkeys(_MEN, 1)}) == 1
@@ -95,11 +97,11 @@ def _people(problem: GermanCredit, files: tuple[tuple[Path, tuple[int, int]], ..
         is_second = table["age"].numbers() > _YOUNG
     good = torch.from_numpy(table["risk"].mapped({"1": 1, "2": 0})).long()
     groups = Groups(problem.group, _GROUPS[problem.group], torch.from_numpy(is_second).long())
-    return People(inputs, good, groups, rows)
+    return People(reader.inputs(table), good, groups, rows, reader)
 
 
 def _read(file: Path) -> dict[str, Column]:
-    table = read_columns(file, _COLUMNS, delimiter=" ")
+    table = read_columns(file, _COLUMNS, delimiter=_DELIMITER)
     expected = {"risk": {"1", "2"}, "personal_status_and_sex": {*_WOMEN, *_MEN}}
     wrong = any(set(table[name].values) - known for name, known in expected.items())
     if wrong or not all(table[name].is_numeric() for name in _NUMERIC):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,9 @@ from moframework.data import Dataset, Split, check_split
 from moframework.data.images import Images, has_deep_pixels
 from moframework.data.table import Column
 from moframework.errors import DataError
+from moframework.predicting import Reader, Unseen
 from moframework.predicting.image_files import ImageReader
-from moframework.problem.tabular import Target, check_columns, check_learned, label_notes, targets_of
+from moframework.problem.tabular import KnownTarget, Target, check_columns, check_learned, label_notes, targets_of
 from moframework.problem.task import Task
 
 from .table_file import TableFile
@@ -72,7 +74,7 @@ class ImageTable(TableFile):
         """How table and images were taken, where that is not plain. Raises `DataError` as `data` does."""
         whole = self.read(self.table)
         deep = ["images are kept as float32, since the first has more than 8 bits"]
-        guessed = self.pixels == "auto" and self._floats(self._names(self._columns()))
+        guessed = self.pixels == "auto" and self._floats(self._names(self._columns()[self.file]))
         return (
             *self.separator_notes(self.table),
             *label_notes(whole, self.targets, self.missing),
@@ -99,7 +101,7 @@ class ImageTable(TableFile):
     @property
     def reader(self) -> ImageReader:
         """What makes inputs of other images. Raises `DataError` as `data` does."""
-        return ImageReader(size=self.size, gray=self.gray, floats=self._floats(self._names(self._columns())))
+        return ImageReader(size=self.size, gray=self.gray, floats=self._floats(self._names(self._columns()[self.file])))
 
     @property
     def class_names(self) -> Mapping[str, tuple[str, ...]]:
@@ -114,39 +116,56 @@ class ImageTable(TableFile):
         rows = self.rows(columns, self.table)
         found = self._targets(columns, rows)
         chosen = rows[check_split(split)]
-        files, names = columns[self.file], self._names(columns)
-        images = Images(
-            problem="images",
-            folder=self.folder,
-            names=names,
-            size=self.size,
-            gray=self.gray,
-            in_memory=self.in_memory,
-            floats=self._floats(names),
-            listed=_Listed(self.table, files),
-        )
+        files = columns[self.file]
+        images = self._images(self.table, self.folder, files, self._floats(self._names(files)))
         return images.samples(
             files.codes[chosen], {target.task.target_key: target.values[chosen] for target in found.values()}
         )
 
+    def other_rows(self, path: Path, reader: Reader, targets: Mapping[str, KnownTarget], unseen: Unseen) -> Dataset:
+        """See `TableFile.other_rows`: `path` is a folder with a table of the same name in it, or such a table. Images
+        lie from it as those of training from theirs."""
+        table = path / self.table.name if path.is_dir() else path
+        folder = table.parent / os.path.relpath(self.folder, self.table.parent)
+        floats = reader.floats if isinstance(reader, ImageReader) else False
+        columns = self._columns_of(table, [self.file, *targets])
+        files = columns[self.file]
+        images = self._images(table, folder, files, floats)
+        return images.samples(files.codes, self.values_of(columns, targets, table))
+
+    def _images(self, table: Path, folder: Path, files: Column, floats: bool) -> Images:
+        """The images that a column of a table names."""
+        return Images(
+            problem="images",
+            folder=folder,
+            names=self._names(files),
+            size=self.size,
+            gray=self.gray,
+            in_memory=self.in_memory,
+            floats=floats,
+            listed=_Listed(table, files),
+        )
+
     def _columns(self) -> dict[str, Column]:
         """The rows of the table that are learned from, each with the name of an image."""
-        whole = self.read(self.table)
-        check_columns(whole, [self.file, *self.targets, *([] if self.split is None else [self.split])], self.table)
-        columns = self.learned(whole, self.table)
+        return self._columns_of(self.table, [self.file, *self.targets, *([] if self.split is None else [self.split])])
+
+    def _columns_of(self, table: Path, needed: Sequence[str]) -> dict[str, Column]:
+        whole = self.read(table)
+        check_columns(whole, needed, table)
+        columns = self.learned(whole, table)
         for value in columns[self.file].values:
             if value in self.missing:
                 raise DataError(
-                    f"{self.table}: column '{self.file}' names no image in {columns[self.file].first(value)}: "
+                    f"{table}: column '{self.file}' names no image in {columns[self.file].first(value)}: "
                     "write the name there, or leave the line out"
                 )
         return columns
 
-    def _names(self, columns: dict[str, Column]) -> tuple[str, ...]:
+    def _names(self, files: Column) -> tuple[str, ...]:
         """The files of the images, relative to the folder."""
         return tuple(
-            name if name.lower().endswith(self.suffix.lower()) else name + self.suffix
-            for name in columns[self.file].values
+            name if name.lower().endswith(self.suffix.lower()) else name + self.suffix for name in files.values
         )
 
     def _floats(self, names: tuple[str, ...]) -> bool:

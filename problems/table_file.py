@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.data import Split, check_fractions
+from moframework.data import Dataset, Split, check_fractions
 from moframework.data.delimited import guessed_delimiter, read_columns
 from moframework.data.table import Column
-from moframework.errors import shortened
-from moframework.problem import Problem
+from moframework.errors import DataError, shortened
+from moframework.inputs.form import InputShape
+from moframework.predicting import Preparation, Reader, Unseen
+from moframework.problem import Problem, preparation_of
 from moframework.problem.tabular import (
     MISSING,
+    KnownTarget,
     MissingTargets,
     TargetKind,
     check_targets,
@@ -24,8 +30,10 @@ from moframework.problem.tabular import (
     respelled,
     split_rows,
 )
+from moframework.problem.task import Task
+from moframework.problem.wrapping import WrappedProblem
 
-__all__ = ["TableFile"]
+__all__ = ["PreparedTable", "TableFile"]
 
 _MARKS = {",": "commas", "\t": "tabs", ";": "semicolons"}
 
@@ -73,6 +81,42 @@ class TableFile(Problem):
             if self.names is not None and self.names.count(name) > 1:
                 raise OptionError(f"names has '{shortened(name)}' twice", "names")
 
+    @abstractmethod
+    def other_rows(self, path: Path, reader: Reader, targets: Mapping[str, KnownTarget], unseen: Unseen) -> Dataset:
+        """The rows of another table that have targets.
+
+        Args:
+            path: the table, laid out as this one.
+            reader: what a model was saved with.
+            targets: by the name of their column, in order.
+            unseen: see `Problem.of_file`.
+
+        Raises:
+            DataError: it cannot be read, or not as in training.
+        """
+
+    @final
+    def prepared(self, preparation: Preparation) -> Problem:
+        """See `Problem.prepared`."""
+        return PreparedTable(table=self, preparation=preparation)
+
+    @final
+    def of_file(self, path: Path, unseen: Unseen = "refuse") -> Dataset | None:
+        """The rows of another table that have targets, read as the training rows are."""
+        return self.prepared(preparation_of(self)).of_file(path, unseen)
+
+    @final
+    def values_of(
+        self, columns: Mapping[str, Column], targets: Mapping[str, KnownTarget], path: Path
+    ) -> dict[str, Tensor]:
+        """Targets of rows, by key. Raises `DataError`."""
+        try:
+            return {
+                target.task.target_key: target.values(columns[name], self.missing) for name, target in targets.items()
+            }
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
     @final
     def read(self, path: Path) -> dict[str, Column]:
         """All columns of the table at `path`. Raises `DataError`."""
@@ -103,3 +147,50 @@ class TableFile(Problem):
     def rows(self, columns: dict[str, Column], path: Path) -> dict[Split, npt.NDArray[np.int64]]:
         """Which rows are in which split. Raises `DataError`."""
         return split_rows(columns, self.split, self.fractions, self.seed, path)
+
+
+@config
+class PreparedTable(WrappedProblem):
+    """A table whose tasks, classes, units and reader are those that were saved with a model. Only its splits ask for
+    the table that was trained on."""
+
+    table: TableFile = option(help="the problem")
+    preparation: Preparation = option(help="what was saved with the model; it answers for each of the targets")
+
+    @property
+    def wrapped(self) -> TableFile:
+        """The problem."""
+        return self.table
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """One for each target, in the order of the spec."""
+        return tuple(target.task for target in self._targets.values())
+
+    @property
+    def reader(self) -> Reader | None:
+        """The saved one."""
+        return self.preparation.reader
+
+    @property
+    def input_shape(self) -> InputShape:
+        """That of the saved reader."""
+        return self.table.input_shape if self.reader is None else self.reader.input_shape
+
+    @property
+    def class_names(self) -> Mapping[str, tuple[str, ...]]:
+        """The saved ones."""
+        return {known.task.target_key: known.categories for known in self._targets.values() if known.categories}
+
+    def of_file(self, path: Path, unseen: Unseen = "refuse") -> Dataset | None:
+        """The rows of another table that have targets, read as the training rows were."""
+        return None if self.reader is None else self.table.other_rows(path, self.reader, self._targets, unseen)
+
+    def prepared(self, preparation: Preparation) -> Problem:
+        """With what another model was saved with."""
+        return PreparedTable(table=self.table, preparation=preparation)
+
+    @property
+    def _targets(self) -> dict[str, KnownTarget]:
+        answers = {answer.task: answer for answer in self.preparation.answers}
+        return {name: KnownTarget.of(name, kind, answers) for name, kind in self.table.targets.items()}

@@ -2,7 +2,7 @@
 
 In a fenced block the first line may name a file, `# some/file.ext`: then the block is that file. Else a `python` block
 is a script, and each line of an `sh` block a command. All of a page happens in one empty folder. What `pip install`
-installs goes into a folder of its own, without network.
+installs goes into a folder of its own, without network. Commands begin with their imports done (`tests.warm`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
 from moframework.engine.acceleration import ACCELERATIONS
+from tests.extras import needs_onnx, needs_peft, needs_serve
+from tests.warm import warm_python
 
 DOCS = Path(__file__).parents[1] / "docs"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -41,9 +44,15 @@ def blocks(page: Path) -> list[Block]:
 
 
 class Session:
-    """One page's folder, and what is run in it."""
+    """One page's folder, and what is run in it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: an empty one.
+        python: the words that begin a command `python …`.
+    """
+
+    def __init__(self, folder: Path, python: list[str]) -> None:
+        self.python = shlex.join(python)
         self.folder = folder / "page"
         self.folder.mkdir()
         site = folder / "site"
@@ -51,7 +60,7 @@ class Session:
         commands.mkdir()
         for name, module in (("moframework", "-m moframework "), ("python", "")):
             script = commands / name
-            script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module}"$@"\n')
+            script.write_text(f'#!/bin/sh\nexec {self.python} {module}"$@"\n')
             script.chmod(0o755)
         self.env = {
             **os.environ,
@@ -72,7 +81,7 @@ class Session:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.content, encoding="utf-8")
         elif block.language == "python":
-            self.run(block, f"{shlex.quote(sys.executable)} -c {shlex.quote(block.content)}")
+            self.run(block, f"{self.python} -c {shlex.quote(block.content)}")
         elif block.language == "sh":
             for command in block.content.splitlines():
                 self.run(block, command)
@@ -159,7 +168,15 @@ def test_names_that_are_not_there_are_found() -> None:
     assert not is_there("weights.joind")
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    with warm_python(tmp_path_factory.mktemp("warm")) as words:
+        yield words
+
+
 PAGES = sorted(page for page in DOCS.rglob("*.md") if any(b.language in ("python", "sh") for b in blocks(page)))
+NEEDS = {"exporting": [needs_onnx, needs_peft], "serving": [needs_serve]}
+"""Marks of pages whose code needs extras."""
 
 
 def test_pages_with_code_are_found() -> None:
@@ -167,15 +184,15 @@ def test_pages_with_code_are_found() -> None:
 
 
 @pytest.mark.timeout(1200)  # about a minute on a free core; one that is shared takes many times that
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_of_a_page(page: Path, tmp_path: Path) -> None:
-    session = Session(tmp_path)
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem, marks=NEEDS.get(page.stem, [])) for page in PAGES])
+def test_code_of_a_page(page: Path, tmp_path: Path, warm: list[str]) -> None:
+    session = Session(tmp_path, warm)
     for block in blocks(page):
         session.execute(block)
 
 
 def test_a_page_that_does_not_work_is_found(tmp_path: Path) -> None:
-    session = Session(tmp_path)
+    session = Session(tmp_path, [sys.executable])
     session.execute(Block("python", "# a/b.py\nx = 1\n", 1))
     assert (session.folder / "a" / "b.py").is_file()
     with pytest.raises(AssertionError, match=r"line 3: .*raise ValueError"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.extras import with_extras
 from tests.test_layers import MODULES
 
 
@@ -33,7 +34,7 @@ def _says(cls: type, name: str) -> bool:
     return bool((getattr(vars(cls).get(name), "__doc__", None) or "").strip())
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
+@pytest.mark.parametrize("module", with_extras(sorted(MODULES)))
 def test_public_methods_are_documented_where_they_are_declared(module: str) -> None:
     path = Path(MODULES[module])
     if path.name == "__main__.py":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import moframework
+from tests.extras import with_extras
 
 # The command line's entry point runs when it is imported.
 NAMES = sorted(
@@ -29,7 +30,7 @@ def test_there_are_examples() -> None:
     assert len(WITH_EXAMPLES) > 30
 
 
-@pytest.mark.parametrize("name", WITH_EXAMPLES)
+@pytest.mark.parametrize("name", with_extras(WITH_EXAMPLES))
 def test_examples(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert (failed, tried > 0) == (0, True)

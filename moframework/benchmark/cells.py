@@ -33,8 +33,9 @@ class Cell:
     """One run of a benchmark.
 
     It lies in `cells/PROBLEM/SOLVER/seed-SEED-HASH` of the benchmark's folder (names of the parts, not labels), where
-    the hash is that of the whole expanded spec: a cell whose spec changes is another cell, what was computed for the
-    former one stays, and two entries that come to the same spec share one run.
+    the hash is that of the whole expanded spec but for its loggers, which change no result: a cell whose spec changes
+    is another cell, what was computed for the former one stays, and two entries that come to the same spec share one
+    run.
     """
 
     problem: str
@@ -77,7 +78,7 @@ class Cell:
         if not (self.folder / SPEC).is_file() or not (self.folder / STATUS).is_file():
             return "missing"
         try:
-            same = read_sealed_yaml(self.folder / SPEC, advice="") == self.text
+            same = _decisive(read_sealed_yaml(self.folder / SPEC, advice="")) == _decisive(self.text)
             done = same and self.run.status == "done" and not self.run.damaged()
         except RunError:  # running it writes a damaged spec anew, and tells the rest
             done = False
@@ -119,7 +120,7 @@ def cell(
     """A cell of a benchmark that lies in `folder`. Arguments as of `cell_spec`."""
     spec = cell_spec(benchmark, problem, solver, seed, choice)
     nameless = cast(Spec, attrs.evolve(cast(Any, spec), name=None)).to_yaml()
-    key = hashlib.sha256(nameless.encode()).hexdigest()[:10]
+    key = hashlib.sha256(_decisive(nameless).encode()).hexdigest()[:10]
     names = part_name(spec.problem), part_name(spec.solver)
     place = folder / "cells" / _slug(names[0]) / _slug(names[1]) / f"seed-{seed}-{key}"
     return Cell(
@@ -136,6 +137,12 @@ def cell(
 def chosen(choice: Mapping[str, Any]) -> list[str]:
     """Tuned values for people, each by the last part of its key: `lr=0.001`."""
     return [f"{key.rpartition('.')[2]}={_shown(value)}" for key, value in choice.items()]
+
+
+def _decisive(text: str) -> str:
+    """An expanded spec, as it is written, without what changes no result: the loggers. Versions before these had no
+    such key."""
+    return re.sub(r"^log:.*\n(?:[ -].*\n)*", "", text, flags=re.MULTILINE)
 
 
 def _shown(value: Any) -> str:

@@ -24,6 +24,7 @@ KINDS = {
     "collates": "how single samples become a batch",
     "data": "where samples come from",
     "executors": "what runs the cells of a benchmark",
+    "loggers": "who is told of a training: its numbers, pictures and model",
     "losses": "what a task minimizes",
     "lr_schedules": "how learning rates change: torch's schedulers",
     "metrics": "what a task is judged by",

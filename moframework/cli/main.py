@@ -173,8 +173,8 @@ def solve(
     if folder is not None and out is not None and folder.resolve() != out.resolve():
         raise click.UsageError(f"--resume continues one run, but SPEC is {folder} and --out is {out}")
 
-    from moframework.cli.progress import watching
     from moframework.cli.tables import output, print_run
+    from moframework.run.progress import watching
     from moframework.run.run import Run
     from moframework.run.signals import follow_parent
     from moframework.run.solving import solve

@@ -12,10 +12,10 @@ from rich.console import Console
 from moframework.cli.shared import numbers
 from moframework.cli.tables import table
 from moframework.pareto.rules import Nearest, PseudoWeights, Rule, Weights
-from moframework.run.picking import Pick
+from moframework.run.picking import Pick, arguments_of_text
 from moframework.run.run import Run
 
-__all__ = ["picked", "print_pick"]
+__all__ = ["picked", "picked_by_text", "print_pick"]
 
 
 def picked(run: Run, options: Mapping[str, Any]) -> Pick:
@@ -25,7 +25,7 @@ def picked(run: Run, options: Mapping[str, Any]) -> Pick:
         click.UsageError: options do not go together.
         RunError: see `Run.pick`.
     """
-    shared = {"device": options["device"]}
+    shared: dict[str, Any] = {"device": options["device"], "batchnorm": options["batchnorm"]}
     if options["evaluations"] is not None:
         shared["evaluations"] = options["evaluations"]
     rule, towards, start = _rule(options, run), options["towards"], options["start"]
@@ -36,6 +36,18 @@ def picked(run: Run, options: Mapping[str, Any]) -> Pick:
         return run.step(numbers(start, "--from"), towards, **shared)
     found = run.pick(options["where"], maximize=options["maximize"], minimize=options["minimize"], rule=rule, **shared)
     return found if towards is None else run.step(found.preference, towards, **shared)
+
+
+def picked_by_text(run: Run, text: str, device: str) -> tuple[tuple[float, ...], str]:
+    """The preference that a text chooses, and a sentence on it.
+
+    Raises:
+        RunError: see `arguments_of_text` and `Run.pick`.
+    """
+    found = run.pick(**arguments_of_text(text), device=device)
+    numbers = [f"{name} {value:.4g}" for name, value in found.val.items()]
+    preference = ",".join(f"{weight:.6g}" for weight in found.preference)
+    return found.preference, f"picked λ = {preference} ({found.rule}); on the validation split {', '.join(numbers)}"
 
 
 def _rule(options: Mapping[str, Any], run: Run) -> Rule | str | None:

@@ -17,7 +17,12 @@ EXTRAS: Mapping[str, str] = {
     "cagrad": "the weighting cagrad, which solves with cvxpy",
     "timm": "timm's networks as backbones",
     "transformers": "the networks of transformers as backbones",
+    "mlflow": "the logger mlflow",
+    "wandb": "the logger wandb",
     "parquet": "tables to predict, and predictions, as .parquet",
+    "onnx": "exports to .onnx, which onnxruntime runs",
+    "peft": "exports of adapters, which PEFT loads",
+    "serve": "moframework serve: a model over HTTP",
     "test": "running the tests",
     "dev": "working on moframework: tests, formatter, linter, types",
 }

@@ -1,14 +1,24 @@
-"""Commands that use a run that is solved: look at its front, evaluate, choose an operating point, predict."""
+"""Commands that use a run that is solved: look at its front, evaluate, choose an operating point, predict, export."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from moframework.cli.shared import EXIT_CODES, imports_told, numbers, run_argument, trust_option
+from moframework.cli.exporting import export
+from moframework.cli.shared import (
+    EXIT_CODES,
+    batchnorm_option,
+    imports_told,
+    numbers,
+    run_argument,
+    trust_option,
+    unseen_option,
+)
 
 __all__ = ["COMMANDS"]
 
@@ -56,13 +66,11 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
     "--data",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="All samples of another file, laid out as the run's own, in place of a split; for problems that read .npz.",
+    help="All samples of another file, laid out as the run's own, in place of a split: a table, a folder of images "
+    "with its table, an .npz file.",
 )
-@click.option(
-    "--batchnorm",
-    type=click.Choice(["shared", "recalibrate"]),
-    help="Statistics of BatchNorm layers, in place of the run's: taken anew for each preference from training samples?",
-)
+@unseen_option
+@batchnorm_option
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as `moframework front` does.")
 @click.option(
@@ -117,6 +125,7 @@ def evaluate(run: Path, as_json: bool, out: Path | None, trust: bool, **options:
 @click.option(
     "--evaluations", metavar="N", type=click.IntRange(min=0), help="Preferences that are tried at most. Default: 30."
 )
+@batchnorm_option
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps, in place of the run's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @trust_option("RUN")
@@ -159,15 +168,20 @@ def _with_change(text: str, change: list[float]) -> str:
     return json.dumps(json.loads(text) | {"delta_m": [value if value == value else None for value in change]})
 
 
-def _preference(_: click.Context, __: click.Parameter, text: str) -> list[float]:
-    return numbers(text, "--preference")
+def _preference(_: click.Context, __: click.Parameter, text: str | None) -> list[float] | None:
+    return None if text is None else numbers(text, "--preference")
 
 
 @click.command(epilog=EXIT_CODES)
 @run_argument
 @click.argument("raw", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option("--preference", metavar="NUMBERS", callback=_preference, help="The operating point, such as 0.3,0.7.")
 @click.option(
-    "--preference", metavar="NUMBERS", required=True, callback=_preference, help="The operating point, such as 0.3,0.7."
+    "--pick",
+    "asked",
+    metavar="TEXT",
+    help="Or choose it, as `moframework pick` does: conditions and a rule with ; between, such as "
+    "'left/accuracy >= 0.95; maximize right/accuracy'. Rules: maximize, minimize, compromise, knee, tradeoff.",
 )
 @click.option(
     "--out",
@@ -176,24 +190,17 @@ def _preference(_: click.Context, __: click.Parameter, text: str) -> list[float]
     help="File to write: .csv, .jsonl, .parquet, or .npz with the raw outputs. Default: CSV on standard output.",
 )
 @click.option("--keep", metavar="COLUMN", multiple=True, help="Pass a column through, such as an id. May be repeated.")
-@click.option(
-    "--unseen",
-    type=click.Choice(["refuse", "missing"]),
-    default="refuse",
-    show_default=True,
-    help="A category that training never saw is an error, or an unknown cell.",
-)
+@unseen_option
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @trust_option("RUN")
 def predict(
     run: Path,
     raw: Path,
-    preference: list[float],
+    preference: Sequence[float] | None,
+    asked: str | None,
     out: Path | None,
-    keep: tuple[str, ...],
-    unseen: str,
-    device: str,
     trust: bool,
+    **options: Any,
 ) -> None:
     """Predict new data at one operating point.
 
@@ -204,9 +211,18 @@ def predict(
     from moframework.predicting.writing import write_lines, write_predictions
     from moframework.run.predicting import predict
 
+    if (preference is None) == (asked is None):
+        raise click.UsageError("an operating point is needed: give --preference or --pick, and not both")
     with imports_told():
+        if asked is not None:
+            from moframework.cli.picking import picked_by_text
+            from moframework.run.run import Run
+
+            preference, told = picked_by_text(Run(run, trust=trust), asked, options["device"])
+            _noted(told)
+        assert preference is not None
         try:
-            parts = predict(run, raw, preference, keep=keep, unseen=unseen, device=device, trust=trust, note=_noted)
+            parts = predict(run, raw, preference, trust=trust, note=_noted, **options)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--preference") from None
     if out is None:
@@ -220,5 +236,49 @@ def _noted(text: str) -> None:
     click.echo(f"note: {text}", err=True)
 
 
-COMMANDS = (front, evaluate, pick, predict)
+@click.command(epilog=EXIT_CODES)
+@run_argument
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to bind to.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any.")
+@click.option(
+    "--point",
+    "points",
+    metavar="NAME=NUMBERS",
+    multiple=True,
+    help="An operating point that requests can name, such as balanced=0.5,0.5; or NAME=FILE, of `moframework pick "
+    "--json`. May be repeated.",
+)
+@click.option(
+    "--limit",
+    "limits",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="max_batch, max_wait, max_samples, max_length, max_body, max_requests, max_time, max_connections or drain. "
+    "May be repeated.",
+)
+@click.option(
+    "--samples", type=click.IntRange(0, 1000), default=8, show_default=True, help="Test samples that the page offers."
+)
+@click.option(
+    "--allow-host", "hosts", metavar="NAME", multiple=True, help="A further name by which clients may call the server."
+)
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@trust_option("RUN")
+def serve(run: Path, host: str, port: int, hosts: tuple[str, ...], limits: tuple[str, ...], **options: Any) -> None:
+    """Answer requests with the model of a run.
+
+    RUN is a run folder; it is not changed. POST /predict takes JSON with inputs and a preference or the name of a
+    point; requests are answered together, whatever their preferences. A page at / moves the preference on samples.
+    SIGTERM or Ctrl-C answers what is under way, then ends.
+    """
+    from moframework.serve import serve as serve_until_stopped
+    from moframework.serve import service_of
+    from moframework.serve.limits import read_limits
+
+    with imports_told():
+        service = service_of(run, limits=read_limits(limits), note=_noted, **options)
+    serve_until_stopped(service, host, port, hosts=hosts, note=_noted)
+
+
+COMMANDS = (front, evaluate, pick, predict, export, serve)
 """All of them."""

@@ -16,6 +16,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "WRONG_USAGE",
+    "batchnorm_option",
     "imports_told",
     "numbers",
     "processes",
@@ -24,6 +25,7 @@ __all__ = [
     "set_option",
     "spec_argument",
     "trust_option",
+    "unseen_option",
 ]
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -49,11 +51,32 @@ def set_option(command: F) -> F:
     )(command)
 
 
+def batchnorm_option(command: F) -> F:
+    """`--batchnorm`."""
+    return click.option(
+        "--batchnorm",
+        type=click.Choice(["shared", "recalibrate"]),
+        help="Statistics of BatchNorm layers, in place of the run's: recalibrate takes them anew for each preference, "
+        "from training samples.",
+    )(command)
+
+
 def trust_option(what: str) -> Callable[[F], F]:
     """`--trust`, for the code that `what` names."""
     return click.option(
         "--trust", is_flag=True, help=f"Import the code that {what} names (`python:`); without it, nothing is executed."
     )
+
+
+def unseen_option(command: F) -> F:
+    """`--unseen`."""
+    return click.option(
+        "--unseen",
+        type=click.Choice(["refuse", "missing"]),
+        default="refuse",
+        show_default=True,
+        help="A category of new data that training never saw is an error, or an unknown cell.",
+    )(command)
 
 
 def run_argument(command: F) -> F:

@@ -18,7 +18,16 @@ from moframework.config import registry
 from moframework.config.options import Component
 from moframework.errors import MoframeworkError, nearest
 
-__all__ = ["Reference", "know", "known", "reference_to", "references", "relative_references", "remember"]
+__all__ = [
+    "Reference",
+    "know",
+    "known",
+    "lasting_name",
+    "reference_to",
+    "references",
+    "relative_references",
+    "remember",
+]
 
 _Version = tuple[int, int]
 
@@ -99,6 +108,13 @@ class Reference:
                     "module has"
                 )
         return found
+
+
+def lasting_name(reference: Reference) -> str:
+    """A reference as another process finds what it names: what is in the file that Python was started with, by its
+    path. What a notebook defines no other process finds."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None) if reference.where == "__main__" else None
+    return str(reference) if file is None else f"{Path(file).resolve()}:{reference.name}"
 
 
 def references(value: object) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import cast
 
 from moframework.config.declaring import check_declared
 from moframework.config.options import Component
-from moframework.config.references import Reference, know, known, remember
+from moframework.config.references import Reference, know, known, lasting_name, remember
 from moframework.errors import MoframeworkError
 
 __all__ = ["IMPORTS", "Trust", "part_of_reference"]
@@ -57,8 +57,11 @@ def part_of_reference(
     check_declared(loaded, interface, reference)
     cls = interface.adopt(loaded, str(reference))
     know(cls, str(reference))
-    if not isinstance(reference.where, str):  # a class of a module may be registered all the same
-        remember(cls, {"python": str(reference)})
+    # A class or function of a module is found by its own name, and may be registered; an object has none.
+    if not isinstance(reference.where, str) or isinstance(loaded, Component):
+        lasting = lasting_name(reference)
+        know(cls, lasting)
+        remember(cls, {"python": lasting})
     return cls
 
 

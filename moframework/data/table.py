@@ -57,6 +57,18 @@ class Column:
         codes = np.array([known.setdefault(cell, len(known)) for cell in cells], dtype=np.int32)
         return cls(name, tuple(known), codes)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Column]) -> Column:
+        """The rows of one column after the other, such as those of several files.
+
+        >>> Column.joined([Column.of("color", ["red", "blue"]), Column.of("color", ["blue"])]).codes.tolist()
+        [0, 1, 1]
+        """
+        values = tuple(dict.fromkeys(value for part in parts for value in part.values))
+        codes = np.concatenate([part.positions(values).numpy().astype(np.int32) for part in parts])
+        lines = [part.lines for part in parts if part.lines is not None]
+        return cls(parts[0].name, values, codes, np.concatenate(lines) if len(lines) == len(parts) else None)
+
     def __len__(self) -> int:
         return len(self.codes)
 

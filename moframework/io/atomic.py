@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,16 @@ import filelock
 
 from moframework.errors import DataError
 
-__all__ = ["PREFIX", "atomic_write", "file_lock", "keep_as", "remove_leftovers", "write_bytes", "write_text"]
+__all__ = [
+    "PREFIX",
+    "atomic_write",
+    "file_lock",
+    "keep_as",
+    "move_into_place",
+    "remove_leftovers",
+    "write_bytes",
+    "write_text",
+]
 
 PREFIX = ".unfinished-"
 """What the names of files begin with until they are whole."""
@@ -66,6 +76,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
     _flush_folder(path.parent)
 
 
+def move_into_place(made: Path, path: Path) -> None:
+    """Let a whole file, or a folder of files, that was made on the same disk take the place of `path`: its content is
+    flushed before the name changes. A folder takes the place of nothing, or of an empty folder."""
+    for file in made.rglob("*") if made.is_dir() else [made]:
+        if file.is_file():
+            _flush(file)
+    made.replace(path)
+    _flush_folder(path.parent)
+
+
 def keep_as(path: Path, other: Path) -> None:
     """Make the file at `path` readable as `other` too, in place of what was there: until `path` is replaced, both are
     one file, and `path` is never missing. Where the disk knows no such links, the file moves."""
@@ -109,7 +129,10 @@ def remove_leftovers(folder: Path) -> tuple[Path, ...]:
     """
     leftovers = tuple(sorted(folder.rglob(f"{PREFIX}*")))
     for leftover in leftovers:
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
     return leftovers
 
 

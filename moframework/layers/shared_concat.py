@@ -109,7 +109,7 @@ class _Added(torch.autograd.Function):
 
 def concatenated(own: Tensor, shared: Tensor) -> Tensor:
     """`own` with `shared` joined along the second dimension, as a plain tensor in the memory order of `own`."""
-    shared = shared.to(own.dtype).expand(len(own), *shared.shape[1:])
+    shared = shared.to(own.dtype).expand(own.shape[0], *shared.shape[1:])
     if own.dim() == 4:
         shared = shared.contiguous(memory_format=_order(own))
     return torch.cat([own, shared], dim=1)

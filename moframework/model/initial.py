@@ -1,4 +1,4 @@
-"""`load_parameters`: weights to start a training from, in place of fresh ones."""
+"""`load_initial`: weights to start a training from, in place of fresh ones."""
 
 from __future__ import annotations
 
@@ -6,14 +6,72 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
 from torch import Tensor, nn
 
 from moframework.config import Trust
 from moframework.errors import DataError, RunError, nearest
 from moframework.io.tensors import load_state
+from moframework.model.adapters import (
+    BASE,
+    Factors,
+    adapter_folders,
+    network_state,
+    put_adapters,
+    read_adapter,
+    with_adapter,
+)
 from moframework.model.pareto_model import ParetoModel
+from moframework.model.recipe import Recipe
 
-__all__ = ["load_parameters"]
+__all__ = ["Initial", "load_initial", "load_parameters"]
+
+
+@frozen(eq=False)
+class Initial:
+    """What a training starts from.
+
+    Attributes:
+        state: the state dict of a network.
+        adapters: low-rank adapters for each task, by the name of each weight; none where it is that network alone.
+    """
+
+    state: dict[str, Tensor]
+    adapters: dict[str, dict[str, Factors]]
+
+    def model(self, recipe: Recipe) -> ParetoModel:
+        """The model that begins so.
+
+        Raises:
+            DataError: adapters do not fit.
+            SpecError: see `ParetoModel`.
+        """
+        made = ParetoModel(recipe, self.state)
+        if self.adapters:
+            put_adapters(made.space, made.tasks, self.adapters)
+        return made
+
+
+def load_initial(path: Path, network: nn.Module, trust: Trust = False) -> Initial:
+    """What is at `path`, checked against `network`: as `load_parameters` takes it; or adapters of PEFT, in a folder.
+
+    A folder with one adapter stands for the network with that adapter, and a folder with an adapter for each task for
+    the low-rank adapters of a solver. They are added to `base.safetensors` beside them, where that is there, else to
+    the network as it starts.
+
+    Raises:
+        RunError, DataError: as `load_parameters`; or adapters cannot be used.
+    """
+    folders = adapter_folders(path) if path.is_dir() else {}
+    if not folders:
+        return Initial(load_parameters(path, network, trust), {})
+    adapters = {name: read_adapter(folder) for name, folder in folders.items()}
+    # One of several, taken alone, has the network that all of them are for in the folder above.
+    beside = [place / BASE for place in (path, path.parent) if (place / BASE).is_file()]
+    state = dict(network.state_dict()) if not beside else _fitting(network_state(beside[0]), network, beside[0])
+    if "" in adapters:
+        return Initial(with_adapter(state, adapters[""], path), {})
+    return Initial(state, adapters)
 
 
 def load_parameters(path: Path, network: nn.Module, trust: Trust = False) -> dict[str, Tensor]:
@@ -43,7 +101,15 @@ def load_parameters(path: Path, network: nn.Module, trust: Trust = False) -> dic
                 f"initial: {error}. Give a .safetensors file or what torch.save(model.state_dict(), …) wrote, or a run "
                 "folder."
             ) from error
-    expected = network.state_dict()
+    return _fitting(found, network, path)
+
+
+def _fitting(found: Mapping[str, Any], network: nn.Module, path: Path) -> dict[str, Tensor]:
+    """A state dict that has what a network has; further names of tied parameters may be missing. Raises `DataError`."""
+    expected = network.state_dict(keep_vars=True)
+    first: dict[int, str] = {}
+    tied = {name: at for name, value in expected.items() if (at := first.setdefault(id(value), name)) != name}
+    found = {**{name: found[at] for name, at in tied.items() if at in found}, **found}
     faults = []
     for name, value in expected.items():
         if name not in found:

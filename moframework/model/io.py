@@ -23,10 +23,11 @@ from moframework.inputs.form import Entry, InputForm
 from moframework.io.sealed import checksum, read_json, write_json
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model.recipe import Recipe
+from moframework.pareto.front import Front
 from moframework.predicting.preparation import PREPARATION, Preparation, read_preparation, write_preparation
 from moframework.weights import WeightSpaceConfig
 
-__all__ = ["read_model", "stored_preparation", "verify_model", "write_model"]
+__all__ = ["front_beside", "read_model", "stored_preparation", "verify_model", "write_model"]
 
 _FORMAT = 2  # the first with checksums
 _FORMAT_OF_TREES = 3  # with the form of inputs where they are more than one tensor of float32
@@ -102,6 +103,21 @@ def stored_preparation(folder: Path | str, trust: Trust = False) -> Preparation 
         return read_preparation(folder, _advice(folder), trust)
     except RunError as error:
         return str(error)
+
+
+def front_beside(folder: Path) -> Front | None:
+    """The test front of the run that a model's folder belongs to; None where there is none that can be read.
+
+    Args:
+        folder: as of `read_model`.
+    """
+    for run in (folder, folder.parent):
+        if (run / "front-test.json").is_file() and (run / "model" / _RECIPE).is_file():
+            try:
+                return Front.load(run / "front-test.json")
+            except RunError:
+                return None
+    return None
 
 
 def _stored(folder: Path | str) -> tuple[Path, dict[str, Any]]:

@@ -39,25 +39,28 @@ def mixed_outputs(model: Model, x: Tree, preferences: ArrayLike | Tensor, found:
     Raises:
         ValueError: as by `as_preferences` and `groups_of`; or a part of the network is in training.
     """
-    modules = model.skeleton.modules() if isinstance(found, str) else found.modules
-    if any(module.training for module in modules):
+    if found.trains() if isinstance(found, OnePass) else any(module.training for module in model.skeleton.modules()):
         raise ValueError(
             "a preference for each sample is for a model in use: call model.eval() first. In training, what layers "
             "take from a batch, such as BatchNorm, would depend on how its samples are grouped"
         )
-    rows, numbers = as_preferences(preferences, model.tasks, count_samples(x))
+    rows, host = as_preferences(preferences, model.tasks, count_samples(x))
     space = model.space
     if isinstance(space, ConditionedSpace):
         return model.call(space.weights(rows), x)
     if len(rows) == 0:
         return cast(Outputs, model(x, [1.0] * len(model.tasks)))
-    if numbers is not None and not rows.requires_grad and numbers.count(numbers[0]) == len(numbers):
+    if host is not None and not rows.requires_grad and _are_equal(host):
         return cast(Outputs, model(x, rows[0]))
     if isinstance(found, OnePass):
-        distinct = len(rows) if found.times <= 2 or numbers is None else len(set(map(tuple, numbers)))
+        distinct = len(rows) if found.times <= 2 or host is None else len(set(map(tuple, host.tolist())))
         if found.times <= max(2, distinct):
             return found(model, x, rows)
     return grouped(model, x, rows, groups_of(rows, space.nearest if isinstance(space, FiniteSpace) else None))
+
+
+def _are_equal(rows: Tensor) -> bool:
+    return rows[0].tolist() == rows[-1].tolist() and bool((rows == rows[0]).all())
 
 
 def groups_of(preferences: Tensor, key: Callable[[list[float]], Hashable] | None = None) -> list[list[int]]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
-from attrs import frozen
+import torch
+from attrs import field, frozen
 from torch import Tensor, nn
 
+from moframework.model.coefficients import Coefficients
+from moframework.model.kept import Kept, entries_of
 from moframework.model.protocol import Model
 from moframework.model.sample_mixing import attention_of, mixing
-from moframework.model.sample_weights import NORMALIZATIONS, Factored, Members, forwards, layer_forward
+from moframework.model.sample_weights import NORMALIZATIONS, Factored, Members, Run, forwards, layer_forward
 from moframework.weights.convex_hull import ConvexHullSpace
 from moframework.weights.low_rank import CONVOLUTIONS, LowRankSpace
 
@@ -25,23 +28,64 @@ Slots = dict[str, tuple[str, str | None]]
 
 
 @frozen(eq=False)
+class Prepared:
+    """What a pass needs of the weights: nothing of it depends on the batch but the coefficients, which all layers have
+    in common.
+
+    Attributes:
+        theta: what is put in the network's places.
+        runs: what layers do in the place of their `forward`.
+        joined: what stands for parameters (1, ...) that get a value for each sample.
+        coefficients: what preferences become, for each device and type.
+        scale: what preferences are multiplied with in it.
+    """
+
+    theta: dict[str, Tensor]
+    runs: dict[nn.Module, Run]
+    joined: dict[str, Members]
+    coefficients: dict[tuple[torch.device, torch.dtype], Coefficients]
+    scale: float | None
+
+    def update(self, preferences: Tensor) -> None:
+        """From now on the samples have these preferences (b, m)."""
+        for (device, dtype), own in self.coefficients.items():
+            own.update(_coefficients(preferences, device, dtype, self.scale))
+
+
+@frozen(eq=False)
 class OnePass:
     """The layers of a network whose weights depend on λ.
 
+    A copy of a model, and a pickled one, finds its own: this is None in it.
+
     Attributes:
         space: of the model.
-        modules: of the network, and the `children` of each, which are looked at again in each pass.
+        modules: of the network.
+        children: of each module that has some, as its registry has them, and what they are.
+        hooks: of modules; nobody has hung anything on one where all of these are empty.
+        own: what each module has under `vars`.
         layers: what in each layer depends on λ.
         joined: names of the parameters that modules join to what each sample has.
         times: how many layers with a weight for all samples cost what the costliest does here.
+        kept: what passes need of the weights, as long as these stay what they are.
     """
 
     space: LowRankSpace | ConvexHullSpace
     modules: list[nn.Module]
-    children: list[nn.Module | None]
     layers: dict[nn.Module, Slots]
     joined: list[str]
     times: int
+    registries: list[dict[str, nn.Module | None]]
+    children: list[nn.Module | None]
+    hooks: list[Any]
+    own: list[dict[str, Any]]
+    kept: Kept[Prepared] = field(factory=Kept)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> None:
+        return None
 
     @classmethod
     def when(cls, model: Model) -> OnePass | str:
@@ -62,52 +106,79 @@ class OnePass:
             reason, varying = mixing(model, ()), {name for name, trained in network.trainable.items() if trained}
             times = len(model.tasks)
         found = reason or _places(model, varying, whole=isinstance(space, ConvexHullSpace))
+        if isinstance(found, str):
+            return found
         modules = list(model.skeleton.modules())
-        children = [child for module in modules for child in module._modules.values()]
-        return found if isinstance(found, str) else cls(space, modules, children, *found, times)
+        registries = [module._modules for module in modules if module._modules]
+        return cls(
+            space, modules, *found, times, registries=registries, children=entries_of(registries),
+            hooks=[hooks for module in modules for hooks in (module._forward_hooks, module._forward_pre_hooks)],
+            own=[vars(module) for module in modules],
+        )  # fmt: skip
 
     def fits(self, model: Model) -> bool:
         """Whether a network still is what it was, and nobody has hung something on a module."""
         return (
             model.space is self.space
             and model.skeleton is self.modules[0]
-            and [child for m in self.modules for child in m._modules.values()] == self.children
-            and not any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in self.modules)
+            and entries_of(self.registries) == self.children
+            and not any(self.hooks)
+            and not any("forward" in own for own in self.own)
         )
+
+    def trains(self) -> bool:
+        """Whether a part of the network is in training."""
+        return any(own["training"] for own in self.own)
 
     def __call__(self, model: Model, x: Tensor, preferences: Tensor) -> dict[str, Tensor]:
         """Outputs of the network for x (b, ...) with preferences (b, m), by output key."""
         adapters = isinstance(self.space, LowRankSpace)
-        theta, stands = self._of_adapters(preferences) if adapters else self._of_members(preferences)
-        runs = {
-            layer: layer_forward(layer, {slot: stands(*names) for slot, names in slots.items()})
-            for layer, slots in self.layers.items()
-        }
-        with forwards(runs):
+        key = None if preferences.requires_grad else "one pass"
+        make = self._of_adapters if adapters else self._of_members
+        prepared = self.kept.made(self.space, key, lambda: make(preferences))
+        prepared.update(preferences)
+        theta = prepared.theta
+        if prepared.joined:
+            theta = {**theta, **{name: members.value() for name, members in prepared.joined.items()}}
+        with forwards(prepared.runs):
             return model.call(theta, x)
 
-    def _of_adapters(self, preferences: Tensor) -> tuple[dict[str, Tensor], Callable[..., Any]]:
-        """What is put in the network's places, and what stands for a weight and bias, by their names."""
+    def _of_adapters(self, preferences: Tensor) -> Prepared:
         space = cast(LowRankSpace, self.space)
-        theta, own = space.unadapted(), {}
-        for adapter, base, b, a, factors in space.adapters(preferences):
-            own[adapter.name] = Factored(adapter, base, b, a, factors, space.scale)
+        theta, stands = space.unadapted(), dict[str, Factored]()
+        coefficients: dict[tuple[torch.device, torch.dtype], Coefficients] = {}
+        for adapter, base, b, a, _ in space.adapters(preferences):
+            at = b.device, b.dtype
+            if at not in coefficients:
+                coefficients[at] = Coefficients(_coefficients(preferences, *at, space.scale))
+            stands[adapter.name] = Factored(adapter, base, b, a, coefficients[at], space.scale)
             theta[adapter.name] = base
-        return theta, lambda weight, bias: own[weight]
+        runs = self._runs(lambda weight, bias: stands[weight])
+        return Prepared(theta, runs, {}, coefficients, space.scale)
 
-    def _of_members(self, preferences: Tensor) -> tuple[dict[str, Tensor], Callable[..., Any]]:
+    def _of_members(self, preferences: Tensor) -> Prepared:
         members = cast(ConvexHullSpace, self.space).members.members()
-        theta = dict(members[0])
-        like = next(value for value in theta.values() if value.is_floating_point())
-        coefficients = preferences.to(like.device, like.dtype)
+        like = next(value for value in members[0].values() if value.is_floating_point())
+        coefficients = Coefficients(_coefficients(preferences, like.device, like.dtype, None))
 
         def stands(weight: str, bias: str | None) -> Members:
             biases = () if bias is None else [one[bias] for one in members]
             return Members([one[weight] for one in members], biases, coefficients)
 
-        for name in self.joined:
-            theta[name] = stands(name, None).value()
-        return theta, stands
+        joined = {name: stands(name, None) for name in self.joined}
+        return Prepared(dict(members[0]), self._runs(stands), joined, {(like.device, like.dtype): coefficients}, None)
+
+    def _runs(self, stands: Callable[[str, str | None], Any]) -> dict[nn.Module, Run]:
+        """What layers do, given what stands for a weight and bias, by their names."""
+        return {
+            layer: layer_forward(layer, {slot: stands(*names) for slot, names in slots.items()})
+            for layer, slots in self.layers.items()
+        }
+
+
+def _coefficients(preferences: Tensor, device: torch.device, dtype: torch.dtype, scale: float | None) -> Tensor:
+    moved = preferences.to(device, dtype, non_blocking=True)
+    return moved if scale is None else moved * scale
 
 
 def _places(model: Model, varying: Collection[str], whole: bool) -> tuple[dict[nn.Module, Slots], list[str]] | str:

@@ -72,12 +72,11 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
     Raises:
         ValueError: as by `on_simplex`.
     """
-    compiling = torch.compiler.is_compiling()
     if not isinstance(preference, Tensor):
-        if not compiling:
+        if not torch.compiler.is_compiling():
             return on_simplex(preference, tasks)
         preference = torch.as_tensor(preference, dtype=torch.float32)
-    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]  # where a shape is no number either
+    if not torch.compiler.is_compiling() and torch._C._is_tracing():  # where a shape is no number either
         return preference
     if preference.shape != (len(tasks),):
         raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preference.shape)}")
@@ -103,9 +102,7 @@ def one_each(preference: ArrayLike | Tensor) -> bool:
     return getattr(preference, "ndim", 0) == 2
 
 
-def as_preferences(
-    preferences: ArrayLike | Tensor, tasks: Sequence[str], samples: int
-) -> tuple[Tensor, list[list[float]] | None]:
+def as_preferences(preferences: ArrayLike | Tensor, tasks: Sequence[str], samples: int) -> tuple[Tensor, Tensor | None]:
     """A preference for each sample as a tensor (b, m), each row checked and scaled as `as_preference` does one.
 
     Args:
@@ -114,7 +111,7 @@ def as_preferences(
         samples: b.
 
     Returns:
-        the tensor, and its numbers, before they are scaled; None where they cannot be read.
+        the tensor, and what it holds on the host, before it is scaled; None where that cannot be read.
 
     Raises:
         ValueError: another number of preferences than of samples; or as by `on_simplex`, with the row.
@@ -134,16 +131,17 @@ def as_preferences(
     if preferences.shape[1] != len(tasks):
         raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preferences.shape)}")
     rows = preferences if preferences.is_floating_point() else preferences.float()
-    numbers = numbers_of(rows)
-    if not numbers:  # none, or none that can be read
-        return rows, numbers
-    host = rows.detach().cpu()
-    if host.amin().item() >= 0 and (host.sum(dim=1) - 1).abs_().amax().item() <= _ROUNDING:
-        return rows, numbers
-    for row, each in enumerate(numbers):
+    host = _on_host(rows)
+    if host is None or len(host) == 0:
+        return rows, host
+    sums = host.sum(dim=1)
+    low, high = torch.aminmax(sums)
+    if host.amin().item() >= 0 and low.item() >= 1 - _ROUNDING and high.item() <= 1 + _ROUNDING:
+        return rows, host
+    for row, each in enumerate(host.tolist()):
         _named(row, each, tasks)
     sums = rows.sum(dim=1, keepdim=True)
-    return torch.where((sums - 1).abs() <= _ROUNDING, rows, rows / sums), numbers
+    return torch.where((sums - 1).abs() <= _ROUNDING, rows, rows / sums), host
 
 
 def _named(row: int, numbers: Any, tasks: Sequence[str]) -> Tensor:
@@ -156,16 +154,34 @@ def _named(row: int, numbers: Any, tasks: Sequence[str]) -> Tensor:
 
 def numbers_of(values: Tensor) -> Any:
     """What a tensor holds, as numbers of Python, or None where that cannot be read: see `as_preference`."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
-        return None
-    if type(values) not in (Tensor, nn.Parameter):  # fake and functional tensors, and those that lie in shards
-        return None
-    if values.is_cuda and torch.cuda.is_current_stream_capturing():
+    if _hides(values):
         return None
     try:
         return values.tolist()
     except RuntimeError:  # vectorized, or without any numbers
         return None
+
+
+def _on_host(values: Tensor) -> Tensor | None:
+    """What a tensor holds, on the host, or None where that cannot be read: see `as_preference`."""
+    if _hides(values):
+        return None
+    host = values.detach().cpu() if values.requires_grad or not values.is_cpu else values
+    if torch._C._are_functorch_transforms_active():
+        try:
+            host.tolist()
+        except RuntimeError:
+            return None
+    return host
+
+
+def _hides(values: Tensor) -> bool:
+    """Whether it is known before they are read that numbers cannot be."""
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return True
+    if type(values) not in (Tensor, nn.Parameter):  # fake and functional tensors, and those that lie in shards
+        return True
+    return values.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _wanted(tasks: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from html import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +26,7 @@ from moframework.inputs.calling import how_outside
 from moframework.inputs.trees import mapped
 from moframework.model.buffers import modes_kept
 from moframework.model.functional import FunctionalNetwork, Runner
-from moframework.model.io import read_model, stored_preparation, write_model
+from moframework.model.io import front_beside, read_model, stored_preparation, write_model
 from moframework.model.kept import KeptWeights
 from moframework.model.mixed import mixed_outputs
 from moframework.model.one_pass import OnePass
@@ -39,6 +40,7 @@ from moframework.model.operating_point import (
 )
 from moframework.model.predict import predictions
 from moframework.model.recipe import Recipe
+from moframework.pareto.html import front_html
 from moframework.predicting import Predictions, Preparation, Reading, Unseen
 from moframework.weights import WeightSpace
 from moframework.weights.conditioned import ConditionedSpace
@@ -62,6 +64,7 @@ class ParetoModel(nn.Module):
     Attributes:
         preparation: how raw data becomes inputs and outputs become answers, which `predict` uses and `save` keeps; a
             text that says why it is not known; or None.
+        folder: that it was loaded from, or None.
 
     Example::
 
@@ -80,6 +83,7 @@ class ParetoModel(nn.Module):
         inputs = recipe.inputs.resolved(self.skeleton)
         self.recipe = attrs.evolve(recipe, input_shape=inputs)
         self.preparation: Preparation | str | None = None
+        self.folder: Path | None = None
         self.network = FunctionalNetwork(self.skeleton, tuple(recipe.outputs), how_outside(self.skeleton, inputs.call))
         for norm in self._frozen_norms:
             norm.eval()
@@ -93,6 +97,12 @@ class ParetoModel(nn.Module):
         count = sum(parameter.numel() for parameter in self.parameters())
         return f"ParetoModel({', '.join(self.tasks)}; {type(self.space).__name__}, {count:,} parameters)"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: this model in a line, and the test front of the run that it was loaded from."""
+        front = None if self.folder is None else front_beside(self.folder)
+        shown = "" if front is None else front_html(front)
+        return f"<div>{escape(repr(self))}{shown}</div>"
+
     def __deepcopy__(self, memo: dict[int, Any]) -> ParetoModel:
         """A copy, without the graph of a forward pass that modules still hold."""
         made = type(self).__new__(type(self))
@@ -102,7 +112,7 @@ class ParetoModel(nn.Module):
 
     def train(self, mode: bool = True) -> ParetoModel:
         """As `nn.Module.train`; frozen BatchNorm layers stay as they are when the model is used."""
-        self.kept.drop()
+        self._drop_kept()
         super().train(mode)
         for norm in self._frozen_norms:
             norm.eval()
@@ -110,9 +120,14 @@ class ParetoModel(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ParetoModel:
         """As `nn.Module._apply`, by which tensors go elsewhere."""
-        self.kept.drop()
+        self._drop_kept()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    def _drop_kept(self) -> None:
+        self.kept.drop()
+        if self._one_pass is not None:
+            self._one_pass.kept.drop()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -171,10 +186,9 @@ class ParetoModel(nn.Module):
             raise ValueError(fault)
         if one_each(preference):
             return mixed_outputs(self, x, preference, self.one_pass())
-        checked = as_preference(preference, self.tasks)
         if self.training or not self.materializes:
-            return self.call(self.weights(checked), x)
-        return self.call(self.kept.weights(self.space, checked), x)
+            return self.call(self.weights(as_preference(preference, self.tasks)), x)
+        return self.call(self.kept.weights(self.space, preference, self.tasks), x)
 
     def how_mixed(self) -> str:
         """How a batch with a preference for each sample is computed, and where that is one pass for each preference,
@@ -220,7 +234,7 @@ class ParetoModel(nn.Module):
                 place.
         """
         self.space, self.network.runner = space, runner
-        self.kept.drop()
+        self._drop_kept()
 
     @property
     def materializes(self) -> bool:
@@ -428,6 +442,7 @@ class ParetoModel(nn.Module):
                 f"{folder}: the network that is handed in is not the one that was trained: {error}"
             ) from error
         model.preparation = stored_preparation(folder, trust)
+        model.folder = Path(folder)
         return model.to(device).eval()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,7 +16,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 
-from moframework.errors import DamagedFileError, MoframeworkError
+from moframework.errors import DamagedFileError, MoframeworkError, shortened
 from moframework.io.atomic import write_text
 from moframework.io.sealed import read_json, seal_json
 from moframework.pareto import indicators, relative
@@ -157,6 +159,45 @@ class Front:
             raise ValueError(f"the reference has {len(self.reference)} numbers for {m} tasks")
         if self.true_front is not None and self.true_front.shape[1] != m:
             raise ValueError(f"the true front has {self.true_front.shape[1]} columns for {m} tasks")
+
+    def __repr__(self) -> str:
+        n = len(self.losses)
+        parts = [self.split, f"{n:,} point{'s' if n > 1 else ''}", f"{int(self.nondominated().sum()):,} non-dominated"]
+        if self.reference is not None and len(self.tasks) <= 4:  # of more tasks it may take a second
+            parts.append(f"hypervolume {self.hypervolume():.4g}")
+        return f"Front({self.listed_tasks()}; {', '.join(parts)})"
+
+    def listed_tasks(self, most: int = 6) -> str:
+        """Names of the tasks in a line for people, long ones cut, and how many more there are."""
+        shown = ", ".join(shortened(task, 24) for task in self.tasks[:most])
+        return shown if len(self.tasks) <= most else f"{shown} and {len(self.tasks) - most} more"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return str(importlib.import_module("moframework.pareto.html").front_html(self))
+
+    def plot(self, *, previous: Sequence[Front] = (), title: str | None = None) -> Any:
+        """A picture of this front: see `pareto.plots.front_figure`.
+
+        Args:
+            previous: earlier fronts of the same tasks, oldest first, drawn behind.
+            title: stands before the split and the hypervolumes.
+
+        Returns:
+            a `matplotlib.figure.Figure`, which a notebook shows and `savefig` writes; pyplot knows nothing of it. Its
+            panels are in `axes`.
+
+        Raises:
+            ValueError: an earlier front has other tasks.
+
+        Example::
+
+            run.front("test").plot(previous=[earlier.front("test")]).savefig("front.pdf")
+        """
+        # By name: the mathematics of fronts is loaded without pictures.
+        figure = importlib.import_module("moframework.pareto.plots").front_figure(self, previous=previous, title=title)
+        figure._repr_png_ = partial(_png, figure)  # notebooks draw figures by themselves only where pyplot was imported
+        return figure
 
     def _check_metric(self, name: str, values: Array) -> None:
         """Raise `ValueError` unless the metric is of a task, has a value a preference, and a direction."""
@@ -462,6 +503,12 @@ class Front:
         except ImportError as error:
             raise MoframeworkError("a data frame needs pandas, which is not installed: pip install pandas") from error
         return pandas.DataFrame({**self.columns(), "nondominated": self.nondominated()})
+
+
+def _png(figure: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=72)
+    return file.getvalue()
 
 
 def _nullable(values: Array) -> list[float | None]:

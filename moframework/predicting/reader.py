@@ -43,12 +43,14 @@ class Reading:
         count: samples to be read at once, where a reader can choose.
         unseen: what becomes of categories that training never saw.
         keep: columns that are passed through.
+        missing_option: how the caller says `unseen="missing"`, for messages.
         note: is told what is worth knowing, a sentence each.
     """
 
     count: int = 1000
     unseen: Unseen = "refuse"
     keep: tuple[str, ...] = ()
+    missing_option: str = "--unseen missing (in Python unseen='missing')"
     note: Callable[[str], None] = _ignored
 
 

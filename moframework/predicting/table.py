@@ -48,6 +48,7 @@ class CategoryColumn:
 
     column: str = option(help="name of the column")
     categories: tuple[str, ...] = option(help="those of the training rows, in order")
+    zeros: tuple[str, ...] = option((), help="further ones that are known, and no input, such as the other of two")
 
 
 @config
@@ -124,11 +125,32 @@ class TableReader(Reader):
             used = {name: table[name] for name in self.columns}
             try:
                 if reading.unseen == "refuse":
-                    self._check_categories(used)
+                    self._check_categories(used, reading.missing_option)
                 made = self.inputs(used)
             except DataError as error:
                 raise DataError("\n".join(f"{what}: {line}" for line in str(error).splitlines())) from None
             yield Part(made, {name: [table[name].values[code] for code in table[name].codes] for name in reading.keep})
+
+    def columns_of(self, raw: Any, reading: Reading) -> dict[str, Column]:
+        """The columns of a whole table that are inputs or to be kept, checked as by `parts`.
+
+        Raises:
+            DataError: as by `parts`.
+        """
+        what, tables = self._tables(raw)
+        names = tuple(dict.fromkeys((*self.columns, *reading.keep)))
+        parts: list[dict[str, Column]] = []
+        for table in tables:
+            if not parts:
+                self._check_columns(what, table, reading)
+            parts.append({name: table[name] for name in names})
+        whole = {name: Column.joined([part[name] for part in parts]) for name in names}
+        if reading.unseen == "refuse":
+            try:
+                self._check_categories(whole, reading.missing_option)
+            except DataError as error:
+                raise DataError("\n".join(f"{what}: {line}" for line in str(error).splitlines())) from None
+        return whole
 
     def _tables(self, raw: Any) -> tuple[str, Iterator[dict[str, Column]]]:
         """What the raw data is called, and its columns, some rows at a time."""
@@ -189,16 +211,16 @@ class TableReader(Reader):
         if left:
             reading.note(f"{what}: not read, since the model was trained without: {_listed(left)}")
 
-    def _check_categories(self, columns: Mapping[str, Column]) -> None:
+    def _check_categories(self, columns: Mapping[str, Column], missing_option: str) -> None:
         """Raise `DataError` where there are categories that training never saw; all columns are told at once."""
         faults = []
         for each in self.categories:
-            known = {*each.categories, *self.missing}
+            known = {*each.categories, *each.zeros, *self.missing}
             new = [value for value in columns[each.column].values if value not in known]
             if new:
-                faults.append(_unseen_words(columns[each.column], new, each.categories))
+                faults.append(_unseen_words(columns[each.column], new, (*each.categories, *each.zeros)))
         if faults:
-            hint = "Correct them, or count such cells as unknown: --unseen missing (in Python unseen='missing')"
+            hint = f"Correct them, or count such cells as unknown: {missing_option}"
             raise DataError("\n".join([*faults, hint]))
 
 

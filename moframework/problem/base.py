@@ -20,7 +20,7 @@ from moframework.data import Batch, Dataset, Split, TensorData, batches, collate
 from moframework.errors import SpecError, nearest
 from moframework.inputs import Entry, InputForm, Tree, called, named_leaves
 from moframework.inputs.form import InputShape
-from moframework.predicting import Reader
+from moframework.predicting import Preparation, Reader, Unseen
 from moframework.problem.output_kind import probability_faults
 from moframework.problem.task import Task
 
@@ -64,10 +64,24 @@ class Problem(Component, kind="problems"):
             DataError: the data is missing; the text says what to get, from where, and into which folder.
         """
 
-    def of_file(self, path: Path) -> Dataset | None:
+    def of_file(self, path: Path, unseen: Unseen = "refuse") -> Dataset | None:
         """All samples of another file that is laid out as this problem's own data; None where there is no such thing,
-        or where samples would depend on what else is in the file. Raises `DataError` where it cannot be read."""
+        or where samples would depend on what else is in the file.
+
+        Args:
+            path: the file, or folder.
+            unseen: whether a category that training never saw is an error, or an unknown cell, as in validation.
+
+        Raises:
+            DataError: it cannot be read, or not as in training; the text names file, column and row.
+        """
         return None
+
+    def prepared(self, preparation: Preparation) -> Problem:
+        """This problem with what it takes from its training data as it was saved with a model, so that `of_file` reads
+        a file as that model knows data, and needs the training data no more. Itself, which is the default, where it
+        takes nothing from there."""
+        return self
 
     @property
     def maps(self) -> Mapping[str, MapKind]:

@@ -18,7 +18,7 @@ from moframework.data import Collate, Collated, Dataset, DataSource, Split, inpu
 from moframework.data.composition import SetBatches
 from moframework.errors import DataError, nearest
 from moframework.inputs.form import InputShape
-from moframework.predicting import Reader
+from moframework.predicting import Reader, Unseen
 from moframework.problem.base import Problem
 from moframework.problem.sets import check_sets, data_of_sets, maps_as_read, on_own_sets, set_notes
 from moframework.problem.task import Task, TaskOptions
@@ -61,7 +61,8 @@ class Customized(WrappedProblem):
     overrides: ProblemOverrides = option(help="what is exchanged")  # type: ignore[assignment,misc]
 
     def __attrs_post_init__(self) -> None:
-        own = {task.name: task for task in self.base.tasks}
+        # Tasks may need the data, which is not asked for where nothing is said of them.
+        own = {task.name: task for task in self.base.tasks} if self.overrides.tasks else {}
         for name, options in (self.overrides.tasks or {}).items():
             if name not in own and options.loss is None:
                 guess = nearest(name, own)
@@ -71,7 +72,8 @@ class Customized(WrappedProblem):
                     f"tasks.{name}",
                 )
             _named(name, lambda name=name, options=options: _task(name, options, own))  # type: ignore[misc]
-        _check_reference(self.reference if self.overrides.reference is not None else None, self.tasks)
+        if self.overrides.reference is not None:
+            _check_reference(self.reference, self.tasks)
 
     @property
     def wrapped(self) -> Problem:
@@ -109,9 +111,9 @@ class Customized(WrappedProblem):
         """The base's, whose batches the exchanged collate function makes."""
         return _collated(self.base.data(split), self.overrides.collate)
 
-    def of_file(self, path: Path) -> Dataset | None:
+    def of_file(self, path: Path, unseen: Unseen = "refuse") -> Dataset | None:
         """As `data`."""
-        found = self.base.of_file(path)
+        found = self.base.of_file(path, unseen)
         return None if found is None else _collated(found, self.overrides.collate)
 
     @property
@@ -251,7 +253,7 @@ class Declared(Problem):
             sets = {name: data.plain if isinstance(data, Collated) else data for name, data in sets.items()}
         return _collated(data_of_sets(sets, self.tasks, self._batches, one_size=self._collate is None), self._collate)
 
-    def of_file(self, path: Path) -> Dataset | None:
+    def of_file(self, path: Path, unseen: Unseen = "refuse") -> Dataset | None:
         """All samples of a file in the place of a single source's."""
         found = None if isinstance(self._data, Mapping) else self._data.of_file(path)
         return None if found is None else _collated(found, self._collate)

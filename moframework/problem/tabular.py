@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Literal
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,11 +19,13 @@ from moframework.data.table import Column, Standardization, check_reach, in_orde
 from moframework.errors import DataError, nearest, shortened
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.metrics import F1, MAE, Accuracy
+from moframework.predicting import Answer
 from moframework.problem.task import Task
 
 __all__ = [
     "MISSING",
     "UNKNOWN",
+    "KnownTarget",
     "MissingTargets",
     "Target",
     "TargetKind",
@@ -37,6 +38,7 @@ __all__ = [
     "respelled",
     "spellings",
     "split_rows",
+    "target_task",
     "targets_of",
     "task_name",
 ]
@@ -100,19 +102,17 @@ class Target:
         Raises:
             DataError: a cell is no number, or there are not two values, or fewer.
         """
-        name = task_name(column.name)
         if kind == "regression":
             numbers = column.numbers(missing)
             standardization = Standardization.of(numbers[train, None])
             scaled = standardization(numbers[:, None])[:, 0].contiguous()
             check_reach(scaled[:, None], [column])
             values = torch.from_numpy(numbers.astype(np.float32))
-            task = Task(name=name, loss=MSE(), metrics=(MAE(),))
-            if standardize:
-                values = torch.where(values.isnan(), values, scaled)
-                mean, deviation = float(standardization.mean[0]), float(standardization.scale[0])
-                task = attrs.evolve(cast(Any, task), mean=mean, deviation=deviation)
-            return cls(task, values)
+            if not standardize:
+                return cls(target_task(column.name, kind), values)
+            mean, deviation = float(standardization.mean[0]), float(standardization.scale[0])
+            task = target_task(column.name, kind, mean=mean, deviation=deviation)
+            return cls(task, torch.where(values.isnan(), values, scaled))
         categories = in_order(value for value in column.values if value not in missing)
         found = ", ".join(shortened(value) for value in categories[:5]) + (", …" if len(categories) > 5 else "")
         if kind == "binary" and len(categories) != 2:
@@ -123,12 +123,85 @@ class Target:
         if len(categories) < 2:
             known = f"one value only, {found}" if categories else "no known value"
             raise DataError(f"column '{column.name}' has {known}: there is nothing to learn")
-        if kind == "binary":
-            task = Task(name=name, loss=BinaryCrossEntropy(), metrics=(Accuracy(), F1()))
-        else:
-            task = Task(name=name, loss=CrossEntropy(), metrics=(Accuracy(),), size=len(categories))
         codes = column.positions(categories)
+        task = target_task(column.name, kind, size=len(categories))
         return cls(task, torch.where(codes < 0, UNKNOWN, codes), categories)
+
+
+@frozen(eq=False)
+class KnownTarget:
+    """A column as a task's target, as the rows that a model was trained on have said.
+
+    Attributes:
+        task: of a regression with mean and deviation of these rows.
+        categories: the classes, in order; empty for regression.
+    """
+
+    task: Task
+    categories: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, column: str, kind: TargetKind, answers: Mapping[str, Answer]) -> KnownTarget:
+        """A target from the answers that a model was saved with, by task.
+
+        Raises:
+            DataError: they do not say what its classes are.
+        """
+        answer = answers.get(task_name(column))
+        if answer is None or (kind != "regression" and not answer.categories):
+            raise DataError(
+                f"the model does not say what classes or unit the target '{column}' had in training, as where another "
+                "loss has changed the width of its output: samples of a file cannot be judged"
+            )
+        if kind == "regression":
+            return cls(target_task(column, kind, mean=answer.mean, deviation=answer.deviation))
+        return cls(target_task(column, kind, size=len(answer.categories)), answer.categories)
+
+    def values(self, column: Column, missing: Sequence[str] = ()) -> Tensor:
+        """Targets of other rows (n,): as of `Target`.
+
+        Args:
+            column: n rows. A class under another label that `spellings` would find is that class.
+            missing: cells that mean unknown.
+
+        Raises:
+            DataError: a cell is no number, or a class that training never saw; column and place are named.
+        """
+        if not self.categories:
+            numbers = column.numbers(missing)
+            by = Standardization(np.array([self.task.mean]), np.array([self.task.deviation]))
+            scaled = by(numbers[:, None])
+            check_reach(scaled, [column])
+            return torch.where(torch.from_numpy(np.isnan(numbers)), float("nan"), scaled[:, 0])
+        equal = {float(name): name for name in self.categories if is_number(name)}
+        alike = {value: equal[float(value)] for value in column.values if is_number(value) and float(value) in equal}
+        stops = {f"{name}.": name for name in self.categories if not is_number(name)}
+        known = column.replaced({**stops, **alike, **{name: name for name in self.categories}})
+        new = [value for value in known.values if value not in (*self.categories, *missing)]
+        if new:
+            near = nearest(new[0], self.categories)
+            hint = f"; did you mean '{shortened(near)}'?" if near else "."
+            raise DataError(
+                f"target '{shortened(column.name)}' has the class '{shortened(new[0])}' in {known.first(new[0])}, "
+                f"which training never saw{hint} It saw {', '.join(map(shortened, self.categories[:_LISTED]))}"
+            )
+        codes = known.positions(self.categories)
+        return torch.where(codes < 0, UNKNOWN, codes)
+
+
+def target_task(column: str, kind: TargetKind, *, size: int = 1, mean: float = 0.0, deviation: float = 1.0) -> Task:
+    """The task of a column: see `Target`.
+
+    Args:
+        size: how many classes there are.
+        mean, deviation: of a regression whose values are standardized.
+    """
+    name = task_name(column)
+    if kind == "regression":
+        return Task(name=name, loss=MSE(), metrics=(MAE(),), mean=mean, deviation=deviation)
+    if kind == "binary":
+        return Task(name=name, loss=BinaryCrossEntropy(), metrics=(Accuracy(), F1()))
+    return Task(name=name, loss=CrossEntropy(), metrics=(Accuracy(),), size=size)
 
 
 def task_name(column: str) -> str:

@@ -6,8 +6,9 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +18,7 @@ from moframework.config import arguments
 from moframework.data import Dataset, Split
 from moframework.errors import MoframeworkError
 from moframework.inputs.form import InputShape
-from moframework.predicting import Reader
+from moframework.predicting import Preparation, Reader, Unseen
 from moframework.problem.base import Problem
 from moframework.problem.task import Task
 
@@ -70,9 +71,16 @@ class WrappedProblem(Problem):
         """That of the other problem."""
         return self.wrapped.data(split)
 
-    def of_file(self, path: Path) -> Dataset | None:
+    def of_file(self, path: Path, unseen: Unseen = "refuse") -> Dataset | None:
         """That of the other problem; None where this one has data of its own, which a file may not be like."""
-        return self.wrapped.of_file(path) if type(self).data is WrappedProblem.data else None
+        return self.wrapped.of_file(path, unseen) if type(self).data is WrappedProblem.data else None
+
+    def prepared(self, preparation: Preparation) -> Problem:
+        """This one around the other, prepared, where that is an option of this one; else this one as it is."""
+        inside = self.wrapped
+        own = [each.name for each in attrs.fields(cast(Any, type(self))) if getattr(self, each.name) is inside]
+        changed = {name: inside.prepared(preparation) for name in own[:1]}
+        return cast(Problem, attrs.evolve(cast(Any, self), **changed)) if changed else self
 
     @property
     def maps(self) -> Mapping[str, MapKind]:

@@ -20,6 +20,7 @@ from moframework.errors import RunError
 from moframework.model import ParetoModel
 from moframework.model.operating_point import on_simplex
 from moframework.pareto.front import Front
+from moframework.predicting import Unseen
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem, fitted
 from moframework.processes.world import World
@@ -130,14 +131,15 @@ def preferences_for(
     return wanted if anchors is None else _of_anchors(anchors, wanted)
 
 
-def new_data(problem: Problem, path: Path) -> Dataset:
-    """All samples of a file that can stand in the place of the problem's own. Raises `RunError` where none can."""
-    found = problem.of_file(path)
+def new_data(problem: Problem, path: Path, unseen: Unseen = "refuse") -> Dataset:
+    """All samples of a file that can stand in the place of the problem's own; see `Problem.of_file`. Raises `RunError`
+    where none can."""
+    found = problem.of_file(path, unseen)
     if found is None:
         raise RunError(
-            f"{path} cannot stand in the place of this problem's data: that is possible where the data is an .npz "
-            "file, whose numbers are used as they are. In Python `run.evaluate(data=…)` takes any data set with the "
-            "inputs and targets of the problem"
+            f"{path} cannot stand in the place of this problem's data: that is possible where the data is a table "
+            "(`csv`), a folder of images with a table (`images`), or an .npz file. In Python `run.evaluate(data=…)` "
+            "takes any data set with the inputs and targets of the problem"
         )
     return found
 

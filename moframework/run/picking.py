@@ -10,7 +10,7 @@ import torch
 from attrs import frozen
 from numpy.typing import ArrayLike
 
-from moframework.errors import RunError
+from moframework.errors import RunError, shortened
 from moframework.pareto.conditions import Condition, column_name, read_conditions
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Column, Compromise, Rule, Weights, rule_named
@@ -18,7 +18,7 @@ from moframework.run.evaluating import Trained, preferences_for
 from moframework.run.intervals import Interval, intervals
 from moframework.run.simplex_search import EVALUATIONS, Goal, search
 
-__all__ = ["NothingSatisfiesError", "Pick", "pick", "rule_of", "step"]
+__all__ = ["NothingSatisfiesError", "Pick", "arguments_of_text", "pick", "rule_of", "step"]
 
 STEP = 0.05
 """Of a column's range over the front, that a step betters it by at least."""
@@ -210,6 +210,38 @@ def rule_of(
     if len(given) > 1:
         raise RunError(f"one rule decides, but {len(given)} are given: {'; '.join(one.says for one in given)}")
     return given[0] if given else Compromise()
+
+
+def arguments_of_text(text: str) -> dict[str, Any]:
+    """What a text asks of `Run.pick`: conditions and at most one rule, with semicolons in between.
+
+    A rule is `maximize COLUMN`, `minimize COLUMN`, `compromise`, `knee` or `tradeoff`; all else are conditions.
+
+    Raises:
+        RunError: it has more than one rule, or nothing.
+
+    >>> arguments_of_text("left/accuracy >= 0.95; maximize right/accuracy")
+    {'where': ['left/accuracy >= 0.95'], 'maximize': 'right/accuracy'}
+    """
+    parts = [part.strip() for part in text.split(";") if part.strip()]
+    if not parts:
+        raise RunError("nothing is asked for: write conditions, a rule, or both: 'left/loss <= 2; minimize right/loss'")
+    found: dict[str, Any] = {"where": []}
+    rules = []
+    for part in parts:
+        word, _, rest = part.partition(" ")
+        if word in ("maximize", "minimize"):
+            rules.append(part)
+            found[word] = rest.strip()
+        elif not set(part) & set("<>="):
+            rules.append(part)
+            found["rule"] = part
+        else:
+            found["where"].append(part)
+    if len(rules) > 1:
+        told = "; ".join(map(shortened, rules))
+        raise RunError(f"one rule decides, but '{shortened(text)}' has {len(rules)}: {told}")
+    return found
 
 
 def _column_of(name: str, front: Front) -> str:

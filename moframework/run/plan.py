@@ -14,16 +14,17 @@ from torch import Tensor
 
 from moframework.backbones.base import Backbone
 from moframework.config import Trust, unstructure
+from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, batches, epoch_size
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
-from moframework.errors import DataError, MoframeworkError, SpecError
+from moframework.errors import DataError, MoframeworkError, SpecError, shortened
 from moframework.inputs import Entry, InputForm
 from moframework.memory import FitsInMemory, TooMuchMemoryError
-from moframework.model import ParetoModel, Recipe, load_parameters
+from moframework.model import ParetoModel, Recipe, load_initial
 from moframework.model.trial import check_passes
 from moframework.nonfinite import on_nonfinite
 from moframework.optim import describe_groups
@@ -213,14 +214,15 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     """
     problem, m = spec.problem, len(spec.problem.tasks)
     _check_objectives(spec, m)
+    _check_loggers(spec)
     method = spec.solver.method(m)
     _check_sizes(problem, method)
     _check_validations(spec)
     problem, data = _data(problem)
-    spec = attrs.evolve(cast(Any, spec), problem=problem)
+    given, spec = spec, attrs.evolve(cast(Any, spec), problem=problem)
     labels = count_labels(problem.tasks, data)
     check_labels(labels)
-    _check_saving(problem.network)
+    _check_saving(given)
     method.check(m)
     world = World() if world is None else world
     recipe = _recipe(problem, problem.network, method, data["train"])
@@ -260,6 +262,15 @@ def _check_objectives(spec: Spec, m: int) -> None:
         raise SpecError(f"evaluate.reference: has {len(spec.evaluate.reference)} numbers; the problem has {m} tasks")
 
 
+def _check_loggers(spec: Spec) -> None:
+    """Raise `SpecError` where a logger cannot be used here."""
+    for logger in spec.loggers:
+        try:
+            logger.check()
+        except OptionError as error:
+            raise SpecError(f"log: {error}") from error
+
+
 def _check_validations(spec: Spec) -> None:
     """Raise `SpecError` where the learning rate waits for validations that never come."""
     if spec.evaluate.every == 0 and any(schedule.watches_validation for schedule in spec.training.schedulers):
@@ -290,11 +301,12 @@ def _model(
         base = sum(parameter.numel() for parameter in problem.backbone().parameters())
         torch.manual_seed(derive_seed(spec.seed, INIT, 0))
         network = recipe.make()
-        initial = None if method.initial is None else load_parameters(method.initial, network, trust)
+        initial = None if method.initial is None else load_initial(method.initial, network, trust)
         place = placement(spec.training, network, recipe.inputs, local_rank)
         del network
         torch.manual_seed(derive_seed(spec.seed, INIT, 1))
-        return ParetoModel(recipe, initial), place, base
+        model = ParetoModel(recipe) if initial is None else initial.model(recipe)
+        return model, place, base
 
 
 def _recipe(problem: Problem, network: Backbone, method: Method, data: Dataset | None = None) -> Recipe:
@@ -327,14 +339,23 @@ def _check_sizes(problem: Problem, method: Method) -> None:
             return  # it cannot be made without numbers, or not at all: the same call with numbers tells
 
 
-def _check_saving(network: Backbone) -> None:
-    """Raise `SpecError` where a saved model could not find its network again."""
+def _check_saving(spec: Spec) -> None:
+    """Raise `SpecError` where a saved model could not find its network again, or the run could not say what it
+    solved."""
     try:
-        unstructure(network)
+        unstructure(spec.problem.network)
     except MoframeworkError as error:
         raise SpecError(
             f"the network could not be saved with the model: {error}. Let the function or class that makes it stand at "
             "the top level of its file"
+        ) from error
+    try:
+        unstructure(spec)
+    except (MoframeworkError, TypeError) as error:
+        raise SpecError(
+            "problem: it is made of objects in memory, so that the run could not say what it solves. Name it instead: "
+            '{"python": "./mine.py:problem"}, or "__main__:problem" for one of this notebook or script, where '
+            f"`problem` is the object or a function that returns it ({shortened(' '.join(str(error).split()), 80)})"
         ) from error
 
 

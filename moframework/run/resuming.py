@@ -27,6 +27,7 @@ CHANGEABLE = (
     "training.device",
     "training.workers",
     "training.resident",
+    "log",
     "name",
 )
 """What of a spec may change when its run is resumed: how long it trains, what is told, and what changes no result but

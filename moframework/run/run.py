@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,28 +10,32 @@ import attrs
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
 from moframework.backbones.given import GivenBackbone
 from moframework.config import Trust
 from moframework.data import Dataset, Split
 from moframework.errors import DamagedFileError, NewerFormatError, RunError, nearest
+from moframework.export import Exported
 from moframework.io.lock import is_held
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.model.io import verify_model
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Rule
-from moframework.predicting import Predictions, Unseen
+from moframework.predicting import Predictions, Preparation, Unseen
 from moframework.run.evaluating import Batchnorm, Trained, new_data, preferences_for
+from moframework.run.exporting import Exporting
+from moframework.run.html import run_html
 from moframework.run.picking import Pick, pick, rule_of, step
 from moframework.run.resuming import resume_command
 from moframework.run.simplex_search import EVALUATIONS
 from moframework.spec import Spec, load_spec
 
-__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "EVENTS", "LOG", "MODEL", "SPEC", "STATUS", "Run"]
+__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "LOG", "MODEL", "SPEC", "STATUS", "Run", "load"]
 
 SPEC, STATUS, ENVIRONMENT, LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
-CHECKPOINTS, EVENTS, MODEL, DATA = "checkpoints", "events", "model", "data.json"
+CHECKPOINTS, MODEL, DATA = "checkpoints", "model", "data.json"
 
 
 class Run:
@@ -56,6 +60,7 @@ class Run:
     def __init__(self, path: Path | str, *, trust: Trust = False) -> None:
         self.path = Path(path)
         self.trust = trust
+        self._kept: tuple[tuple[str, int], ParetoModel] | None = None
         if not (self.path / SPEC).is_file():
             hint = ""
             if self.path.parent.is_dir():
@@ -65,6 +70,16 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how the run ended, what it took, and its test front."""
+        front: Front | RunError
+        summary: dict[str, Any] = {}
+        try:
+            summary, front = self.summary(), self.front()
+        except RunError as error:
+            front = error
+        return run_html(self.path, self.status, summary, front)
 
     @property
     def spec(self) -> Spec:
@@ -182,6 +197,21 @@ class Run:
         """
         return ParetoModel.load(self.path / MODEL, device, trust=trust or self.trust, backbone=backbone)
 
+    def at(
+        self,
+        preference: ArrayLike | torch.Tensor,
+        *,
+        calibrate: Iterable[Any] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> nn.Module:
+        """The trained network at one preference, a plain module; see `ParetoModel.at`. Errors as of `model`.
+
+        Example::
+
+            network = moframework.load("runs/quickstart").at([0.3, 0.7])
+        """
+        return self._used(device).at(preference, calibrate=calibrate)
+
     def predict(
         self,
         raw: Any,
@@ -191,14 +221,22 @@ class Run:
         keep: Sequence[str] = (),
         device: torch.device | str = "cpu",
     ) -> Predictions:
-        """What the trained model says of raw data at one preference; see `ParetoModel.predict`. A model that is asked
-        more than once is better loaded once.
+        """What the trained model says of raw data at one preference; see `ParetoModel.predict`. The model is read once,
+        and again when its file has changed.
 
         Raises:
             RunError: as `model`; or it is not known how raw data becomes inputs.
             DataError: raw data cannot be read, or not as in training.
         """
-        return self.model(device).predict(raw, preference, unseen=unseen, keep=keep)
+        return self._used(device).predict(raw, preference, unseen=unseen, keep=keep)
+
+    def _used(self, device: torch.device | str) -> ParetoModel:
+        """The model as `model` gives it, kept for the next call."""
+        file = self.path / MODEL / "model.safetensors"
+        version = (str(device), file.stat().st_mtime_ns if file.is_file() else 0)
+        if self._kept is None or self._kept[0] != version:
+            self._kept = (version, self.model(device))
+        return self._kept[1]
 
     def evaluate(
         self,
@@ -207,6 +245,7 @@ class Run:
         split: Split = "test",
         *,
         data: Dataset | Path | str | None = None,
+        unseen: Unseen = "refuse",
         batchnorm: Batchnorm | None = None,
         device: str | None = None,
         metrics: bool = True,
@@ -219,7 +258,10 @@ class Run:
                 run's own fronts have. The solver of a finite set has its own alone.
             split: of the problem's data; the name of the front where `data` is given.
             data: other samples than the problem's: a data set whose inputs and targets are as those of the problem, or
-                an .npz file, all of whose samples are read, where the problem's data is such a file.
+                a file that is laid out as the problem's own, all of whose samples are read: a table, as `csv` reads it
+                (or .parquet), of `images` a folder with images and table, an .npz file. It is read by what was saved
+                with the model; the files that were trained on need not be there.
+            unseen: what becomes of categories in it that training never saw: an error, or `missing`, as in validation.
             batchnorm: in place of the run's `evaluate.batchnorm`.
             device: in place of the run's `training.device`.
             metrics: the tasks' metrics too, not only the losses.
@@ -236,11 +278,11 @@ class Run:
 
             front = Run("runs/quickstart").evaluate(points=101)
         """
-        trained = self.trained(device, batchnorm)
+        trained = self.trained(device, batchnorm, as_saved=isinstance(data, Path | str))
         wanted = preferences_for(trained.model, self.front("val").preferences, points, preferences)
         if data is None:
             return trained.front(wanted, split, metrics=metrics)
-        samples = new_data(trained.problem, Path(data)) if isinstance(data, Path | str) else data
+        samples = new_data(trained.problem, Path(data), unseen) if isinstance(data, Path | str) else data
         return trained.front_on(samples, wanted, split, metrics=metrics)
 
     def pick(
@@ -251,6 +293,7 @@ class Run:
         minimize: str | None = None,
         rule: Rule | str | None = None,
         evaluations: int = EVALUATIONS,
+        batchnorm: Batchnorm | None = None,
         device: str | None = None,
     ) -> Pick:
         """The operating point that serves best, found by asking the model: the validation split chooses, and what the
@@ -266,6 +309,8 @@ class Run:
             rule: or another rule: `compromise`, `knee`, `tradeoff`, or one of `moframework.pareto.rules`, such as
                 `Nearest({"left/loss": 0.2})`. Without any, the compromise.
             evaluations: preferences that are evaluated at most.
+            batchnorm: in place of the run's `evaluate.batchnorm`: `recalibrate` judges each point by statistics of its
+                own. The points of the stored front are evaluated anew then.
             device: in place of the run's `training.device`.
 
         Raises:
@@ -277,12 +322,18 @@ class Run:
             found = Run("runs/quickstart").pick("left/accuracy >= 0.85", maximize="right/accuracy")
             found.preference, found.test["right/accuracy"], found.intervals["test"]["right/accuracy"]
         """
-        front = self.front("val")
-        chosen = rule_of(front, maximize, minimize, rule)
-        return pick(self.trained(device), front, where, chosen, evaluations)
+        chosen = rule_of(self.front("val"), maximize, minimize, rule)
+        trained = self.trained(device, batchnorm)
+        return pick(trained, self._begun(trained, batchnorm), where, chosen, evaluations)
 
     def step(
-        self, preference: ArrayLike, towards: str, *, evaluations: int = EVALUATIONS, device: str | None = None
+        self,
+        preference: ArrayLike,
+        towards: str,
+        *,
+        evaluations: int = EVALUATIONS,
+        batchnorm: Batchnorm | None = None,
+        device: str | None = None,
     ) -> Pick:
         """The next point along the front at which something is better: see `run.picking.step`. Errors as of `pick`.
 
@@ -290,13 +341,101 @@ class Run:
             preference: where the step begins, m non-negative numbers.
             towards: `right=better`, `right/loss=worse`.
         """
-        return step(self.trained(device), self.front("val"), preference, towards, evaluations)
+        trained = self.trained(device, batchnorm)
+        return step(trained, self._begun(trained, batchnorm), preference, towards, evaluations)
 
-    def trained(self, device: str | None = None, batchnorm: Batchnorm | None = None) -> Trained:
-        """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`."""
+    def export(
+        self,
+        to: Path | str,
+        preference: ArrayLike | torch.Tensor | None = None,
+        *,
+        mixed: bool = False,
+        overwrite: bool = False,
+        device: str | None = None,
+    ) -> Exported:
+        """Write the model as a file that is used without moframework, beside it a model card and how raw data becomes
+        inputs and outputs become answers. See the page docs/exporting.md.
+
+        What was written is read back and compared with the model before it takes its place; else nothing is left.
+
+        Args:
+            to: its end says the form: `.safetensors`, `.pt2` (torch.export), `.onnx`; a folder is for adapters of PEFT.
+            preference: the operating point to export, m non-negative numbers; None for the dial: λ is an input.
+            mixed: with the dial, λ is one for each sample of a batch.
+            overwrite: replace what an earlier export has written there.
+            device: where the point is evaluated, in place of the run's `training.device`.
+
+        Returns:
+            the files, and what is worth knowing.
+
+        Raises:
+            RunError: the run has not finished or is being solved, there is no such form or not of this model, a package
+                is missing, a file exists, or what was written computes something else.
+            SpecError: the spec names code that is not trusted, or another device is needed.
+
+        Example::
+
+            Run("runs/quickstart").export("digits.onnx")                     # λ is an input
+            Run("runs/quickstart").export("digits.safetensors", [0.3, 0.7])  # a plain network
+        """
+        run = Exporting(
+            folder=self.path,
+            files={"spec": SPEC, "weights": f"{MODEL}/model.safetensors", "environment": ENVIRONMENT, "data": DATA},
+            spec=self.spec,
+            model=self.model(),
+            fronts={"val": self.front("val"), "test": self.front("test")},
+            trained=lambda: self.trained(device),
+        )
+        return run.export(Path(to), preference, mixed=mixed, overwrite=overwrite)
+
+    def _begun(self, trained: Trained, batchnorm: Batchnorm | None) -> Front:
+        """The validation front that a search begins with: the stored one, where that is of the same statistics."""
+        stored = self.front("val")
+        if batchnorm is None or batchnorm == self.spec.evaluate.batchnorm:
+            return stored
+        return trained.front(torch.tensor(stored.preferences, dtype=torch.float32), "val")
+
+    def trained(
+        self, device: str | None = None, batchnorm: Batchnorm | None = None, *, as_saved: bool = False
+    ) -> Trained:
+        """The trained model with what it takes to evaluate it; arguments and errors as of `evaluate`.
+
+        Args:
+            as_saved: what the problem takes from its training data is what was saved with the model.
+        """
         reference = self.front("val").reference
         spec = self.spec
         if device is not None:
             training = attrs.evolve(cast(Any, spec.training), device=device)
             spec = cast(Spec, attrs.evolve(cast(Any, spec), training=training))
-        return Trained.of(spec, self.model(), reference, batchnorm)
+        model = self.model()
+        if as_saved and isinstance(model.preparation, Preparation):
+            prepared = spec.problem.prepared(model.preparation)
+            spec = cast(Spec, attrs.evolve(cast(Any, spec), problem=prepared))
+        return Trained.of(spec, model, reference, batchnorm)
+
+
+def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
+    """A finished run, ready to use: a `Run` whose model is read already.
+
+    `front` has what was evaluated, `evaluate` any other preference; `pick` finds an operating point, `at` gives the
+    plain network there, and `predict` what it says of raw data.
+
+    Args:
+        run: the folder.
+        trust: as of `Run`.
+
+    Raises:
+        RunError: it is not a run, has not finished, is damaged, or names code that is not trusted.
+
+    Example::
+
+        run = moframework.load("runs/quickstart")
+        point = run.pick("left/accuracy >= 0.85", maximize="right/accuracy")
+        answers = run.predict(images, point.preference)
+        network = run.at(point.preference)
+    """
+    found = run if isinstance(run, Run) else Run(run, trust=trust)
+    found.front()
+    found._used("cpu")
+    return found

@@ -11,18 +11,18 @@ from typing import Any, cast
 import attrs
 from attrs import field, frozen
 
-from moframework.config import Trust, unstructure
-from moframework.config.references import references
+from moframework.config import Trust
 from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, exists, recover
 from moframework.engine.evaluate import Evaluator, calibration_data
-from moframework.engine.events import Observer, Observers
+from moframework.engine.events import Observer
 from moframework.engine.fit import Fit, fit
 from moframework.engine.loop import Hook, Loop
 from moframework.errors import RunError
 from moframework.io.atomic import PREFIX, atomic_write, remove_leftovers
 from moframework.io.lock import LOCK, OWNER, FolderLock
 from moframework.io.sealed import FORMAT, write_json, write_sealed_yaml
+from moframework.loggers import Results
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.pareto.plots import front_figure
@@ -32,17 +32,18 @@ from moframework.run.batchnorm_gap import batchnorm_gap
 from moframework.run.ending import Ending
 from moframework.run.environment import environment
 from moframework.run.flat_start import FlatStart
-from moframework.run.logs import TensorBoardLog, TextLog
 from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
+from moframework.run.progress import watching
 from moframework.run.reference import untrained_losses
 from moframework.run.rehearsal import rehearse
 from moframework.run.report import Notes, report, write_report
 from moframework.run.resuming import check_changes, is_longer
-from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, EVENTS, LOG, MODEL, SPEC, STATUS, Run
+from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, MODEL, SPEC, STATUS, Run
 from moframework.run.signals import StopRequest, stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits
 from moframework.run.timing import Timing
+from moframework.run.watching import watched
 from moframework.spec import Spec, load_spec
 
 __all__ = ["check", "solve"]
@@ -74,6 +75,7 @@ def solve(
     resume: bool = False,
     device: str | None = None,
     observers: Sequence[Observer] = (),
+    progress: bool = False,
     trust: Trust = False,
 ) -> Run:
     """Solve `spec`: train, evaluate, and leave everything in a run directory.
@@ -94,28 +96,27 @@ def solve(
             longer one. What else a spec may change: `moframework.run.resuming.CHANGEABLE`.
         device: replaces `training.device`.
         observers: told about progress, beside the run's own logs.
+        progress: show it, too, by `run.progress.watching`; by default nothing is printed.
         trust: what may be imported where a run folder to resume, or the run that `solver.initial` names, names code;
             code that `spec` itself names is always imported. See `Run`.
 
     Raises:
         SpecError, DataError: before anything is written; also where the data of a run to resume has changed.
-        RunError: `out` holds another run, or is being solved by another process; there is nothing to resume; memory or
-            the disk is full.
+        RunError: `out` holds another run, or another process solves it; nothing to resume; memory or disk is full.
         NonFiniteLossError: during training; the last good checkpoint is kept.
         InterruptedRun: SIGINT, SIGTERM or SIGHUP asked for it. In training the step is finished and saved; a second
             signal ends at once.
         PeerError: another process failed, and raises one of these or what else went wrong.
     """
     if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
-        out = Path(spec) if out is None else Path(out)
-        spec = Run(spec, trust=trust).spec
+        out, spec = Path(spec if out is None else out), Run(spec, trust=trust).spec
     loaded = _loaded(spec) if device is None else _on(_loaded(spec), device)
     if resume and out is None:
         raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
     with launched_world() as world, stop_signals(polled=False) as stop:
         folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume, trust))
         if not done:
-            _Solving(loaded, folder, world, stop, trust, observers).run(resume)
+            _Solving(loaded, folder, world, stop, trust, observers, progress).run(resume)
     return Run(folder, trust=trust)
 
 
@@ -129,6 +130,7 @@ class _Solving:
     stop: StopRequest
     trust: Trust
     observers: Sequence[Observer]
+    progress: bool
     timing: Timing = field(factory=Timing)
     notes: Notes = field(factory=Notes)
 
@@ -137,10 +139,11 @@ class _Solving:
         world = self.world
         with contextlib.ExitStack() as stack:
             world.from_rank_zero(lambda: stack.enter_context(_held(self.folder, self.spec, resume, self.trust)))
+            shown = stack.enter_context(watching(quiet=not (self.progress and world.is_rank_zero)))
             ending = stack.enter_context(Ending(self.folder, world))
             with self.timing.phase("start_up"):
                 ready = self.prepare(ending)
-            self.train(ready, ending)
+            self.train(ready, ending, (self.notes, *self.observers, *shown))
             world.any_rank(False)  # all is written when the first process comes here
 
     def prepare(self, ending: Ending) -> Plan:
@@ -162,7 +165,7 @@ class _Solving:
                 ending.state("running")
         return ready
 
-    def train(self, ready: Plan, ending: Ending) -> None:
+    def train(self, ready: Plan, ending: Ending, observers: Sequence[Observer]) -> None:
         """Train, evaluate, and write the results."""
         spec, model, place, world, stop = ready.spec, ready.model, ready.place, self.world, self.stop
         keep_freed_memory()
@@ -174,27 +177,38 @@ class _Solving:
             reference = ready.reference or untrained_losses(ready, evaluator)
         resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
         stop.during("training")
-        with _watched(ready, self.folder, (self.notes, *self.observers), world) as observer:
+        with watched(ready, self.folder, observers, world) as watch:
             with stop.polled():
                 job = ready.job(checkpoints, reference)
                 self.timing.starting()
-                result = fit(job, observer=observer, resume=resume, stop=stop, world=world, around=self.hooks)
+                result = fit(job, observer=watch, resume=resume, stop=stop, world=world, around=self.hooks)
             stop.during("evaluating the model")
             if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
-                best = world.from_rank_zero(lambda: recover(checkpoints / BEST, observer.noted))
+                best = world.from_rank_zero(lambda: recover(checkpoints / BEST, watch.noted))
                 model.load_state_dict(best["model"])
-        calibration = calibration_data(spec.evaluate, ready.data["train"])
-        evaluator = attrs.evolve(evaluator, reference=reference, calibration=calibration)
+            fronts = self.fronts(ready, attrs.evolve(evaluator, reference=reference))
+            stop.during("writing the results")
+            if world.is_rank_zero:
+                facts = self.write(ready, result, fronts)
+                watch.ended(
+                    Results(fronts={str(split): front for split, front in fronts.items()}, facts=facts, model=model)
+                )
+        if world.is_rank_zero:
+            ending.state("done", **facts)
+
+    def fronts(self, ready: Plan, evaluator: Evaluator) -> dict[Split, Front]:
+        """The fronts of the trained model on `val` and `test`."""
+        calibration = calibration_data(ready.spec.evaluate, ready.data["train"])
+        evaluator = attrs.evolve(evaluator, calibration=calibration)
         splits: tuple[Split, ...] = ("val", "test")
         with self.timing.phase("evaluation"):
-            fronts = {split: evaluator.front(model, ready.data[split], ready.preferences, split) for split in splits}
+            model, preferences = ready.model, ready.preferences
+            fronts = {split: evaluator.front(model, ready.data[split], preferences, split) for split in splits}
             if calibration is None:
-                gap = batchnorm_gap(model, evaluator, ready.data["train"], ready.data["val"], ready.preferences)
+                gap = batchnorm_gap(model, evaluator, ready.data["train"], ready.data["val"], preferences)
                 if gap is not None:
                     self.notes.noted(gap)
-        stop.during("writing the results")
-        if world.is_rank_zero:
-            ending.state("done", **self.write(ready, result, fronts))
+        return fronts
 
     def hooks(self, loop: Loop, hooks: list[Hook]) -> list[Hook]:
         """The hooks of the training, with those of the report."""
@@ -286,19 +300,3 @@ def _facts(ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str,
         "parameters": sum(parameter.numel() for parameter in ready.model.space.parameters()),
         "hypervolumes": {split: value.hypervolumes() for split, value in fronts.items()},
     }
-
-
-@contextlib.contextmanager
-def _watched(ready: Plan, folder: Path, observers: Sequence[Observer], world: World) -> Iterator[Observer]:
-    """What watches the training: logs and `observers` in the first process, nothing in the others."""
-    if not world.is_rank_zero:
-        yield Observer()
-        return
-    tasks = tuple(task.name for task in ready.spec.problem.tasks)
-    text, board = TextLog(folder / LOG), TensorBoardLog(folder / EVENTS, tasks)
-    with contextlib.closing(text), contextlib.closing(board):
-        for reference in references(unstructure(ready.spec)):
-            text.append(f"code of your own: {reference}")
-        for note in ready.notes():
-            text.append(note)
-        yield Observers((text, board, *observers))

@@ -69,7 +69,10 @@ class Solver(Component, kind="solvers"):
     balancing: tuple[Balancing, ...] = option(
         (), help="how losses of different size are put on one footing, in this order"
     )
-    initial: Path | None = option(None, help="network to start from: a .safetensors or .pt state dict, or a run folder")
+    initial: Path | None = option(
+        None,
+        help="network to start from: a .safetensors or .pt state dict, a run folder, or a folder of adapters of PEFT",
+    )
 
     def __init_subclass__(cls, kind: str | None = None, **kwargs: object) -> None:
         super().__init_subclass__(kind=kind, **kwargs)

@@ -21,7 +21,7 @@ class PaLoRA(Solver):
 
     `W(λ) = W0 + (α/r) Σ_t λ_t B_t A_t`, trained on `Σ_t λ_t L_t` with preferences that open from the centre of the
     simplex to its vertices. With `initial` it expands the front around a trained multi-task network (Pareto front
-    expansion).
+    expansion), or goes on from adapters of PEFT, a folder for each task.
 
     Source: arXiv 2407.08056, Eq. 2–4 and the released code. Limits: linear scalarization cannot reach a concave part
     of a front; at B = 0 every preference is the same network, so very short trainings give a narrow front.

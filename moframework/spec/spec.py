@@ -14,6 +14,8 @@ from moframework.config.references import relative_references
 from moframework.config.schema import Schema
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import SpecError
+from moframework.loggers import Logger
+from moframework.loggers.tensorboard import TensorBoard
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec.loading import Other, load, schema_of
@@ -41,9 +43,21 @@ class Spec:
     seed: int = option(0, ge=0, help="of everything drawn at random; the same seed gives the same result")
     name: str | None = option(None, help="name of the run; none: the name of the spec file")
 
+    log: Logger | tuple[Logger, ...] = option(
+        (TensorBoard(),), help="who is told of the training beside the run folder; several, or an empty list for nobody"
+    )
+
     def __attrs_post_init__(self) -> None:
+        kinds = [type(logger) for logger in self.loggers]
+        if len(set(kinds)) < len(kinds):
+            raise OptionError("log names a logger twice", "log")
         if self.name is not None and len(self.name) > _NAME:
             raise OptionError(f"name must have at most {_NAME} characters, but it has {len(self.name):,}", "name")
+
+    @property
+    def loggers(self) -> tuple[Logger, ...]:
+        """The loggers under `log`."""
+        return self.log if isinstance(self.log, tuple) else (self.log,)
 
     def to_yaml(self, folder: Path | None = None) -> str:
         """The spec with every option spelled out; loading it gives an equal spec.

@@ -52,9 +52,14 @@ def test_everything_is_looked_at_in_little_time() -> None:
     assert {each.what for each in one.sections["extras"]} == {
         "torchjd",
         "cagrad",
+        "mlflow",
+        "wandb",
         "timm",
         "transformers",
         "parquet",
+        "onnx",
+        "peft",
+        "serve",
         "test",
         "dev",
     }

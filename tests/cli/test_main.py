@@ -131,8 +131,8 @@ def test_unlike_any_command_lists_all(call: Call) -> None:
     found = call("xyzzy")
     assert found.code == 2
     assert (
-        "Commands: benchmark, check, doctor, evaluate, front, list, new, pick, predict, schema, solve, specs."
-        in found.err
+        "Commands: benchmark, check, doctor, evaluate, export, front, list, new, pick, predict, schema, serve, solve, "
+        "specs." in found.err
     )
 
 

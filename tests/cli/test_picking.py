@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from moframework import Front, Run, load_spec, solve
@@ -85,3 +86,33 @@ def test_what_cannot_be_picked_is_told(call: Call, run: Run, arguments: list[str
     found = call("pick", run.path, *arguments, "--evaluations", "3")
     assert found.code == code
     assert words in found.err
+
+
+def test_predict_picks_its_operating_point(call: Call, run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", run.spec.problem.data("test").inputs[:4].numpy())
+    bound = float(run.front("val").losses[:, 0].mean())
+    text = f"left/loss <= {bound}; minimize right/loss"
+    found = call("predict", run.path, tmp_path / "images.npy", "--pick", text)
+    assert found.code == 0, found.err
+    picked = run.pick(f"left/loss <= {bound}", minimize="right/loss")
+    assert f"note: picked λ = {','.join(f'{weight:.6g}' for weight in picked.preference)} (" in found.err
+    chosen = ",".join(map(repr, picked.preference))
+    assert call("predict", run.path, tmp_path / "images.npy", "--preference", chosen).out == found.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "give --preference or --pick"),
+        (["--preference", "1,1", "--pick", "knee"], 2, "give --preference or --pick"),
+        (["--pick", "knee; maximize left/accuracy"], 1, "one rule decides"),
+        (["--pick", "kne"], 1, "there is no rule 'kne'"),
+        (["--pick", "left/acc >= 0.5"], 1, "did you mean 'left/accuracy'?"),
+        (["--pick", " ; "], 1, "nothing is asked for"),
+    ],
+)
+def test_predict_says_what_is_wrong_with_a_pick(
+    call: Call, run: Run, tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    found = call("predict", run.path, tmp_path / "none.npy", *arguments)
+    assert (found.code, words in found.err) == (code, True), found.err

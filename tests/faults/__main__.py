@@ -1,6 +1,6 @@
 """Make faults on purpose, in large numbers, and write down what became of them: `python -m tests.faults`.
 
-The short mode takes a few minutes and is part of the tests; `--long` makes as many as `docs/reliability.md` tells of,
+The short mode takes about two minutes and is part of the tests; `--long` makes as many as `docs/reliability.md` tells of,
 which takes hours, and `--write` writes that page.
 """
 
@@ -23,9 +23,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 HEAD, FOOT = "<!-- made by `python -m tests.faults` -->", "<!-- end -->"
 
 SECTIONS: Mapping[str, Callable[[bool, int, Path], list[Result]]] = {
-    "kills": lambda long, seed, folder: [kills.run(210 if long else 4, seed, folder)],
-    "damage": lambda long, seed, folder: damage.run((300, 60, 60) if long else (20, 5, 5), seed, folder),
-    "resumes": lambda long, seed, folder: [damage.resumes(70 if long else 2, seed, folder)],
+    "kills": lambda long, seed, folder: [kills.run(210 if long else 2, seed, folder)],
+    "damage": lambda long, seed, folder: damage.run((300, 60, 60) if long else (8, 2, 2), seed, folder),
+    "resumes": lambda long, seed, folder: [damage.resumes(70 if long else 1, seed, folder)],
     "ends": lambda long, seed, folder: ends.run(folder),
     "specs": lambda long, seed, folder: [specs.run(20_000 if long else 500, seed)],
     "tables": lambda long, seed, folder: [tables.run(2_000 if long else 100, seed)],

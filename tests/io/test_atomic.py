@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from moframework.io.atomic import atomic_write, remove_leftovers, write_bytes, write_text
+from moframework.io.atomic import PREFIX, atomic_write, move_into_place, remove_leftovers, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -125,3 +125,22 @@ def test_killed_process_leaves_a_file_that_is_found_and_removed(tmp_path: Path) 
     assert [path.name.endswith("-last") for path in removed] == [True]
     assert names(tmp_path) == ["last"]
     assert remove_leftovers(tmp_path) == ()
+
+
+def test_what_was_made_takes_a_place(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "file").write_text("new")
+    (tmp_path / "old").write_text("old")
+    move_into_place(tmp_path / "made" / "file", tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "new"
+    (tmp_path / "empty").mkdir()
+    move_into_place(tmp_path / "made", tmp_path / "empty")
+    assert names(tmp_path) == ["empty", "old"]
+
+
+def test_folders_that_were_left_are_removed_too(tmp_path: Path) -> None:
+    left = tmp_path / f"{PREFIX}1-2"
+    (left / f"{PREFIX}inside").mkdir(parents=True)
+    (left / "file").write_text("half")
+    assert left in remove_leftovers(tmp_path)
+    assert names(tmp_path) == []

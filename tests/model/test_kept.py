@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from moframework import ParetoModel
+from moframework.model.sample_weights import Factored
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.finite import FiniteSpace
+from moframework.weights.low_rank import LowRank
 from tests.model.networks import ANCHORS, NORM, model
 from tests.model.test_mixed import NETWORKS
 
@@ -122,6 +124,45 @@ def test_what_changes_parameters_drops_what_is_kept(change: str) -> None:
         after = made(X, PREFERENCE)["left"]
         assert not torch.equal(after, before)
         torch.testing.assert_close(after, made.call(made.weights(torch.tensor(PREFERENCE)), X)["left"])
+
+
+ROWS = torch.tensor([[0.3, 0.7], [1, 0], [0.55, 0.45]])
+
+
+def convolutions() -> tuple[ParetoModel, Tensor]:
+    """A network whose adapters are multiplied out for a batch with a preference for each sample, and three samples."""
+    torch.manual_seed(0)
+    return model(LowRank(rank=2, alpha=4.0), **NETWORKS["convolutions"]), torch.randn(3, 2, 6, 5)
+
+
+def test_products_of_adapters_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, x = convolutions()
+    calls: list[int] = []
+    product = Factored._product
+    monkeypatch.setattr(Factored, "_product", lambda own, b, a: calls.append(1) or product(own, b, a))  # type: ignore[func-returns-value]
+    with torch.no_grad():
+        first = made(x, ROWS)["left"]
+        count = len(calls)
+        assert count > 0
+        assert torch.equal(made(x, ROWS)["left"], first)
+        other = made(x, ROWS.flip(0))["left"]
+        assert len(calls) == count
+        torch.testing.assert_close(other[:1], made(x[:1], ROWS[2])["left"], rtol=1e-5, atol=1e-5)
+    made(x, ROWS)["left"].sum().backward()  # with gradients they are made of the parameters
+    assert len(calls) == 2 * count
+    assert all(parameter.grad is not None for parameter in (*made.space.a, *made.space.b))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("change", [change for change in CHANGES if change != "a step of training"])
+def test_what_changes_parameters_drops_the_products(change: str) -> None:
+    made, x = convolutions()
+    with torch.no_grad():
+        before = made(x, ROWS)["left"]
+        CHANGES[change](made)
+        after = made(x, ROWS)["left"]
+        assert not torch.equal(after, before)
+        each = torch.cat([made(x[i : i + 1], ROWS[i])["left"] for i in range(3)])
+        torch.testing.assert_close(after, each, rtol=1e-4, atol=1e-4)
 
 
 def test_other_circumstances_are_not_mixed_up() -> None:

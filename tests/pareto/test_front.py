@@ -315,3 +315,19 @@ def test_the_point_of_the_vertices() -> None:
     assert point.hypervolume() == 8 * 9
     with pytest.raises(ValueError, match="no point with the whole weight on 'b'"):
         attrs.evolve(ends, preferences=[[0.1, 0.9], [0.5, 0.5], [1, 0]]).of_vertices()
+
+
+def test_a_front_in_a_line_and_in_a_notebook() -> None:
+    assert repr(example(2)) == "Front(left, right; test, 11 points, 4 non-dominated, hypervolume 0.6454)"
+    assert repr(example(40)).startswith("Front(t0, t1, t2, t3, t4, t5 and 34 more; test, 81 points, ")
+    assert "<svg" in example(2)._repr_html_()
+
+
+def test_a_plot_is_a_figure_that_a_notebook_shows(tmp_path: Path) -> None:
+    figure = example(2).plot(previous=[example(2)], title="now")
+    assert figure.get_suptitle().startswith("now · test front")
+    figure.savefig(tmp_path / "front.svg")
+    assert (tmp_path / "front.svg").stat().st_size > 5000
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="tasks"):
+        example(2).plot(previous=[example(3)])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from moframework import ParetoModel, get_problem, solve
+from moframework import ParetoModel, Run, get_problem, solve
 from moframework.data import Split
 from moframework.errors import DataError
 from tests.pictures import write_pictures
@@ -82,3 +83,26 @@ def test_what_is_no_image_is_told(home: Path, tmp_path: Path) -> None:
         model.predict(tmp_path, HALF, keep=["id"])
     with pytest.raises(DataError, match=r"but not as a dict; prepared inputs as a tensor .*\(n, channels, height"):
         model.predict({"a": 1}, HALF)
+
+
+def test_a_labeled_folder_evaluates_as_in_the_run(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images and rows of the test split, elsewhere; those that were trained on are not there."""
+    monkeypatch.setenv("MOFRAMEWORK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "new" / "photos").mkdir(parents=True)
+    head, *rows = (home / "labels.csv").read_text().splitlines()
+    (tmp_path / "new" / "labels.csv").write_text("\n".join([head, *rows[2::4]]) + "\n")
+    for i in (2, 6, 10):
+        shutil.copy(home / "photos" / f"{i:02}.png", tmp_path / "new" / "photos")
+    away = (home / "photos").rename(home / "away"), (home / "labels.csv").rename(home / "away.csv")
+    try:
+        stored = Run(home / "run").front("test")
+        for data in (tmp_path / "new", tmp_path / "new" / "labels.csv"):
+            found = Run(home / "run").evaluate(data=data)
+            np.testing.assert_allclose(found.losses, stored.losses, rtol=1e-6)
+            np.testing.assert_allclose(found.metrics["price/mae"], stored.metrics["price/mae"], rtol=1e-6)
+        (tmp_path / "new" / "labels.csv").write_text(f"{head}\n02.png,1,castle,test\n")
+        with pytest.raises(DataError, match=r"labels.csv: target 'room' has the class 'castle' in line 2"):
+            Run(home / "run").evaluate(data=tmp_path / "new")
+    finally:
+        away[0].rename(home / "photos")
+        away[1].rename(home / "labels.csv")

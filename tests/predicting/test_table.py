@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from moframework import ParetoModel, Run, get_problem, solve
+from moframework import Front, ParetoModel, Run, get_problem, solve
 from moframework.cli.main import main
 from moframework.data import random_split
 from moframework.errors import DataError, RunError
@@ -317,3 +318,66 @@ def test_nothing_in_a_preparation_is_executed(home: Path, tmp_path: Path) -> Non
     with pytest.raises(RunError, match=r"preparation\.json: reader\.python: .*hostile\.py:Mine' is code"):
         model.predict(home / "rows.csv", HALF)
     assert not mark.exists()
+
+
+def test_the_raw_rows_of_the_test_split_evaluate_to_the_front_of_the_run(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere, after the training file is gone; the command line reads a table, Python a .parquet file too."""
+    monkeypatch.chdir(tmp_path)
+    stored = Run(home / "run").front("test")
+    invoke("evaluate", home / "run", "--data", home / "rows.csv", "--out", "front.json")
+    files: list[Path | str] = [home / "rows.csv"]
+    if find_spec("pyarrow"):
+        from pyarrow import Table, parquet
+
+        rows = raw_rows(home)
+        numbers = {"price": float, "rooms": float}
+        for row in rows:
+            row.update({name: make(row[name]) for name, make in numbers.items() if row[name] not in ("", "?")})
+        parquet.write_table(Table.from_pylist(rows), tmp_path / "rows.parquet")
+        files.append(tmp_path / "rows.parquet")
+    fronts = [Front.load("front.json"), *(Run(home / "run").evaluate(data=file) for file in files)]
+    for found in fronts:
+        np.testing.assert_allclose(found.losses, stored.losses, rtol=1e-6, atol=1e-6)
+        for name, values in stored.metrics.items():
+            np.testing.assert_allclose(found.metrics[name], values, rtol=1e-6)
+        assert (found.preferences == stored.preferences).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace("price", "prise"), "no column 'price'; did you mean 'prise'?"),
+        (lambda text: text.replace("kind", "sort"), "no column 'kind'"),
+        (lambda text: _with(text, "price", "cheap"), "column 'price' has 'cheap' in line 2, which is no finite number"),
+        (lambda text: _with(text, "kind", "castle"), "target 'kind' has the class 'castle' in line 2, which training"),
+        (lambda text: _with(text, "city", "Atlantis"), "column 'city' has 'Atlantis' in line 2"),
+        (lambda text: _with(text, "area", "big"), "column 'area' has 'big' in line 2, which is no finite number"),
+    ],
+)
+def test_labeled_rows_that_do_not_fit_are_told(
+    home: Path, tmp_path: Path, change: Callable[[str], str], words: str
+) -> None:
+    file = tmp_path / "new.csv"
+    file.write_text(change((home / "rows.csv").read_text()))
+    with pytest.raises(DataError, match=re.escape(words)) as error:
+        Run(home / "run").evaluate(data=file)
+    assert str(error.value).startswith(str(file))
+
+
+def test_unseen_categories_count_as_unknown_where_that_is_said(home: Path, tmp_path: Path) -> None:
+    text = (home / "rows.csv").read_text()
+    fronts = []
+    for city in ("Atlantis", ""):
+        (tmp_path / "new.csv").write_text(_with(text, "city", city))
+        fronts.append(Run(home / "run").evaluate(data=tmp_path / "new.csv", unseen="missing"))
+    assert (fronts[0].losses == fronts[1].losses).all()
+
+
+def _with(text: str, column: str, cell: str) -> str:
+    """A table with another cell in its first row."""
+    head, first, *others = text.splitlines()
+    cells = first.split(",")
+    cells[head.split(",").index(column)] = cell
+    return "\n".join([head, ",".join(cells), *others]) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ import torch
 from moframework.problems.adult import Adult, _cosmos_rows
 from sklearn.model_selection import train_test_split
 
+from moframework import solve
 from moframework.config import OptionError
 from moframework.data import SPLITS
 from moframework.errors import DataError
 from moframework.losses import BinaryCrossEntropy, DemographicParity, EqualOpportunity
+from moframework.predicting import Reading
 from moframework.problem import get_problem
 
 WORK = ("Federal-gov", "Local-gov", "Never-worked", "Private", "Self-emp-inc", "Self-emp-not-inc", "State-gov",
@@ -146,3 +149,26 @@ def test_real_data() -> None:
     assert float(income[~man].mean()) == pytest.approx(0.109, abs=0.001)
     assert [len(Adult().data(split)) for split in SPLITS] == [26_049, 6_512, 16_281]
     assert len(list(itertools.chain(*Adult(group="race").notes))) > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"group": "race"}, {"group_is_input": True}])
+def test_raw_rows_of_the_file_become_the_inputs_of_training(root: Path, options: dict[str, Any]) -> None:
+    problem = Adult(root=root, **options)
+    reader = problem.reader
+    assert reader is not None
+    made = torch.cat([part.inputs for part in reader.parts(root / "adult" / "adult.test", Reading())])
+    assert torch.equal(made, problem.data("test").inputs)
+    assert Adult(root=root, preparation="cosmos", group="race").reader is None
+
+
+def test_a_model_answers_raw_rows(root: Path, tmp_path: Path) -> None:
+    spec = {"problem": {"name": "adult", "root": str(root)}, "solver": {"name": "palora", "rank": 1},
+            "training": {"steps": 2, "batch_size": 32}, "evaluate": {"points": 2}}  # fmt: skip
+    made = solve(spec, tmp_path / "run", device="cpu")
+    (tmp_path / "new.data").write_text(row(7) + "\n" + row(8).rpartition(", ")[0] + ", ?\n")
+    answers = made.predict(tmp_path / "new.data", [1, 0])
+    assert set(answers["income"]) <= {"<=50K", ">50K"}
+    assert len(answers["income/>50K"]) == 2
+    (tmp_path / "new.data").write_text(row(7).replace("Self-emp-not-inc", "Idle").replace("Without-pay", "Idle") + "\n")
+    with pytest.raises(DataError, match=r"new.data: column 'workclass' has 'Idle' in line 1, which training never saw"):
+        made.predict(tmp_path / "new.data", [1, 0])

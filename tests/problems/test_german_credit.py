@@ -11,6 +11,7 @@ from moframework.problems.german_credit import GermanCredit
 
 from moframework.data import SPLITS
 from moframework.errors import DataError
+from moframework.predicting import Reading
 from moframework.problem import get_problem
 
 
@@ -76,3 +77,13 @@ def test_real_data() -> None:
         assert len(targets) == 1000
         for index, share in enumerate(shares):
             assert float(targets[targets[:, 1] == index, 0].float().mean()) == pytest.approx(share, abs=0.001)
+
+
+def test_raw_rows_of_the_file_become_the_inputs_of_training(root: Path) -> None:
+    for options in ({}, {"group": "age"}, {"group_is_input": True}):
+        problem = GermanCredit(root=root, **options)
+        reader = problem.reader
+        assert reader is not None
+        made = torch.cat([part.inputs for part in reader.parts(root / "german-credit" / "german.data", Reading())])
+        assert torch.equal(made, problem.people().inputs)
+    assert problem.class_names == {"good": ("bad", "good")}

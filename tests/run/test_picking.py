@@ -17,6 +17,7 @@ from moframework.errors import RunError
 from moframework.pareto.rules import Compromise, Weights
 from moframework.run.intervals import intervals
 from moframework.run.picking import NothingSatisfiesError, pick
+from tests.run.test_batchnorm_gap import BACKBONE
 
 DIGITS: dict[str, Any] = {
     "name": "tiny",
@@ -194,3 +195,30 @@ def test_intervals_are_those_of_the_normal_distribution_on_many_samples(run: Run
         low, high = found[name]
         assert low == pytest.approx(middle - margin, abs=0.3 * margin)
         assert high == pytest.approx(middle + margin, abs=0.3 * margin)
+
+
+def test_points_are_judged_by_batchnorm_statistics_of_their_own(tmp_path: Path) -> None:
+    problem = {
+        "name": "digits", "train": 128, "val": 64, "test": 64,
+        "backbone": BACKBONE,
+    }  # fmt: skip
+    spec = load_spec({**DIGITS, "problem": problem, "training": {"epochs": 3, "batch_size": 64}})
+    made = solve(spec, tmp_path / "run")
+    where = f"left/loss <= {made.front('val').losses.max()}"
+    found = made.pick(where, minimize="right/loss", evaluations=2, batchnorm="recalibrate")
+    again = made.evaluate(preferences=[found.preference], batchnorm="recalibrate")
+    np.testing.assert_allclose(found.test["right/loss"], again.losses[0, 1], rtol=1e-5)
+    stored = made.evaluate(split="val", batchnorm="recalibrate")
+    np.testing.assert_allclose(found.seen.losses[: len(stored.losses)], stored.losses, rtol=1e-5)
+    assert not np.allclose(stored.losses, made.front("val").losses, rtol=1e-3)
+    shared = made.evaluate(preferences=[found.preference])
+    assert abs(shared.losses[0, 1] - found.test["right/loss"]) > 1e-4
+    low, high = found.intervals["test"]["right/loss"]
+    assert low <= found.test["right/loss"] <= high
+    step = made.step(found.preference, "left/loss=better", evaluations=2, batchnorm="recalibrate")
+    assert step.before is not None
+    np.testing.assert_allclose(
+        step.before["left/loss"],
+        made.evaluate(preferences=[found.preference], split="val", batchnorm="recalibrate").losses[0, 0],
+        rtol=1e-5,
+    )

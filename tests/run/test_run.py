@@ -6,10 +6,12 @@ import functools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from moframework import ParetoModel, Run, check, load_spec, solve
+from moframework import ParetoModel, Run, check, load, load_spec, problem_from_parts, solve
 from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError, SpecError
 from moframework.io.sealed import write_json
 from moframework.spec import Spec
@@ -382,3 +384,82 @@ def test_interrupting_through_the_api_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(InterruptedRun, match=r"step 3 of 16.*--resume"):
         solve(tiny(), tmp_path / "run", observers=[Stop()])
     assert solve(tmp_path / "run", resume=True).status == "done"
+
+
+def test_a_finished_run_is_loaded_ready_to_use(done: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    once = ParetoModel.load
+    monkeypatch.setattr(ParetoModel, "load", lambda *given, **named: read.append(given) or once(*given, **named))
+    run = load(done.path)
+    x = done.spec.problem.data("test").inputs[:3]
+    network = run.at([0.25, 0.75])
+    expected = run.model()(x, [0.25, 0.75])
+    read.clear()
+    for key, output in network(x).items():
+        torch.testing.assert_close(output, expected[key])
+    assert run.predict(x, [0.25, 0.75]).rows() == done.model().predict(x, [0.25, 0.75]).rows()
+    assert len(read) == 1, "by `done` alone: it is kept"
+    assert load(run) is run
+    assert repr(run) == f"Run({str(done.path)!r})"
+
+
+def test_a_model_that_was_written_anew_is_read_anew(done: Run, tmp_path: Path) -> None:
+    run = load(shutil.copytree(done.path, tmp_path / "run"))
+    x = done.spec.problem.data("test").inputs[:3]
+    before = run.at([0.5, 0.5])(x)["left"]
+    model = run.model()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    model.save(run.path / "model")
+    os.utime(run.path / "model" / "model.safetensors", ns=(1, 1))
+    assert not torch.equal(run.at([0.5, 0.5])(x)["left"], before)
+
+
+def test_what_is_no_finished_run_is_not_loaded(done: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run folder"):
+        load(tmp_path)
+    copy = shutil.copytree(done.path, tmp_path / "run")
+    shutil.rmtree(copy / "model")
+    with pytest.raises(RunError, match="holds no model"):
+        load(copy)
+
+
+def test_run_and_model_show_themselves_in_a_notebook(done: Run, tmp_path: Path) -> None:
+    page = done._repr_html_()
+    assert f"<b>{done.path}</b>: done, 16 steps" in page
+    assert page.count("<svg") == 1
+    assert "ParetoModel(left, right; LowRankSpace" in done.model()._repr_html_()
+    assert "<svg" in done.model()._repr_html_(), "the front of its run"
+    alone = shutil.copytree(done.path / "model", tmp_path / "<b>hostile" / "model")
+    assert "<svg" not in ParetoModel.load(alone)._repr_html_()
+    copy = shutil.copytree(done.path, tmp_path / "<b>hostile" / "run")
+    (copy / "front-test.json").unlink()
+    page = Run(copy)._repr_html_()
+    assert "has no front of split &#x27;test&#x27;" in page
+    assert "<b>hostile" not in page
+
+
+def test_problems_made_of_objects_in_memory_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.linspace(-1, 1, 40)[:, None]
+    data = {split: (x, {"a": x, "b": 1 - x}) for split in ("train", "val", "test")}
+    module = types.ModuleType("a_notebook")
+    monkeypatch.setitem(sys.modules, "a_notebook", module)
+    tasks = {"a": {"loss": "mse"}, "b": {"loss": "mse"}}
+    module.problem = problem_from_parts(tasks=tasks, network=_Lines, data=data)  # type: ignore[attr-defined]
+    spec = {"solver": "palora", "training": {"steps": 1}, "evaluate": {"every": 0, "points": 2}}
+    with pytest.raises(SpecError, match=r"made of objects in memory.*__main__:problem"):
+        solve({**spec, "problem": module.problem}, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+    run = solve({**spec, "problem": {"python": "a_notebook:problem"}}, tmp_path / "run")
+    assert "python: a_notebook:problem" in run.spec_file.read_text()
+    assert run.spec.problem.tasks == module.problem.tasks
+
+
+class _Lines(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = torch.nn.Linear(1, 2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.line(x).split(1, dim=1))

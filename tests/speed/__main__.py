@@ -150,11 +150,11 @@ def _remembered(memory: tuple[MemoryCase, ...]) -> list[Line]:
     lines = []
     for case in memory:
         click.echo(f"memory, {case.name} …", err=True)
-        options = {"batch": case.batch, "training": dict(case.training)}
+        options = {"batch": case.batch, "training": dict(case.training), "mixed": case.mixed}
         other = case.against
         if other == "plain":
-            words = [case.net, "plain", f"batch {case.batch}" if case.batch else "", f"{case.passes} passes"]
-            other = ", ".join(word for word in words[: 4 if case.passes > 1 else 3] if word)
+            words = [case.net, "merged" if case.mixed else "plain", f"batch {case.batch}" if case.batch else ""]
+            other = ", ".join(word for word in (*words, f"{case.passes} passes" if case.passes > 1 else "") if word)
         if other not in taken:
             solver = next((dict(one.solver) for one in MEMORY_CASES if one.name == other), None)
             taken[other] = measure(case.net, solver, passes=case.passes, **({} if solver else options))

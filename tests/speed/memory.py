@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import socket
@@ -16,7 +18,7 @@ from attrs import evolve, field, frozen
 from moframework.processes.launch import launched_world
 from moframework.run.memory import keep_freed_memory, peak_memory
 from tests.speed.contenders import our_step, plain_step
-from tests.speed.nets import NETS, Net
+from tests.speed.nets import NETS, Net, batch_of
 from tests.speed.solvers import palora
 
 __all__ = ["MEMORY_CASES", "MemoryCase", "measure", "resident"]
@@ -43,6 +45,8 @@ class MemoryCase:
     training: Mapping[str, Any] = field(factory=dict)
     processes: int = 1
     """That share each step, over gloo; what the largest of them takes counts."""
+    mixed: bool = False
+    """A batch of 64 with a preference for each sample in the place of steps, against one on the merged network."""
 
 
 # A network whose parameters, not whose activations, take the memory.
@@ -53,8 +57,10 @@ _NETS = {
         pamal=1.15,
     ),
 }  # fmt: skip
+_SERVED = 64
 _SHARDED = {"distributed": {"parameters": "sharded"}}
 _CHUNKED = {"name": "phn", "weights": "chunked_hypernetwork", "preferences": {"name": "dirichlet", "per_batch": 1}}
+_PAMAL = {"name": "pamal", "preferences": {"name": "dirichlet", "per_batch": 1}}
 _JOINED = palora(8, rank=4, objective="hypervolume_gradient")
 MEMORY_CASES = (
     MemoryCase(name="segnet, palora r = 4", net="segnet", solver=palora(1, rank=4), limit=1.10),
@@ -92,6 +98,11 @@ MEMORY_CASES = (
         name="wide mlp, palora r = 4, parameters in 4 shards", net="wide mlp", solver=palora(1), training=_SHARDED,
         against="wide mlp, palora r = 4", processes=4,
     ),
+    *(
+        MemoryCase(name=f"{net}, 64 preferences, {name}", net=net, solver=solver, limit=2.0, mixed=True)
+        for net in ("mlp", "resnet18", "vit")
+        for name, solver in (("palora r = 4", palora(1, rank=4)), ("pamal", _PAMAL))
+    ),
 )  # fmt: skip
 
 
@@ -102,7 +113,7 @@ def measure(net: str, solver: Mapping[str, Any] | None, *, processes: int = 1, *
     Args:
         net: a name of `NETS`, or "wide mlp".
         solver: as in a spec.
-        processes, options: `processes`, `batch`, `passes` and `training` of a `MemoryCase`.
+        processes, options: `processes`, `batch`, `passes`, `training` and `mixed` of a `MemoryCase`.
     """
     argument = json.dumps({"net": net, "solver": solver, **options})
     return [max(_peaks(argument, processes)) for _ in range(_PROCESSES)]
@@ -146,6 +157,8 @@ def _child(argument: str, before: int) -> int:
     # What a first step loads (kernels, threads) is no one's training memory.
     torch.nn.functional.conv2d(torch.rand(1, 3, 8, 8, requires_grad=True), torch.rand(4, 3, 3, 3)).sum().backward()
     net = evolve(net, training={**net.training, **wanted.get("training", {})})
+    if wanted.get("mixed"):
+        return _served(net, wanted["solver"], before)
     ready = net.planned(wanted["solver"] or "single")
     device = ready.place.device
     with launched_world() as world:
@@ -158,6 +171,36 @@ def _child(argument: str, before: int) -> int:
             step()
     peaks = peak_memory(device)
     return peaks["device"] if "device" in peaks else peaks.get("host", 0) - before
+
+
+def _served(net: Net, solver: Mapping[str, Any] | None, before: int) -> int:
+    """Bytes that a model in use and a batch of 64 add at their peak; without a solver of the merged network. What only
+    building takes does not count."""
+    ready = evolve(net, batch=_SERVED).planned(solver or "single", samples=_SERVED)
+    model, x, device = ready.model.eval(), ready.place.arranged(batch_of(ready)[0]), ready.place.device
+    share = torch.linspace(0, 1, _SERVED, device=device)
+    given = () if solver is None else (torch.stack([1 - share, share], dim=1),)
+    used = model.at([0.5, 0.5]) if solver is None else model
+    del ready, model
+    _forget_peak()
+    with torch.no_grad():
+        for _ in range(_STEPS):
+            used(x, *given)
+    peaks = peak_memory(device)
+    return peaks["device"] if "device" in peaks else peaks.get("host", 0) - before
+
+
+def _forget_peak() -> None:
+    """From now on the peak is that of what comes; what is free goes back to the system, as where a process only uses a
+    model."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        return
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # noqa: PTH123 (no ordinary file)
+        file.write("5")  # the peak of resident memory: see proc(5)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
+import types
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from moframework.cli.progress import ProgressBar, watching
+from moframework import solve
 from moframework.engine.events import Observer, Progress, Reading
 from moframework.pareto.front import Front
+from moframework.run.progress import NotebookBar, ProgressBar, in_notebook, watching
 
 
 def progress(step: int) -> Progress:
@@ -123,3 +128,88 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_quiet_shows_nothing() -> None:
     with watching(quiet=True) as observers:
         assert observers == ()
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What a notebook was told to show in one place, one after the other; no IPython is needed for it."""
+    told: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, data: dict[str, str], *, raw: bool) -> None:
+            assert raw
+            told.append(data)
+
+    def display(data: dict[str, str], *, raw: bool, display_id: bool) -> Handle:
+        assert not told, "one bar is replaced, rather than shown again"
+        assert display_id
+        told.append(data)
+        return Handle()
+
+    package, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    shell = types.SimpleNamespace(kernel=object())
+    package.get_ipython = lambda: shell  # type: ignore[attr-defined]
+    module.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    return told
+
+
+def test_a_bar_in_a_notebook(shown: list[dict[str, str]]) -> None:
+    assert in_notebook()
+    with watching(quiet=False) as (bar,):
+        assert isinstance(bar, NotebookBar)
+        bar.started(progress(0))
+        for step in range(1, 60):
+            bar.stepped(progress(step))
+        tell(bar, 60)
+        bar.finished(progress(100))
+    assert len(shown) < 20, "not every step reaches the notebook"
+    assert shown[-1]["text/plain"].startswith("epoch 10.0/10 · loss left 0.25, right 0.5 · hypervolume 0.7123 · 0:0")
+    assert '<progress value="100" max="100"' in shown[-1]["text/html"]
+
+
+def test_hostile_names_are_escaped_in_a_notebook(shown: list[dict[str, str]]) -> None:
+    reading = Reading(
+        losses={"<script>alert(1)</script>": 1.0}, learning_rates={}, preferences=np.ones((1, 1)), seconds_per_step=0.1
+    )
+    bar = NotebookBar()
+    bar.started(progress(0))
+    bar.logged(progress(10), reading)
+    bar.finished(progress(10))
+    assert "<script>" not in shown[-1]["text/html"]
+    assert "&lt;script&gt;" in shown[-1]["text/html"]
+
+
+def test_a_bar_in_a_notebook_says_that_training_was_stopped(shown: list[dict[str, str]]) -> None:
+    def train() -> None:
+        with NotebookBar() as bar:
+            bar.started(progress(30))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train()
+    assert shown[-1]["text/plain"] == "epoch 3.0/10 · stopped"
+    with NotebookBar():
+        pass  # never started
+
+
+def test_a_terminal_of_ipython_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    package: Any = types.ModuleType("IPython")
+    package.get_ipython = lambda: types.SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    assert not in_notebook()
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert not in_notebook()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_solve_shows_progress_where_it_is_asked_to(
+    asked: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = {"problem": "zdt1", "solver": {"name": "multipoint", "points": 2}, "training": {"steps": 2}}
+    solve({**spec, "evaluate": {"every": 0}, "log": []}, tmp_path / "run", progress=asked)
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert ("training: 2 steps" in told.err) is asked
+    assert bool(told.err) is asked

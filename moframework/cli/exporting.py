@@ -1,0 +1,59 @@
+"""`moframework export`: a model to files that are used without moframework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from moframework.cli.shared import EXIT_CODES, imports_told, numbers, run_argument, trust_option
+
+__all__ = ["export"]
+
+
+def _preference(_: click.Context, __: click.Parameter, text: str | None) -> list[float] | None:
+    return None if text is None else numbers(text, "--preference")
+
+
+@click.command(epilog=EXIT_CODES)
+@run_argument
+@click.option("--preference", metavar="NUMBERS", callback=_preference, help="One operating point, such as 0.3,0.7.")
+@click.option("--dial", is_flag=True, help="Or the whole front: λ is an input, `preference`, one for a batch.")
+@click.option("--dial-per-sample", is_flag=True, help="Or the same with λ for each sample of a batch.")
+@click.option(
+    "--to",
+    metavar="PATH",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="NAME.safetensors (weights by name), NAME.pt2 (torch.export), NAME.onnx, or a folder (adapters of PEFT).",
+)
+@click.option("--overwrite", is_flag=True, help="Replace what an earlier export has written there.")
+@click.option(
+    "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps to evaluate the point, in place of the run's."
+)
+@trust_option("RUN")
+def export(
+    run: Path,
+    preference: list[float] | None,
+    dial: bool,
+    dial_per_sample: bool,
+    to: Path,
+    overwrite: bool,
+    device: str | None,
+    trust: bool,
+) -> None:
+    """Write the model of a run as a file that is used without moframework.
+
+    RUN is a run folder, as `moframework solve` leaves it. The file is read back and compared with the model; beside it
+    lie a model card (.md, .card.json) and what turns raw data into inputs and outputs into answers (.preparation.json).
+    """
+    from moframework.run.run import Run
+
+    if (preference is not None) + dial + dial_per_sample != 1:
+        raise click.UsageError("give one of --preference 0.3,0.7 (one operating point), --dial and --dial-per-sample")
+    with imports_told():
+        found = Run(run, trust=trust).export(to, preference, mixed=dial_per_sample, overwrite=overwrite, device=device)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    for path in found.files:
+        click.echo(path)

@@ -1,0 +1,31 @@
+"""`Facts`: what is known of a model beside itself, and what an export says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from moframework.pareto.front import Front
+
+__all__ = ["Facts"]
+
+
+@frozen(kw_only=True)
+class Facts:
+    """What a model card tells beside the model.
+
+    Attributes:
+        name: what the model is called, such as that of its run folder.
+        provenance: where it is from, plain data by key.
+        fronts: its evaluated fronts, by split.
+        metrics: losses and metrics at the exported preference, by split and column.
+        notes: what is worth knowing, a sentence each.
+    """
+
+    name: str = "model"
+    provenance: Mapping[str, Any] = field(factory=dict)
+    fronts: Mapping[str, Front] = field(factory=dict)
+    metrics: Mapping[str, Mapping[str, float]] = field(factory=dict)
+    notes: tuple[str, ...] = ()

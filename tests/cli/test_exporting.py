@@ -1,0 +1,50 @@
+"""`moframework export`: its options, what it prints, what it answers to wrong use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_main import Call, call, finished
+
+__all__ = ["call", "finished"]
+
+
+def test_files_are_printed(call: Call, finished: Path, tmp_path: Path) -> None:
+    made = call("export", finished, "--preference", "0.3,0.7", "--to", tmp_path / "m.safetensors")
+    assert made.code == 0, made.err
+    assert made.out.splitlines() == [
+        str(tmp_path / f"m.safetensors{end}") for end in ("", ".card.json", ".md", ".preparation.json")
+    ]
+    again = call("export", finished, "--dial", "--to", tmp_path / "m.safetensors")
+    assert (again.code, "m.safetensors exists" in again.err) == (1, True)
+    assert call("export", finished, "--dial", "--to", tmp_path / "m.safetensors", "--overwrite").code == 0
+    assert call("export", finished, "--dial-per-sample", "--to", tmp_path / "m.pt2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--to", "m.pt2"], 2, "give one of --preference 0.3,0.7"),
+        (["--dial", "--preference", "1,0", "--to", "m.pt2"], 2, "give one of --preference"),
+        (["--dial"], 2, "Missing option '--to'"),
+        (["--preference", "a,b", "--to", "m.pt2"], 2, "'a,b' is not numbers with commas between"),
+        (["--preference", "1,0,0", "--to", "m.pt2"], 1, "a preference has 2 numbers, one for each of left, right"),
+        (["--preference=-1,0", "--to", "m.pt2"], 1, "non-negative"),
+        (["--dial", "--to", "m.h5"], 1, "let it end in .safetensors"),
+    ],
+)
+def test_wrong_use(
+    options: list[str],
+    code: int,
+    words: str,
+    call: Call,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = call("export", finished, *options)
+    assert (answer.code, words in answer.err) == (code, True), answer.err
+    assert list(tmp_path.iterdir()) == []
