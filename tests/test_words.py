@@ -17,6 +17,9 @@ HOMES = ("moframework", "problems")
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("`ray`", "moframework/objectives/rays.py"): "the line of loss vectors that a paper's preference spans",
     ("`ray`", "moframework/objectives/pareto_mtl.py"): "the same line",
+    ("`ray`", "moframework/objectives/pmgda.py"): "the same line",
+    ("`ray`", "moframework/objectives/ferero.py"): "the same line",
+    ("`ray`", "moframework/pareto/indicators.py"): "the same line",
     ("`ray`", "problems/raycaster.py"): "a ray of light",
     ("`piece`", "problems/zdt.py"): "the front of ZDT3 is in several pieces",
     ("`joined`", "moframework/benchmark/figure.py"): "points of a plot joined by a line",

@@ -27,7 +27,7 @@ class DecisionVector(Backbone):
 
     With `lower` and `upper` the output is `lower + (upper − lower) · sigmoid(x)`: always inside the box, its border
     neared but not reached. A bare vector x starts standard normal, so in the inner part of a box, since problems may be
-    flat near its border; a linear layer starts as torch has it.
+    flat near its border; a linear layer starts as torch has it. Either is multiplied by `spread`.
     """
 
     form: Literal["vector", "linear"] = option(
@@ -35,6 +35,7 @@ class DecisionVector(Backbone):
     )
     lower: tuple[float, ...] | None = option(None, help="least value, one for all variables or one for each")
     upper: tuple[float, ...] | None = option(None, help="largest value, one for all variables or one for each")
+    spread: float = option(1.0, ge=0, help="factor of the start; a small one is near the middle of the box")
 
     def __attrs_post_init__(self) -> None:
         lower, upper = self.lower, self.upper
@@ -74,8 +75,16 @@ class DecisionVector(Backbone):
                 raise SpecError(f"backbone decision_vector has {len(bound)} bounds for {size} variables")
         box = None if self.lower is None or self.upper is None else _Box(self.lower, self.upper, size)
         if self.form == "linear":
-            return _Linear(key, math.prod(input_shape), size, box)
-        return _Vector(key, size, box)
+            return _scaled(_Linear(key, math.prod(input_shape), size, box), self.spread)
+        return _scaled(_Vector(key, size, box), self.spread)
+
+
+@torch.no_grad()
+def _scaled(network: nn.Module, factor: float) -> nn.Module:
+    """The network with its parameters times a factor; 1 changes no bit."""
+    for parameter in network.parameters():
+        parameter.mul_(factor)
+    return network
 
 
 class _Box(nn.Module):

@@ -199,6 +199,7 @@ def option(
     lt: float | None = None,
     le: float | None = None,
     factory: Callable[[], Any] | None = None,
+    key: str | None = None,
 ) -> Any:
     """A field of an option class.
 
@@ -207,11 +208,12 @@ def option(
         help: one line for the reader of a spec; docs and JSON Schema repeat it.
         gt, ge, lt, le: bounds of a number, or of each number in a list; None is not checked.
         factory: called for a default that is an object.
+        key: what a spec, and a call, names it, where the class has another use for that name; none: as the field.
     """
     bounds = {k: v for k, v in {"gt": gt, "ge": ge, "lt": lt, "le": le}.items() if v is not None}
     if factory is not None:
         default = attrs.Factory(factory)
-    return attrs.field(default=default, metadata={"help": help, "bounds": bounds}, validator=check_bounds)
+    return attrs.field(default=default, metadata={"help": help, "bounds": bounds}, validator=check_bounds, alias=key)
 
 
 _COMPARE: dict[str, tuple[Callable[[Any, float], bool], str]] = {
@@ -235,15 +237,15 @@ def check_bounds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None
             continue
         if isinstance(number, int) and not -_WHOLE <= number < _WHOLE:
             raise OptionError(
-                f"{attribute.name} must be a whole number of 64 bits, but it is {_written(number)}", attribute.name
+                f"{attribute.alias} must be a whole number of 64 bits, but it is {_written(number)}", attribute.alias
             )
         if number != number:
-            raise OptionError(f"{attribute.name} must be a number, but it is nan", attribute.name)
+            raise OptionError(f"{attribute.alias} must be a number, but it is nan", attribute.alias)
         for name, bound in attribute.metadata["bounds"].items():
             holds, _ = _COMPARE[name]
             if not holds(number, bound):
                 rules = " and ".join(f"{_COMPARE[k][1]} {_written(b)}" for k, b in attribute.metadata["bounds"].items())
-                raise OptionError(f"{attribute.name} must be {rules}, but it is {_written(number)}", attribute.name)
+                raise OptionError(f"{attribute.alias} must be {rules}, but it is {_written(number)}", attribute.alias)
 
 
 _WHOLE = 2**63  # what torch and numpy count with; beyond it they raise errors of their own

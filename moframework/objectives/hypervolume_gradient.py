@@ -66,7 +66,7 @@ class HypervolumeGradient(Scalarization):
         worst = losses.max(axis=0)
         corner = worst + 0.1 * np.abs(worst)
         if self.reference is not None:
-            corner = np.maximum(corner, self.reference)
+            corner = np.where(worst < self.reference, self.reference, corner)
         weights = np.zeros_like(losses)
         # Rows without a label of a task span a hypervolume of their own, in the losses that they have.
         for kept in np.unique(losses != 0, axis=0):

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from moframework.pareto.indicators import LEAST_ON_RAY, Direction
+
 __all__ = ["Direction", "rays"]
-
-Direction = Literal["inverse", "preference"]
-
-# A preference of exactly 0 would send its ray to infinity. At 1e-3 a task of preference 0 may have a loss a thousand
-# times that of a task of preference 1.
-_LEAST = 1e-3
 
 
 def rays(preferences: Tensor, direction: Direction) -> Tensor:
@@ -27,6 +21,6 @@ def rays(preferences: Tensor, direction: Direction) -> Tensor:
         preferences: Λ (r, m), rows on the simplex.
         direction: which of the two.
     """
-    ends = preferences if direction == "preference" else 1 / preferences.clamp_min(_LEAST)
+    ends = preferences if direction == "preference" else 1 / preferences.clamp_min(LEAST_ON_RAY)
     lengths: Tensor = torch.linalg.vector_norm(ends, dim=1, keepdim=True)
     return ends / lengths

@@ -7,6 +7,7 @@ tensors, no networks, no plotting, no command line. The only module that calls t
 
 from moframework.pareto.front import Front
 from moframework.pareto.indicators import (
+    angles,
     controllability,
     hypervolume,
     hypervolume_is_exact,
@@ -19,6 +20,7 @@ from moframework.pareto.relative import delta_m
 
 __all__ = [
     "Front",
+    "angles",
     "controllability",
     "delta_m",
     "hypervolume",

@@ -279,6 +279,11 @@ class Front:
         """See `indicators.nonuniformity`; 0 is ideal, nan where it is not defined."""
         return indicators.nonuniformity(self.preferences, self.losses)
 
+    def angles(self, direction: indicators.Direction = "inverse") -> Array:
+        """(n,) degrees between each point and the ray of its preference, see `indicators.angles`; 0 is ideal for
+        methods that look for points on rays."""
+        return indicators.angles(self.preferences, self.losses, direction)
+
     def igd(self) -> float | None:
         """Mean distance from the true front, see `indicators.igd`; None when the true front is not known."""
         return None if self.true_front is None else indicators.igd(self.losses, self.true_front)

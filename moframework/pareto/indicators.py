@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "LEAST_ON_RAY",
+    "Direction",
+    "angles",
     "controllability",
     "hypervolume",
     "hypervolume_is_exact",
@@ -14,6 +19,13 @@ __all__ = [
     "nondominated",
     "nonuniformity",
 ]
+
+
+Direction = Literal["inverse", "preference"]
+
+LEAST_ON_RAY = 1e-3
+"""Preferences below it count as this on a ray 1/λ, which one of 0 would send to infinity: a task of preference 0 may
+have a loss a thousand times that of a task of preference 1."""
 
 
 def nondominated(losses: ArrayLike) -> NDArray[np.bool_]:
@@ -192,6 +204,37 @@ def nonuniformity(preferences: ArrayLike, losses: ArrayLike) -> float:
     q = products / totals
     # 0·log 0 = 0, the limit
     return float((q * np.log(np.where(q > 0, points.shape[1] * q, 1.0))).sum(axis=1).mean())
+
+
+def angles(preferences: ArrayLike, losses: ArrayLike, direction: Direction = "inverse") -> NDArray[np.float64]:
+    """How far each point is off the ray of its preference: the angle between its losses and the ray, in degrees.
+
+    0 is what exact methods look for (`epo`, `pmgda`, `ferero`). Rays start at the origin.
+
+    Args:
+        preferences: (n, m), not negative.
+        losses: (n, m).
+        direction: `inverse`: the ray is 1/λ, on which all λ_t L_t are equal, so that a larger λ_t means a smaller loss
+            (λ_t below `LEAST_ON_RAY` count as that); `preference`: the ray is λ, as PMGDA and FERERO write.
+
+    Returns:
+        (n,), in [0, 180]; nan for losses that are all 0, or infinite.
+
+    Raises:
+        ValueError: shapes differ, or a value is nan or −inf.
+
+    >>> angles([[0.5, 0.5], [0.2, 0.8]], [[1, 1], [0, 1]]).round(3).tolist()
+    [0.0, 75.964]
+    """
+    weights, points = _same_shape(preferences, losses)
+    rays = weights if direction == "preference" else 1 / weights.clip(min=LEAST_ON_RAY)
+    points = np.where(np.isinf(points), np.nan, points)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+        second = points / np.linalg.norm(points, axis=1, keepdims=True)
+        # Of two unit vectors; an arc cosine has no digits left near 0.
+        half = np.arctan2(np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1))
+    return np.asarray(np.degrees(2 * half))
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -49,6 +49,12 @@ class AnalyticProblem(Problem):
         help="the network: vector (a bare parameter), or linear (a linear layer applied to a constant, for solvers "
         "that adapt layers or join the preference to the input)",
     )
+    spread: float = option(
+        1.0,
+        ge=0,
+        help="factor of the start, whose entries are standard normal before a sigmoid maps them into the box; a small "
+        "one is near its middle, for functions that are flat elsewhere",
+    )
     copies: int = option(
         1,
         ge=1,
@@ -130,7 +136,7 @@ class AnalyticProblem(Problem):
     def network(self) -> Backbone:
         """The vector of variables, kept inside the bounds."""
         lower, upper = (None, None) if self.bounds is None else self.bounds
-        return DecisionVector(form=self.form, lower=lower, upper=upper)
+        return DecisionVector(form=self.form, lower=lower, upper=upper, spread=self.spread)
 
     @final
     @property

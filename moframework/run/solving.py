@@ -31,6 +31,7 @@ from moframework.processes.world import World
 from moframework.run.batchnorm_gap import batchnorm_gap
 from moframework.run.ending import Ending
 from moframework.run.environment import environment
+from moframework.run.flat_start import FlatStart
 from moframework.run.history import History
 from moframework.run.memory import keep_freed_memory, peak_memory
 from moframework.run.plan import Plan, plan
@@ -213,7 +214,7 @@ class _Solving:
 
     def hooks(self, loop: Loop, hooks: list[Hook]) -> list[Hook]:
         """The hooks of the training, with those of the report and the history."""
-        return self.timing.around(loop, [self.notes.hook, self.history.hook, *hooks])
+        return self.timing.around(loop, [self.notes.hook, self.history.hook, FlatStart(), *hooks])
 
     def write(self, ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str, Any]:
         """Write the results and the report, and return what the status of the finished run tells."""

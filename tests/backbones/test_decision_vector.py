@@ -71,3 +71,12 @@ def test_a_wrong_box_is_refused(options: dict[str, Any], message: str) -> None:
 def test_what_does_not_fit_is_refused(options: Any, shape: Any, outputs: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         DecisionVector(**options).build(shape, outputs)
+
+
+def test_spread_brings_the_start_to_the_middle() -> None:
+    torch.manual_seed(0)
+    wide = DecisionVector(lower=(-4.0,), upper=(4.0,)).build((), {"x": 50})
+    torch.manual_seed(0)
+    near = DecisionVector(lower=(-4.0,), upper=(4.0,), spread=0.1).build((), {"x": 50})
+    torch.testing.assert_close(near.x, 0.1 * wide.x)
+    assert float(near(torch.ones(1))["x"].detach().abs().max()) < 1

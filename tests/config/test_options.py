@@ -5,7 +5,7 @@ from abc import abstractmethod
 import attrs
 import pytest
 
-from moframework.config import Component, OptionError, config, option
+from moframework.config import Component, OptionError, build, config, option, unstructure
 from moframework.errors import MoframeworkError, UnknownNameError
 from tests.config.parts import Annealed, Digits, FunctionSchedule, Overrides, Schedule, doubled
 
@@ -29,6 +29,23 @@ def test_bounds_hold_for_each_number(sizes: tuple[float, ...]) -> None:
     with pytest.raises(OptionError, match="sizes must be greater than 0 and at most 3") as error:
         Sized(sizes=sizes)
     assert error.value.key == "sizes"
+
+
+def test_a_spec_may_call_a_field_otherwise() -> None:
+    @config
+    class Boxed:
+        box: tuple[float, float] = option((0.0, 1.0), key="bounds", ge=0, help="least and largest")
+
+        @property
+        def bounds(self) -> str:
+            return "something else"
+
+    made = build(Boxed, {"bounds": [0.5, 2]})
+    assert (made.box, made.bounds) == ((0.5, 2.0), "something else")
+    assert unstructure(made) == {"bounds": [0.5, 2.0]}
+    with pytest.raises(OptionError, match="bounds must be at least 0") as error:
+        Boxed(bounds=(-1.0, 1.0))  # type: ignore[call-arg]
+    assert error.value.key == "bounds"
 
 
 def test_interface_and_noun() -> None:

@@ -72,6 +72,8 @@ def test_losses_beyond_the_reference_push_it_out() -> None:
     np.testing.assert_allclose(weights, [[1.0, 1.0]])  # corner (11, 2)
     free = HypervolumeGradient(normalize=False).weights(np.array([[10.0, 5.0]]))
     np.testing.assert_allclose(free, [[0.5, 1.0]])
+    near = HypervolumeGradient(reference=(2.0, 2.0), normalize=False).weights(np.array([[1.9, 1.0]]))
+    np.testing.assert_allclose(near, [[1.0, 0.1]])  # not beyond it: the corner is (2, 2)
 
 
 def test_one_reference_serves_all_tasks() -> None:

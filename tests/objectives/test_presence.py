@@ -35,7 +35,19 @@ TORCHJD = (
     "config",
     "graddrop",
 )
-PLAIN = ("linear", "rlw", "tchebycheff", "smooth_tchebycheff", "pbi", "cosine_penalty", "uncertainty", "dwa", "famo")
+PLAIN = (
+    "linear",
+    "rlw",
+    "tchebycheff",
+    "smooth_tchebycheff",
+    "pbi",
+    "cosine_penalty",
+    "uncertainty",
+    "dwa",
+    "famo",
+    "scale_invariant",
+    "imtl_l",
+)
 LAMBDA = torch.tensor([[0.2, 0.3, 0.5]])
 
 
@@ -69,7 +81,17 @@ def descent(objective: Objective, losses: Tensor, jacobian: Tensor, preferences:
 
 
 @pytest.mark.parametrize(
-    "name", [*PLAIN, "epo", "nash_mtl", *(pytest.param(name, marks=needs_torchjd) for name in TORCHJD)]
+    "name",
+    [
+        *PLAIN,
+        "epo",
+        "pmgda",
+        "ferero",
+        "gradnorm",
+        "db_mtl",
+        "nash_mtl",
+        *(pytest.param(name, marks=needs_torchjd) for name in TORCHJD),
+    ],
 )
 def test_a_task_without_labels_is_left_out(name: str) -> None:
     """The direction is that of the problem that does not have the task; its preference is no longer there either, so
@@ -85,7 +107,19 @@ def test_a_task_without_labels_is_left_out(name: str) -> None:
     torch.testing.assert_close(found / found.norm(), expected / expected.norm(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*PLAIN, "epo", "nash_mtl", *(pytest.param(n, marks=needs_torchjd) for n in TORCHJD)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *PLAIN,
+        "epo",
+        "pmgda",
+        "ferero",
+        "gradnorm",
+        "db_mtl",
+        "nash_mtl",
+        *(pytest.param(n, marks=needs_torchjd) for n in TORCHJD),
+    ],
+)
 def test_a_batch_without_any_label_asks_for_nothing(name: str) -> None:
     objective: Objective = build(Objective, name)  # type: ignore[type-abstract]
     found = descent(objective, torch.zeros(1, 3), torch.zeros(3, 8), LAMBDA, objective.build(3, 1))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moframework.errors import MoframeworkError
-from moframework.pareto import Front, controllability, hypervolume, igd, igd_plus, nondominated, nonuniformity
+from moframework.pareto import Front, angles, controllability, hypervolume, igd, igd_plus, nondominated, nonuniformity
 from tests.pareto.fronts import Array, clouds, example
 
 
@@ -30,6 +30,8 @@ def test_it_says_what_the_indicators_say() -> None:
     assert front.igd_plus() == igd_plus(front.losses, front.true_front)
     assert example().igd() is None
     assert example().igd_plus() is None
+    np.testing.assert_array_equal(front.angles(), angles(front.preferences, front.losses))
+    assert not np.allclose(front.angles("preference"), front.angles())
 
 
 def test_hypervolumes_say_reference_and_convention() -> None:

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
@@ -17,6 +18,7 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 from scipy import stats
 
 from moframework.pareto import (
+    angles,
     controllability,
     hypervolume,
     hypervolume_is_exact,
@@ -324,3 +326,29 @@ def test_importing_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_angles_to_the_rays_of_preferences() -> None:
+    preferences = [[0.5, 0.5], [0.25, 0.75], [0.25, 0.75], [0.0, 1.0]]
+    losses = [[2.0, 0.0], [3.0, 1.0], [1.0, 3.0], [1.0, 0.0]]
+    ray = np.degrees(np.arctan2(1, 3))
+    np.testing.assert_allclose(angles(preferences, losses, "preference"), [45, 90 - 2 * ray, 0, 90], atol=1e-9)
+    # 1/λ ∝ (3, 1); of a preference of 0 the thousandfold of the other.
+    np.testing.assert_allclose(angles(preferences, losses), [45, 0, 90 - 2 * ray, np.degrees(1e-3)], atol=1e-4)
+
+
+def test_angles_that_are_not_defined_and_tiny_ones() -> None:
+    assert np.isnan(angles([[0.5, 0.5]], [[0.0, 0.0]])).all()
+    assert np.isnan(angles([[0.5, 0.5]], [[np.inf, 1.0]])).all()
+    assert angles([[0.5, 0.5]], [[1.0, 1.0 + 2e-9]])[0] == pytest.approx(np.degrees(1e-9), rel=1e-4)
+    with pytest.raises(ValueError, match="one shape"):
+        angles([[0.5, 0.5]], [[1.0, 1.0, 1.0]])
+
+
+def test_angles_agree_with_the_rays_of_objectives() -> None:
+    from moframework.objectives.rays import rays
+
+    preferences = np.random.default_rng(0).dirichlet(np.ones(3) * 0.3, 50)
+    for direction in ("inverse", "preference"):
+        on = rays(torch.from_numpy(preferences), direction).numpy()
+        assert angles(preferences, 2 * on, direction).max() < 1e-6
