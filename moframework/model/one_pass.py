@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from moframework.model.protocol import Model
 from moframework.model.sample_mixing import attention_of, mixing
 from moframework.model.sample_weights import NORMALIZATIONS, Factored, Members, forwards, layer_forward
+from moframework.weights.adapters import CONVOLUTIONS, AdapterSpace
 from moframework.weights.convex_hull import ConvexHullSpace
-from moframework.weights.low_rank import CONVOLUTIONS, LowRankSpace
 
 __all__ = ["OnePass"]
 
@@ -36,7 +36,7 @@ class OnePass:
         times: how many layers with a weight for all samples cost what the costliest does here.
     """
 
-    space: LowRankSpace | ConvexHullSpace
+    space: AdapterSpace | ConvexHullSpace
     modules: list[nn.Module]
     children: list[nn.Module | None]
     layers: dict[nn.Module, Slots]
@@ -47,13 +47,13 @@ class OnePass:
     def when(cls, model: Model) -> OnePass | str:
         """How a model does it, or why it does not."""
         space, network = model.space, model.network
-        if not isinstance(space, LowRankSpace | ConvexHullSpace):
+        if not (isinstance(space, ConvexHullSpace) or (isinstance(space, AdapterSpace) and space.by_task)):
             return f"its weights are no combination of a few ({type(space).__name__})"
         if not model.recipe.inputs.is_tensor:
             return "its inputs are not one tensor"
         if network.beside.where:
             return f"it has {network.beside.where[0]}"
-        if isinstance(space, LowRankSpace):
+        if isinstance(space, AdapterSpace):
             adapted = {each.name: each for each in space.adapted}
             reason, varying = mixing(model, adapted), set(adapted)
             products = [name for name, each in adapted.items() if each.order is None and each.rows != each.shape[0]]
@@ -77,7 +77,7 @@ class OnePass:
 
     def __call__(self, model: Model, x: Tensor, preferences: Tensor) -> dict[str, Tensor]:
         """Outputs of the network for x (b, ...) with preferences (b, m), by output key."""
-        adapters = isinstance(self.space, LowRankSpace)
+        adapters = isinstance(self.space, AdapterSpace)
         theta, stands = self._of_adapters(preferences) if adapters else self._of_members(preferences)
         runs = {
             layer: layer_forward(layer, {slot: stands(*names) for slot, names in slots.items()})
@@ -88,7 +88,7 @@ class OnePass:
 
     def _of_adapters(self, preferences: Tensor) -> tuple[dict[str, Tensor], Callable[..., Any]]:
         """What is put in the network's places, and what stands for a weight and bias, by their names."""
-        space = cast(LowRankSpace, self.space)
+        space = cast(AdapterSpace, self.space)
         theta, own = space.unadapted(), {}
         for adapter, base, b, a, factors in space.adapters(preferences):
             own[adapter.name] = Factored(adapter, base, b, a, factors, space.scale)

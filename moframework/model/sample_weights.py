@@ -26,7 +26,7 @@ from attrs import frozen
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moframework.weights.low_rank import Adapter
+from moframework.weights.adapters import Adapter
 
 __all__ = ["NORMALIZATIONS", "Factored", "Members", "forwards", "layer_forward"]
 

@@ -16,6 +16,7 @@ from moframework.engine.distributed.fsdp import ShardableSpace
 from moframework.errors import SpecError
 from moframework.model import Recipe
 from moframework.weights import WeightSpaceConfig
+from moframework.weights.bilinear import Bilinear
 from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
 from moframework.weights.conditioned import Conditioned
 from moframework.weights.convex_hull import ConvexHull
@@ -31,6 +32,8 @@ SPACES: dict[str, WeightSpaceConfig] = {
     "low rank": LowRank(rank=2),
     "low rank peft": LowRank(rank=2, conv="peft", orthogonal=1.0),
     "low rank separable": LowRank(rank=2, conv="separable", orthogonal=1.0),
+    "bilinear": Bilinear(rank=2, free_rank=1),
+    "bilinear diagonal": Bilinear(rank=1, core="diagonal", conv="peft"),
     "convex hull": ConvexHull(),
     "hypernetwork": Hypernetwork(hidden=(16, 16)),
     "chunked hypernetwork": ChunkedHypernetwork(hidden=(8,), chunk=16, embedding=3),
