@@ -22,6 +22,7 @@ from moframework.weights.bilinear import Bilinear
 from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
 from moframework.weights.conditioned import Conditioned
 from moframework.weights.convex_hull import ConvexHull
+from moframework.weights.hyper_lora import HyperLoRA
 from moframework.weights.hypernetwork import Hypernetwork
 from moframework.weights.low_rank import LowRank
 from tests.model.networks import ANCHORS, model
@@ -93,6 +94,7 @@ SPACES = {
     "separable": LowRank(rank=1, conv="separable", alpha=4.0),
     "bilinear": Bilinear(rank=2),
     "diagonal": Bilinear(rank=2, core="diagonal"),
+    "hyper lora": HyperLoRA(rank=1, hidden=(4, 3)),
     "hull": ConvexHull(),
     "finite": ANCHORS,
     "hypernetwork": Hypernetwork(hidden=(4, 3)),

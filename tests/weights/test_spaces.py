@@ -21,6 +21,7 @@ from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
 from moframework.weights.conditioned import Conditioned
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.finite import Finite
+from moframework.weights.hyper_lora import HyperLoRA
 from moframework.weights.hypernetwork import Hypernetwork
 from moframework.weights.low_rank import LowRank
 from tests.weights.zoo import OPAQUE, ZOO
@@ -34,6 +35,8 @@ SPACES: dict[str, WeightSpaceConfig] = {
     "low rank separable": LowRank(rank=2, conv="separable", orthogonal=1.0),
     "bilinear": Bilinear(rank=2, free_rank=1),
     "bilinear diagonal": Bilinear(rank=1, core="diagonal", conv="peft"),
+    "hyper lora": HyperLoRA(rank=2, hidden=(8,)),
+    "hyper lora in pieces": HyperLoRA(rank=1, hidden=(8,), chunk=16, embedding=3, conv="separable"),
     "convex hull": ConvexHull(),
     "hypernetwork": Hypernetwork(hidden=(16, 16)),
     "chunked hypernetwork": ChunkedHypernetwork(hidden=(8,), chunk=16, embedding=3),
