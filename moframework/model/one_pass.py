@@ -59,7 +59,7 @@ class OnePass:
             products = [name for name, each in adapted.items() if each.order is None and each.rows != each.shape[0]]
             times = len(model.tasks) if products else 1
         else:
-            reason, varying = mixing(model, ()), {name for name, trained in network.trainable.items() if trained}
+            reason, varying = mixing(model, ()), set(space.members.combined)
             times = len(model.tasks)
         found = reason or _places(model, varying, whole=isinstance(space, ConvexHullSpace))
         modules = list(model.skeleton.modules())

@@ -22,8 +22,11 @@ from moframework.weights.bilinear import Bilinear
 from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
 from moframework.weights.conditioned import Conditioned
 from moframework.weights.convex_hull import ConvexHull
+from moframework.weights.experts import Experts
 from moframework.weights.hyper_lora import HyperLoRA
 from moframework.weights.hypernetwork import Hypernetwork
+from moframework.weights.loha import LoHa
+from moframework.weights.lokr import LoKr
 from moframework.weights.low_rank import LowRank
 from tests.model.networks import ANCHORS, model
 
@@ -95,13 +98,16 @@ SPACES = {
     "bilinear": Bilinear(rank=2),
     "diagonal": Bilinear(rank=2, core="diagonal"),
     "hyper lora": HyperLoRA(rank=1, hidden=(4, 3)),
+    "loha": LoHa(rank=2, alpha=4.0),
+    "lokr": LoKr(rank=2, alpha=4.0),
+    "experts": Experts(count=3, hidden=(4,)),
     "hull": ConvexHull(),
     "finite": ANCHORS,
     "hypernetwork": Hypernetwork(hidden=(4, 3)),
     "chunked": ChunkedHypernetwork(hidden=(4, 3)),
     "conditioned": Conditioned(),
 }
-ONE_PASS = ("loralib", "peft", "separable", "diagonal", "hull")
+ONE_PASS = ("loralib", "peft", "separable", "diagonal", "loha", "hull")
 ROWS = torch.tensor([[0.3, 0.7], [1, 0], [0.3, 0.7], [0, 1], [0.55, 0.45]], dtype=torch.float64)
 
 
