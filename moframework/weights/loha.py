@@ -72,6 +72,6 @@ class LoHaSpace(AdapterSpace):
         known: dict[Any, Tensor] = {}
         lists = listed(self.a), listed(self.b), listed(self.c), listed(self.d)
         for each, a, b, c, d in zip(self.adapted, *cast(Any, lists), strict=True):
-            left = torch.einsum("toi,toj->otij", b, d).flatten(1)
-            right = torch.einsum("tic,tjc->tijc", a, c).flatten(0, 2)
+            left = torch.einsum("mop,moq->ompq", b, d).flatten(1)
+            right = torch.einsum("mpc,mqc->mpqc", a, c).flatten(0, 2)
             yield each, shared[each.name], left, right, self.by_preference(preferences, each.inner, left, known)

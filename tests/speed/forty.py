@@ -27,7 +27,7 @@ from moframework.engine.device import Placement
 from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.model import ParetoModel, Recipe
-from moframework.problem import problem_from_parts
+from moframework.problem.from_parts import problem_from_parts
 from moframework.run.solving import solve
 from moframework.solvers.base import Solver
 

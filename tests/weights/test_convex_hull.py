@@ -71,5 +71,5 @@ def test_a_hull_of_a_part_shares_the_rest() -> None:
 
 
 def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(SpecError, match=r"only: '0.wieght' matches no parameter .*did you mean '0.weight'"):
-        ConvexHull(only="0.wieght").build(lambda: nn.Sequential(nn.Linear(3, 4)), 2, None)
+    with pytest.raises(SpecError, match=r"only: '0.weights' matches no parameter .*did you mean '0.weight'"):
+        ConvexHull(only="0.weights").build(lambda: nn.Sequential(nn.Linear(3, 4)), 2, None)
