@@ -77,7 +77,7 @@ class ChunkedHypernetworkSpace(WeightSpace):
         thetas = []
         for row in flat.unbind():
             theta = dict(plain)
-            parts = row[: sum(self._sizes)].split(self._sizes)
+            parts = torch.split(row[: sum(self._sizes)], self._sizes)
             for name, scale, part in zip(self._trained, self._scales, parts, strict=True):
                 # The base comes first: its memory order is that of the sum.
                 theta[name] = torch.add(theta[name], part.view(theta[name].shape), alpha=scale)

@@ -97,7 +97,9 @@ class HyperLoRASpace(AdapterSpace):
         shared, r = self._by_name(), len(preferences)
         sizes = [math.prod(shape) for shape in self._shapes]
         flat = (self.embedded(preferences).view(-1, len(self.head)) @ self.head).view(r, -1)[:, : sum(sizes)]
-        parts = [part.view(r, *shape) for part, shape in zip(flat.split(sizes, dim=1), self._shapes, strict=True)]
+        parts = [
+            part.view(r, *shape) for part, shape in zip(torch.split(flat, sizes, dim=1), self._shapes, strict=True)
+        ]
         known: dict[int, Tensor] = {}
         for k, (adapter, a) in enumerate(zip(self.adapted, cast(Any, listed(self.a)), strict=True)):
             if adapter.inner not in known:

@@ -83,7 +83,8 @@ class LoKrSpace(AdapterSpace):
         known: dict[Any, Tensor] = {}
         lists = listed(self.a), listed(self.b), listed(self.c)
         for each, a, b, c in zip(self.adapted, *cast(Any, lists), strict=True):
-            base = shared[each.name].unflatten(1, divisors(each.shape[1])).unflatten(0, divisors(each.shape[0]))
+            base = torch.unflatten(shared[each.name], 1, divisors(each.shape[1]))
+            base = torch.unflatten(base, 0, divisors(each.shape[0]))
             yield each, base, c, torch.bmm(b, a).flatten(1), self.by_preference(preferences, 1, c, known)
 
 

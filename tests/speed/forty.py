@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from moframework.backbones.lenet import LeNet
 from moframework.backbones.resnet import ResNet
 from moframework.engine.acceleration import accelerate
-from moframework.engine.device import Placement
 from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.model import ParetoModel, Recipe
 from moframework.problem.from_parts import problem_from_parts
 from moframework.run.solving import solve
 from moframework.solvers.base import Solver
+from tests.engine.conftest import CPU
 
 M, SIDE, ROUNDS = len(ATTRIBUTES), 16, 7
 TASKS = {name: {"loss": "binary_cross_entropy"} for name in ATTRIBUTES}
@@ -73,7 +73,7 @@ def step(solver: dict[str, Any], batch: int) -> tuple[Step, int]:
     torch.manual_seed(0)
     model = ParetoModel(recipe).train()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    made = Step(model, tasks, method, Placement("cpu"))
+    made = Step(model, tasks, method, CPU)
     accelerate(made, Training())
     plain = sum(p.numel() for p in recipe.make().parameters())
     return made, sum(p.numel() for p in model.space.parameters()) - plain
