@@ -183,7 +183,7 @@ class Loop:
         self.began = time.perf_counter()
         self.world.seed(derive_seed(self.job.seed, _STEP, self.done))  # dropout and the like
         preferences = self._preferences()
-        self.model.space.progressed((self.done + 1) / self.steps)
+        self.step.progressed((self.done + 1) / self.steps)
         for parameter in self.parameters:  # the optimizer's own way takes as long as a small layer
             parameter.grad = None
         scale = self.scaler.scale(torch.ones((), device=self.job.place.device)) if self.scaler.is_enabled() else None

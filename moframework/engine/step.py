@@ -244,7 +244,7 @@ class Step:
             of_group = on_device if joined else on_device[rows.start : rows.stop]
             with self.partition.objective_rng(not joined):
                 self._descend(found, of_group, share, scale, self._state(0 if joined else rows.start))
-        self._descend_penalty(scale)
+        self._descend_penalty(on_device, scale)
         result = self.partition.gather_rows(losses[0] if len(losses) == 1 else torch.cat(losses), batch.count)
         self.state = [
             balancing.updated(state, result) for balancing, state in zip(self.method.balancing, self.state, strict=True)
@@ -341,11 +341,13 @@ class Step:
         value = objective.total(losses, preferences, scales, state)
         (value * factor if scale is not None or share != 1 else value).backward()  # type: ignore[no-untyped-call]
 
-    def _descend_penalty(self, scale: Tensor | None) -> None:
+    def _descend_penalty(self, preferences: Tensor, scale: Tensor | None) -> None:
+        space, objective = self.model.space, self.method.objective
         with self.partition.objective_rng(False):
-            penalty = self.model.space.penalty()
-            if penalty is not None:
-                (penalty if scale is None else penalty * scale).backward()  # type: ignore[no-untyped-call]
+            state = None if objective.separable else self._state(0)
+            for penalty in (space.penalty(), objective.of_embeddings(space.embedded, preferences, state)):
+                if penalty is not None:
+                    (penalty if scale is None else penalty * scale).backward()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def review(self, x: Tree, targets: Targets, preferences: Tensor, losses: Tensor) -> None:
@@ -369,6 +371,12 @@ class Step:
             return
         for j in own:
             objective.review(losses[j : j + 1], after[j : j + 1], self._state(j))
+
+    def progressed(self, progress: float) -> None:
+        """Tell the weight space and the objective of the share of the training that is done after the next step."""
+        self.model.space.progressed(progress)
+        for state in self.objective_states:
+            self.method.objective.progressed(progress, state)
 
     def epoch_ended(self) -> None:
         """Tell the objective that an epoch has ended."""

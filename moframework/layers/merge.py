@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["LARGE", "merged", "merged_by_node", "sent_to_factors"]
+__all__ = ["LARGE", "by_row", "merged", "merged_by_node", "sent_to_factors"]
 
 LARGE = 2**17
 """From so many elements on, passes over a weight cost more than what a node of autograd's graph in Python does."""
@@ -21,8 +21,8 @@ def merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: Order = N
 
     Args:
         base: W0, of any shape with o·c elements.
-        b: (o, q).
-        a: (q, c). The product's memory, read in order, is the weight.
+        b: (o, q), or (r, o, q), one for each row.
+        a: (q, c), or (r, q, c). The product's memory, read in order, is the weight.
         factors: f (r, q), what the columns of B are multiplied with; constants to the gradient.
         order: the axes of the weight, from the one that the product's memory runs through slowest; None: as they are.
 
@@ -36,12 +36,15 @@ def merged(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: Order = N
     if order is not None:
         back = tuple(order.index(axis) for axis in range(len(order)))
         return tuple(value.permute(back) for value in merged(base.permute(order), b, a, factors))
+    if len(factors) == 1:
+        b, a = (each if each.dim() == 2 else each[0] for each in (b, a))
     if len(factors) == 1 and base.is_contiguous():
         # One pass over the weight: the product is added where the sum is made.
         if base.dim() == 2 and base.shape[0] == b.shape[0]:
             return (torch.addmm(base, b * factors, a),)
         return (torch.addmm(base.view(len(b), a.shape[1]), b * factors, a).view(base.shape),)
-    products = torch.mm(_scaled(b, factors), a).view(len(factors), *base.shape)
+    thin = torch.mm(_scaled(b, factors), a) if a.dim() == b.dim() == 2 else (b * factors.unsqueeze(1)) @ a
+    products = thin.view(len(factors), *base.shape)
     if base.dim() == 2:
         return torch.add(base, products).unbind()
     # The base comes first: its memory order is that of the sum.
@@ -56,8 +59,17 @@ def merged_by_node(base: Tensor, b: Tensor, a: Tensor, factors: Tensor, order: O
     """
     if base.numel() < LARGE or torch._C._are_functorch_transforms_active():
         return merged(base, b, a, factors, order)
+    if max(a.dim(), b.dim()) == 3:
+        rows = by_row(b, a, factors)
+        return tuple(one for row in rows for one in merged_by_node(base, *row, order))
     result: tuple[Tensor, ...] = _Merged.apply(base, b, a, factors, order)
     return result
+
+
+def by_row(b: Tensor, a: Tensor, factors: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """B, A and f (1, q) of each row; arguments as `merged` takes them."""
+    bs, own = ([each] * len(factors) if each.dim() == 2 else list(each.unbind()) for each in (b, a))
+    return list(zip(bs, own, torch.split(factors, 1), strict=True))
 
 
 class _Merged(torch.autograd.Function):

@@ -14,8 +14,8 @@ from moframework.model.kept import Kept, entries_of
 from moframework.model.protocol import Model
 from moframework.model.sample_mixing import attention_of, mixing
 from moframework.model.sample_weights import NORMALIZATIONS, Factored, Members, Run, forwards, layer_forward
+from moframework.weights.adapters import CONVOLUTIONS, AdapterSpace
 from moframework.weights.convex_hull import ConvexHullSpace
-from moframework.weights.low_rank import CONVOLUTIONS, LowRankSpace
 
 __all__ = ["OnePass"]
 
@@ -70,7 +70,7 @@ class OnePass:
         kept: what passes need of the weights, as long as these stay what they are.
     """
 
-    space: LowRankSpace | ConvexHullSpace
+    space: AdapterSpace | ConvexHullSpace
     modules: list[nn.Module]
     layers: dict[nn.Module, Slots]
     joined: list[str]
@@ -91,19 +91,19 @@ class OnePass:
     def when(cls, model: Model) -> OnePass | str:
         """How a model does it, or why it does not."""
         space, network = model.space, model.network
-        if not isinstance(space, LowRankSpace | ConvexHullSpace):
+        if not (isinstance(space, ConvexHullSpace) or (isinstance(space, AdapterSpace) and space.by_task)):
             return f"its weights are no combination of a few ({type(space).__name__})"
         if not model.recipe.inputs.is_tensor:
             return "its inputs are not one tensor"
         if network.beside.where:
             return f"it has {network.beside.where[0]}"
-        if isinstance(space, LowRankSpace):
+        if isinstance(space, AdapterSpace):
             adapted = {each.name: each for each in space.adapted}
             reason, varying = mixing(model, adapted), set(adapted)
             products = [name for name, each in adapted.items() if each.order is None and each.rows != each.shape[0]]
             times = len(model.tasks) if products else 1
         else:
-            reason, varying = mixing(model, ()), {name for name, trained in network.trainable.items() if trained}
+            reason, varying = mixing(model, ()), set(space.members.combined)
             times = len(model.tasks)
         found = reason or _places(model, varying, whole=isinstance(space, ConvexHullSpace))
         if isinstance(found, str):
@@ -132,7 +132,7 @@ class OnePass:
 
     def __call__(self, model: Model, x: Tensor, preferences: Tensor) -> dict[str, Tensor]:
         """Outputs of the network for x (b, ...) with preferences (b, m), by output key."""
-        adapters = isinstance(self.space, LowRankSpace)
+        adapters = isinstance(self.space, AdapterSpace)
         key = None if preferences.requires_grad else "one pass"
         make = self._of_adapters if adapters else self._of_members
         prepared = self.kept.made(self.space, key, lambda: make(preferences))
@@ -144,7 +144,7 @@ class OnePass:
             return model.call(theta, x)
 
     def _of_adapters(self, preferences: Tensor) -> Prepared:
-        space = cast(LowRankSpace, self.space)
+        space = cast(AdapterSpace, self.space)
         theta, stands = space.unadapted(), dict[str, Factored]()
         coefficients: dict[tuple[torch.device, torch.dtype], Coefficients] = {}
         for adapter, base, b, a, _ in space.adapters(preferences):

@@ -43,9 +43,9 @@ from moframework.model.recipe import Recipe
 from moframework.pareto.html import front_html
 from moframework.predicting import Predictions, Preparation, Reading, Unseen
 from moframework.weights import WeightSpace
+from moframework.weights.adapters import AdapterSpace
 from moframework.weights.conditioned import ConditionedSpace
 from moframework.weights.finite import FiniteSpace
-from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["ParetoModel"]
 
@@ -146,7 +146,7 @@ class ParetoModel(nn.Module):
         """Weights, by name, that are trained but get no low-rank adapter, so that they are the same for every λ: those
         of recurrent layers, under a parametrization or a hook, parameters without a layer. Vectors do not count; empty
         where the weight space has no adapters."""
-        if not isinstance(self.space, LowRankSpace):
+        if not isinstance(self.space, AdapterSpace):
             return []
         adapted, theta = {adapter.name for adapter in self.space.adapted}, self.space.unadapted()
         wide = {name for name, value in theta.items() if sum(size > 1 for size in value.shape) > 1}

@@ -65,6 +65,23 @@ class Objective(Component, kind="objectives"):
         """Change `state` in place given the losses (r, m) of one batch before and after the optimizer's step, detached
         and not balanced. Called when `reviews`."""
 
+    def progressed(self, progress: float, state: nn.Module | None) -> None:
+        """Change `state` in place before a step, given the share of the training that is done after it, in (0, 1];
+        nothing by default. As of a weight space, it must be a function of `progress` alone."""
+
+    def of_embeddings(
+        self, embedded: Callable[[Tensor], Tensor | None], preferences: Tensor, state: nn.Module | None = None
+    ) -> Tensor | None:
+        """A scalar to add once a step that depends on what a weight space computes from its preferences; None by
+        default.
+
+        Args:
+            embedded: preferences (r, m) → (r, e), differentiable; None for a space without.
+            preferences: all of the step, (r, m).
+            state: as `build` made it, where the objective is not separable.
+        """
+        return None
+
     def epoch_ended(self, state: nn.Module | None) -> None:
         """Change `state` in place at the end of an epoch; nothing by default."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from moframework.config import config, option
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
+from moframework.weights.adapters import Form
 from moframework.weights.low_rank import LowRank
 
 __all__ = ["LORPMAN"]
@@ -30,7 +29,7 @@ class LORPMAN(Solver):
     default_preferences = Dirichlet(concentration=1.0, per_batch=4)
     rank: int = option(4, ge=1, le=4096, help="rank r of each adapter")
     scale: float = option(1.0, gt=0, help="scale s of the adapters; the paper has values from 0.1 to 1")
-    conv: Literal["loralib", "peft", "separable"] = option("loralib", help="form of the adapters of convolutions")
+    conv: Form = option("loralib", help="form of the adapters of convolutions")
     orthogonal: float = option(
         0.1, ge=0, help="weight of the penalty on adapters of one layer that are not orthogonal to each other"
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from moframework.config import config, option
+from moframework.errors import SpecError
 from moframework.preferences.annealed import Annealed
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
+from moframework.weights.adapters import Form
+from moframework.weights.loha import LoHa
+from moframework.weights.lokr import LoKr
 from moframework.weights.low_rank import LowRank
 
 __all__ = ["PaLoRA"]
@@ -21,7 +25,9 @@ class PaLoRA(Solver):
 
     `W(λ) = W0 + (α/r) Σ_t λ_t B_t A_t`, trained on `Σ_t λ_t L_t` with preferences that open from the centre of the
     simplex to its vertices. With `initial` it expands the front around a trained multi-task network (Pareto front
-    expansion), or goes on from adapters of PEFT, a folder for each task.
+    expansion), or goes on from adapters of PEFT, a folder for each task. `adapter: loha` or `lokr` takes other products
+    for B_t A_t, as the authors' released code does by PEFT; `orthogonal` keeps the adapters of a layer apart, as their
+    code can and LORPMAN does.
 
     Source: arXiv 2407.08056, Eq. 2–4 and the released code. Limits: linear scalarization cannot reach a concave part
     of a front; at B = 0 every preference is the same network, so very short trainings give a narrow front.
@@ -32,11 +38,30 @@ class PaLoRA(Solver):
     alpha: float = option(
         1.0, gt=0, help="scale α of the adapters (they are multiplied by α/r); sets the width of the front"
     )
-    conv: Literal["loralib", "peft", "separable"] = option("loralib", help="form of the adapters of convolutions")
+    adapter: Literal["lora", "loha", "lokr"] = option(
+        "lora",
+        help="what an adapter is: lora (B A), loha (two of them, entry by entry), or lokr (a Kronecker product)",
+    )
+    conv: Form = option("loralib", help="form of the adapters of convolutions: loralib, peft or separable; of lora")
     adapter_lr_factor: float | None = option(
         None, gt=0, help="learning rate of the adapters over that of the shared network; none means m, as published"
+    )
+    orthogonal: float = option(
+        0.0, ge=0, help="weight of a penalty on adapters of one layer that are not orthogonal to each other; of lora"
     )
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """A shared network and an adapter a task."""
-        return LowRank(rank=self.rank, alpha=self.alpha, conv=self.conv, lr_factor=self.adapter_lr_factor)
+        if self.adapter == "lora":
+            return LowRank(
+                rank=self.rank,
+                alpha=self.alpha,
+                conv=self.conv,
+                lr_factor=self.adapter_lr_factor,
+                orthogonal=self.orthogonal,
+            )
+        for key, given, default in (("conv", self.conv, "loralib"), ("orthogonal", self.orthogonal, 0.0)):
+            if given != default:
+                raise SpecError(f"solver.{key}: is of adapter lora alone, but adapter is {self.adapter}; leave it out")
+        made = LoHa if self.adapter == "loha" else LoKr
+        return made(rank=self.rank, alpha=self.alpha, lr_factor=self.adapter_lr_factor)

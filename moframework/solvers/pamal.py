@@ -23,6 +23,9 @@ class PaMaL(Solver):
     statistics are shared. The multi-forward term that keeps the order of losses is an objective:
     `objective: {name: multi_forward, coefficient: 1}`.
 
+    `only: "head*"` combines a part of the network and shares the rest, as Conditional Language Policy does (Wang et
+    al., EMNLP Findings 2024, arXiv 2407.15762).
+
     Source: arXiv 2210.09759, Eq. 2–4; defaults are those of MultiMNIST. The paper gives the members m times the
     learning rate, its released code does not (`lr_factor: 1`). Limits: m times the parameters of the network; linear
     scalarization cannot reach a concave part of a front.
@@ -30,6 +33,9 @@ class PaMaL(Solver):
 
     lr_factor: float | None = option(
         None, gt=0, help="learning rate of the members over that of the training; none means m, as in the paper"
+    )
+    only: str | tuple[str, ...] | None = option(
+        None, help="a pattern of parameters' names, or several, that members have of their own; none: all"
     )
     preferences: Schedule = option(
         Dirichlet(concentration=1.0, per_batch=4),
@@ -41,4 +47,4 @@ class PaMaL(Solver):
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """The hull of m networks."""
-        return ConvexHull(lr_factor=self.lr_factor)
+        return ConvexHull(lr_factor=self.lr_factor, only=self.only)

@@ -61,6 +61,11 @@ class WeightSpace(nn.Module, ABC):
         """A scalar to add to the training objective once a step, or None. Its coefficient is the space's own."""
         return None
 
+    def embedded(self, preferences: Tensor) -> Tensor | None:
+        """What weights are computed from, (r, e) for preferences (r, m), by which an objective can compare them; None
+        (the default) where there is no such thing."""
+        return None
+
     def progressed(self, progress: float) -> None:
         """Called before each step with the share of the training that is done after it, in (0, 1]; nothing by default.
 

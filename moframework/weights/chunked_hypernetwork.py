@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -71,19 +72,23 @@ class ChunkedHypernetworkSpace(WeightSpace):
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_of`: one product for all preferences."""
-        pieces, r = self.embeddings, len(preferences)
-        at = preferences.to(pieces.device, pieces.dtype, non_blocking=True).repeat_interleave(len(pieces), dim=0)
-        flat = (self.features(torch.cat([at, pieces.repeat(r, 1)], dim=1)) @ self.head).view(r, -1)
+        flat = (self.embedded(preferences).view(-1, len(self.head)) @ self.head).view(len(preferences), -1)
         plain: dict[str, Tensor] = dict(zip(self._names, listed(self.base), strict=True))
         thetas = []
         for row in flat.unbind():
             theta = dict(plain)
-            parts = row[: sum(self._sizes)].split(self._sizes)
+            parts = torch.split(row[: sum(self._sizes)], self._sizes)
             for name, scale, part in zip(self._trained, self._scales, parts, strict=True):
                 # The base comes first: its memory order is that of the sum.
                 theta[name] = torch.add(theta[name], part.view(theta[name].shape), alpha=scale)
             thetas.append(theta)
         return thetas
+
+    def embedded(self, preferences: Tensor) -> Tensor:
+        """The features of all pieces, (r, n·features)."""
+        pieces, r = self.embeddings, len(preferences)
+        at = preferences.to(pieces.device, pieces.dtype, non_blocking=True).repeat_interleave(len(pieces), dim=0)
+        return cast(Tensor, self.features(torch.cat([at, pieces.repeat(r, 1)], dim=1))).view(r, -1)
 
     def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
         """See `WeightSpace.named_storage`: θ0 by its names, all else as `hypernetwork.…`."""

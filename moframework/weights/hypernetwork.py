@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -67,9 +68,13 @@ class HypernetworkSpace(WeightSpace):
 
     def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
         """See `WeightSpace.weights_of`: as many products as for one preference."""
-        first = next(self.features.parameters())
-        features: Tensor = self.features(preferences.to(first.device, first.dtype, non_blocking=True))
+        features = self.embedded(preferences)
         return self.heads.combine(torch.cat([features.new_ones(len(features), 1), features], dim=1))
+
+    def embedded(self, preferences: Tensor) -> Tensor:
+        """f(λ), (r, features)."""
+        first = next(self.features.parameters())
+        return cast(Tensor, self.features(preferences.to(first.device, first.dtype, non_blocking=True)))
 
     def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
         """See `WeightSpace.named_storage`: the heads by what they give, the MLP as `hypernetwork.…`."""

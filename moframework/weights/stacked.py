@@ -20,18 +20,19 @@ class Stacked(nn.Module):
     Storage: all tensors of one dtype lie in a matrix (n, p), except those with four dimensions. Each of these is one
     parameter (n·out, …), the sets one after another along the first axis: so it is still a tensor of four dimensions,
     `module.to(memory_format=torch.channels_last)` reorders it as it does a kernel, and what `combine` returns is a view
-    with the same memory order, which convolutions take as it is. Parameters that do not require a gradient are kept
-    once, from the first set.
+    with the same memory order, which convolutions take as it is. Parameters that do not require a gradient, and those
+    that all sets share, are kept once, from the first set.
 
     Args:
         sets: n mappings with the same names and shapes, n at least 1.
+        shared: names of what is the same in all sets.
     """
 
-    def __init__(self, sets: Sequence[Mapping[str, nn.Parameter]]) -> None:
+    def __init__(self, sets: Sequence[Mapping[str, nn.Parameter]], shared: Collection[str] = ()) -> None:
         super().__init__()
         first = sets[0]
-        self.count = len(sets)
-        trained = [name for name, value in first.items() if value.requires_grad]
+        self.count, self.shared = len(sets), frozenset(shared)
+        trained = [name for name, value in first.items() if value.requires_grad and name not in shared]
         self._shapes = {name: first[name].shape for name in trained}
         self._kernels = [name for name in trained if first[name].dim() == 4]
         self._fixed = [name for name in first if name not in self._shapes]
@@ -71,21 +72,31 @@ class Stacked(nn.Module):
         """All names, those of fixed parameters too."""
         return [*self._fixed, *self._shapes]
 
+    @property
+    def combined(self) -> list[str]:
+        """The names of what differs between the sets."""
+        return list(self._shapes)
+
+    def shared_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """What is trained and the same in all sets."""
+        return [(n, p) for n, p in zip(self._fixed, self.fixed, strict=True) if p.requires_grad]
+
     def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
-        """See `WeightSpace.named_storage`: what lies in each kernel and each matrix."""
+        """See `WeightSpace.named_storage`: what lies in each kernel and each matrix, and what is shared."""
         names = [*((name,) for name in self._kernels), *map(tuple, self._flat)]
-        return list(zip(names, [*self.kernels, *self.flat], strict=True))
+        shared: list[tuple[tuple[str, ...], Tensor]] = [((name,), p) for name, p in self.shared_parameters()]
+        return [*zip(names, [*self.kernels, *self.flat], strict=True), *shared]
 
     def sets(self, names: Collection[str]) -> list[dict[str, nn.Parameter]]:
         """The n parameter sets, of some names only; copies."""
         result: list[dict[str, nn.Parameter]] = [{} for _ in range(self.count)]
+        train = {*self._shapes, *(name for name, _ in self.shared_parameters())}
         with torch.no_grad():
             for k, theta in enumerate(self.members()):
                 for name, value in theta.items():
                     if name in names:
-                        trained = name in self._shapes
                         kept = value.clone(memory_format=torch.preserve_format)
-                        result[k][name] = nn.Parameter(kept, requires_grad=trained)
+                        result[k][name] = nn.Parameter(kept, requires_grad=name in train)
         return result
 
     def load(self, sets: Sequence[Mapping[str, Tensor]]) -> None:

@@ -18,10 +18,15 @@ from moframework.backbones.vit import ViT
 from moframework.config import config
 from moframework.inputs import InputForm
 from moframework.inputs.trees import Tree, mapped, select_samples
+from moframework.weights.bilinear import Bilinear
 from moframework.weights.chunked_hypernetwork import ChunkedHypernetwork
 from moframework.weights.conditioned import Conditioned
 from moframework.weights.convex_hull import ConvexHull
+from moframework.weights.experts import Experts
+from moframework.weights.hyper_lora import HyperLoRA
 from moframework.weights.hypernetwork import Hypernetwork
+from moframework.weights.loha import LoHa
+from moframework.weights.lokr import LoKr
 from moframework.weights.low_rank import LowRank
 from tests.model.networks import ANCHORS, model
 
@@ -90,12 +95,19 @@ SPACES = {
     "loralib": LowRank(rank=2, alpha=4.0),
     "peft": LowRank(rank=2, conv="peft", alpha=4.0),
     "separable": LowRank(rank=1, conv="separable", alpha=4.0),
+    "bilinear": Bilinear(rank=2),
+    "diagonal": Bilinear(rank=2, core="diagonal"),
+    "hyper lora": HyperLoRA(rank=1, hidden=(4, 3)),
+    "loha": LoHa(rank=2, alpha=4.0),
+    "lokr": LoKr(rank=2, alpha=4.0),
+    "experts": Experts(count=3, hidden=(4,)),
     "hull": ConvexHull(),
     "finite": ANCHORS,
     "hypernetwork": Hypernetwork(hidden=(4, 3)),
     "chunked": ChunkedHypernetwork(hidden=(4, 3)),
     "conditioned": Conditioned(),
 }
+ONE_PASS = ("loralib", "peft", "separable", "diagonal", "loha", "hull")
 ROWS = torch.tensor([[0.3, 0.7], [1, 0], [0.3, 0.7], [0, 1], [0.55, 0.45]], dtype=torch.float64)
 
 
@@ -134,7 +146,7 @@ PAIRS = [
 @pytest.mark.parametrize(("space", "network"), PAIRS)
 def test_each_sample_is_computed_with_its_own_weights(space: str, network: str) -> None:
     made, x = made_for(space, network)
-    one_pass = space == "conditioned" or (space in ("loralib", "peft", "separable", "hull") and network != "words")
+    one_pass = space == "conditioned" or (space in ONE_PASS and network != "words")
     assert made.how_mixed().startswith("one pass: " if one_pass else "one pass for each preference: ")
     with torch.no_grad():
         expected = one_by_one(made, x, ROWS.float())

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from moframework.backbones.lenet import LeNet
-from moframework.weights.convex_hull import ConvexHull
+from moframework.errors import SpecError
+from moframework.weights.convex_hull import ConvexHull, ConvexHullSpace
 
 
 def lenet() -> nn.Module:
@@ -50,3 +51,25 @@ def test_learning_rate_is_the_papers_or_the_released_codes() -> None:
 
     assert rate(ConvexHull()) == pytest.approx(0.3)
     assert rate(ConvexHull(lr_factor=1.0)) == pytest.approx(0.1)
+
+
+def test_a_hull_of_a_part_shares_the_rest() -> None:
+    made = ConvexHull(only=("2.*", "0.bias")).build(
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), 2, None
+    )
+    assert isinstance(made, ConvexHullSpace)
+    first, second = (made.weights(row) for row in torch.eye(2))
+    assert first["0.weight"] is second["0.weight"]
+    assert not any(torch.equal(first[name], second[name]) for name in ("0.bias", "2.weight", "2.bias"))
+    middle = made.weights(torch.tensor([0.25, 0.75]))
+    torch.testing.assert_close(middle["2.weight"], 0.25 * first["2.weight"] + 0.75 * second["2.weight"])
+    rates = {
+        group["name"]: (group["lr"], sum(p.numel() for p in group["params"])) for group in made.parameter_groups(0.1)
+    }
+    assert rates == {"members": (0.2, 2 * (4 + 8 + 2)), "shared": (0.1, 12)}
+    assert sorted(n for names, _ in made.named_storage() for n in names) == ["0.bias", "0.weight", "2.bias", "2.weight"]
+
+
+def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(SpecError, match=r"only: '0.weights' matches no parameter .*did you mean '0.weight'"):
+        ConvexHull(only="0.weights").build(lambda: nn.Sequential(nn.Linear(3, 4)), 2, None)

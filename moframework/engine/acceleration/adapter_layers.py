@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from moframework.engine.acceleration.base import Acceleration
@@ -17,8 +16,8 @@ from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.layers.lazy_weight import adapted_weight
 from moframework.layers.low_rank import Adapted
-from moframework.layers.merge import LARGE, merged_by_node
-from moframework.weights.low_rank import LowRankSpace
+from moframework.layers.merge import LARGE, by_row, merged_by_node
+from moframework.weights.adapters import AdapterSpace
 
 __all__ = ["AdapterLayers"]
 
@@ -42,7 +41,7 @@ class AdapterLayers(Acceleration):
             each.merge = merged_by_node
         space, on_cpu = step.model.space, step.place.device.type == "cpu"
         if (
-            isinstance(space, LowRankSpace)
+            isinstance(space, AdapterSpace)
             and on_cpu
             and not (step.per_task or training.compile or training.accumulate > 1)
         ):
@@ -56,15 +55,15 @@ class AdapterLayers(Acceleration):
         thetas = [dict(shared) for _ in range(len(preferences))]
         for adapter, base, b, a, factors in self.space.adapters(preferences):
             if adapter.name in self.large:
-                columns = torch.split(factors.t(), 1, dim=1)
-                values = tuple(adapted_weight(Adapted(base, b, a, each, adapter.order)) for each in columns)
+                rows = by_row(b, a, factors)
+                values = tuple(adapted_weight(Adapted(base, b, a, f.t(), adapter.order)) for b, a, f in rows)
             else:
                 values = merged_by_node(base, b, a, factors, adapter.order)
             for theta, value in zip(thetas, values, strict=True):
-                theta[adapter.name] = value
+                theta[adapter.name] = value if value.shape == adapter.shape else value.view(adapter.shape)
         return thetas
 
 
-def _spaces(step: Step) -> list[LowRankSpace]:
+def _spaces(step: Step) -> list[AdapterSpace]:
     """The space of a model, or the parts of it where it is sharded by layer."""
-    return [space for space in step.model.space.modules() if isinstance(space, LowRankSpace)]
+    return [space for space in step.model.space.modules() if isinstance(space, AdapterSpace)]

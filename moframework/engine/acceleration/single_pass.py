@@ -25,7 +25,7 @@ from moframework.layers.merge import merged_by_node
 from moframework.layers.rematerialized import rematerializing
 from moframework.losses import group_sums
 from moframework.model.sample_mixing import attention_of, convolves, mixing, returned
-from moframework.weights.low_rank import LowRankSpace
+from moframework.weights.adapters import AdapterSpace
 
 __all__ = ["SinglePass"]
 
@@ -59,14 +59,16 @@ class SinglePass(Acceleration):
             return f"training.{'recompute' if training.recompute else 'compile'} has a way of its own"
         if training.accumulate > 1:
             return "training.accumulate divides what each preference sees"
-        if not isinstance(step.model.space, LowRankSpace):
+        if not isinstance(step.model.space, AdapterSpace):
             return "the weight space has no adapters"
+        if not step.model.space.by_task:
+            return "its adapters have other factors for each preference"
         if step.partition.shards_batch and step.model.norms():
             return "BatchNorm layers normalize by what each of several processes has"
         return mixing(step.model, (adapter.name for adapter in step.model.space.adapted))
 
     def __init__(self, step: Step, training: Training) -> None:
-        assert isinstance(step.model.space, LowRankSpace), "asked before"
+        assert isinstance(step.model.space, AdapterSpace), "asked before"
         self.step, self.model, self.space = step, step.model, step.model.space
         skeleton, self.norms = self.model.skeleton, list(self.model.norms().values())
         # Layers with weights of their own for each group, and where these go; attention has several.

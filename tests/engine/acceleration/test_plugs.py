@@ -26,7 +26,7 @@ from moframework.preferences.annealed import Annealed
 from moframework.problem.task import Task
 from moframework.weights.finite import Finite
 from tests.engine.conftest import CPU, method
-from tests.weights.test_spaces import CONDITIONABLE, SPACES, model
+from tests.weights.test_spaces import SPACES, model, suits
 from tests.weights.zoo import OPAQUE, ZOO
 
 PREFERENCES = torch.tensor([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]], dtype=torch.float64)
@@ -120,7 +120,7 @@ def cells() -> list[Any]:
     found = []
     for network in ZOO:
         for space in SPACES:
-            if space == "conditioned" and network not in CONDITIONABLE:
+            if not suits(network, space):
                 continue
             forms = list(FORMS) if space in ("low rank", "low rank separable") else ["divided", "joined"]
             if network in OPAQUE:
