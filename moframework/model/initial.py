@@ -13,7 +13,7 @@ from moframework.errors import DataError, RunError, nearest
 from moframework.io.tensors import load_state
 from moframework.model.pareto_model import ParetoModel
 
-__all__ = ["load_parameters"]
+__all__ = ["check_fits", "load_parameters"]
 
 
 def load_parameters(path: Path, network: nn.Module, trust: Trust = False) -> dict[str, Tensor]:
@@ -43,6 +43,19 @@ def load_parameters(path: Path, network: nn.Module, trust: Trust = False) -> dic
                 f"initial: {error}. Give a .safetensors file or what torch.save(model.state_dict(), …) wrote, or a run "
                 "folder."
             ) from error
+    check_fits(found, network, f"initial: {path}")
+    return dict(found)
+
+
+def check_fits(found: Mapping[str, Tensor], network: nn.Module, what: str) -> None:
+    """Compare names and shapes of a state dict with a network's.
+
+    Args:
+        what: where it is from, for the message.
+
+    Raises:
+        DataError: names are missing or not in the network, or shapes differ; the text lists them.
+    """
     expected = network.state_dict()
     faults = []
     for name, value in expected.items():
@@ -54,5 +67,4 @@ def load_parameters(path: Path, network: nn.Module, trust: Trust = False) -> dic
     faults += [f"{name} is not in the network" for name in found if name not in expected]
     if faults:
         shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise DataError(f"initial: {path} does not fit {type(network).__name__}: {shown}")
-    return dict(found)
+        raise DataError(f"{what} does not fit {type(network).__name__}: {shown}")

@@ -17,7 +17,7 @@ from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, exists, recover
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Observer, Observers
-from moframework.engine.fit import Fit, fit
+from moframework.engine.fit import UNTRAINED, Fit, fit
 from moframework.engine.loop import Hook, Loop
 from moframework.errors import RunError
 from moframework.io.atomic import PREFIX, atomic_write, remove_leftovers
@@ -174,15 +174,23 @@ class _Solving:
         resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
         stop.during("training")
         with _watched(ready, self.folder, (self.notes, *self.observers), world) as observer:
+            for text in ready.told:
+                observer.noted(text)
             with stop.polled():
                 job = ready.job(checkpoints, reference)
                 self.timing.starting()
-                result = fit(job, observer=observer, resume=resume, stop=stop, world=world, around=self.hooks)
+                result = (
+                    fit(job, observer=observer, resume=resume, stop=stop, world=world, around=self.hooks)
+                    if ready.method.trains
+                    else UNTRAINED
+                )
             stop.during("evaluating the model")
             if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
                 best = world.from_rank_zero(lambda: recover(checkpoints / BEST, observer.noted))
                 model.load_state_dict(best["model"])
-        calibration = calibration_data(spec.evaluate, ready.data["train"])
+        calibration = calibration_data(
+            spec.evaluate, ready.data["train"], anew=not ready.method.trains and bool(model.norms())
+        )
         evaluator = attrs.evolve(evaluator, reference=reference, calibration=calibration)
         splits: tuple[Split, ...] = ("val", "test")
         with self.timing.phase("evaluation"):
