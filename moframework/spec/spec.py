@@ -120,7 +120,7 @@ class _Untrained:
     def expanded(self, root: Item) -> Item:
         """The root with the defaults in the place of none."""
         training = root.value.get("training")
-        if training is None or training.value is not None:
+        if training is None or training.value not in (None, "none"):
             return root
         self.given = training.mark
         return attrs.evolve(root, value={**root.value, "training": attrs.evolve(training, value={})})
