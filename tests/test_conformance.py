@@ -15,7 +15,16 @@ from moframework.preferences import Schedule
 from moframework.problem import Problem, get_problem
 from moframework.run.plan import plan
 from moframework.solvers.base import Solver
-from moframework.testing import Pair, check_pair, check_problem, check_run, check_schedule, pairs, with_members, without_options
+from moframework.testing import (
+    Pair,
+    check_pair,
+    check_problem,
+    check_run,
+    check_schedule,
+    pairs,
+    with_members,
+    without_options,
+)
 
 # Beside the registered problems with their defaults: a layer for solvers that adapt layers, more tasks, and a table
 # for the problem that needs one.

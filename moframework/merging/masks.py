@@ -8,7 +8,7 @@ from moframework.config import config, option
 from moframework.merging.base import Merge
 from moframework.merging.kernels import consensus, tall_masks
 
-__all__ = ["Consensus", "TALL"]
+__all__ = ["TALL", "Consensus"]
 
 
 @config

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.errors import SpecError
 from moframework.merging.base import Merge
-from moframework.merging.lines import LiNeS, depth_factors
 from moframework.merging.linear import LinearMerge
+from moframework.merging.lines import LiNeS, depth_factors
 from moframework.merging.members import Members
 from moframework.weights import WeightSpace, WeightSpaceConfig
 
@@ -58,7 +58,7 @@ class TaskVectors(nn.Module):
 
     def named(self, flat: Tensor) -> dict[str, Tensor]:
         """A flat vector as tensors by name, in the network's own types."""
-        parts = flat.split(self.sizes)
+        parts = torch.split(flat, self.sizes)
         return {
             name: part.view(shape).to(dtype)
             for name, part, shape, dtype in zip(self.names, parts, self.shapes, self.dtypes, strict=True)
@@ -151,4 +151,5 @@ def inverse_mixing(trained_at: Sequence[Sequence[float]] | None, m: int) -> Tens
     matrix = matrix / matrix.sum(dim=1, keepdim=True)
     if float(torch.linalg.cond(matrix)) > 1e6:
         raise SpecError("solver.trained_at: the preferences of the members depend on each other: they span no front")
-    return torch.linalg.inv(matrix.T).float()
+    inverse: Tensor = torch.linalg.inv(matrix.T)
+    return inverse.float()

@@ -185,8 +185,11 @@ class Plan:
             *self.told,
             *self.spec.problem.notes,
             *target_notes(self.spec.problem.tasks, self.data["train"]),
-            *(batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model)
-              if self.method.trains else _without_effect(self.spec)),
+            *(
+                batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model)
+                if self.method.trains
+                else _without_effect(self.spec)
+            ),
         ]
         if not self.compared:
             told.append("the network is too large to compare its gradients with those of a plain one first")

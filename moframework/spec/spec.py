@@ -37,7 +37,9 @@ class Spec:
 
     problem: Problem = option(help="what is solved: a named problem, with any part overridden, or one declared here")
     solver: Solver = option(help="how it is solved")
-    training: Training = option(factory=Training, help="budget, batches, optimizer, precision, device; none where the solver trains nothing")
+    training: Training = option(
+        factory=Training, help="budget, batches, optimizer, precision, device; none where the solver trains nothing"
+    )
     evaluate: Evaluation = option(factory=Evaluation, help="how fronts are evaluated")
     seed: int = option(0, ge=0, help="of everything drawn at random; the same seed gives the same result")
     name: str | None = option(None, help="name of the run; none: the name of the spec file")

@@ -42,9 +42,9 @@ def test_outputs_that_read_each_other() -> None:
 def test_named_heads() -> None:
     heads = named_heads(TwoHeads(), {"right": ("b", "shared.bias")}, TASKS)
     assert heads == [[], ["b.weight", "b.bias", "shared.bias"]]
-    with pytest.raises(SpecError, match="solver.heads: 'up' is no task"):
+    with pytest.raises(SpecError, match=r"solver.heads: 'up' is no task"):
         named_heads(TwoHeads(), {"up": "b"}, TASKS)
-    with pytest.raises(SpecError, match="solver.heads.left: no parameter or module is called 'a.7'"):
+    with pytest.raises(SpecError, match=r"solver.heads.left: no parameter or module is called 'a.7'"):
         named_heads(TwoHeads(), {"left": "a.7"}, TASKS)
-    with pytest.raises(SpecError, match="b.bias is in the heads of both"):
+    with pytest.raises(SpecError, match=r"b.bias is in the heads of both"):
         named_heads(TwoHeads(), {"left": "b", "right": "b"}, TASKS)

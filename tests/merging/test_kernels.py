@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from moframework.errors import SpecError
 from moframework.merging.dare import DARE
 from moframework.merging.kernels import agreeing, consensus, drop, elected_signs, tall_masks, trimmed
 from moframework.merging.linear import LinearMerge
@@ -13,7 +14,6 @@ from moframework.merging.lines import depth_factors
 from moframework.merging.masks import TALL, Consensus
 from moframework.merging.space import inverse_mixing
 from moframework.merging.ties import TIES
-from moframework.errors import SpecError
 from tests.extras import needs_peft
 
 V = torch.tensor([[4.0, -1.0, 3.0, 0.5], [-2.0, -5.0, 1.0, 0.2]])
@@ -113,7 +113,7 @@ def test_depth_maps() -> None:
     assert factors == [0.2, 0.2, 0.2, 1.0, 0.2]
     assert blocks == ["a", "b"]
     assert depth_factors(names, None, 0.0, 3.0) == ([0.0, 1.0, 1.0, 2.0, 3.0], ["stem", "a.0", "b", ""])
-    with pytest.raises(SpecError, match="solver.lines.blocks: no merged parameter lies in 'c'"):
+    with pytest.raises(SpecError, match=r"solver.lines.blocks: no merged parameter lies in 'c'"):
         depth_factors(names, ["c"], 1.0, 1.0)
 
 
@@ -126,5 +126,5 @@ def test_members_between_vertices_get_weights_that_give_them_back() -> None:
     assert float((mixing @ torch.tensor([0.5, 0.4, 0.1])).sum()) == pytest.approx(1.0)
     assert inverse_mixing(None, 3) is None
     for wrong in ([[1, 0]], [[1, 0], [1, 0]], [[-1, 2], [0, 1]]):
-        with pytest.raises(SpecError, match="solver.trained_at"):
+        with pytest.raises(SpecError, match=r"solver.trained_at"):
             inverse_mixing(wrong, 2)

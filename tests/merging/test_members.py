@@ -99,7 +99,7 @@ def test_an_adapter_of_peft_is_merged_as_peft_does(network: TwoHeads, tmp_path: 
     for name in ("shared.weight", "b.weight"):
         torch.testing.assert_close(members.states[0][name], wanted[name], rtol=1e-6, atol=1e-6)
         assert not torch.equal(members.states[0][name], start[name])
-    with pytest.raises(DataError, match="solver.members.left: .* name solver.base"):
+    with pytest.raises(DataError, match=r"solver.members.left: .* name solver.base"):
         read_members(paths, None, TASKS, TwoHeads())
 
 
