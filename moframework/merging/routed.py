@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -59,7 +60,7 @@ class RoutedSpace(WeightSpace):
         widths = [m, m] if options.layers == 1 else [m, hidden, m]
         self.weight = nn.ParameterList()
         self.bias = nn.ParameterList()
-        for place, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        for place, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             last = place == len(widths) - 2
             self.weight.append(nn.Parameter(_DEVIATION * torch.randn(count, outputs, inputs)))
             self.bias.append(nn.Parameter(torch.full((count, outputs), options.start if last else 0.0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
@@ -16,9 +16,11 @@ from moframework.merging.heads import find_heads, head_buffers, named_heads
 from moframework.merging.members import Members, MembersPath, check_common_start, mean_state, read_members
 from moframework.model import ParetoModel
 from moframework.problem import Problem
+from moframework.weights import WeightSpace
 
-__all__ = ["FromMembers", "HeadNames", "TakesMembers"]
+__all__ = ["FromMembers", "Gathered", "HeadNames", "TakesMembers"]
 
+Heads = Sequence[Sequence[str]]
 HeadNames = Mapping[str, str | tuple[str, ...]]
 """For a task the names of parameters or modules that are its head."""
 
@@ -28,6 +30,15 @@ class TakesMembers(Protocol):
 
     def take(self, members: Members, heads: Sequence[Sequence[str]]) -> list[str]:
         """Take them over, and say what is to be told. `heads`: names of parameters of each task's own."""
+
+
+@frozen
+class Gathered:
+    """Members, the names of each task's head, and what is to be told of them."""
+
+    members: Members
+    heads: Sequence[Sequence[str]]
+    told: Sequence[str]
 
 
 @frozen(kw_only=True)
@@ -40,6 +51,7 @@ class FromMembers:
         members, base: as of `read_members`.
         heads: by name; None: what one task's output alone depends on, see `find_heads`.
         far: what becomes of members that are far from a common start: see `check_common_start`.
+        into: puts them into a weight space that does not take them itself.
     """
 
     members: MembersPath
@@ -47,8 +59,20 @@ class FromMembers:
     heads: HeadNames | None = None
     far: Literal["refuse", "warn"] = "refuse"
 
+    into: Callable[[WeightSpace, Members, Heads], list[str]] | None = None
+
     def __call__(self, model: ParetoModel, problem: Problem, data: Dataset, trust: Trust) -> Sequence[str]:
-        """See `engine.method.Start`. Raises as `read_members`, `check_common_start` and `named_heads`."""
+        """See `engine.method.Start`. Raises as `gathered`."""
+        found = self.gathered(model, problem, data, trust)
+        if self.into is not None:
+            told = self.into(model.space, found.members, found.heads)
+        else:
+            told = cast(TakesMembers, model.space).take(found.members, found.heads)
+        return [*found.told, *told]
+
+    def gathered(self, model: ParetoModel, problem: Problem, data: Dataset, trust: Trust) -> Gathered:
+        """The members and their heads; the model's buffers are filled. Raises as `read_members`, `check_common_start`
+        and `named_heads`."""
         network, tasks = model.recipe.make(), model.tasks
         members = read_members(self.members, self.base, tasks, network, trust)
         check_common_start(members, tasks, network, self.far)
@@ -57,9 +81,8 @@ class FromMembers:
             heads = find_heads(network, [task.output_key for task in problem.tasks], x, model.network.how)
         else:
             heads = named_heads(network, self.heads, tasks)
-        told = cast(TakesMembers, model.space).take(members, heads)
         _fill_buffers(model.skeleton, members, head_buffers(network, heads))
-        return [*members.notes, *_told_of_heads(tasks, heads), *told]
+        return Gathered(members, heads, [*members.notes, *_told_of_heads(tasks, heads)])
 
 
 @torch.no_grad()

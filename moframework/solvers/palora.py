@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from moframework.config import config, option
+from moframework.engine.method import Start
+from moframework.errors import SpecError
+from moframework.merging.adapters import fill_adapters
+from moframework.merging.start import FromMembers
 from moframework.preferences.annealed import Annealed
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
@@ -36,7 +41,20 @@ class PaLoRA(Solver):
     adapter_lr_factor: float | None = option(
         None, gt=0, help="learning rate of the adapters over that of the shared network; none means m, as published"
     )
+    members: Path | dict[str, Path] | None = option(
+        None,
+        help="networks of each task that started from `initial`, as of solver soup: the adapters start as what rank r "
+        "holds of them",
+    )
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """A shared network and an adapter a task."""
         return LowRank(rank=self.rank, alpha=self.alpha, conv=self.conv, lr_factor=self.adapter_lr_factor)
+
+    def start(self) -> Start | None:
+        """The members, where they are given."""
+        if self.members is None:
+            return None
+        if self.initial is None:
+            raise SpecError("solver.initial: adapters hold what members have beyond one network: name that network")
+        return FromMembers(members=self.members, base=self.initial, into=fill_adapters)

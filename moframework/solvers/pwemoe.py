@@ -20,8 +20,8 @@ __all__ = ["PWEMoE"]
 class PWEMoE(Solver):
     """Frozen members, and small trained routers that give their coefficients for each group of parameters.
 
-    `θ_l(λ) = θ0_l + Σ_t g_l(λ)_t τ_{l,t}`, trained on `Σ_t λ_t L_t`, or EPO, at one preference a batch. Tang, Shen, Luo,
-    Liu, Hu, Du, Tao: Towards Efficient Pareto Set Approximation via Mixture of Experts Based Model Fusion, 2024.
+    `θ_l(λ) = θ0_l + Σ_t g_l(λ)_t τ_{l,t}`, trained on `Σ_t λ_t L_t`, or EPO, at one preference a batch. Tang, Shen,
+    Luo, Liu, Hu, Du, Tao: Towards Efficient Pareto Set Approximation via Mixture of Experts Based Model Fusion, 2024.
 
     Source: arXiv 2406.09770 and its released code: start .3, one preference a batch, Adam at 1e-2 with cosine decay to
     a tenth for 2,000 to 4,000 steps; it routes MLP blocks and leaves the rest at task arithmetic, here every group has
