@@ -54,7 +54,7 @@ class Solver(Component, kind="solvers"):
     max_objectives: ClassVar[int | None] = None
     """The largest number of objectives it can handle, or None."""
     trains: ClassVar[bool] = True
-    """Whether steps are taken; False where `start` gives the weights. Then `training` says on what device, no more."""
+    """Whether steps are taken; False where `model_start` gives the weights. Then `training` says on what device, no more."""
     needs_members: ClassVar[bool] = False
     """Whether its option `members` must name networks that were trained on one task each."""
 
@@ -108,7 +108,7 @@ class Solver(Component, kind="solvers"):
         """How the preferences of a step are drawn, for m objectives: the option `preferences`."""
         return self.preferences
 
-    def start(self) -> Start | None:
+    def model_start(self) -> Start | None:
         """What gives the model its weights beside `initial`; nothing by default. Raises `SpecError` where options are
         missing for it."""
         return None
@@ -121,7 +121,7 @@ class Solver(Component, kind="solvers"):
             objective=self.objective,
             balancing=self.balancing,
             initial=self.initial,
-            start=self.start(),
+            start=self.model_start(),
             trains=self.trains,
         )
 

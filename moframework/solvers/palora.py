@@ -51,7 +51,7 @@ class PaLoRA(Solver):
         """A shared network and an adapter a task."""
         return LowRank(rank=self.rank, alpha=self.alpha, conv=self.conv, lr_factor=self.adapter_lr_factor)
 
-    def start(self) -> Start | None:
+    def model_start(self) -> Start | None:
         """The members, where they are given."""
         if self.members is None:
             return None

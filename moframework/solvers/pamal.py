@@ -53,7 +53,7 @@ class PaMaL(Solver):
             return FrozenHull(lr_factor=self.lr_factor, frozen=self.frozen)
         return ConvexHull(lr_factor=self.lr_factor)
 
-    def start(self) -> Start | None:
+    def model_start(self) -> Start | None:
         """The members, where they are given."""
         if self.members is None:
             return None

@@ -61,6 +61,6 @@ class PWEMoE(Solver):
         """Task vectors and routers."""
         return Routed(groups=self.groups, layers=self.layers, start=self.coefficient)
 
-    def start(self) -> Start:
+    def model_start(self) -> Start:
         """The members."""
         return from_members(self.members, self.base, self.heads, self.far)

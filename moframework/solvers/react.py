@@ -57,7 +57,7 @@ class ReACT(Solver):
         """One network, and maps in front of its heads."""
         return AlignedHeads()
 
-    def start(self) -> Start:
+    def model_start(self) -> Start:
         """The members, and the maps."""
         gather = from_members(self.members, self.base, self.heads, self.far)
         return ReACTStart(gather=gather, merge=self.merge, scale=self.scale, beta=self.beta, share=self.share)

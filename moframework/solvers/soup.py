@@ -65,7 +65,7 @@ class Soup(Solver):
             )
         return Merged(merge=self.merge, scale=self.scale, lines=self.lines, trained_at=self.trained_at)
 
-    def start(self) -> Start:
+    def model_start(self) -> Start:
         """The members."""
         return from_members(self.members, self.base, self.heads, self.far)
 

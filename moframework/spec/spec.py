@@ -23,6 +23,7 @@ from moframework.spec.writing import write_yaml
 __all__ = ["Spec", "load_spec", "spec_schema"]
 
 
+_NO_TRAINING = "none"
 _NAME = 200  # a folder is called by it, with the time; names of files have at most 255 bytes
 
 
@@ -109,7 +110,7 @@ def spec_schema() -> Schema:
         if {"problem", "solver", "training"} <= set(options):
             given = options["training"]
             help_ = {"description": given["description"]} if "description" in given else {}
-            options["training"] = {"anyOf": [given, {"type": "null"}], **help_}
+            options["training"] = {"anyOf": [given, {"enum": [None, _NO_TRAINING]}], **help_}
     return schema
 
 
@@ -122,7 +123,7 @@ class _Untrained:
     def expanded(self, root: Item) -> Item:
         """The root with the defaults in the place of none."""
         training = root.value.get("training")
-        if training is None or training.value not in (None, "none"):
+        if training is None or training.value not in (None, _NO_TRAINING):
             return root
         self.given = training.mark
         return attrs.evolve(root, value={**root.value, "training": attrs.evolve(training, value={})})

@@ -108,3 +108,16 @@ def test_other_kinds_of_adapters_are_refused(network: TwoHeads, tmp_path: Path) 
         (tmp_path / "adapter_config.json").write_text(json.dumps(options))
         with pytest.raises(ValueError, match=said):
             with_adapter(network.state_dict(), tmp_path)
+
+
+def test_tied_parameters_need_one_name(tmp_path: Path) -> None:
+    class Tied(TwoHeads):
+        def __init__(self) -> None:
+            super().__init__()
+            self.again = self.b
+
+    start = Tied().state_dict()
+    one = {name: value for name, value in start.items() if not name.startswith("b.")}
+    path = write(tmp_path, "one", one)
+    members = read_members({"left": path, "right": path}, None, TASKS, Tied())
+    assert torch.equal(members.states[0]["b.weight"], start["b.weight"])

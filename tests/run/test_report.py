@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,7 @@ from moframework.errors import InterruptedRun
 from moframework.io.sealed import read_json
 from moframework.pareto.front import Front
 from moframework.run import timing
-from moframework.run.report import oddities
+from moframework.run.report import barriers, oddities
 from moframework.run.timing import FIRST, LAST, PARTS
 
 SPEC: dict[str, Any] = {
@@ -219,3 +220,20 @@ def test_backward_passes_of_single_tasks_count_as_such(tmp_path: Path) -> None:
     run = solve(load_spec({**SPEC, "solver": solver}), tmp_path / "run", device="cpu")
     seconds = page(run)["time"]["seconds"]
     assert seconds["backward"] > 0.3 * seconds["forward"]
+
+
+def test_a_barrier_between_merged_networks_is_told() -> None:
+    low = Front(
+        tasks=("a", "b"),
+        preferences=np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]),
+        losses=np.array([[1.0, 0.2], [0.6, 0.6], [0.2, 1.0]]),
+        metrics={},
+        higher_is_better={},
+        split="val",
+    )
+    assert barriers(low) == []
+    high = attrs.evolve(low, losses=np.array([[1.0, 0.2], [1.04, 1.5], [0.2, 1.0]]))
+    (told,) = barriers(high)
+    assert "at λ = (0.5, 0.5) the val loss of 'b' is 1.5, more than 1, the most at any vertex" in told
+    ends = attrs.evolve(low, preferences=low.preferences[[0, 2]], losses=low.losses[[0, 2]])
+    assert barriers(ends) == []
