@@ -54,7 +54,8 @@ class Solver(Component, kind="solvers"):
     max_objectives: ClassVar[int | None] = None
     """The largest number of objectives it can handle, or None."""
     trains: ClassVar[bool] = True
-    """Whether steps are taken; False where `model_start` gives the weights. Then `training` says on what device, no more."""
+    """Whether steps are taken; False where `model_start` gives the weights. Then `training` says on what device, no
+    more."""
     needs_members: ClassVar[bool] = False
     """Whether its option `members` must name networks that were trained on one task each."""
 

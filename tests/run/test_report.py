@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import attrs
 import numpy as np
 import pytest
 import torch
@@ -223,17 +222,8 @@ def test_backward_passes_of_single_tasks_count_as_such(tmp_path: Path) -> None:
 
 
 def test_a_barrier_between_merged_networks_is_told() -> None:
-    low = Front(
-        tasks=("a", "b"),
-        preferences=np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]),
-        losses=np.array([[1.0, 0.2], [0.6, 0.6], [0.2, 1.0]]),
-        metrics={},
-        higher_is_better={},
-        split="val",
-    )
-    assert barriers(low) == []
-    high = attrs.evolve(low, losses=np.array([[1.0, 0.2], [1.04, 1.5], [0.2, 1.0]]))
-    (told,) = barriers(high)
-    assert "at λ = (0.5, 0.5) the val loss of 'b' is 1.5, more than 1, the most at any vertex" in told
-    ends = attrs.evolve(low, preferences=low.preferences[[0, 2]], losses=low.losses[[0, 2]])
-    assert barriers(ends) == []
+    ends = [[1.0, 0.2], [0.2, 1.0]]
+    assert barriers(a_front([ends[0], [0.6, 0.6], ends[1]])) == []
+    (told,) = barriers(a_front([ends[0], [1.04, 1.5], ends[1]]))
+    assert "at λ = (0.5, 0.5) the test loss of 'b' is 1.5, more than 1, the most at any vertex" in told
+    assert barriers(a_front(ends)) == []
