@@ -175,7 +175,7 @@ class _Solving:
         stop.during("training")
         with _watched(ready, self.folder, (self.notes, *self.observers), world) as observer:
             for text in ready.told:
-                observer.noted(text)
+                self.notes.noted(text)
             with stop.polled():
                 job = ready.job(checkpoints, reference)
                 self.timing.starting()
