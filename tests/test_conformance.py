@@ -16,7 +16,16 @@ from moframework.preferences import Schedule
 from moframework.problem import Problem, get_problem
 from moframework.run.plan import plan
 from moframework.solvers.base import Solver
-from moframework.testing import Pair, check_pair, check_problem, check_run, check_schedule, pairs, without_options
+from moframework.testing import (
+    Pair,
+    check_pair,
+    check_problem,
+    check_run,
+    check_schedule,
+    pairs,
+    with_members,
+    without_options,
+)
 
 # Beside the registered problems with their defaults: a layer for solvers that adapt layers, more tasks, and a table
 # for the problem that needs one.
@@ -57,7 +66,7 @@ def test_every_solver_solves_something(solver: str, tmp_path: Path) -> None:
     """Else refusing everything would pass the matrix."""
     for pair in pairs([solver], [LAYER, "digits"]):
         try:
-            plan(pair.spec())
+            plan(with_members(pair, tmp_path / "members").spec())
         except SpecError:
             continue
         check_run(pair, tmp_path)

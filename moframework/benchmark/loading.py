@@ -23,6 +23,7 @@ from moframework.spec.marks import Item, Located, Mark, Source, from_plain, loca
 __all__ = ["benchmark_schema", "cell_spec", "load_benchmark"]
 
 _TYPES: dict[str, type] = {"training": Training, "evaluate": Evaluation, "solver": Solver}
+_SEED = "{seed}"
 _RUN = Other(
     keys=("problem", "solver"),
     wanted=("problems", "solvers"),
@@ -59,7 +60,7 @@ def cell_spec(
         benchmark: what it belongs to.
         problem: position of the problem's entry.
         solver: position of the solver's entry.
-        seed: of the run.
+        seed: of the run; in options of the solver it stands where `{seed}` is written.
         choice: tuned values by dotted key.
 
     Raises:
@@ -70,7 +71,17 @@ def cell_spec(
     tree = overlay(tree, {key: from_plain(value, mark) for key, value in (choice or {}).items()})
     parts = benchmark.problems[problem].problem, benchmark.solvers[solver].solver
     name = "-".join([*(part_name(part) for part in parts), f"seed-{seed}"])  # no label: a new one makes no new cell
-    return build(Spec, {**plain(tree), "seed": seed, "name": name}, trust=True)
+    given = plain(tree)
+    return build(Spec, {**given, "solver": _of_seed(given["solver"], seed), "seed": seed, "name": name}, trust=True)
+
+
+def _of_seed(value: Any, seed: int) -> Any:
+    """A solver's options with the seed of a cell in the place of `{seed}`, which names a file for each seed."""
+    if isinstance(value, str):
+        return value.replace(_SEED, str(seed))
+    if isinstance(value, Mapping):
+        return {key: _of_seed(one, seed) for key, one in value.items()}
+    return [_of_seed(one, seed) for one in value] if isinstance(value, list) else value
 
 
 def benchmark_schema() -> Schema:

@@ -115,7 +115,12 @@ class Benchmark:
 
     problems: tuple[ProblemEntry, ...] = option(help="what is solved: names, or entries with label and overrides")
     solvers: tuple[SolverEntry, ...] = option(help="the contenders: names, or entries with label and overrides")
-    seeds: tuple[int, ...] = option((0, 1, 2), ge=0, help="every contender solves every problem once with each")
+    seeds: tuple[int, ...] = option(
+        (0, 1, 2),
+        ge=0,
+        help="every contender solves every problem once with each; `{seed}` in the options of a solver stands for it, "
+        "as in `members: runs/tuned-{seed}`",
+    )
     training: Training = option(factory=Training, help="budget, batches, optimizer, … of every cell")
     evaluate: Evaluation = option(factory=Evaluation, help="how the fronts of every cell are evaluated")
     report: Literal["test", "val"] = option(

@@ -18,7 +18,7 @@ from moframework.engine.milestones import make_hooks
 from moframework.errors import InterruptedRun
 from moframework.processes.world import World
 
-__all__ = ["Fit", "Job", "fit"]
+__all__ = ["UNTRAINED", "Fit", "Job", "fit"]
 
 
 @frozen(kw_only=True)
@@ -37,6 +37,11 @@ class Fit:
     training_seconds: float
     processor_seconds: float
     compile_seconds: float | None
+
+
+UNTRAINED = Fit(
+    steps=0, skipped_steps=0, best_hypervolume=None, training_seconds=0, processor_seconds=0, compile_seconds=None
+)
 
 
 def fit(

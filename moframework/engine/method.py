@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from attrs import frozen
 from torch import Generator
 
+from moframework.config import Trust
+from moframework.data import Dataset
 from moframework.errors import SpecError
+from moframework.model import ParetoModel
 from moframework.objectives import Balancing, Objective, Scalarization
 from moframework.preferences import Schedule
+from moframework.problem import Problem
 from moframework.weights import WeightSpaceConfig
 
-__all__ = ["Method"]
+__all__ = ["Method", "Start"]
+
+
+class Start(Protocol):
+    """What gives a model its weights before a training, or in the place of one."""
+
+    def __call__(self, model: ParetoModel, problem: Problem, data: Dataset, trust: Trust) -> Sequence[str]:
+        """Change a model on the host; `data` is the training split. Returns what is to be told, a sentence each."""
 
 
 @frozen(kw_only=True)
@@ -26,6 +39,8 @@ class Method:
         objective: losses and preferences, or the tasks' gradients, to a direction of descent.
         balancing: applied in order; each sees losses and gradient norms already scaled by those before it.
         initial: a checkpoint whose parameters the network starts from, or None.
+        start: what else gives the model its weights, or None.
+        trains: False where that is all, and no step is taken.
     """
 
     weights: WeightSpaceConfig
@@ -33,6 +48,8 @@ class Method:
     objective: Objective
     balancing: tuple[Balancing, ...] = ()
     initial: Path | None = None
+    start: Start | None = None
+    trains: bool = True
 
     @property
     def needs_task_gradients(self) -> bool:

@@ -192,10 +192,10 @@ class Evaluation:
     checkpoint: Literal["last", "best"] = option(
         "last", help="weights of the final fronts: after the last step, or those with the best validation hypervolume"
     )
-    batchnorm: Literal["shared", "recalibrate"] = option(
-        "shared",
-        help="statistics of BatchNorm layers: those that training left, shared by all preferences, or taken anew for "
-        "each preference from training samples",
+    batchnorm: Literal["auto", "shared", "recalibrate"] = option(
+        "auto",
+        help="statistics of BatchNorm layers: shared: those that training left; recalibrate: taken anew for each "
+        "preference from training samples; auto: anew where a solver trains nothing, else shared",
     )
     calibration_samples: int = option(
         10_000, ge=2, help="training samples, evenly spread over the split, that statistics are taken anew from"

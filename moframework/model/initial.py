@@ -24,7 +24,7 @@ from moframework.model.adapters import (
 from moframework.model.pareto_model import ParetoModel
 from moframework.model.recipe import Recipe
 
-__all__ = ["Initial", "load_initial", "load_parameters"]
+__all__ = ["Initial", "check_fits", "load_initial", "load_parameters"]
 
 
 @frozen(eq=False)
@@ -105,11 +105,30 @@ def load_parameters(path: Path, network: nn.Module, trust: Trust = False) -> dic
 
 
 def _fitting(found: Mapping[str, Any], network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """A state dict that has what a network has; further names of tied parameters may be missing. Raises `DataError`."""
-    expected = network.state_dict(keep_vars=True)
+    """A state dict that has what a network has. Raises `DataError`."""
+    whole = with_tied(found, network)
+    check_fits(whole, network, f"initial: {path}")
+    return whole
+
+
+def with_tied(found: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """A state dict of a network with the further names of tied parameters, which a file may leave out."""
     first: dict[int, str] = {}
+    expected = network.state_dict(keep_vars=True)
     tied = {name: at for name, value in expected.items() if (at := first.setdefault(id(value), name)) != name}
-    found = {**{name: found[at] for name, at in tied.items() if at in found}, **found}
+    return {**{name: found[at] for name, at in tied.items() if at in found}, **found}
+
+
+def check_fits(found: Mapping[str, Tensor], network: nn.Module, what: str) -> None:
+    """Compare names and shapes of a state dict with a network's.
+
+    Args:
+        what: where it is from, for the message.
+
+    Raises:
+        DataError: names are missing or not in the network, or shapes differ; the text lists them.
+    """
+    expected = network.state_dict()
     faults = []
     for name, value in expected.items():
         if name not in found:
@@ -120,5 +139,4 @@ def _fitting(found: Mapping[str, Any], network: nn.Module, path: Path) -> dict[s
     faults += [f"{name} is not in the network" for name in found if name not in expected]
     if faults:
         shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise DataError(f"initial: {path} does not fit {type(network).__name__}: {shown}")
-    return dict(found)
+        raise DataError(f"{what} does not fit {type(network).__name__}: {shown}")

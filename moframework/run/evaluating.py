@@ -66,8 +66,9 @@ class Trained:
         if batchnorm is not None:
             options = attrs.evolve(cast(Any, options), batchnorm=batchnorm)
         calibration = None
-        if options.batchnorm != "shared":
-            calibration = calibration_data(options, problem.data("train"))
+        anew = not type(spec.solver).trains and bool(model.norms())
+        if options.batchnorm == "recalibrate" or (options.batchnorm == "auto" and anew):
+            calibration = calibration_data(options, problem.data("train"), anew)
         evaluator = attrs.evolve(
             Evaluator.of_spec(problem, place, spec.training, options, World()),
             reference=reference,

@@ -69,6 +69,8 @@ class Plan:
     backbone_parameters: int
     partition: Partition
     """This process's part of a step."""
+    told: Sequence[str] = ()
+    """What the start of the model has to tell."""
 
     @property
     def reference(self) -> tuple[float, ...] | None:
@@ -78,7 +80,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """Optimizer steps of the training."""
-        return self.spec.training.budget(self.per_epoch)
+        return self.spec.training.budget(self.per_epoch) if self.method.trains else 0
 
     @property
     def per_epoch(self) -> int:
@@ -129,9 +131,6 @@ class Plan:
         own = sum(p.numel() for p in self.model.space.parameters())
         base = self.backbone_parameters
         extra = own - base
-        steps, schedule = self.steps, _name(self.method.preferences)
-        count = self.method.preferences.count(m)
-        passes = f"{count} forward passes" if self.method.preferences.batch == "shared" else "one forward pass in all"
         reference = self.reference
         lines = [
             f"problem     {m} tasks: " + ", ".join(
@@ -147,12 +146,25 @@ class Plan:
             *_inputs(self.model.recipe.inputs),
             f"backbone    {_name(spec.problem.network)}, {base:,} parameters",
             f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
-            f"a step      batch of {spec.training.batch_size}, {count} preferences ({schedule}), {passes}",
-            f"training    {steps:,} steps, {_name(spec.training.optimizer)}, {self.place.describe()}",
+            *self._training(),
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else _default_reference(tasks)),
         ]  # fmt: skip
+        if not self.method.trains:
+            return [*lines, *self.notes()]
         return [*lines, *self.rates(), *self.notes(), *self.accelerations(), *self.memory()]
+
+    def _training(self) -> list[str]:
+        """Lines on a step, and on all of them."""
+        training, schedule = self.spec.training, self.method.preferences
+        if not self.method.trains:
+            return [f"training    none, {self.place.describe()}"]
+        count = schedule.count(len(self.spec.problem.tasks))
+        passes = f"{count} forward passes" if schedule.batch == "shared" else "one forward pass in all"
+        return [
+            f"a step      batch of {training.batch_size}, {count} preferences ({_name(schedule)}), {passes}",
+            f"training    {self.steps:,} steps, {_name(training.optimizer)}, {self.place.describe()}",
+        ]
 
     def rates(self) -> list[str]:
         """Lines on groups of parameters with their learning rates, and on schedulers, where the spec names any.
@@ -171,9 +183,14 @@ class Plan:
         """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
         weights that low-rank adapters leave out."""
         told = [
+            *self.told,
             *self.spec.problem.notes,
             *target_notes(self.spec.problem.tasks, self.data["train"]),
-            *batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model),
+            *(
+                batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model)
+                if self.method.trains
+                else _without_effect(self.spec)
+            ),
         ]
         if not self.compared:
             told.append("the network is too large to compare its gradients with those of a plain one first")
@@ -227,6 +244,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     world = World() if world is None else world
     recipe = _recipe(problem, problem.network, method, data["train"])
     model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
+    told = () if method.start is None else method.start(model, problem, data["train"], trust)
     model.preparation = preparation_of(problem)
     compared = has_room(_COPIES * sum(value.numel() * value.element_size() for value in model.parameters()), _HOST)
     if compared:
@@ -246,9 +264,17 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=base,
         partition=partition,
+        told=told,
     )
-    ready.rates()
+    if method.trains:
+        ready.rates()
     return ready
+
+
+def _without_effect(spec: Spec) -> list[str]:
+    """What to tell of a spec that says how long to train with a solver that does not."""
+    given = [f"training.{key}" for key in ("epochs", "steps") if getattr(spec.training, key) is not None]
+    return [f"{_name(spec.solver)} trains nothing: {given[0]} has no effect"] if given else []
 
 
 def _check_objectives(spec: Spec, m: int) -> None:

@@ -29,7 +29,7 @@ def untrained_losses(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
     them has alone does not put the front of the other beyond the reference point. The test split chooses nothing.
 
     They depend on problem, backbone, weight space and seed only, so that they are the same after a resume; also where
-    `solver.initial` gives weights that are trained already, whose losses nothing could be better than.
+    `solver.initial` or members give weights that are trained already, whose losses nothing could be better than.
 
     Args:
         ready: its model is on the device.
@@ -60,8 +60,8 @@ def untrained_losses(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:
 
 
 def _untrained_model(ready: Plan) -> ParetoModel:
-    """The model as it would begin without `solver.initial`, on the device."""
-    if ready.method.initial is None:
+    """The model as it would begin without `solver.initial` or members, on the device."""
+    if ready.method.initial is None and ready.method.start is None:
         return ready.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(ready.spec.seed, INIT, 1))

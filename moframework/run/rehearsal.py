@@ -79,7 +79,7 @@ def rehearse(ready: Plan) -> list[str]:
         torch.random.fork_rng(devices=[ready.place.device] if ready.place.device.type == "cuda" else []),
     ):
         try:
-            model = _train(ready, Path(folder), smallest, writes)
+            model = _train(ready, Path(folder), smallest, writes) if ready.method.trains else _copied(ready)
         except SpecError as error:
             if smallest > 1 or not _goes_with_more(ready, Path(folder) / "more", writes):
                 raise
@@ -108,9 +108,7 @@ def _without_checkpoints(hooks: list[Hook]) -> list[Hook]:
 def _job(ready: Plan, folder: Path, part: int) -> Job:
     """The training of a spec, on as many samples as one step needs."""
     real = ready.job(folder, ready.reference or (1.0,) * len(ready.spec.problem.tasks))
-    with _told(ready, "copying the model, as operating points are"):
-        model = copy.deepcopy(ready.model)
-    ready.place.move(model)
+    model = _copied(ready)
     method, m = _with_fewer_preferences(ready), len(ready.spec.problem.tasks)
     count = method.preferences.count(m) if method.preferences.batch == "split" else 1
     data = _subset(real.data, part * count)
@@ -121,6 +119,14 @@ def _job(ready: Plan, folder: Path, part: int) -> Job:
     )
     evaluation = attrs.evolve(cast(Any, real.evaluation), every=0)
     return attrs.evolve(real, model=model, method=method, training=training, evaluation=evaluation, data=data)
+
+
+def _copied(ready: Plan) -> ParetoModel:
+    """A copy of the model, on the device."""
+    with _told(ready, "copying the model, as operating points are"):
+        model = copy.deepcopy(ready.model)
+    ready.place.move(model)
+    return model
 
 
 def _with_fewer_preferences(ready: Plan) -> Method:
@@ -195,7 +201,7 @@ def _about_size(ready: Plan) -> str:
 def _schedule(ready: Plan) -> None:
     """The last change of the learning rate by each scheduler, of a parameter that stands for all."""
     training = ready.spec.training
-    if training.scheduler is None:
+    if training.scheduler is None or not ready.method.trains:
         return
     parameter = nn.Parameter(torch.zeros(1))
     parameter.grad = torch.zeros(1)

@@ -28,6 +28,8 @@ __all__ = ["Notes", "oddities", "report", "write_report"]
 FLAT = 0.01
 """Relative change of a loss over the front below which it counts as none."""
 _MOST_NOTES = 100
+_BARRIER = 0.05
+"""Relative excess of a loss over the vertices from which it is told."""
 
 
 class Notes(Observer):
@@ -89,7 +91,12 @@ def report(
         "time": _time(timing, world_size),
         "peak_memory": dict(facts["peak_memory"]),
         "fronts": {split: _front(front) for split, front in fronts.items()},
-        "notes": [*notes.texts, *oddities(fronts["test"], facts), *_validation(ready.spec, fronts)],
+        "notes": [
+            *notes.texts,
+            *([] if ready.method.trains else barriers(fronts["val"])),
+            *oddities(fronts["test"], facts),
+            *_validation(ready.spec, fronts),
+        ],
     }
 
 
@@ -141,6 +148,25 @@ def oddities(front: Front, facts: Mapping[str, Any]) -> list[str]:
             f"{facts['skipped_steps']} of {facts['steps']} steps were skipped, for a loss or a gradient was not finite."
         )
     return found
+
+
+def barriers(front: Front) -> list[str]:
+    """Where a task's loss between networks that were merged is larger than at every vertex: a barrier, which lines
+    between networks from one start do not have. A sentence on the largest one, beyond 5 % of the loss."""
+    corners = front.preferences.max(axis=1) > 1 - 1e-6
+    if corners.sum() < len(front.tasks) or corners.all():
+        return []
+    bounds = front.losses[corners].max(axis=0)
+    excess = (front.losses[~corners] - bounds) / np.maximum(np.abs(bounds), np.finfo(np.float64).tiny)
+    row, task = divmod(int(excess.argmax()), excess.shape[1])
+    if excess[row, task] <= _BARRIER:
+        return []
+    where = ", ".join(f"{weight:.3g}" for weight in front.preferences[~corners][row])
+    return [
+        f"There is a barrier between the members: at λ = ({where}) the {front.split} loss of '{front.tasks[task]}' is "
+        f"{front.losses[~corners][row, task]:.4g}, more than {bounds[task]:.4g}, the most at any vertex. Fine-tune the "
+        "members from one network, for fewer steps or at a lower learning rate."
+    ]
 
 
 def _validation(spec: Spec, fronts: Mapping[Split, Front]) -> list[str]:

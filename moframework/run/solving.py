@@ -16,7 +16,7 @@ from moframework.data import Split
 from moframework.engine.checkpoint import BEST, LAST, exists, recover
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Observer
-from moframework.engine.fit import Fit, fit
+from moframework.engine.fit import UNTRAINED, Fit, fit
 from moframework.engine.loop import Hook, Loop
 from moframework.errors import RunError
 from moframework.io.atomic import PREFIX, atomic_write, remove_leftovers
@@ -180,10 +180,14 @@ class _Solving:
         resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
         stop.during("training")
         with watched(ready, self.folder, observers, world) as watch:
+            for text in ready.told:
+                self.notes.noted(text)
             with stop.polled():
                 job = ready.job(checkpoints, reference)
                 self.timing.starting()
-                result = fit(job, observer=watch, resume=resume, stop=stop, world=world, around=self.hooks)
+                result = UNTRAINED
+                if ready.method.trains:
+                    result = fit(job, observer=watch, resume=resume, stop=stop, world=world, around=self.hooks)
             stop.during("evaluating the model")
             if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
                 best = world.from_rank_zero(lambda: recover(checkpoints / BEST, watch.noted))
@@ -200,7 +204,8 @@ class _Solving:
 
     def fronts(self, ready: Plan, evaluator: Evaluator) -> dict[Split, Front]:
         """The fronts of the trained model on `val` and `test`."""
-        calibration = calibration_data(ready.spec.evaluate, ready.data["train"])
+        anew = not ready.method.trains and bool(ready.model.norms())
+        calibration = calibration_data(ready.spec.evaluate, ready.data["train"], anew=anew)
         evaluator = attrs.evolve(evaluator, calibration=calibration)
         splits: tuple[Split, ...] = ("val", "test")
         with self.timing.phase("evaluation"):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 import attrs
 
 from moframework.config import Component, config, option
-from moframework.engine.method import Method
+from moframework.engine.method import Method, Start
 from moframework.errors import MoframeworkError
 from moframework.objectives import Balancing, Objective
 from moframework.objectives.linear import Linear
@@ -53,6 +53,11 @@ class Solver(Component, kind="solvers"):
     """The smallest number of objectives it makes sense for."""
     max_objectives: ClassVar[int | None] = None
     """The largest number of objectives it can handle, or None."""
+    trains: ClassVar[bool] = True
+    """Whether steps are taken; False where `model_start` gives the weights. Then `training` says on what device, no
+    more."""
+    needs_members: ClassVar[bool] = False
+    """Whether its option `members` must name networks that were trained on one task each."""
 
     shared_options: ClassVar[tuple[str, ...]] = _SHARED
     """Those of the shared options that a spec may give; the others keep their defaults. A solver that defines `method`
@@ -107,6 +112,11 @@ class Solver(Component, kind="solvers"):
         """How the preferences of a step are drawn, for m objectives: the option `preferences`."""
         return self.preferences
 
+    def model_start(self) -> Start | None:
+        """What gives the model its weights beside `initial`; nothing by default. Raises `SpecError` where options are
+        missing for it."""
+        return None
+
     def method(self, m: int) -> Method:
         """Assemble the parts for m objectives. Raises `SpecError` when the options do not fit m."""
         return Method(
@@ -115,6 +125,8 @@ class Solver(Component, kind="solvers"):
             objective=self.objective,
             balancing=self.balancing,
             initial=self.initial,
+            start=self.model_start(),
+            trains=self.trains,
         )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from moframework.config import config, option
+from moframework.engine.method import Start
 from moframework.errors import SpecError
+from moframework.merging.adapters import fill_adapters
+from moframework.merging.start import FromMembers
 from moframework.preferences.annealed import Annealed
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
@@ -49,6 +53,11 @@ class PaLoRA(Solver):
     orthogonal: float = option(
         0.0, ge=0, help="weight of a penalty on adapters of one layer that are not orthogonal to each other; of lora"
     )
+    members: Path | dict[str, Path] | None = option(
+        None,
+        help="networks of each task that started from `initial`, as of solver soup: the adapters start as what rank r "
+        "holds of them",
+    )
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """A shared network and an adapter a task."""
@@ -60,8 +69,19 @@ class PaLoRA(Solver):
                 lr_factor=self.adapter_lr_factor,
                 orthogonal=self.orthogonal,
             )
-        for key, given, default in (("conv", self.conv, "loralib"), ("orthogonal", self.orthogonal, 0.0)):
+        of_lora = (
+            ("conv", self.conv, "loralib"), ("orthogonal", self.orthogonal, 0.0), ("members", self.members, None),
+        )  # fmt: skip
+        for key, given, default in of_lora:
             if given != default:
                 raise SpecError(f"solver.{key}: is of adapter lora alone, but adapter is {self.adapter}; leave it out")
         made = LoHa if self.adapter == "loha" else LoKr
         return made(rank=self.rank, alpha=self.alpha, lr_factor=self.adapter_lr_factor)
+
+    def model_start(self) -> Start | None:
+        """The members, where they are given."""
+        if self.members is None:
+            return None
+        if self.initial is None:
+            raise SpecError("solver.initial: adapters hold what members have beyond one network: name that network")
+        return FromMembers(members=self.members, base=self.initial, into=fill_adapters)

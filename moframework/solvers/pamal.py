@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from moframework.config import config, option
+from moframework.engine.method import Start
+from moframework.errors import SpecError
+from moframework.merging.hull import FrozenHull, fill_hull
+from moframework.merging.start import FromMembers
 from moframework.preferences import Schedule
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.solvers.base import Solver
@@ -44,7 +48,23 @@ class PaMaL(Solver):
     initial: Path | None = option(
         None, help="network that all members start from: a .safetensors or .pt state dict, or a run folder"
     )
+    members: Path | dict[str, Path] | None = option(
+        None, help="or a network for each task, as of solver soup: a run folder that has them, or one a task"
+    )
+    frozen: tuple[int, ...] = option((), ge=0, help="tasks whose members stay as they are, by their place from 0")
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """The hull of m networks."""
+        if self.frozen:
+            if self.only is not None:
+                raise SpecError("solver.only: the members of a part cannot be frozen; leave out only or frozen")
+            return FrozenHull(lr_factor=self.lr_factor, frozen=self.frozen)
         return ConvexHull(lr_factor=self.lr_factor, only=self.only)
+
+    def model_start(self) -> Start | None:
+        """The members, where they are given."""
+        if self.members is None:
+            return None
+        if self.initial is not None:
+            raise SpecError("solver.initial: give one network that all members start from, or members, not both")
+        return FromMembers(members=self.members, far="warn", into=fill_hull)

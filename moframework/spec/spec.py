@@ -19,11 +19,13 @@ from moframework.loggers.tensorboard import TensorBoard
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec.loading import Other, load, schema_of
+from moframework.spec.marks import Item, Located, Mark
 from moframework.spec.writing import write_yaml
 
 __all__ = ["Spec", "load_spec", "spec_schema"]
 
 
+_NO_TRAINING = "none"
 _NAME = 200  # a folder is called by it, with the time; names of files have at most 255 bytes
 
 
@@ -38,7 +40,9 @@ class Spec:
 
     problem: Problem = option(help="what is solved: a named problem, with any part overridden, or one declared here")
     solver: Solver = option(help="how it is solved")
-    training: Training = option(factory=Training, help="budget, batches, optimizer, precision, device")
+    training: Training = option(
+        factory=Training, help="budget, batches, optimizer, precision, device; none where the solver trains nothing"
+    )
     evaluate: Evaluation = option(factory=Evaluation, help="how fronts are evaluated")
     seed: int = option(0, ge=0, help="of everything drawn at random; the same seed gives the same result")
     name: str | None = option(None, help="name of the run; none: the name of the spec file")
@@ -102,7 +106,10 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
             f"a {given} alone ({type(source).__name__}) is no spec, for it has no {missing}: give a mapping such as "
             f'{{"{given}": {given}, {example}}}'
         )
-    spec = load(source, Spec, overrides, other=_BENCHMARK, trust=trust)
+    untrained = _Untrained()
+    spec = load(
+        source, Spec, overrides, expand=untrained.expanded, further=untrained.faults, other=_BENCHMARK, trust=trust
+    )
     if spec.name is None and not isinstance(source, Mapping):
         named: Spec = attrs.evolve(cast(Any, spec), name=Path(source).stem)
         return named
@@ -111,4 +118,33 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
 
 def spec_schema() -> Schema:
     """The JSON Schema (draft-07) of the spec language with every part installed here, for editors."""
-    return {"title": "moframework spec", **schema_of(Spec)}
+    schema = {"title": "moframework spec", **schema_of(Spec)}
+    for definition in schema["definitions"].values():
+        options = definition.get("properties", {})
+        if {"problem", "solver", "training"} <= set(options):
+            given = options["training"]
+            help_ = {"description": given["description"]} if "description" in given else {}
+            options["training"] = {"anyOf": [given, {"enum": [None, _NO_TRAINING]}], **help_}
+    return schema
+
+
+class _Untrained:
+    """`training: none`, which solvers that take no step may be given; it stands for the defaults."""
+
+    def __init__(self) -> None:
+        self.given: Mark | None = None
+
+    def expanded(self, root: Item) -> Item:
+        """The root with the defaults in the place of none."""
+        training = root.value.get("training")
+        if training is None or training.value not in (None, _NO_TRAINING):
+            return root
+        self.given = training.mark
+        return attrs.evolve(root, value={**root.value, "training": attrs.evolve(training, value={})})
+
+    def faults(self, root: Item, made: Spec | None) -> list[Located]:
+        """A fault where the solver trains."""
+        if self.given is None or made is None or not type(made.solver).trains:
+            return []
+        text = "none, but the solver trains: say how long, or leave `training` out for 10 epochs"
+        return [Located(self.given, ("training",), text)]

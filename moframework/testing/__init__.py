@@ -20,6 +20,7 @@ that something was solved: `assert any(check_pair(...).state == "solved" ...)`.
 
 from moframework._moved import renamed
 from moframework.testing.matrix import Pair, pairs, without_options
+from moframework.testing.members import with_members
 from moframework.testing.pair import Outcome, check_pair
 from moframework.testing.parts import check_problem, check_schedule
 from moframework.testing.subset import Subset
@@ -34,6 +35,7 @@ __all__ = [
     "check_run",
     "check_schedule",
     "pairs",
+    "with_members",
     "without_options",
 ]
 

@@ -27,6 +27,7 @@ from moframework.run.solving import solve
 from moframework.solvers.base import Solver
 from moframework.spec import Spec, load_spec
 from moframework.testing.matrix import Pair
+from moframework.testing.members import with_members
 from moframework.weights import WeightSpace
 
 __all__ = ["Outcome", "check_pair"]
@@ -49,13 +50,13 @@ def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> 
     - An impossible pair is refused with a reason, by `check` and `solve` alike, before anything is trained. Else:
     - the weight space holds every parameter in exactly one group, and answers every preference or a finite set of them
       as the solver declares;
-    - it solves: weights change, and the front is finite;
+    - it solves: weights change, where it trains, and the front is finite;
     - saved and loaded, the model gives the same front;
     - `at(λ)` is a plain network that returns what `forward(x, λ)` returns;
     - the same seed gives the same weights to the last bit, also when the training is killed midway and resumed.
 
     Args:
-        pair: from `pairs`.
+        pair: from `pairs`. A solver that needs members is given some: see `with_members`.
         folder: an empty folder to write into.
         max_parameters: a problem with a larger network is not run.
 
@@ -69,6 +70,7 @@ def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> 
     required = _required(pair)
     if required:
         return Outcome("not run", required)
+    pair = with_members(pair, folder)
     spec = pair.spec()
     absent = _absent(spec.problem, max_parameters)
     if absent:
@@ -82,16 +84,32 @@ def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> 
         _check_refusal(spec, str(error), folder)
         return Outcome("refused", str(error))
     _check_space(ready)
+    if not ready.method.trains:
+        return _check_untrained(ready, spec, folder)
     before = {name: value.clone() for name, value in ready.model.state_dict().items()}
     front = _train(ready, folder / "first")
     state = ready.model.state_dict()
     assert any(not torch.equal(before[name], value) for name, value in state.items()), "training changed no weight"
+    _check_use(ready, front, folder)
+    _check_repetition(spec, state, folder)
+    return Outcome("solved")
+
+
+def _check_untrained(ready: Plan, spec: Spec, folder: Path) -> Outcome:
+    """What a solver that takes no step claims."""
+    _check_use(ready, _front(ready, ready.model), folder)
+    state, again = (one.model.state_dict() for one in (ready, plan(spec)))
+    differing = [name for name, value in state.items() if not torch.equal(value, again[name])]
+    assert not differing, f"planned again with the same seed, other weights: {', '.join(differing[:5])}"
+    return Outcome("solved")
+
+
+def _check_use(ready: Plan, front: Front, folder: Path) -> None:
+    """A model with that front, saved, loaded and taken at operating points."""
     loaded = _saved_and_loaded(ready.model, folder / "model")
     again = _front(ready, loaded)
     _close(again.losses, front.losses, "the front of the saved and loaded model")
     _check_operating_points(ready, loaded)
-    _check_repetition(spec, state, folder)
-    return Outcome("solved")
 
 
 def _required(pair: Pair) -> str:

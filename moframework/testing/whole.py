@@ -9,6 +9,7 @@ import numpy as np
 from moframework.run.run import Run
 from moframework.run.solving import solve
 from moframework.testing.matrix import Pair
+from moframework.testing.members import with_members
 
 __all__ = ["check_run"]
 
@@ -27,7 +28,7 @@ def check_run(pair: Pair, folder: Path) -> Run:
         AssertionError: a claim does not hold.
         MoframeworkError: the run failed.
     """
-    run = solve(pair.spec(), folder / "run")
+    run = solve(with_members(pair, folder).spec(), folder / "run")
     assert run.status == "done", f"the run ended with status {run.status}"
     again = solve(run.spec, folder / "again")
     for split in ("val", "test"):

@@ -193,3 +193,13 @@ def test_bundled_benchmarks_load_and_fit_the_schema() -> None:
         assert root is not None
         assert [e.message for e in validator.iter_errors(plain(root))] == [], name
     assert not validator.is_valid({"problems": ["digits"], "solvers": [{"solver": "palora", "labell": "x"}]})
+
+
+def test_a_seed_may_stand_in_the_options_of_a_solver() -> None:
+    members = {"left": "runs/left-{seed}", "right": "runs/right-{seed}.safetensors"}
+    benchmark = load_benchmark({"problems": ["digits"], "solvers": [{"name": "soup", "members": members}]})
+    for seed in (0, 7):
+        found = unstructure(cell_spec(benchmark, 0, 0, seed).solver)["members"]
+        assert {key: Path(value).name for key, value in found.items()} == {
+            "left": f"left-{seed}", "right": f"right-{seed}.safetensors"
+        }  # fmt: skip

@@ -19,7 +19,7 @@ from moframework.errors import InterruptedRun
 from moframework.io.sealed import read_json
 from moframework.pareto.front import Front
 from moframework.run import timing
-from moframework.run.report import oddities
+from moframework.run.report import barriers, oddities
 from moframework.run.timing import FIRST, LAST, PARTS
 
 SPEC: dict[str, Any] = {
@@ -219,3 +219,11 @@ def test_backward_passes_of_single_tasks_count_as_such(tmp_path: Path) -> None:
     run = solve(load_spec({**SPEC, "solver": solver}), tmp_path / "run", device="cpu")
     seconds = page(run)["time"]["seconds"]
     assert seconds["backward"] > 0.3 * seconds["forward"]
+
+
+def test_a_barrier_between_merged_networks_is_told() -> None:
+    ends = [[1.0, 0.2], [0.2, 1.0]]
+    assert barriers(a_front([ends[0], [0.6, 0.6], ends[1]])) == []
+    (told,) = barriers(a_front([ends[0], [1.04, 1.5], ends[1]]))
+    assert "at λ = (0.5, 0.5) the test loss of 'b' is 1.5, more than 1, the most at any vertex" in told
+    assert barriers(a_front(ends)) == []
