@@ -18,7 +18,7 @@ from moframework.io.tensors import load_state
 from moframework.merging.kernels import agreement
 from moframework.merging.peft_adapter import ADAPTER, with_adapter
 from moframework.model import ParetoModel, load_parameters
-from moframework.model.initial import check_fits
+from moframework.model.initial import check_fits, with_tied
 
 __all__ = ["FAR", "Members", "MembersPath", "check_common_start", "mean_state", "read_members"]
 
@@ -174,22 +174,9 @@ def _member(path: Path, task: str, base: State | None, network: nn.Module, trust
             found = load_state(path)
         except ValueError as error:
             raise DataError(f"{where}: {error}") from error
-    found = _with_tied(found, network)
+    found = with_tied(found, network)
     check_fits(found, network, f"{where}: {path}")
     return dict(found)
-
-
-def _with_tied(found: State, network: nn.Module) -> State:
-    """A state dict with all names of tied parameters, of which .safetensors files hold one."""
-    names: dict[int, list[str]] = {}
-    for name, parameter in network.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    tied = {}
-    for group in names.values():
-        there = next((found[name] for name in group if name in found), None)
-        if there is not None:
-            tied |= {name: there for name in group if name not in found}
-    return {**found, **tied}
 
 
 def _of_run(path: Path, task: str, where: str, trust: Trust) -> State:

@@ -24,7 +24,7 @@ from moframework.model.adapters import (
 from moframework.model.pareto_model import ParetoModel
 from moframework.model.recipe import Recipe
 
-__all__ = ["Initial", "check_fits", "load_initial", "load_parameters"]
+__all__ = ["Initial", "check_fits", "load_initial", "load_parameters", "with_tied"]
 
 
 @frozen(eq=False)
@@ -112,11 +112,16 @@ def _fitting(found: Mapping[str, Any], network: nn.Module, path: Path) -> dict[s
 
 
 def with_tied(found: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """A state dict of a network with the further names of tied parameters, which a file may leave out."""
-    first: dict[int, str] = {}
-    expected = network.state_dict(keep_vars=True)
-    tied = {name: at for name, value in expected.items() if (at := first.setdefault(id(value), name)) != name}
-    return {**{name: found[at] for name, at in tied.items() if at in found}, **found}
+    """A state dict with all names of tied parameters, of which files may hold one."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    tied: dict[str, Tensor] = {}
+    for group in names.values():
+        there = next((found[name] for name in group if name in found), None)
+        if there is not None:
+            tied |= {name: there for name in group if name not in found}
+    return {**found, **tied}
 
 
 def check_fits(found: Mapping[str, Tensor], network: nn.Module, what: str) -> None:
