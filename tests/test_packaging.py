@@ -104,6 +104,7 @@ def test_wheel_has_everything_and_nothing_beside(wheel: Path) -> None:
     expected |= {f"moframework/schemas/{path.name}" for path in (ROOT / "moframework" / "schemas").glob("*.json")}
     static = ROOT / "moframework" / "report" / "static"
     expected |= {f"moframework/report/static/{path.name}" for path in static.iterdir()}
+    expected |= {f"moframework/serve/page.{suffix}" for suffix in ("html", "css", "js")}
     assert {name for name in names if name.startswith("moframework/")} == expected
 
 

@@ -27,6 +27,7 @@ KINDS = {
     "loggers": "who is told of a training: its numbers, pictures and model",
     "losses": "what a task minimizes",
     "lr_schedules": "how learning rates change: torch's schedulers",
+    "merges": "how networks that were trained apart become one at each preference",
     "metrics": "what a task is judged by",
     "objectives": "how the losses of all preferences become one number to descend",
     "optimizers": "how weights are stepped: torch's optimizers",

@@ -186,10 +186,10 @@ def one_by_one(model: ParetoModel, thetas: Thetas, place: Placement, x: Tree) ->
         yield outputs
 
 
-def calibration_data(evaluation: Evaluation, data: Dataset, anew: bool = False) -> Dataset | None:
+def calibration_data(evaluation: Evaluation, data: Dataset) -> Dataset | None:
     """What an `Evaluator` takes the statistics of BatchNorm layers from: samples evenly spread over the training
-    `data`, or None where they are shared. `anew` is what `auto` means."""
-    if evaluation.batchnorm == "shared" or (evaluation.batchnorm == "auto" and not anew):
+    `data`, or None where they are shared."""
+    if evaluation.batchnorm != "recalibrate":
         return None
     return evenly_spread(data, evaluation.calibration_samples)
 

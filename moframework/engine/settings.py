@@ -195,7 +195,7 @@ class Evaluation:
     batchnorm: Literal["auto", "shared", "recalibrate"] = option(
         "auto",
         help="statistics of BatchNorm layers: shared: those that training left; recalibrate: taken anew for each "
-        "preference from training samples; auto: anew where a solver trains nothing, else shared",
+        "preference from training samples; auto: shared, or recalibrate where a solver trains nothing",
     )
     calibration_samples: int = option(
         10_000, ge=2, help="training samples, evenly spread over the split, that statistics are taken anew from"

@@ -27,7 +27,7 @@ from moframework.inputs.calling import called
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model import ParetoModel
 from moframework.model.operating_point import merged_network
-from moframework.weights.adapters import Adapter
+from moframework.weights.adapted import Adapter
 from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["load_adapters", "save_adapters"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from moframework.merging.members import Members
 from moframework.weights import WeightSpace
-from moframework.weights.adapters import Adapter
+from moframework.weights.adapted import Adapter
 from moframework.weights.low_rank import LowRankSpace
 
 __all__ = ["factors_of", "fill_adapters"]

@@ -23,7 +23,7 @@ __all__ = ["FrozenHull", "FrozenHullSpace", "fill_hull"]
 class FrozenHull(WeightSpaceConfig):
     """θ(λ) = Σ_t λ_t θ_t, where some of the θ_t are not trained: see `convex_hull`."""
 
-    frozen: tuple[int, ...] = option(ge=0, help="tasks whose members stay as they are, by their place from 0")
+    frozen: tuple[int, ...] = option(ge=0, le=9_999, help="tasks whose members stay as they are, by their place from 0")
     lr_factor: float | None = option(
         None, gt=0, help="learning rate of the other members over that of the training; none means m"
     )

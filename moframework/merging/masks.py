@@ -39,7 +39,7 @@ class Consensus(Merge):
     """
 
     threshold: float = option(0.4, ge=0, help="threshold κ of the masks")
-    least: int = option(2, ge=1, help="tasks that must need an entry for it to be kept")
+    least: int = option(2, ge=1, le=10_000, help="tasks that must need an entry for it to be kept")
 
     def edited(self, vectors: Tensor) -> Tensor:
         """The vectors where enough masks hold."""

@@ -14,8 +14,9 @@ from moframework.model.kept import Kept, entries_of
 from moframework.model.protocol import Model
 from moframework.model.sample_mixing import attention_of, mixing
 from moframework.model.sample_weights import NORMALIZATIONS, Factored, Members, Run, forwards, layer_forward
-from moframework.weights.adapters import CONVOLUTIONS, AdapterSpace
+from moframework.weights.adapted import CONVOLUTIONS
 from moframework.weights.convex_hull import ConvexHullSpace
+from moframework.weights.low_rank import AdapterSpace
 
 __all__ = ["OnePass"]
 

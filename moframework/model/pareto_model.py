@@ -43,9 +43,9 @@ from moframework.model.recipe import Recipe
 from moframework.pareto.html import front_html
 from moframework.predicting import Predictions, Preparation, Reading, Unseen
 from moframework.weights import WeightSpace
-from moframework.weights.adapters import AdapterSpace
 from moframework.weights.conditioned import ConditionedSpace
 from moframework.weights.finite import FiniteSpace
+from moframework.weights.low_rank import AdapterSpace
 
 __all__ = ["ParetoModel"]
 

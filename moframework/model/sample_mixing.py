@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from moframework.backbones.base import Heads, Shared
 from moframework.model.protocol import Model
-from moframework.weights.adapters import CONVOLUTIONS
+from moframework.weights.adapted import CONVOLUTIONS
 
 __all__ = ["attention_of", "convolves", "mixing", "returned"]
 

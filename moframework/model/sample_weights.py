@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from moframework.model.coefficients import Coefficients
-from moframework.weights.adapters import Adapter
+from moframework.weights.adapted import Adapter
 
 __all__ = ["NORMALIZATIONS", "Factored", "Members", "Run", "forwards", "layer_forward"]
 

@@ -66,9 +66,8 @@ class Trained:
         if batchnorm is not None:
             options = attrs.evolve(cast(Any, options), batchnorm=batchnorm)
         calibration = None
-        anew = not type(spec.solver).trains and bool(model.norms())
-        if options.batchnorm == "recalibrate" or (options.batchnorm == "auto" and anew):
-            calibration = calibration_data(options, problem.data("train"), anew)
+        if options.batchnorm == "recalibrate":
+            calibration = calibration_data(options, problem.data("train"))
         evaluator = attrs.evolve(
             Evaluator.of_spec(problem, place, spec.training, options, World()),
             reference=reference,

@@ -109,8 +109,7 @@ class Exporting:
 
     def _statistics(self, point: Tensor | None, trained: Trained | None, notes: list[str]) -> dict[str, Tensor]:
         """The buffers with which the run was evaluated at a preference, where they are its own there."""
-        shared = {"shared": True, "recalibrate": False, "auto": type(self.spec.solver).trains}
-        if shared[self.spec.evaluate.batchnorm] or not self.model.norms():
+        if self.spec.evaluate.batchnorm == "shared" or not self.model.norms():
             return {}
         if point is None:
             notes.append(

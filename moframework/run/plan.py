@@ -21,7 +21,7 @@ from moframework.engine.device import Placement, placement
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
-from moframework.errors import DataError, MoframeworkError, SpecError, shortened
+from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.inputs import Entry, InputForm
 from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_initial
@@ -246,10 +246,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
     told = () if method.start is None else method.start(model, problem, data["train"], trust)
     model.preparation = preparation_of(problem)
-    compared = has_room(_COPIES * sum(value.numel() * value.element_size() for value in model.parameters()), _HOST)
-    if compared:
-        few = torch.arange(min(2, len(data["train"])))  # type: ignore[arg-type]
-        check_passes(model, next(batches(data["train"], 2, order=few, device="cpu"))[0])
+    compared = _compared(model, data["train"])
     size = epoch_size(data["train"], spec.training.batch_size)
     partition = Partition() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
@@ -269,6 +266,19 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     if method.trains:
         ready.rates()
     return ready
+
+
+def _compared(model: ParetoModel, data: Dataset) -> bool:
+    """Compare a pass of a network with that of a plain one, on two samples; False where memory may not do.
+
+    Raises:
+        SpecError: see `check_passes`.
+    """
+    compared = has_room(_COPIES * sum(value.numel() * value.element_size() for value in model.parameters()), _HOST)
+    if compared:
+        few = torch.arange(min(2, len(data)))  # type: ignore[arg-type]
+        check_passes(model, next(batches(data, 2, order=few, device="cpu"))[0])
+    return compared
 
 
 def _without_effect(spec: Spec) -> list[str]:
@@ -366,22 +376,13 @@ def _check_sizes(problem: Problem, method: Method) -> None:
 
 
 def _check_saving(spec: Spec) -> None:
-    """Raise `SpecError` where a saved model could not find its network again, or the run could not say what it
-    solved."""
+    """Raise `SpecError` where a saved model could not find its network again."""
     try:
         unstructure(spec.problem.network)
     except MoframeworkError as error:
         raise SpecError(
             f"the network could not be saved with the model: {error}. Let the function or class that makes it stand at "
             "the top level of its file"
-        ) from error
-    try:
-        unstructure(spec)
-    except (MoframeworkError, TypeError) as error:
-        raise SpecError(
-            "problem: it is made of objects in memory, so that the run could not say what it solves. Name it instead: "
-            '{"python": "./mine.py:problem"}, or "__main__:problem" for one of this notebook or script, where '
-            f"`problem` is the object or a function that returns it ({shortened(' '.join(str(error).split()), 80)})"
         ) from error
 
 

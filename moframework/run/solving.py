@@ -18,7 +18,7 @@ from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.events import Observer
 from moframework.engine.fit import UNTRAINED, Fit, fit
 from moframework.engine.loop import Hook, Loop
-from moframework.errors import RunError
+from moframework.errors import MoframeworkError, RunError, SpecError, shortened
 from moframework.io.atomic import PREFIX, atomic_write, remove_leftovers
 from moframework.io.lock import LOCK, OWNER, FolderLock
 from moframework.io.sealed import FORMAT, write_json, write_sealed_yaml
@@ -158,10 +158,11 @@ class _Solving:
             compare_splits(folder / DATA, splits)
             if ready.steps > _OWN_REHEARSAL and world.is_rank_zero and not exists(folder / CHECKPOINTS / LAST):
                 rehearse(ready)
+            text = _text(self.spec, folder)
         with world.fail_together():
             if world.is_rank_zero:
                 remove_leftovers(folder)
-                write_sealed_yaml(folder / SPEC, self.spec.to_yaml(folder))
+                write_sealed_yaml(folder / SPEC, text)
                 write_splits(folder / DATA, splits)
                 write_json(folder / ENVIRONMENT, {"format": FORMAT, **environment(world)})
                 ending.state("running")
@@ -204,8 +205,7 @@ class _Solving:
 
     def fronts(self, ready: Plan, evaluator: Evaluator) -> dict[Split, Front]:
         """The fronts of the trained model on `val` and `test`."""
-        anew = not ready.method.trains and bool(ready.model.norms())
-        calibration = calibration_data(ready.spec.evaluate, ready.data["train"], anew=anew)
+        calibration = calibration_data(ready.spec.evaluate, ready.data["train"])
         evaluator = attrs.evolve(evaluator, calibration=calibration)
         splits: tuple[Split, ...] = ("val", "test")
         with self.timing.phase("evaluation"):
@@ -267,6 +267,18 @@ def _chosen(spec: Spec, out: Path | str | None, resume: bool, trust: Trust) -> t
 
 def _loaded(spec: Spec | Path | str | Mapping[str, Any]) -> Spec:
     return spec if isinstance(spec, Spec) else load_spec(spec)
+
+
+def _text(spec: Spec, folder: Path) -> str:
+    """What the run's spec file says. Raises `SpecError` where a run could not say what it solved."""
+    try:
+        return spec.to_yaml(folder)
+    except (MoframeworkError, TypeError) as error:
+        raise SpecError(
+            "problem: it is made of objects in memory, so that the run could not say what it solves. Name it instead: "
+            '{"python": "./mine.py:problem"}, or "__main__:problem" for one of this notebook or script, where '
+            f"`problem` is the object or a function that returns it ({shortened(' '.join(str(error).split()), 80)})"
+        ) from error
 
 
 def _on(spec: Spec, device: str) -> Spec:

@@ -9,7 +9,7 @@ from moframework.config import config, option
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
-from moframework.weights.adapters import Form
+from moframework.weights.adapted import Form
 from moframework.weights.bilinear import Bilinear as BilinearWeights
 
 __all__ = ["Bilinear"]

@@ -11,7 +11,7 @@ from moframework.objectives.contrastive import Contrastive
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
-from moframework.weights.adapters import Form
+from moframework.weights.adapted import Form
 from moframework.weights.hyper_lora import HyperLoRA as HyperLoRAWeights
 
 __all__ = ["HyperLoRA"]

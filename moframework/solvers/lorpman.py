@@ -6,7 +6,7 @@ from moframework.config import config, option
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
-from moframework.weights.adapters import Form
+from moframework.weights.adapted import Form
 from moframework.weights.low_rank import LowRank
 
 __all__ = ["LORPMAN"]

@@ -13,7 +13,7 @@ from moframework.merging.start import FromMembers
 from moframework.preferences.annealed import Annealed
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
-from moframework.weights.adapters import Form
+from moframework.weights.adapted import Form
 from moframework.weights.loha import LoHa
 from moframework.weights.lokr import LoKr
 from moframework.weights.low_rank import LowRank

@@ -51,7 +51,9 @@ class PaMaL(Solver):
     members: Path | dict[str, Path] | None = option(
         None, help="or a network for each task, as of solver soup: a run folder that has them, or one a task"
     )
-    frozen: tuple[int, ...] = option((), ge=0, help="tasks whose members stay as they are, by their place from 0")
+    frozen: tuple[int, ...] = option(
+        (), ge=0, le=9_999, help="tasks whose members stay as they are, by their place from 0"
+    )
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """The hull of m networks."""

@@ -57,6 +57,9 @@ class Spec:
             raise OptionError("log names a logger twice", "log")
         if self.name is not None and len(self.name) > _NAME:
             raise OptionError(f"name must have at most {_NAME} characters, but it has {len(self.name):,}", "name")
+        if self.evaluate.batchnorm == "auto":
+            chosen = "shared" if type(self.solver).trains else "recalibrate"
+            object.__setattr__(self, "evaluate", attrs.evolve(cast(Any, self.evaluate), batchnorm=chosen))
 
     @property
     def loggers(self) -> tuple[Logger, ...]:
@@ -143,8 +146,9 @@ class _Untrained:
         return attrs.evolve(root, value={**root.value, "training": attrs.evolve(training, value={})})
 
     def faults(self, root: Item, made: Spec | None) -> list[Located]:
-        """A fault where the solver trains."""
-        if self.given is None or made is None or not type(made.solver).trains:
+        """A fault where the solver trains, and no override says how long."""
+        overridden = bool(root.value["training"].value) if "training" in root.value else False
+        if self.given is None or overridden or made is None or not type(made.solver).trains:
             return []
         text = "none, but the solver trains: say how long, or leave `training` out for 10 epochs"
         return [Located(self.given, ("training",), text)]

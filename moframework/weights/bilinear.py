@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.weights.adapters import Adapter, AdapterSpace, Form, kaiming
+from moframework.weights.adapted import Adapter, Form, kaiming
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.low_rank import AdapterSpace
 from moframework.weights.starting import listed
 
 __all__ = ["Bilinear", "BilinearSpace"]

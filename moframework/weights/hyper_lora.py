@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from moframework.config import config, option
 from moframework.config.options import WIDEST
-from moframework.weights.adapters import Adapter, AdapterSpace, Form, kaiming
+from moframework.weights.adapted import Adapter, Form, kaiming
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.hypernetwork import multi_layer
+from moframework.weights.low_rank import AdapterSpace
 from moframework.weights.starting import listed
 
 __all__ = ["HyperLoRA", "HyperLoRASpace"]

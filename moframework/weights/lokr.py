@@ -17,8 +17,9 @@ from attrs import evolve
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.weights.adapters import Adapter, AdapterSpace, kaiming
+from moframework.weights.adapted import Adapter, kaiming
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.low_rank import AdapterSpace
 from moframework.weights.starting import listed
 
 __all__ = ["LoKr", "LoKrSpace", "divisors"]

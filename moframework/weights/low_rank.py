@@ -11,6 +11,7 @@ with a = √5, B is zero, so at the start every λ gives the same network.
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -18,11 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
+from moframework.errors import SpecError
+from moframework.layers.merge import merged
 from moframework.objectives.orthogonality import orthogonality
-from moframework.weights.adapters import Adapter, AdapterSpace, Form, kaiming
+from moframework.weights.adapted import Adapter, Form, adapted_weights, kaiming
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.starting import copied, merged_values
 
-__all__ = ["LowRank", "LowRankSpace"]
+__all__ = ["AdapterSpace", "LowRank", "LowRankSpace"]
 
 
 @config
@@ -64,6 +68,100 @@ class LowRank(WeightSpaceConfig):
         return LowRankSpace(make(), m, self, initial)
 
 
+class AdapterSpace(WeightSpace):
+    """θ(λ) = θ0 plus a product of thin factors for every adapted weight; the rest of θ0 is shared by all λ.
+
+    Attributes:
+        adapted: which weights have adapters.
+        shared: θ0.
+        lr_factor: learning rate of all else over that of θ0.
+        scale: what products are multiplied with.
+        merge: what puts adapters and weights together.
+        factors: the parameters of each adapted weight, in the order of `adapted`, by what they are called.
+    """
+
+    by_task = True
+    """Whether A and B are the same for all λ, and f = scale·λ, each entry as often as an objective has columns."""
+
+    def __init__(
+        self, network: nn.Module, initial: Mapping[str, Tensor] | None, rank: int, form: Form, scale: float
+    ) -> None:
+        super().__init__()
+        start = merged_values(network, initial)
+        self.adapted = adapted_weights(network, rank, form)
+        if not self.adapted:
+            raise SpecError(
+                "low-rank adapters need at least one Linear, Embedding, convolution or attention layer that is "
+                f"trained; {type(network).__name__} has none. Use another weight space (for example `convex_hull`) or "
+                "another backbone."
+            )
+        self.scale, self.lr_factor = scale, 1.0
+        self._names = list(start)
+        self.merge = merged
+        self._trained = [value.requires_grad for value in start.values()]
+        # Names of parameters may hold dots, which ParameterList does not mind; the order is that of the network.
+        self.shared = nn.ParameterList(start.values())
+
+    @property
+    @abstractmethod
+    def factors(self) -> dict[str, nn.ParameterList]:
+        """See the class."""
+
+    @abstractmethod
+    def adapters(self, preferences: Tensor) -> Iterator[tuple[Adapter, Tensor, Tensor, Tensor, Tensor]]:
+        """For each adapted weight its adapter, W0, B, A, and f at each of some preferences (r, m): (r, q).
+
+        B (o, q) and A (q, c) are for all preferences, or (r, o, q) and (r, q, c) each; f is constant to the gradient.
+        """
+
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        """See `WeightSpace.weights`: one scaled copy of B and one product per adapted weight."""
+        return self.weights_of(preference.unsqueeze(0))[0]
+
+    def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
+        """See `WeightSpace.weights_of`: one product per adapted weight, whatever the number of preferences."""
+        shared = cast("dict[str, Tensor]", self._by_name())
+        thetas = [dict(shared) for _ in range(len(preferences))]
+        for adapter, base, b, a, factors in self.adapters(preferences):
+            values = self.merge(base, b, a, factors, adapter.order)
+            for theta, value in zip(thetas, values, strict=True):
+                theta[adapter.name] = value if value.shape == adapter.shape else value.view(adapter.shape)
+        return thetas
+
+    def by_preference(self, preferences: Tensor, inner: int, like: Tensor, known: dict[Any, Tensor]) -> Tensor:
+        """f = scale·λ, each entry `inner` times, (r, m·inner), where `like` is; kept in `known`."""
+        key = inner, like.device, like.dtype
+        if key not in known:
+            scaled = preferences.to(like.device, like.dtype, non_blocking=True) * self.scale
+            known[key] = scaled.unsqueeze(2).expand(-1, -1, inner).flatten(1)
+        return known[key]
+
+    def _by_name(self) -> dict[str, nn.Parameter]:
+        """The shared network's parameters; from the registry, since a list looks up each name, which takes a while."""
+        return dict(zip(self._names, cast(Any, self.shared._parameters.values()), strict=True))
+
+    def unadapted(self) -> dict[str, Tensor]:
+        """The parameters that are the same for all preferences, by name."""
+        adapted = {each.name for each in self.adapted}
+        return {name: value for name, value in self._by_name().items() if name not in adapted}
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """The shared network at `lr`, all else at `lr_factor · lr`."""
+        shared = [p for p, trained in zip(self.shared, self._trained, strict=True) if trained]
+        own = {id(p) for p in self.shared}
+        others = [p for p in self.parameters() if id(p) not in own]
+        groups = [("shared", shared, lr), ("adapters", others, lr * self.lr_factor)]
+        return [{"name": name, "params": params, "lr": rate} for name, params, rate in groups if params]
+
+    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
+        """See `WeightSpace.named_storage`; factors have the name of their weight and `.adapter_a`, `.adapter_b`, …"""
+        named = zip(self._names, self.shared, self._trained, strict=True)
+        found: list[tuple[tuple[str, ...], Tensor]] = [((name,), p) for name, p, trained in named if trained]
+        for key, values in self.factors.items():
+            found += [((f"{each.name}.{key}",), p) for each, p in zip(self.adapted, values, strict=True)]
+        return found
+
+
 class LowRankSpace(AdapterSpace):
     """θ(λ) = θ0 plus, for every adapted weight, (α/r) Σ_t λ_t B_t A_t.
 
@@ -77,8 +175,7 @@ class LowRankSpace(AdapterSpace):
         self.lr_factor = float(m) if options.lr_factor is None else options.lr_factor
         self.freeze_after, self.orthogonal = options.freeze_after, options.orthogonal
         start = self._by_name()
-        self.a = nn.ParameterList()
-        self.b = nn.ParameterList()
+        self.a, self.b = nn.ParameterList(), nn.ParameterList()
         for adapted in self.adapted:
             like = start[adapted.name].detach()
             self.a.append(kaiming(like, m, adapted.inner, adapted.columns))
@@ -123,9 +220,9 @@ class LowRankSpace(AdapterSpace):
         space._names = [self._names[i] for i in kept]
         space._trained = [self._trained[i] for i in kept]
         space.adapted = [self.adapted[k] for k in adapted]
-        space.shared = nn.ParameterList(_copied(self.shared[i]) for i in kept)
-        space.a = nn.ParameterList(_copied(self.a[k]) for k in adapted)
-        space.b = nn.ParameterList(_copied(self.b[k]) for k in adapted)
+        space.shared = nn.ParameterList(copied(self.shared[i]) for i in kept)
+        space.a = nn.ParameterList(copied(self.a[k]) for k in adapted)
+        space.b = nn.ParameterList(copied(self.b[k]) for k in adapted)
         return space
 
     def penalty(self) -> Tensor | None:
@@ -145,7 +242,3 @@ class LowRankSpace(AdapterSpace):
         open_ = progress <= self.freeze_after
         for parameter, trained in zip(self.shared, self._trained, strict=True):
             parameter.requires_grad_(trained and open_)
-
-
-def _copied(parameter: nn.Parameter) -> nn.Parameter:
-    return nn.Parameter(parameter.detach().clone(memory_format=torch.preserve_format), parameter.requires_grad)

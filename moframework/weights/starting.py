@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from moframework.errors import SpecError
 
-__all__ = ["listed", "merged_values", "starting_values"]
+__all__ = ["copied", "listed", "merged_values", "starting_values"]
 
 
 def starting_values(network: nn.Module, initial: Mapping[str, Tensor] | None) -> dict[str, nn.Parameter]:
@@ -51,3 +52,8 @@ def listed(parameters: nn.ParameterList) -> Collection[nn.Parameter]:
     """The elements of a list from its registry: the list itself looks up the name of each, which takes as long as a
     small product."""
     return cast(dict[str, nn.Parameter], parameters._parameters).values()
+
+
+def copied(parameter: nn.Parameter) -> nn.Parameter:
+    """A parameter with memory of its own, trained or not as the other is."""
+    return nn.Parameter(parameter.detach().clone(memory_format=torch.preserve_format), parameter.requires_grad)

@@ -548,7 +548,9 @@ def test_schema_of_results(call: Call, name: str) -> None:
 def test_schema_of_results_by_another_name(call: Call) -> None:
     found = call("schema", "--of", "log")
     assert found.code == 2
-    assert "'status', 'data', 'environment', 'front', 'model', 'preparation', 'report', 'results'" in found.err
+    assert (
+        "'status', 'data', 'environment', 'front', 'history', 'model', 'preparation', 'report', 'results'" in found.err
+    )
     found = call("schema", "--benchmark", "--of", "results")
     assert found.code == 2
     assert "give one of them" in found.err

@@ -212,14 +212,30 @@ class LengthNet(Backbone):
         return Length() if self.kind == "length" else Fixed()
 
 
-def test_a_size_that_code_makes_a_constant_is_found(tmp_path: Path) -> None:
+def test_a_size_that_code_reads_by_len_may_vary(tmp_path: Path) -> None:
+    """`len(x)` is a constant where torch.export runs the code, but not where it reads it."""
     one = model(SPACES["low_rank"], LengthNet(), input_shape=(5,), outputs={"left": 3, "right": 1})
+    export_model(one, tmp_path / "m.pt2")
+    export_model(one, tmp_path / "point.pt2", LAMBDA)
+    for count in (1, 8):
+        x = torch.randn(count, 5)
+        check(program(tmp_path / "m.pt2")(input=x, preference=LAMBDA), one(x, LAMBDA))
+        check(program(tmp_path / "point.pt2")(input=x), one(x, LAMBDA))
+
+
+def test_a_size_that_code_makes_a_constant_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = model(SPACES["low_rank"], LengthNet(), input_shape=(5,), outputs={"left": 3, "right": 1})
+    of_torch = torch.export.export
+
+    def unreadable(*given: Any, strict: bool, **options: Any) -> Any:
+        if strict:
+            raise RuntimeError("this code cannot be read")
+        return of_torch(*given, strict=strict, **options)
+
+    monkeypatch.setattr(torch.export, "export", unreadable)
     with pytest.raises(RunError, match=r"makes the size a constant: `len\(x\)`.*`x\.shape\[0\]`"):
         export_model(one, tmp_path / "m.pt2")
     assert list(tmp_path.iterdir()) == []
-    export_model(one, tmp_path / "m.pt2", LAMBDA)  # of a plain network torch.export can read the code
-    x = torch.randn(8, 5)
-    check(program(tmp_path / "m.pt2")(input=x), one(x, LAMBDA))
 
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ TINY: dict[str, Any] = {
 }
 FILES = {
     ".lock", "checkpoints", "data.json", "environment.json", "events", "front-test.json", "front-val.json", "front.png",
-    "log.txt", "model", "report.json", "report.txt", "spec.yaml", "status.json",
+    "history.json", "log.txt", "model", "report.json", "report.txt", "spec.yaml", "status.json",
 }  # fmt: skip
 
 

@@ -36,6 +36,10 @@ def test_solves_by_every_objective(name: str, tmp_path: Path) -> None:
             parts({"name": "multipoint", "points": 3, "objective": name})
         return
     options = {"name": "multipoint", "points": 3, "margin": 0.1, "objective": name}
+    if name == "contrastive":
+        with pytest.raises(SpecError, match="computes nothing"):
+            solved(options, tmp_path / "run", {"name": "quadratics"}, batch_size=1)
+        return
     run = solved(options, tmp_path / "run", {"name": "quadratics"}, batch_size=1)
     assert len(run.front("test").losses) == 3
 

@@ -8,9 +8,8 @@ from torch import nn
 
 from moframework.backbones.resnet import ResNet
 from moframework.weights import WeightSpaceConfig
-from moframework.weights.adapters import AdapterSpace
 from moframework.weights.bilinear import Bilinear, BilinearSpace
-from moframework.weights.low_rank import LowRank
+from moframework.weights.low_rank import AdapterSpace, LowRank
 
 M, PREFERENCES = 3, torch.tensor([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0]])
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from moframework.weights import WeightSpaceConfig
-from moframework.weights.adapters import AdapterSpace
 from moframework.weights.loha import LoHa
 from moframework.weights.lokr import LoKr
+from moframework.weights.low_rank import AdapterSpace
 
 FORMS: dict[str, tuple[WeightSpaceConfig, str, dict[str, str]]] = {
     "loha": (

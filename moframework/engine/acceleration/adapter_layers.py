@@ -17,7 +17,7 @@ from moframework.engine.step import Step
 from moframework.layers.lazy_weight import adapted_weight
 from moframework.layers.low_rank import Adapted
 from moframework.layers.merge import LARGE, by_row, merged_by_node
-from moframework.weights.adapters import AdapterSpace
+from moframework.weights.low_rank import AdapterSpace
 
 __all__ = ["AdapterLayers"]
 

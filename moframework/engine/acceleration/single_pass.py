@@ -25,7 +25,7 @@ from moframework.layers.merge import merged_by_node
 from moframework.layers.rematerialized import rematerializing
 from moframework.losses import group_sums
 from moframework.model.sample_mixing import attention_of, convolves, mixing, returned
-from moframework.weights.adapters import AdapterSpace
+from moframework.weights.low_rank import AdapterSpace
 
 __all__ = ["SinglePass"]
 
