@@ -48,7 +48,8 @@ function ring(x, y, radius, style) {
   return made;
 }
 
-// Points that lie on one another: a count beside the first of them.
+// Points that lie on one another: a count beside the first of them. Of counts that would cover each other the largest
+// stands.
 function counts(places) {
   const found = new Map();
   for (const [x, y] of places) {
@@ -57,8 +58,11 @@ function counts(places) {
     own.n += 1;
     found.set(key, own);
   }
-  return [...found.values()].filter((own) => own.n > 1)
-    .map((own) => s("text", { x: own.x + 8, y: own.y - 7, class: "tick" }, `×${own.n}`));
+  const shown = [];
+  for (const own of [...found.values()].filter((each) => each.n > 1).sort((a, b) => b.n - a.n)) {
+    if (shown.every((other) => Math.abs(other.x - own.x) > 26 || Math.abs(other.y - own.y) > 12)) shown.push(own);
+  }
+  return shown.map((own) => s("text", { x: own.x + 8, y: own.y - 7, class: "tick" }, `×${own.n}`));
 }
 
 // Low to high as a color, for maps; the numbers beside them say the same.
