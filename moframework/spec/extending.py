@@ -9,7 +9,7 @@ from typing import Any
 
 from moframework.config.words import shown
 from moframework.errors import SpecError
-from moframework.spec.bundled import find_spec
+from moframework.spec.bundled import find_spec, specs_folder
 from moframework.spec.limits import Allowance, TooLargeError
 from moframework.spec.marks import Item, Located, Mark, Source, from_plain, plain, size
 from moframework.spec.reading import read_yaml
@@ -54,7 +54,9 @@ class SpecReader:
         return self._known[path]
 
     def _file(self, path: Path, chain: tuple[Path, ...]) -> Item | None:
-        source = self.source(str(path), path.parent.absolute())
+        # What a bundled spec names beside itself are files of whoever runs it.
+        bundled = specs_folder().absolute() in path.absolute().parents
+        source = self.source(str(path), Path.cwd() if bundled else path.parent.absolute())
         start = Mark(source, 1, 1)
         text = self.text(path, start)
         if text is None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from moframework.spec import load_spec
 from moframework.spec.extending import SpecReader
 from moframework.spec.marks import locate, plain
 
@@ -89,6 +90,11 @@ def test_chain_list_and_diamond() -> None:
     write("right.yaml", "extends: sub/root.yaml\nc: 3\n")
     write("top.yaml", "extends: [sub/left.yaml, right.yaml]\nd: 4\n")
     assert read("top.yaml") == {"a": 1, "b": 1, "c": 3, "d": 4}
+
+
+def test_files_that_a_bundled_spec_names_are_those_of_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_spec("soup").solver.base == tmp_path / "runs" / "base"  # type: ignore[attr-defined]
 
 
 def test_bundled_name() -> None:
