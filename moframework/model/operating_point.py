@@ -55,7 +55,7 @@ def on_simplex(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tensor:
         preference = preference.detach().cpu().float().numpy()
     value = torch.from_numpy(np.array(preference, dtype=np.float32))
     if value.shape != (len(tasks),):
-        raise ValueError(f"{_wanted(tasks)}; got {value.tolist()}")
+        raise ValueError(f"{_wanted(tasks)}; got {np.round(np.asarray(value, dtype=float), 6).tolist()}")
     if not bool(torch.isfinite(value).all()) or bool((value < 0).any()) or float(value.sum()) <= 0:
         raise ValueError(f"a preference is non-negative and not all zero; got {value.tolist()}")
     return value / value.sum()

@@ -10,6 +10,8 @@ from moframework.config import Trust
 from moframework.engine.device import device_called
 from moframework.model import ParetoModel
 from moframework.predicting import Predictions, Reading, Unseen
+from moframework.run.run import SPEC
+from moframework.run.saved_statistics import saved_statistics_note
 
 __all__ = ["predict"]
 
@@ -42,5 +44,8 @@ def predict(
     """
     place = device_called(device, "--device")
     model = ParetoModel.load(folder, place, trust=trust)
+    told = saved_statistics_note(folder / SPEC, model)
+    if told is not None:
+        note(told)
     reading = Reading(count=256, unseen=cast(Unseen, unseen), keep=tuple(keep), note=note)
     return model.predict_parts(raw, preference, reading)

@@ -29,6 +29,7 @@ from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
 from moframework.run.picking import Pick, pick, rule_of, step
 from moframework.run.resuming import resume_command
+from moframework.run.saved_statistics import saved_statistics_note
 from moframework.run.simplex_search import EVALUATIONS
 from moframework.spec import Spec, load_spec
 
@@ -254,7 +255,10 @@ class Run:
             RunError: as `model`; or it is not known how raw data becomes inputs.
             DataError: raw data cannot be read, or not as in training.
         """
-        return self._used(device).predict(raw, preference, unseen=unseen, keep=keep)
+        model = self._used(device)
+        found = model.predict(raw, preference, unseen=unseen, keep=keep)
+        told = saved_statistics_note(self.path / SPEC, model)
+        return found if told is None else attrs.evolve(found, notes=(told, *found.notes))
 
     def _used(self, device: torch.device | str) -> ParetoModel:
         """The model as `model` gives it, kept for the next call."""

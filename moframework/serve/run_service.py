@@ -12,6 +12,7 @@ from moframework.errors import MoframeworkError
 from moframework.model import ParetoModel
 from moframework.predicting import Preparation
 from moframework.run.run import SPEC, Run
+from moframework.run.saved_statistics import saved_statistics_note
 from moframework.serve.limits import Limits
 from moframework.serve.points import named_points
 from moframework.serve.samples import Samples
@@ -52,6 +53,9 @@ def service_of(
         model = Run(folder, trust=trust).model(place)
     else:
         model = ParetoModel.load(folder, place, trust=trust)
+    told = saved_statistics_note(folder / SPEC, model)
+    if told is not None:
+        note(told)
     named = named_points(points, model.tasks)
     service = Service.of(model, folder.resolve().name, named, limits)
     if not samples:
