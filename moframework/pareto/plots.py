@@ -400,12 +400,21 @@ def _limits(values: Array, earlier: Sequence[Array], minimized: bool) -> tuple[f
     return axis_range(np.concatenate(shown))
 
 
+_COUNT = (0.1, 0.06)
+"""What a number beside a point takes of the range of the axes, across and upward, in a small figure."""
+
+
 def mark_equal(axes: Axes, points: Array) -> None:
-    """Put a ring with their number around points (n, 2) that lie on one another, by the range of the axes."""
+    """Put a ring with their number around points (n, 2) that lie on one another, by the range of the axes. Of numbers
+    that would cover each other the largest stands."""
     spans = np.array([np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())])
-    for rows in equal_rows(points / spans, within=0.004):
-        x, y = points[rows].mean(axis=0)
+    told: list[Array] = []
+    for rows in sorted(equal_rows(points / spans, within=0.004), key=len, reverse=True):
+        x, y = place = points[rows].mean(axis=0)
         axes.scatter([x], [y], s=90 + 30 * min(len(rows), 10), facecolors="none", edgecolors="0.25", zorder=5)
+        if any((np.abs(place - other) / spans < _COUNT).all() for other in told):
+            continue
+        told.append(place)
         axes.annotate(
             f"×{len(rows)}", (x, y), xytext=(9, 7), textcoords="offset points", fontsize=9, color="0.25", zorder=6
         )

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from moframework.pareto import Front
-from moframework.pareto.plots import axis_range, equal_rows, front_figure
+from moframework.pareto.plots import axis_range, equal_rows, front_figure, mark_equal
 from tests.pareto.fronts import example
 from tests.pareto.labels import crowded
 
@@ -242,3 +242,12 @@ def test_columns_and_title_can_be_chosen() -> None:
     assert figure.get_size_inches().tolist() == [6, 3]
     with pytest.raises(ValueError, match="no column 'left/los'; did you mean 'left/loss'"):
         front_figure(front, columns=[["left/los", "right/loss"]])
+
+
+def test_numbers_of_equal_points_do_not_cover_each_other() -> None:
+    axes = Figure().subplots()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    mark_equal(axes, np.array([[0.5, 0.5]] * 2 + [[0.52, 0.5]] * 3 + [[0.9, 0.9]] * 2))
+    assert [text.get_text() for text in axes.texts] == ["×3", "×2"]
+    assert len(axes.collections) == 3, "a ring for each"
