@@ -10,9 +10,8 @@ preference; here a preference λ enters in one of three ways, and equal preferen
 
 A task that a batch has no label of is left out: the method is asked about the others.
 
-Not offered: SDMGrad and MoDo (need independent batches), PCD (needs a task above the others), CR-MOGM (a wrapper), Krum
-and TrimmedMean (against forged gradients), ExcessMTL, and TorchJD's NashMTL and scalarizers: `nash_mtl` is exact
-without cvxpy, and `uncertainty`, `dwa` and `famo` keep their state in checkpoints.
+Not here, because they are written anew: NashMTL (`nash_mtl`, exact without cvxpy), MoDo, SDMGrad, CR-MOGM, ExcessMTL
+and the scalarizers, which keep their state in checkpoints here.
 """
 
 from __future__ import annotations
