@@ -42,6 +42,7 @@ __all__ = [
     "GradVac",
     "PCGrad",
     "UPGrad",
+    "dual_cone_projector",
 ]
 
 Tilt = Literal["gradients", "weights", "vector"]
@@ -275,7 +276,7 @@ class UPGrad(_TorchJDWeighting):
         """See `_FromTorchJD.make`."""
         from torchjd.aggregation import UPGradWeighting
 
-        return UPGradWeighting(projector=_projector())
+        return UPGradWeighting(projector=dual_cone_projector())
 
 
 @config
@@ -289,7 +290,7 @@ class DualProj(_TorchJDWeighting):
         """See `_FromTorchJD.make`."""
         from torchjd.aggregation import DualProjWeighting
 
-        return DualProjWeighting(projector=_projector())
+        return DualProjWeighting(projector=dual_cone_projector())
 
 
 @config
@@ -333,7 +334,7 @@ def _gramian_weighting() -> type[nn.Module]:
 
 
 @functools.cache
-def _projector() -> Any:
+def dual_cone_projector() -> Any:
     """TorchJD's dual cone projector on scipy's NNLS; its own needs quadprog, which is under the GPL."""
     from torchjd.linalg import DualConeProjector, PSDMatrix
 
