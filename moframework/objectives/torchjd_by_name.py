@@ -184,7 +184,8 @@ def _method_classes() -> dict[str, type[Component]]:
     """Option classes of all aggregators that can be made from what a spec says."""
     from torchjd import aggregation
 
-    found = classes_of(aggregation, aggregation.Aggregator, _NOT_OFFERED, str.lower)
+    base = cast(Any, aggregation.Aggregator)  # abstract, which is no matter here
+    found: dict[str, type[nn.Module]] = classes_of(aggregation, base, _NOT_OFFERED, str.lower)
     made = {}
     for name, target in found.items():
         if inspect.isabstract(target):
