@@ -8,23 +8,24 @@ from moframework.preferences.sampling import Array
 
 __all__ = ["distances", "expected_losses", "scaled"]
 
-# Share of the tried preferences that count as near, and the least number of them for each task.
-_SHARE, _EACH = 0.08, 6
+# Share of the tried preferences that count as near.
+_SHARE = 0.08
 # Weight of no slope over that of the data: what keeps slopes finite where all near preferences are alike.
 _RIDGE = 1e-4
 
 
-def expected_losses(at: Array, preferences: Array, losses: Array) -> Array:
+def expected_losses(at: Array, preferences: Array, losses: Array, near_each: int = 6) -> Array:
     """Losses by local linear regression: of each point the value there of the plane that fits the losses at near
     preferences best, weighted by a Gaussian of the distance.
 
     A plane, unlike a mean, does not draw the ends of a front inward. The width of the Gaussian is the distance to the
-    preference at 8 % of them, or the 6 m-th nearest, so that it is small where many were tried.
+    preference at 8 % of them, or the `near_each` m-th nearest, so that it is small where many were tried.
 
     Args:
         at: (q, m), on the simplex.
         preferences: (n, m), those tried, n at least 1.
         losses: (n, m), theirs, finite; noise in them is averaged out in part.
+        near_each: how many count as near at least, for each task; 2 for losses without noise.
 
     Returns:
         (q, m).
@@ -35,7 +36,7 @@ def expected_losses(at: Array, preferences: Array, losses: Array) -> Array:
     """
     n, m = preferences.shape
     squares = ((at[:, None] - preferences[None]) ** 2).sum(axis=2)
-    near = min(n, max(int(_SHARE * n), _EACH * m))
+    near = min(n, max(int(_SHARE * n), near_each * m))
     width = np.partition(squares, near - 1, axis=1)[:, near - 1 : near] + 1e-12
     weights = np.exp(-2 * squares / width)
     weights /= weights.sum(axis=1, keepdims=True)

@@ -126,7 +126,7 @@ def spread_over(preferences: ArrayLike, losses: ArrayLike, count: int) -> Tensor
             f"{len(tried)} points known and {count} wanted: both must be at least {m}, the number of tasks"
         )
     candidates = _candidates(m, 0.0, max(_CANDIDATES, 10 * count))
-    chosen = maximin(scaled(expected_losses(candidates, tried, found)), count, sweeps=100)
+    chosen = maximin(scaled(expected_losses(candidates, tried, found, near_each=2)), count, sweeps=100)
     return torch.from_numpy(candidates[np.sort(chosen)]).float()
 
 
