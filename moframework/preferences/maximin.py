@@ -42,7 +42,8 @@ class Maximin(Adaptive):
         """See `Adaptive.adapted`; nothing is random."""
         k, m = state["points"].shape
         candidates = _candidates(m, self.margin)
-        expected = scaled(expected_losses(candidates, *arrays(preferences, losses)))
+        tried, found = arrays(preferences, losses)
+        expected = scaled(expected_losses(candidates, tried, found))
         chosen = maximin(expected, k, self.sweeps)
         return {"points": torch.from_numpy(candidates[np.sort(chosen)])}
 
