@@ -22,6 +22,7 @@ from moframework.errors import DataError
 from moframework.io.tensors import load_state
 from moframework.weights import WeightSpace
 from moframework.weights.low_rank import LowRankSpace
+from moframework.weights.mixed import unmixed
 
 __all__ = ["BASE", "Factors", "adapter_folders", "network_state", "put_adapters", "read_adapter", "with_adapter"]
 
@@ -155,6 +156,7 @@ def put_adapters(space: WeightSpace, tasks: Sequence[str], adapters: Mapping[str
     Raises:
         DataError: the space has none, there is not one for each task, or one does not fit, with what to change.
     """
+    space = unmixed(space)
     if not isinstance(space, LowRankSpace):
         raise DataError(
             f"initial: adapters for each task are for a solver with low-rank adapters (palora, lorpman), which "
