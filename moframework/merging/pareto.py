@@ -26,6 +26,12 @@ from moframework.weights.bilinear import Bilinear, BilinearSpace
 __all__ = ["ParetoMerged", "ParetoMergedSpace", "ParetoMergingStart"]
 
 
+_TRIVIAL = (
+    "entropy is least where all samples get one class, which long trainings and large learning rates end in: compare "
+    "the fronts with those of solver soup"
+)
+
+
 @config
 class ParetoMerged(WeightSpaceConfig):
     """A frozen merged network and adapters with a core, `W(γ) = W_base + B (Σ_t γ_t G_t) A` (Pareto Merging, arXiv
@@ -160,7 +166,7 @@ class ParetoMergingStart:
         center = self.merge.combined(self.merge.edited(vectors.vectors), torch.full((m,), 1 / m))
         space.begin(vectors.named(vectors.base + self.scale * center), found.heads)
         if self.loss == "entropy":
-            return told
+            return [*told, _TRIVIAL]
         space.aim(found.members, found.heads)
         if model.norms():
             told.append(

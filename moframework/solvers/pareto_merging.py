@@ -33,7 +33,8 @@ class ParetoMerging(OnMembers):
 
     Source: after arXiv 2408.12105; there is no released code that we know of, so ranks, rates and μ are ours. Distances
     are in units of their mean at the start. Limits: W is linear in λ, and far from the members where their task vectors
-    are of higher rank; low entropy is not low loss; a step with `distance` reads a batch in vain.
+    are of higher rank; a step with `distance` draws a batch in vain; entropy is least where all samples get one class,
+    which long trainings and large rates end in.
     """
 
     shared_options = ("preferences", "objective", "balancing")

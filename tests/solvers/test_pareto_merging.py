@@ -113,4 +113,7 @@ def test_statistics_are_told(tmp_path: Path) -> None:
     given = {"name": "pareto_merging", "members": str(tmp_path / "tuned"), "base": str(tmp_path / "base")}
     told = "\n".join(check(spec(given, problem)))
     assert "set evaluate.batchnorm: recalibrate" in told
-    assert "BatchNorm layers stay" not in "\n".join(check(spec({**given, "loss": "entropy"}, problem)))
+    assert "one class" not in told
+    told = "\n".join(check(spec({**given, "loss": "entropy"}, problem)))
+    assert "BatchNorm layers stay" not in told
+    assert "entropy is least where all samples get one class" in told
