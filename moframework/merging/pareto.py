@@ -79,11 +79,20 @@ class ParetoMergedSpace(WeightSpace):
 
     @torch.no_grad()
     def aim(self, members: Members, heads: Sequence[Sequence[str]]) -> None:
-        """Let `own_losses` be distances to these members from now on. They are held beside the space, not saved."""
+        """Let `own_losses` be distances to these members from now on. They are held beside the space, not saved.
+
+        Raises:
+            SpecError: nothing but heads has adapters, so no distance could change.
+        """
         owned = {name for names in heads for name in names}
         base = {name: value for name, value in self.inner._by_name().items() if name not in owned}
         adapted = {adapter.name for adapter in self.inner.adapted}
         self._aimed = [name for name in base if name in adapted]
+        if not self._aimed:
+            raise SpecError(
+                "solver: pareto_merging moves what members have in common, but all weights that can have adapters are "
+                "in heads of single tasks; name the heads (solver.heads), or use another solver"
+            )
         offsets = [
             {name: state[name].float() - value.float() for name, value in base.items()} for state in members.states
         ]

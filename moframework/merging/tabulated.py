@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -116,8 +117,8 @@ def partitions_of(m: int) -> int:
 def _ranked(m: int, p: int) -> tuple[Tensor, Tensor]:
     """The lattice in the order of its points' ranks, and what a coordinate x_k of a point adds to its rank, by k and
     x_k: ascending whole numbers x_k, made distinct by adding k, are counted as combinations are."""
-    places = torch.tensor([[math.comb(x + k, k + 1) for x in range(p + 1)] for k in range(m - 1)])
-    points = lattice(m, p)
-    whole = (points * p).round().long().cumsum(dim=1)[:, :-1]
-    ranks = places[torch.arange(m - 1), whole].sum(dim=1)
-    return points[ranks.argsort()].float(), places
+    places = np.array([[math.comb(x + k, k + 1) for x in range(p + 1)] for k in range(m - 1)], dtype=np.int64)
+    points = lattice(m, p).numpy()
+    whole = np.rint(points * p).astype(np.int64).cumsum(axis=1)[:, :-1]
+    order = places[np.arange(m - 1), whole].sum(axis=1).argsort()
+    return torch.from_numpy(points[order]).float(), torch.from_numpy(places.reshape(m - 1, p + 1))

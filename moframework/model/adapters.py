@@ -158,7 +158,8 @@ def _pattern(patterns: Any, name: str, default: Any) -> Any:
 def with_adapter(state: Mapping[str, Tensor], adapter: StoredAdapter, source: Path) -> dict[str, Tensor]:
     """A state dict with an adapter merged into it. Raises `DataError` where it does not fit."""
     merged, faults = dict(state), []
-    for name, given in (*adapter.factors.items(), *adapter.saved.items()):
+    found: list[tuple[str, Factors | Tensor]] = [*adapter.factors.items(), *adapter.saved.items()]
+    for name, given in found:
         if name not in state:
             guess = nearest(name, state)
             faults.append(f"{name} is not in the network" + (f" (it has {guess})" if guess else ""))

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -109,12 +110,11 @@ def inverse_mixing(trained_at: Sequence[Sequence[float]] | None, m: int) -> Tens
             f"solver.trained_at: needs {m} rows of {m} non-negative numbers that are not all 0, the preference of each "
             f"member, but {wrong}"
         )
-    matrix = torch.tensor(rows, dtype=torch.float64)
-    matrix = matrix / matrix.sum(dim=1, keepdim=True)
-    if not float(torch.linalg.cond(matrix)) <= _WORST:
+    matrix = np.array(rows, dtype=np.float64)
+    matrix = matrix / matrix.sum(axis=1, keepdims=True)
+    if not np.linalg.cond(matrix) <= _WORST:
         raise SpecError(
             "solver.trained_at: the preferences of the members depend on each other, so they span no front: no row may "
             "be a mixture of others; [[0.7, 0.3], [0.3, 0.7]] is an example"
         )
-    inverse: Tensor = torch.linalg.inv(matrix.T)
-    return inverse.float()
+    return torch.from_numpy(np.linalg.inv(matrix.T)).float()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from moframework.errors import SpecError
 from moframework.merging.members import Members
 from moframework.merging.pareto import ParetoMerged, ParetoMergedSpace
 from tests.merging.two_heads import TwoHeads, disturbed
@@ -88,9 +89,9 @@ def test_at_full_rank_the_least_weighted_distance_is_the_soup(members: Members) 
     assert not any(p.requires_grad for p in made.inner.shared)
     optimizer = torch.optim.Adam(trained, lr=0.03)
     drawn = torch.Generator().manual_seed(0)
-    for step in range(600):
+    for step in range(300):
         for group in optimizer.param_groups:
-            group["lr"] = 0.03 * (1 - step / 600)
+            group["lr"] = 0.03 * (1 - step / 300)
         weights = torch.rand(8, generator=drawn)
         rows = torch.stack([weights, 1 - weights], dim=1)
         losses = made.own_losses(rows)
@@ -112,3 +113,8 @@ def test_what_is_trained_and_saved(members: Members) -> None:
     (group,) = made.parameter_groups(0.1)
     assert len(group["params"]) == 3
     assert not [name for name in made.state_dict() if "target" in name or "size" in name]
+
+
+def test_a_network_of_heads_alone_has_nothing_to_move(members: Members) -> None:
+    with pytest.raises(SpecError, match="all weights that can have adapters are in heads"):
+        space(members).aim(members, [[*HEADS[0], "shared.weight"], HEADS[1]])

@@ -54,5 +54,6 @@ def test_the_front_of_two_bowls_is_the_line_between_them() -> None:
     assert np.abs(found.sum(axis=1) - 1).max() < 0.1
     assert found.min() > -0.1
     assert np.ptp(found, axis=0) == pytest.approx([1, 1], abs=0.1)
-    np.testing.assert_array_equal(found, Search().front(bowls, 2))
-    assert not np.array_equal(found[:9], Search(seed=1).front(bowls, 2)[:9])
+    short = [Search(generations=10, seed=seed).front(bowls, 2) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(short[0], short[1])
+    assert not np.array_equal(short[0][:9], short[2][:9])
