@@ -46,6 +46,7 @@ from moframework.weights import WeightSpace
 from moframework.weights.conditioned import ConditionedSpace
 from moframework.weights.finite import FiniteSpace
 from moframework.weights.low_rank import AdapterSpace
+from moframework.weights.mixed import unmixed
 
 __all__ = ["ParetoModel"]
 
@@ -146,9 +147,10 @@ class ParetoModel(nn.Module):
         """Weights, by name, that are trained but get no low-rank adapter, so that they are the same for every λ: those
         of recurrent layers, under a parametrization or a hook, parameters without a layer. Vectors do not count; empty
         where the weight space has no adapters."""
-        if not isinstance(self.space, AdapterSpace):
+        space = unmixed(self.space)
+        if not isinstance(space, AdapterSpace):
             return []
-        adapted, theta = {adapter.name for adapter in self.space.adapted}, self.space.unadapted()
+        adapted, theta = {adapter.name for adapter in space.adapted}, space.unadapted()
         wide = {name for name, value in theta.items() if sum(size > 1 for size in value.shape) > 1}
         return [name for name, trained in self.network.trainable.items() if trained and name in wide - adapted]
 
