@@ -94,6 +94,8 @@ class Loop:
         sync_buffers: makes the model's buffers the same on all processes, to be evaluated or saved.
         compile_seconds: what compiling took in this process, where something was compiled.
         skipped_steps: steps so far that changed nothing, because their numbers were not finite; see `skipping`.
+        vertices: (m, m) of the part of the simplex that preferences are drawn from, or None for all of it; set by
+            `draw_from`.
     """
 
     def __init__(self, job: Job, observer: Observer | None = None, world: World | None = None) -> None:
@@ -134,6 +136,7 @@ class Loop:
         self.compile_seconds: float | None = None
         self._listening = self.observer.listens("stepped")
         self._drawn: dict[int, Tensor] = {}
+        self.vertices: Tensor | None = None
 
     @property
     def progress(self) -> Progress:
@@ -202,6 +205,11 @@ class Loop:
             if hook.every_step or self._at_milestone():
                 hook.after_step(self)
 
+    def draw_from(self, vertices: Tensor | None) -> None:
+        """Draw the preferences of steps to come from a part of the simplex: a drawn λ stands for Σ_t λ_t v_t."""
+        self.vertices = vertices
+        self._drawn = {}
+
     def unshard(self) -> None:
         """Give every process the whole model; training is over."""
         if self.sharded is not None:
@@ -232,6 +240,8 @@ class Loop:
                 step: self.schedule.draw((step + 1) / self.steps, count, self.m, torch.Generator().manual_seed(seed))
                 for step, seed in zip(ahead, seeds, strict=True)
             }
+            if self.vertices is not None:
+                self._drawn = {step: drawn @ self.vertices for step, drawn in self._drawn.items()}
         return self._drawn[self.done]
 
     def _update(self) -> None:

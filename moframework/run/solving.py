@@ -29,6 +29,7 @@ from moframework.pareto.plots import front_figure
 from moframework.processes.launch import launched_world
 from moframework.processes.world import World
 from moframework.run.batchnorm_gap import batchnorm_gap
+from moframework.run.constraining import Constraining, conditions_of, limit_dial
 from moframework.run.ending import Ending
 from moframework.run.environment import environment
 from moframework.run.flat_start import FlatStart
@@ -207,6 +208,10 @@ class _Solving:
         """The fronts of the trained model on `val` and `test`."""
         calibration = calibration_data(ready.spec.evaluate, ready.data["train"])
         evaluator = attrs.evolve(evaluator, calibration=calibration)
+        conditions = conditions_of(ready.spec)
+        if conditions:
+            with self.timing.phase("evaluation"):
+                limit_dial(conditions, ready.model, evaluator, ready.data["val"], ready.preferences, self.notes.noted)
         splits: tuple[Split, ...] = ("val", "test")
         with self.timing.phase("evaluation"):
             model, preferences = ready.model, ready.preferences
@@ -219,7 +224,11 @@ class _Solving:
 
     def hooks(self, loop: Loop, hooks: list[Hook]) -> list[Hook]:
         """The hooks of the training, with those of the report and the history."""
-        return self.timing.around(loop, [self.notes.hook, self.history.hook, FlatStart(), *hooks])
+        conditions = conditions_of(self.spec)
+        own: list[Hook] = [self.notes.hook, self.history.hook, FlatStart()]
+        if conditions:
+            own.append(Constraining(conditions, loop, lambda: self.timing.phase("evaluation")))
+        return self.timing.around(loop, [*own, *hooks])
 
     def write(self, ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str, Any]:
         """Write the results and the report, and return what the status of the finished run tells."""
