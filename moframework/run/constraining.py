@@ -38,7 +38,7 @@ SEARCHES = (0.5, 0.75)
 """Shares of the training after which the part is found that preferences are drawn from."""
 _WIDER = 0.1  # of the way from a vertex of that part to the vertex of the simplex
 _SAMPLES = 2000  # of the validation split, that it is found on
-_START, _HALVINGS = 11, 5
+_HALVINGS = 5
 
 
 def conditions_of(spec: Spec) -> list[Condition]:
@@ -103,7 +103,7 @@ class Constraining(Hook):
         loop.sync_buffers()
         with self.phase():
             evaluate = _evaluation(self.conditions, self.evaluator, loop.model, self.data)
-            found = find_feasible(self.conditions, evaluate, loop.m, start=_START, halvings=_HALVINGS)
+            found = find_feasible(self.conditions, evaluate, loop.m, halvings=_HALVINGS)
         if found.vertices is not None:
             self._draw_from(loop, (found.vertices + _WIDER * (np.eye(loop.m) - found.vertices)).tolist())
         loop.clock.restart()

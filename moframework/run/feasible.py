@@ -25,7 +25,7 @@ __all__ = ["Feasible", "find_feasible"]
 
 Array = NDArray[np.float64]
 
-_START = 21  # points of two tasks that the search starts from; of more tasks the usual evaluation set
+_SAME = 1e-6  # preferences are float32
 _FINEST = 10  # halvings of a distance on the simplex: to 1/1000
 _PAIRWISE = 5  # tasks up to which weight is moved from each other task by itself
 _PULL, _PULLS = 0.1, 10  # share of the way to the inside, and how often it is gone
@@ -58,12 +58,11 @@ def find_feasible(
     m: int,
     *,
     wanted: Tensor | None = None,
-    start: int = _START,
     halvings: int = _FINEST,
 ) -> Feasible:
     """Find the part of the simplex that meets conditions.
 
-    A set of even preferences is evaluated; where none of them meets the conditions, a search as of `pick` goes on for
+    The usual evaluation set of preferences is evaluated; where none of them meets the conditions, a search as of `pick` goes on for
     30 more. From the points that do, weight is moved to each task in turn as far as the conditions hold, by halving the
     distance; all tasks at once, so that each round reads the data once.
 
@@ -73,10 +72,9 @@ def find_feasible(
         m: number of tasks, at least 2.
         wanted: preferences (n, m) of the part, in its own coordinates, that have to meet the conditions too. As long as
             one does not, the part is drawn together towards its inside, by a tenth, up to ten times.
-        start: how many preferences it starts from, where there are two tasks.
-        halvings: of a distance.
+        halvings: of the simplex's length, to which distances are found.
     """
-    walk = _Walk(conditions, evaluate(evaluation_set(m, start if m == 2 else None)), evaluate)
+    walk = _Walk(conditions, evaluate(evaluation_set(m)), evaluate)
     holds = walk.goal.holds(walk.seen)
     if not holds.any():
         walk.seen = search(walk.goal, evaluate)
@@ -114,18 +112,29 @@ class _Walk:
         m = inside.shape[1]
         found = inside[np.argmax(inside, axis=0)]
         for sources in _sources(m):
-            low, high = np.zeros(m), np.ones(m)
-            movable = (found * sources).sum(axis=1) > 0
-            tried = movable.copy()
-            for number in range(halvings + 1):
-                share = np.where(number == 0, 1.0, (low + high) / 2)
-                if tried.any():
-                    holds = self.look(_moved(found, sources, share)[tried])
-                    low[tried] = np.where(holds, share[tried], low[tried])
-                    high[tried] = np.where(holds, high[tried], share[tried])
-                tried = movable & (low < 1)
+            movable = (found * sources).sum(axis=1)
+            low, high = np.zeros(m), self._known_outside(found, sources)
+            share = np.where(high > 1, 1.0, high / 2)
+            # `high` is beyond 1 as long as nothing is known of the whole way, 1.
+            while (tried := (movable > 0) & (low < 1) & ((high - low) * movable > 0.5**halvings)).any():
+                holds = self.look(_moved(found, sources, share)[tried])
+                low[tried] = np.where(holds, share[tried], low[tried])
+                high[tried] = np.where(holds, high[tried], share[tried])
+                share = (low + high) / 2
             found = _moved(found, sources, low)
         return found
+
+    def _known_outside(self, points: Array, sources: Array) -> Array:
+        """The least share (m,) of the way of each row to where it would go that is known not to do; 2 where none is."""
+        outside = self.seen.preferences[~self.goal.holds(self.seen)]
+        way = _moved(points, sources, np.ones(len(points))) - points
+        shares = np.full(len(points), 2.0)
+        for t in np.flatnonzero(np.abs(way).sum(axis=1) > 0):
+            along = (outside - points[t]) @ way[t] / (way[t] @ way[t])
+            beside = np.abs(points[t] + along[:, None] * way[t] - outside).max(axis=1)
+            known = along[(beside < _SAME) & (along > 0) & (along <= 1 + _SAME)]
+            shares[t] = min([2.0, *known])
+        return shares
 
     def drawn_together(self, vertices: Array, wanted: Array) -> Array:
         """The vertices, moved towards the inside until all wanted points of their simplex meet the conditions."""

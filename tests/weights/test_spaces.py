@@ -27,6 +27,7 @@ from moframework.weights.hypernetwork import Hypernetwork
 from moframework.weights.loha import LoHa
 from moframework.weights.lokr import LoKr
 from moframework.weights.low_rank import LowRank
+from moframework.weights.restricted import Restricted
 from tests.weights.zoo import OPAQUE, ZOO
 
 LAMBDA = torch.tensor([0.3, 0.7])
@@ -48,6 +49,7 @@ SPACES: dict[str, WeightSpaceConfig] = {
     "hypernetwork": Hypernetwork(hidden=(16, 16)),
     "chunked hypernetwork": ChunkedHypernetwork(hidden=(8,), chunk=16, embedding=3),
     "conditioned": Conditioned(),
+    "restricted": Restricted(space=LowRank(rank=2), vertices=((1.0, 0.0), (0.25, 0.75))),
     "finite": Finite(anchors=((1.0, 0.0), (0.3, 0.7))),
 }
 
@@ -60,7 +62,7 @@ CONDITIONABLE = {
 # What these do differently shows on few networks: storage and memory order are those of others in the list.
 KIN = {
     *("bilinear", "bilinear diagonal", "hyper lora", "hyper lora in pieces"),
-    *("loha", "lokr", "experts", "convex hull in part"),
+    *("loha", "lokr", "experts", "convex hull in part", "restricted"),
 }
 OF_KIN = {*("quantized", "linear", "conv2d", "grouped", "transposed 2d", "tied", "attention", "odd", "frozen in part")}
 
