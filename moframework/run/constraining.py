@@ -60,8 +60,8 @@ def conditions_of(spec: Spec) -> list[Condition]:
     if not type(spec.solver).continuous:
         name = unstructure(spec.solver)["name"]
         faults.append(
-            f"constraints: {name} trains a finite set of preferences, so there is no dial to limit: leave them out, and "
-            "choose among its points by moframework pick RUN --where CONDITION"
+            f"constraints: {name} trains a finite set of preferences, so there is no dial to limit: leave them out "
+            "and choose among its points by moframework pick RUN --where CONDITION"
         )
     for name, given in spec.constraints.items():
         for text in (given,) if isinstance(given, str) else given:
@@ -162,8 +162,9 @@ def _words(conditions: Sequence[Condition], tasks: Sequence[str], found: Feasibl
     said = ", ".join(map(str, conditions))
     if found.vertices is None:
         return (
-            f"The constraints ({said}) cannot be met, and the dial is left as it is: of {len(found.seen.losses)} points "
-            f"evaluated on the validation split none meets them all. The nearest is λ = ({_row(found.nearest or ())}): "
+            f"The constraints ({said}) cannot be met, and the dial is left as it is: of {len(found.seen.losses)} "
+            f"points evaluated on the validation split none meets them all. The nearest is λ = "
+            f"({_row(found.nearest or ())}): "
             f"{'; '.join(found.misses)}. Each alone: {found.alone}."
         )
     if found.whole:

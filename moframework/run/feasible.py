@@ -62,9 +62,9 @@ def find_feasible(
 ) -> Feasible:
     """Find the part of the simplex that meets conditions.
 
-    The usual evaluation set of preferences is evaluated; where none of them meets the conditions, a search as of `pick` goes on for
-    30 more. From the points that do, weight is moved to each task in turn as far as the conditions hold, by halving the
-    distance; all tasks at once, so that each round reads the data once.
+    The usual evaluation set of preferences is evaluated; where none of them meets the conditions, a search as of `pick`
+    goes on for 30 more. From the points that do, weight is moved to each task in turn as far as the conditions hold, by
+    halving the distance; all tasks at once, so that each round reads the data once.
 
     Args:
         conditions: at least one; see `Condition.read`.

@@ -23,7 +23,12 @@ from moframework.weights.restricted import Restricted, RestrictedSpace
 
 VERTICES = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
 LAMBDA, INSIDE = torch.tensor([0.5, 0.5]), torch.tensor([0.625, 0.375])
-SPACES = {"low rank": LowRank(rank=2), "hull": ConvexHull(), "hyper": Hypernetwork(hidden=(4,)), "joined": Conditioned()}
+SPACES = {
+    "low rank": LowRank(rank=2),
+    "hull": ConvexHull(),
+    "hyper": Hypernetwork(hidden=(4,)),
+    "joined": Conditioned(),
+}
 
 
 def model_of(weights: WeightSpaceConfig) -> ParetoModel:

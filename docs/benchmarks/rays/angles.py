@@ -1,6 +1,6 @@
 """Hypervolume below (1, 1) and mean angle of the benchmark `rays`, at three sets of 20 preferences.
 
-    python docs/benchmarks/rays/angles.py runs/rays
+python docs/benchmarks/rays/angles.py runs/rays
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def main(folder: Path) -> None:
         volumes = [front.hypervolume((1, 1)) for front in fronts]
         angles = [float(front.angles("preference").mean()) for front in fronts]
         for what, values in (("hypervolume", volumes), ("mean angle", angles)):
-            print(f"{name}, {what}: {np.mean(values):.5f} ± {np.std(values, ddof=1):.5f} over {len(runs)} seeds")
+            spread = np.std(values, ddof=1)
+            sys.stdout.write(f"{name}, {what}: {np.mean(values):.5f} ± {spread:.5f} over {len(runs)} seeds\n")
 
 
 if __name__ == "__main__":
