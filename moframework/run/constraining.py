@@ -98,7 +98,7 @@ class Constraining(Hook):
 
     def after_step(self, loop: Loop) -> None:
         """See `Hook.after_step`: evaluates the model twice in a training."""
-        if loop.done not in [math.ceil(share * loop.steps) for share in SEARCHES] or loop.ends:
+        if loop.done not in [math.ceil(share * loop.steps) for share in SEARCHES] or loop.at_end:
             return
         loop.sync_buffers()
         with self.phase():

@@ -11,7 +11,9 @@ from torch import Tensor
 from moframework import ParetoModel
 from moframework.backbones.mlp import MLP
 from moframework.config.options import OptionError
-from moframework.errors import SpecError
+from moframework.errors import RunError, SpecError
+from moframework.export.adapters import save_adapters
+from moframework.export.tensors import sum_of
 from moframework.model import Recipe
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.conditioned import Conditioned
@@ -70,6 +72,18 @@ def test_a_part_of_a_part() -> None:
     weights = model.recipe.weights
     assert isinstance(weights, Restricted)
     assert weights.space == ConvexHull()
+
+
+def test_a_sum_of_tensors_is_exported_and_adapters_of_peft_are_refused(tmp_path: Path) -> None:
+    model = model_of(LowRank(rank=2))
+    expected = model.weights(torch.tensor([0.25, 0.75]))
+    model.restrict(VERTICES)
+    tensors = sum_of(model).tensors
+    own = {name.removeprefix("b/"): value for name, value in tensors.items() if name.startswith("b/")}
+    assert own
+    assert all(torch.allclose(value, expected[name]) for name, value in own.items())
+    with pytest.raises(RunError, match="the dial of this model is limited by constraints"):
+        save_adapters(model, tmp_path / "adapters")
 
 
 def test_it_trains_as_the_space_inside() -> None:
