@@ -122,7 +122,7 @@ class _Walk:
                 high[tried] = np.where(holds, high[tried], share[tried])
                 share = (low + high) / 2
             found = _moved(found, sources, low)
-        return found
+        return np.asarray(found)
 
     def _known_outside(self, points: Array, sources: Array) -> Array:
         """The least share (m,) of the way of each row to where it would go that is known not to do; 2 where none is."""
