@@ -244,7 +244,11 @@ def test_sparse_gradients_are_refused(space: str) -> None:
 @pytest.mark.parametrize("space", sorted(SPACES))
 @pytest.mark.parametrize("m", [1, 3])
 def test_any_number_of_objectives(space: str, m: int) -> None:
-    options = Finite(anchors=tuple(tuple(row) for row in torch.eye(m).tolist())) if space == "finite" else SPACES[space]
+    options, rows = SPACES[space], tuple(tuple(row) for row in torch.eye(m).tolist())
+    if space == "finite":
+        options = Finite(anchors=rows)
+    if space == "restricted":
+        options = Restricted(space=LowRank(rank=2), vertices=rows)
     made = model("conv2d", options, m)
     x = ZOO["conv2d"].inputs()
     for preference in torch.eye(m):
