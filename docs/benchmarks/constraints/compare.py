@@ -58,11 +58,9 @@ def table(spec: str, limited_file: str, single_file: str, page: str) -> None:
         own = [each for each in networks if each["seed"] == row["seed"]]
         best = float(np.array(row["val"][other])[meet(row["val"])].min())
         of_single = min((each["val"][other][0] for each in own if meet(each["val"])[0]), default=float("nan"))
+        compared = f"{of_single:.4f}, {len(own)} | {best / of_single - 1:+.1%}" if own else "not measured |"
         held = [f"{int(meet(row[split]).sum())} of {len(row[split][other])}" for split in ("val", "test")]
-        lines.append(
-            f"| {row['seed']} | {held[0]} | {held[1]} | {best:.4f} | {of_single:.4f}, {len(own)} "
-            f"| {best / of_single - 1:+.1%} |"
-        )
+        lines.append(f"| {row['seed']} | {held[0]} | {held[1]} | {best:.4f} | {compared} |")
     Path(page).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
