@@ -23,7 +23,7 @@ from moframework.errors import DataError, nearest
 from moframework.io.tensors import load_state
 from moframework.weights import WeightSpace
 from moframework.weights.low_rank import LowRankSpace
-from moframework.weights.mixed import unmixed
+from moframework.weights.remapped import unmapped
 
 __all__ = [
     "BASE", "CONFIG", "Factors", "StoredAdapter", "adapter_folders", "network_state", "put_adapters", "read_adapter",
@@ -187,7 +187,7 @@ def put_adapters(space: WeightSpace, tasks: Sequence[str], adapters: Mapping[str
     Raises:
         DataError: the space has none, there is not one for each task, or one does not fit, with what to change.
     """
-    space = unmixed(space)
+    space = unmapped(space)
     if not isinstance(space, LowRankSpace):
         raise DataError(
             f"initial: adapters for each task are for a solver with low-rank adapters (palora, lorpman), which "

@@ -8,8 +8,7 @@ P has a row for each member, the preference p_t at which this member alone is th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,8 +17,9 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.errors import SpecError
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
+from moframework.weights.remapped import RemappedSpace
 
-__all__ = ["Mixed", "MixedSpace", "inverse_mixing", "unmixed"]
+__all__ = ["Mixed", "inverse_mixing"]
 
 _WORST = 1e6  # condition number beyond which rows depend on each other
 
@@ -41,50 +41,7 @@ class Mixed(WeightSpaceConfig):
         """The other space, behind the matrix. Raises `SpecError` as `inverse_mixing`."""
         mixing = inverse_mixing(self.trained_at, m)
         assert mixing is not None, "there are rows"
-        return MixedSpace(self.space.build(make, m, initial), mixing)
-
-
-class MixedSpace(WeightSpace):
-    """θ(λ) = θ'(M λ)."""
-
-    mixing: Tensor
-
-    def __init__(self, space: WeightSpace, mixing: Tensor) -> None:
-        super().__init__()
-        self.space = space
-        self.register_buffer("mixing", mixing, persistent=False)
-
-    def weights(self, preference: Tensor) -> dict[str, Tensor]:
-        return self.weights_of(preference.unsqueeze(0))[0]
-
-    def weights_of(self, preferences: Tensor) -> list[dict[str, Tensor]]:
-        """See `WeightSpace.weights_of`."""
-        return self.space.weights_of(preferences.to(self.mixing, non_blocking=True) @ self.mixing.T)
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Those of the other space."""
-        return self.space.parameter_groups(lr)
-
-    def named_storage(self) -> list[tuple[tuple[str, ...], Tensor]]:
-        """See `WeightSpace.named_storage`."""
-        return self.space.named_storage()
-
-    def separate(self, key: Callable[[str], Hashable]) -> None:
-        """See `WeightSpace.separate`."""
-        self.space.separate(key)
-
-    def penalty(self) -> Tensor | None:
-        """That of the other space."""
-        return self.space.penalty()
-
-    def progressed(self, progress: float) -> None:
-        """See `WeightSpace.progressed`."""
-        self.space.progressed(progress)
-
-
-def unmixed(space: WeightSpace) -> WeightSpace:
-    """The space that combines, behind a mixing matrix if there is one."""
-    return space.space if isinstance(space, MixedSpace) else space
+        return RemappedSpace(self.space.build(make, m, initial), mixing.T)
 
 
 def inverse_mixing(trained_at: Sequence[Sequence[float]] | None, m: int) -> Tensor | None:

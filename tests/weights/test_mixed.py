@@ -12,7 +12,8 @@ from moframework.errors import SpecError
 from moframework.weights import WeightSpace, WeightSpaceConfig
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.low_rank import LowRank
-from moframework.weights.mixed import Mixed, inverse_mixing, unmixed
+from moframework.weights.mixed import Mixed, inverse_mixing
+from moframework.weights.remapped import unmapped
 
 ROWS = ((0.7, 0.3), (0.3, 0.7))
 
@@ -76,9 +77,9 @@ def test_what_is_no_such_matrix(rows: list[list[float]], said: str) -> None:
 
 def test_all_else_is_the_other_spaces() -> None:
     mixed = built(Mixed(space=LowRank(rank=2, orthogonal=0.5, freeze_after=0.5), trained_at=ROWS))
-    inner = unmixed(mixed)
+    inner = unmapped(mixed)
     assert inner is not mixed
-    assert unmixed(inner) is inner
+    assert unmapped(inner) is inner
     groups = [[(g["name"], g["lr"], len(g["params"])) for g in one.parameter_groups(0.1)] for one in (mixed, inner)]
     assert groups[0] == groups[1]
     assert [names for names, _ in mixed.named_storage()] == [names for names, _ in inner.named_storage()]
