@@ -9,6 +9,7 @@ from typing import Protocol
 from attrs import frozen
 from torch import Generator
 
+from moframework.blackbox import Search
 from moframework.config import Trust
 from moframework.data import Dataset
 from moframework.errors import SpecError
@@ -41,6 +42,7 @@ class Method:
         initial: a checkpoint whose parameters the network starts from, or None.
         start: what else gives the model its weights, or None.
         trains: False where that is all, and no step is taken.
+        search: what evaluates a function without gradients in the place of a training, or None.
     """
 
     weights: WeightSpaceConfig
@@ -50,6 +52,7 @@ class Method:
     initial: Path | None = None
     start: Start | None = None
     trains: bool = True
+    search: Search | None = None
 
     @property
     def needs_task_gradients(self) -> bool:
