@@ -11,6 +11,8 @@ __all__ = ["greedy_batch", "hypervolume_improvement"]
 
 Array = npt.NDArray[np.float64]
 
+_MARGIN = 0.1
+
 
 def hypervolume_improvement(candidates: Array, front: Array, reference: Array) -> Array:
     """By how much each candidate (c, m) alone would enlarge the hypervolume of a front (k, m) below a reference point:
@@ -30,8 +32,9 @@ def greedy_batch(candidates: Array, front: Array, count: int, generator: np.rand
     """The rows of `count` candidates, chosen one after the other, each by the improvement over front and those before
     it; where none improves, one at random that was not chosen yet.
 
-    As in the released code of PSL-MOBO (Xi-L/PSL-MOBO, 5abce23): the reference point is the componentwise largest of
-    front, chosen ones and candidates.
+    As in the released code of PSL-MOBO (Xi-L/PSL-MOBO, 5abce23), but for the reference point: there the componentwise
+    largest of front, chosen ones and candidates, below which the ends of a front gain nothing; here a tenth of the
+    range beyond that.
 
     Args:
         candidates: (c, m), predicted values; c at least `count`.
@@ -39,7 +42,9 @@ def greedy_batch(candidates: Array, front: Array, count: int, generator: np.rand
     """
     chosen: list[int] = []
     for _ in range(count):
-        reference = np.vstack([front, candidates]).max(axis=0)
+        every = np.vstack([front, candidates])
+        largest = every.max(axis=0)
+        reference = largest + _MARGIN * (largest - every.min(axis=0))
         gains = hypervolume_improvement(candidates, front, reference)
         gains[chosen] = 0.0
         left = np.setdiff1d(np.arange(len(candidates)), chosen)

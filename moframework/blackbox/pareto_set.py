@@ -48,7 +48,7 @@ def learn(model: ParetoModel, function: BoxFunction, predicted: Predicted, how: 
     """
     m, generator = function.objectives, Generator().manual_seed(seed)
     count = how.preferences.count(m)
-    optimizer = torch.optim.Adam(model.space.parameter_groups(how.lr))
+    optimizer = torch.optim.Adam(model.space.parameter_groups(how.lr), fused=True)
     model.train()
     for step in range(how.steps):
         preferences = how.preferences.draw((step + 1) / how.steps, count, m, generator)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Scale", "preferences_of"]
+__all__ = ["BELOW", "Scale", "preferences_of"]
 
 Array = npt.NDArray[np.float64]
 
-_BELOW = 0.1  # of a standard deviation, that the ideal point lies below the least values, as in PSL-MOBO's code
+BELOW = 0.1
+"""Of a standard deviation, that an ideal point lies below the least values, as in PSL-MOBO's code."""
 
 
 class Scale:
@@ -23,7 +24,7 @@ class Scale:
         spread = values.std(axis=0)
         self.mean: Array = values.mean(axis=0)
         self.deviation: Array = np.where(spread > 0, spread, 1.0)
-        self.ideal: Array = self.standardized(values).min(axis=0) - _BELOW
+        self.ideal: Array = self.standardized(values).min(axis=0) - BELOW
 
     def standardized(self, values: Array) -> Array:
         """Values (k, m) with mean 0 and deviation 1 over what is known."""
@@ -45,6 +46,6 @@ def preferences_of(values: Array, known: Array) -> Array:
     [[0.955, 0.045], [0.045, 0.955]]
     """
     scale = Scale(known)
-    weights = 1 / np.maximum(scale.standardized(values) - scale.ideal, _BELOW / 2)
+    weights = 1 / np.maximum(scale.standardized(values) - scale.ideal, BELOW / 2)
     found: Array = weights / weights.sum(axis=1, keepdims=True)
     return found

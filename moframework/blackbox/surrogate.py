@@ -15,13 +15,15 @@ __all__ = ["GaussianProcesses"]
 Array = npt.NDArray[np.float64]
 
 _LENGTHS, _AMPLITUDES = (1e-3**0.5, 1e3**0.5), (1e-3**0.5, 1e3**0.5)  # bounds in PSL-MOBO's code
-_NOISE = 1e-6  # variance beside 1: a function that gives the same numbers each time, to rounding
+_NOISE = (1e-6, 1e-1)  # bounds of the variance beside 1 that is taken for noise
 
 
 class GaussianProcesses:
     """One Gaussian process an objective, with a Matérn kernel (ν = 5/2) that has a length for each variable.
 
-    Lengths and amplitude maximize the marginal likelihood (L-BFGS of scipy). Mean and deviation are those of
+    Lengths, amplitude and noise maximize the marginal likelihood (L-BFGS of scipy). Noise is fitted where the function
+    has none, too: without it a root or a kink in one corner makes all lengths short, and the prediction useless
+    elsewhere. Mean and deviation, that of the function without noise, are those of
     `sklearn.gaussian_process.GaussianProcessRegressor`, computed in torch for all objectives at once:
     `μ = k(x, X) α`, `σ² = k(x, x) − ‖L⁻¹ k(X, x)‖²` (Rasmussen, Williams, Gaussian Processes for Machine Learning,
     2006, algorithm 2.1).
@@ -33,14 +35,16 @@ class GaussianProcesses:
 
     def __init__(self, x: Array, y: Array) -> None:
         from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-        kernel = ConstantKernel(1.0, _AMPLITUDES) * Matern(np.ones(x.shape[1]), _LENGTHS, nu=2.5)
+        function = ConstantKernel(1.0, _AMPLITUDES) * Matern(np.ones(x.shape[1]), _LENGTHS, nu=2.5)
+        kernel = function + WhiteKernel(1e-4, _NOISE)
         with warnings.catch_warnings(action="ignore"):  # a length at its bound, or few iterations, still serve
-            fitted = [GaussianProcessRegressor(kernel, alpha=_NOISE).fit(x, column) for column in y.T]
-        lengths = np.array([one.kernel_.k2.length_scale * np.ones(x.shape[1]) for one in fitted])
+            fitted = [GaussianProcessRegressor(kernel, alpha=1e-10).fit(x, column) for column in y.T]
+        functions = [one.kernel_.k1 for one in fitted]
+        lengths = np.array([one.k2.length_scale * np.ones(x.shape[1]) for one in functions])
         self.lengths = torch.from_numpy(lengths)[:, None, :]  # (m, 1, n)
-        self.amplitudes = torch.tensor([one.kernel_.k1.constant_value for one in fitted], dtype=torch.float64)
+        self.amplitudes = torch.tensor([one.k1.constant_value for one in functions], dtype=torch.float64)
         self.x = torch.from_numpy(x)[None] / self.lengths  # (m, k, n)
         self.alpha = torch.from_numpy(np.array([one.alpha_ for one in fitted]))[:, :, None]  # (m, k, 1)
         self.factor = torch.from_numpy(np.array([one.L_ for one in fitted]))  # (m, k, k)
