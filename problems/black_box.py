@@ -60,7 +60,9 @@ class BlackBox(AnalyticProblem):
                 raise OptionError(f"{key} must be left out, for the function states its own", key)
         lower, upper = self.bounds
         if not lower or len(lower) != len(upper):
-            raise OptionError(f"lower and upper have {len(lower)} and {len(upper)} numbers, which do not match", "upper")
+            raise OptionError(
+                f"lower and upper have {len(lower)} and {len(upper)} numbers, which do not match", "upper"
+            )
         if not all(np.isfinite([*lower, *upper])) or not all(a < b for a, b in zip(lower, upper, strict=True)):
             raise OptionError(
                 f"lower and upper must be finite, each number of lower below that of upper, but they are {list(lower)} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from typing import Any
 
@@ -30,6 +31,12 @@ class PymooFunction(ObjectiveFunction):
 
     def __attrs_post_init__(self) -> None:
         made = self._problem
+        known = {name for cls in type(made).__mro__ for name in inspect.signature(cls).parameters}
+        for key in self.options:
+            if key not in known:  # pymoo accepts it, and ignores it
+                guess = nearest(key, known)
+                hint = f"; did you mean '{guess}'?" if guess else ""
+                raise OptionError(f"'{self.problem}' takes no '{key}'{hint}", "options")
         constraints = made.n_ieq_constr + made.n_eq_constr
         if constraints:
             raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -32,8 +33,9 @@ class RE21(AnalyticProblem):
     """RE21, the four-bar truss design problem: a convex front of objectives that differ by five orders of magnitude.
 
     `f_1 = L (2x_1 + √2 x_2 + √x_3 + x_4)` (volume), `f_2 = FL/E (2/x_1 + 2√2/x_2 − 2√2/x_3 + 2/x_4)` (displacement),
-    x_1 and x_4 in [F/σ, 3F/σ], x_2 and x_3 in [√2 F/σ, 3F/σ], with F = 10, E = 2e5, L = 200, σ = 10. **Source.** Tanabe,
-    Ishibuchi, Applied Soft Computing 89, 2020, after Cheng, Li, Engineering Optimization 31(5), 1999.
+    x_1 and x_4 in [F/σ, 3F/σ], x_2 and x_3 in [√2 F/σ, 3F/σ], with F = 10, E = 2e5, L = 200, σ = 10.
+    **Source.** Tanabe, Ishibuchi, Applied Soft Computing 89, 2020, after Cheng, Li, Engineering Optimization 31(5),
+    1999.
 
     **Pareto set.** Both grow with x_3, so it is √2 F/σ. In the others both are sums of convex functions of one variable
     each; with weight 1/s² on f_1, `x_i = s·√(c_i/a_i)` cut to its bounds, a_i and c_i the factors in f_1 and f_2.
@@ -83,7 +85,7 @@ class RE21(AnalyticProblem):
     def volume(self, reference: Sequence[float]) -> float:
         """See the class."""
         breaks, area = _breaks(), 0.0
-        for start, end in zip(breaks, breaks[1:], strict=False):
+        for start, end in itertools.pairwise(breaks):
             (low_1, low_2), (high_1, high_2) = _values(np.array([start, end]))
             slope = (high_1 - low_1) / (end - start)
             pull = (low_2 - high_2) / (1 / start - 1 / end)

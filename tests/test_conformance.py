@@ -64,7 +64,7 @@ def test_pair(pair: Pair, tmp_path: Path) -> None:
 @pytest.mark.parametrize("solver", Solver.names())
 def test_every_solver_solves_something(solver: str, tmp_path: Path) -> None:
     """Else refusing everything would pass the matrix."""
-    for pair in pairs([solver], [LAYER, "digits"]):
+    for pair in pairs([solver], [LAYER, "digits", "zdt1"]):
         try:
             plan(with_members(pair, tmp_path / "members").spec())
         except SpecError:

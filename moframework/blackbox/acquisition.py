@@ -18,7 +18,8 @@ def hypervolume_improvement(candidates: Array, front: Array, reference: Array) -
     """By how much each candidate (c, m) alone would enlarge the hypervolume of a front (k, m) below a reference point:
     (c,), none negative.
 
-    >>> hypervolume_improvement(np.array([[0.5, 0.5], [2.0, 0.1]]), np.array([[1.0, 1.0]]), np.array([2.0, 2.0])).tolist()
+    >>> front, reference = np.array([[1.0, 1.0]]), np.array([2.0, 2.0])
+    >>> hypervolume_improvement(np.array([[0.5, 0.5], [2.0, 0.1]]), front, reference).tolist()
     [1.25, 0.0]
     """
     before = hypervolume(front, reference)
@@ -56,6 +57,6 @@ def greedy_batch(candidates: Array, front: Array, count: int, generator: np.rand
 
 def _may_improve(candidates: Array, front: Array, reference: Array) -> npt.NDArray[np.bool_]:
     """Which candidates are below the reference point and no worse than every point of the front in something."""
-    covered = (front[None] <= candidates[:, None]).all(axis=2).any(axis=1)
-    found: npt.NDArray[np.bool_] = (candidates < reference).all(axis=1) & ~covered
+    covers: npt.NDArray[np.bool_] = np.all(front[None] <= candidates[:, None], axis=2)
+    found: npt.NDArray[np.bool_] = np.all(candidates < reference, axis=1) & ~np.any(covers, axis=1)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from attrs import frozen
@@ -77,4 +76,4 @@ def descent(x: Tensor, preferences: Tensor, predicted: Predicted, objective: Sca
     point = x.detach().requires_grad_()
     value = objective(predicted(point), preferences.double())
     (gradient,) = torch.autograd.grad(value, point)
-    return cast(Tensor, gradient) * len(x)  # a scalarization is the mean over its r rows
+    return gradient * len(x)  # a scalarization is the mean over its r rows

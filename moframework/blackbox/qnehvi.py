@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from importlib.util import find_spec
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from attrs import frozen
+from torch import Tensor
 
 from moframework.blackbox.base import Budget, Request, Search
 from moframework.blackbox.finite_set import finite_model
@@ -42,47 +44,55 @@ class QNEHVISearch(Search):
 
     def propose(self, request: Request) -> Array:
         """See `Search.propose`."""
-        from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
-        from botorch.optim import optimize_acqf
-        from botorch.sampling.normal import SobolQMCNormalSampler
-
         seed = request.seed_of(0)
-        values, n = request.known.values, request.function.variables
-        mean, deviation = values.mean(axis=0), values.std(axis=0)
-        deviation = np.where(deviation > 0, deviation, 1.0)
-        x = torch.from_numpy(request.unit)
-        y = torch.from_numpy((mean - values) / deviation)  # BoTorch maximizes
+        values = request.known.values
+        mean, spread = values.mean(axis=0), values.std(axis=0)
+        deviation = np.where(spread > 0, spread, 1.0)
+        # BoTorch maximizes; it warns of what it then mends by itself.
+        y = torch.from_numpy((mean - values) / deviation)
+        reference = ((mean - np.array(request.reference)) / deviation).tolist()
         with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            acquisition = qLogNoisyExpectedHypervolumeImprovement(
-                model=_surrogate(x, y),
-                ref_point=((mean - np.array(request.reference)) / deviation).tolist(),
-                X_baseline=x,
-                sampler=SobolQMCNormalSampler(sample_shape=torch.Size([self.samples]), seed=seed),
-                prune_baseline=True,
-            )
-            points, _ = optimize_acqf(
-                acq_function=acquisition,
-                bounds=torch.stack([torch.zeros(n), torch.ones(n)]).double(),
-                q=request.count,
-                num_restarts=self.restarts,
-                raw_samples=self.raw_samples,
-                options={"batch_limit": 5, "maxiter": 200},
-                sequential=True,
-            )
+            points = self._optimized(torch.from_numpy(request.unit), y, reference, request.count, seed)
         found: Array = points.detach().clamp(0, 1).numpy()
         return found
+
+    def _optimized(self, x: Tensor, y: Tensor, reference: list[float], count: int, seed: int) -> Tensor:
+        """The points (count, n) of the largest improvement."""
+        from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+        from botorch.optim.optimize import optimize_acqf
+        from botorch.sampling.normal import SobolQMCNormalSampler
+
+        acquisition = qLogNoisyExpectedHypervolumeImprovement(
+            model=_surrogate(x, y),
+            ref_point=reference,
+            X_baseline=x,
+            sampler=SobolQMCNormalSampler(sample_shape=torch.Size([self.samples]), seed=seed),
+            prune_baseline=True,
+        )
+        n = x.shape[1]
+        points, _ = optimize_acqf(
+            acq_function=acquisition,
+            bounds=torch.stack([torch.zeros(n), torch.ones(n)]).double(),
+            q=count,
+            num_restarts=self.restarts,
+            raw_samples=self.raw_samples,
+            options={"batch_limit": 5, "maxiter": 200},
+            sequential=True,
+        )
+        return cast(Tensor, points)
 
     def model(self, request: Request, rows: npt.NDArray[np.int64], preferences: Array) -> ParetoModel:
         """The non-dominated points, a preference each."""
         return finite_model(request, rows, preferences)
 
 
-def _surrogate(x: torch.Tensor, y: torch.Tensor) -> object:
+def _surrogate(x: Tensor, y: Tensor) -> Any:
     """A Gaussian process an objective, fitted."""
     from botorch.fit import fit_gpytorch_mll
-    from botorch.models import ModelListGP, SingleTaskGP
-    from gpytorch.mlls import SumMarginalLogLikelihood
+    from botorch.models.gp_regression import SingleTaskGP
+    from botorch.models.model_list_gp_regression import ModelListGP
+    from gpytorch.mlls.sum_marginal_log_likelihood import SumMarginalLogLikelihood
 
     model = ModelListGP(*(SingleTaskGP(x, y[:, [t]]) for t in range(y.shape[1])))
     fit_gpytorch_mll(SumMarginalLogLikelihood(model.likelihood, model))

@@ -26,12 +26,12 @@ from moframework.pareto.front import Front
 from moframework.problem import BoxFunction
 from moframework.run.plan import Plan
 from moframework.run.resuming import resume_command
+from moframework.run.run import JOURNAL
 from moframework.run.search_history import write_search_history
 from moframework.run.timing import Timing
 
-__all__ = ["EVALUATIONS", "Searched", "Searching", "initial_reference", "rehearse_search"]
+__all__ = ["Searched", "Searching", "initial_reference", "rehearse_search"]
 
-EVALUATIONS = "evaluations.jsonl"
 _MARGIN = 0.1  # of the range of the initial evaluations, that the reference point lies beyond the worst of them
 _MADE_UP = 4  # evaluations of a rehearsal
 _FEWEST = 2  # evaluations that a search knows at least
@@ -77,7 +77,7 @@ class Searching:
 
     @log.default
     def _opened(self) -> EvaluationLog:
-        return EvaluationLog(self.folder / EVALUATIONS, len(self.ready.spec.problem.tasks))
+        return EvaluationLog(self.folder / JOURNAL, len(self.ready.spec.problem.tasks))
 
     @property
     def search(self) -> Search:
