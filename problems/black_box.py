@@ -11,6 +11,7 @@ from torch import Tensor
 
 from moframework.config import config, option
 from moframework.config.options import OptionError
+from moframework.errors import SpecError
 from moframework.problem import ObjectiveFunction
 from moframework.problem.analytic import AnalyticProblem
 
@@ -98,5 +99,9 @@ class BlackBox(AnalyticProblem):
 
 @functools.lru_cache(maxsize=_KEPT)
 def _values(problem: BlackBox, x: tuple[float, ...]) -> tuple[float, ...]:
-    found = np.asarray(problem.function(np.array(x)), dtype=np.float64)
+    returned = problem.function(np.array(x))
+    try:
+        found = np.asarray(returned, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"problem.function: must return {problem.m} numbers, but {error}") from error
     return tuple(found.reshape(-1).tolist())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from moframework.blackbox.base import Budget, Request, Search
 from moframework.blackbox.finite_set import finite_model
-from moframework.config.options import OptionError
+from moframework.errors import SpecError
 from moframework.model import ParetoModel
 
 __all__ = ["QNEHVISearch", "check_botorch"]
@@ -23,9 +23,9 @@ Array = npt.NDArray[np.float64]
 
 
 def check_botorch() -> None:
-    """Raise `OptionError` where BoTorch is not installed."""
+    """Raise `SpecError` where BoTorch is not installed."""
     if find_spec("botorch") is None:
-        raise OptionError("this solver needs BoTorch, which is not installed: pip install 'moframework[botorch]'")
+        raise SpecError("solver: qnehvi needs BoTorch, which is not installed: pip install 'moframework[botorch]'")
 
 
 @frozen(kw_only=True)

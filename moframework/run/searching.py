@@ -186,10 +186,7 @@ class Searching:
     def _checked(self, returned: Any) -> Array:
         """What the function returned as m numbers. Raises `SpecError` where it is something else."""
         m = self.function.objectives
-        try:
-            values = np.asarray(returned, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise SpecError(f"problem.function: returned what is no {m} numbers: {error}") from error
+        values = np.asarray(returned, dtype=np.float64)
         if values.shape != (m,):
             raise SpecError(
                 f"problem.function: must return {m} numbers, one for each objective, but returned an array of shape "

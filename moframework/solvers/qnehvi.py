@@ -30,16 +30,13 @@ class QNEHVI(Searching):
     restarts: int = option(10, ge=1, help="starts of each point's optimization")
     raw_samples: int = option(512, ge=1, help="points that the starts are chosen from")
 
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        check_botorch()
-
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """A point at each vertex, until there are evaluated ones."""
         return Finite(anchors=vertices(m))
 
     def search(self, m: int) -> Search:
-        """See the class."""
+        """See the class. Raises `SpecError` where BoTorch is not installed."""
+        check_botorch()
         return QNEHVISearch(
             budget=self.budget, samples=self.samples, restarts=self.restarts, raw_samples=self.raw_samples
         )
