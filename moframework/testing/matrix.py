@@ -44,7 +44,7 @@ class Pair:
         return {
             "name": "conformance",
             "problem": few,
-            "solver": {**_few_evaluations(self.solver), **self.solver},
+            "solver": {**_sparing_options(self.solver), **self.solver},
             "training": {
                 "steps": _STEPS,
                 "batch_size": _BATCH,
@@ -86,7 +86,7 @@ def load_problem(named: Mapping[str, Any]) -> Problem:
     return build(Problem, dict(named), trust=True)  # type: ignore[type-abstract]
 
 
-def _few_evaluations(named: Mapping[str, Any]) -> dict[str, Any]:
+def _sparing_options(named: Mapping[str, Any]) -> dict[str, Any]:
     """Options by which a solver that searches is done soon; none of other solvers, or of those without a name."""
     cls = Solver.lookup(str(named["name"])) if "name" in named else None
     if cls is None or not cls.searches:  # type: ignore[attr-defined]

@@ -253,7 +253,7 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
         (spec(problem={"name": "digits", "train": 64, "val": 16, "test": 16}), "psl searches a function of variables"),
         (spec(problem={"name": "quadratics"}), "variables without bounds"),
         (spec({**PSL, "objective": "epo"}), "psl descends a scalarization"),
-        (spec({**PSL, "initial_design": 12}), "initial_design must be at most evaluations, 11"),
+        (spec({**PSL, "initial_design": 12}), "initial_design: must be at most evaluations, 11"),
     ],
 )
 def test_what_does_not_go_together_is_refused(made: dict[str, Any], words: str, tmp_path: Path) -> None:
