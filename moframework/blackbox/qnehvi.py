@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,7 @@ class QNEHVISearch(Search):
             prune_baseline=True,
         )
         n = x.shape[1]
+        points: Tensor
         points, _ = optimize_acqf(
             acq_function=acquisition,
             bounds=torch.stack([torch.zeros(n), torch.ones(n)]).double(),
@@ -80,7 +81,7 @@ class QNEHVISearch(Search):
             options={"batch_limit": 5, "maxiter": 200},
             sequential=True,
         )
-        return cast(Tensor, points)
+        return points
 
     def model(self, request: Request, rows: npt.NDArray[np.int64], preferences: Array) -> ParetoModel:
         """The non-dominated points, a preference each."""
