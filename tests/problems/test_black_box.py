@@ -42,8 +42,8 @@ def test_a_function_of_ones_own(tmp_path: Path) -> None:
     function = {"python": f"{tmp_path}/beam.py:beam", "load": 12.0}
     found = problem(function, lower=[0.5, 1], upper=[2, 3], objectives=2)
     np.testing.assert_allclose(found.box_function.values(np.array([2.0, 3.0])), [6.0, 6.0])
-    with pytest.raises(SpecError, match=r"function\.laod: unknown key.*did you mean 'load'"):
-        problem({**function, "laod": 1}, lower=[0.5, 1], upper=[2, 3], objectives=2)
+    with pytest.raises(SpecError, match=r"function\.lode: unknown key.*did you mean 'load'"):
+        problem({**function, "lode": 1}, lower=[0.5, 1], upper=[2, 3], objectives=2)
 
 
 @pytest.mark.parametrize(
