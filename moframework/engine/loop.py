@@ -8,7 +8,7 @@ that was not, bit for bit on the CPU.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -94,6 +94,8 @@ class Loop:
         sync_buffers: makes the model's buffers the same on all processes, to be evaluated or saved.
         compile_seconds: what compiling took in this process, where something was compiled.
         skipped_steps: steps so far that changed nothing, because their numbers were not finite; see `skipping`.
+        vertices: (m, m) of the part of the simplex that preferences are drawn from, or None for all of it; set by
+            `draw_from`.
     """
 
     def __init__(self, job: Job, observer: Observer | None = None, world: World | None = None) -> None:
@@ -121,10 +123,8 @@ class Loop:
         self._averaged = self.parameters if self.sharded is None else learned
         self._clip = torch.nn.utils.clip_grad_norm_ if self.sharded is None else self.sharded.clip_gradients
         sharding, options = self._sharding(groups), training.optimizer
-        if sharding is None:
-            self.optimizer = options.build(groups, place.device)
-        else:
-            self.optimizer = sharding.build(options, place.device)
+        device = place.device
+        self.optimizer = sharding.build(options, device) if sharding else options.build(groups, device)
         row = training.schedulers
         self.scheduler = Schedulers(row, self.optimizer, self.steps, self.per_epoch) if row else None
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast_dtype is torch.float16)
@@ -133,7 +133,8 @@ class Loop:
         self.best_hypervolume: float | None = None
         self.compile_seconds: float | None = None
         self._listening = self.observer.listens("stepped")
-        self._drawn: dict[int, Tensor] = {}
+        self.draw_by(self.schedule.draw)
+        self.vertices: Tensor | None = None
 
     @property
     def progress(self) -> Progress:
@@ -202,6 +203,15 @@ class Loop:
             if hook.every_step or self._at_milestone():
                 hook.after_step(self)
 
+    def draw_by(self, draw: Callable[[float, int, int, torch.Generator], Tensor]) -> None:
+        """Draw the preferences of the steps to come by `draw`, as `Schedule.draw`."""
+        self._draw, self._drawn = draw, dict[int, Tensor]()
+
+    def draw_from(self, vertices: Tensor | None) -> None:
+        """Draw the preferences of steps to come from a part of the simplex: a drawn λ stands for Σ_t λ_t v_t."""
+        self.vertices = vertices
+        self._drawn.clear()
+
     def unshard(self) -> None:
         """Give every process the whole model; training is over."""
         if self.sharded is not None:
@@ -226,12 +236,11 @@ class Loop:
         """Those of the step to come (M, m), on the host. Drawn for some steps ahead, each from its own random numbers:
         what a step draws depends on its number alone, and one after the other takes half as long as between steps."""
         if self.done not in self._drawn:
-            count, ahead = self.schedule.count(self.m), range(self.done, min(self.done + _AHEAD, self.steps))
-            seeds = [derive_seed(self.job.seed, _STEP, step) for step in ahead]
-            self._drawn = {
-                step: self.schedule.draw((step + 1) / self.steps, count, self.m, torch.Generator().manual_seed(seed))
-                for step, seed in zip(ahead, seeds, strict=True)
-            }
+            self._drawn.clear()
+            for step in range(self.done, min(self.done + _AHEAD, self.steps)):
+                own = torch.Generator().manual_seed(derive_seed(self.job.seed, _STEP, step))
+                drawn = self._draw((step + 1) / self.steps, self.schedule.count(self.m), self.m, own)
+                self._drawn[step] = drawn if self.vertices is None else drawn @ self.vertices
         return self._drawn[self.done]
 
     def _update(self) -> None:

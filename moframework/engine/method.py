@@ -13,6 +13,7 @@ from moframework.blackbox import Search
 from moframework.config import Trust
 from moframework.data import Dataset
 from moframework.errors import SpecError
+from moframework.losses import Loss
 from moframework.model import ParetoModel
 from moframework.objectives import Balancing, Objective, Scalarization
 from moframework.preferences import Schedule
@@ -42,6 +43,8 @@ class Method:
         initial: a checkpoint whose parameters the network starts from, or None.
         start: what else gives the model its weights, or None.
         trains: False where that is all, and no step is taken.
+        loss: what training minimizes of each task's output in the place of its own loss, or None. Evaluation has the
+            tasks' own.
         search: what evaluates a function without gradients in the place of a training, or None.
     """
 
@@ -52,6 +55,7 @@ class Method:
     initial: Path | None = None
     start: Start | None = None
     trains: bool = True
+    loss: Loss | None = None
     search: Search | None = None
 
     @property

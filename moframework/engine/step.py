@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import ClassVar, Protocol
 
 import torch
@@ -131,7 +132,7 @@ class Partition:
             return
         for rank, local in enumerate(torch.arange(len(states)).tensor_split(self.world.size)):
             for j in local.tolist():
-                self.world.broadcast([*states[j].parameters(), *states[j].buffers()], rank)
+                self.world.broadcast_state(states[j], rank)
 
     def local_samples(self, order: Tensor, batch_size: int, splits: int) -> tuple[Tensor, int]:
         """This rank's order and batch size, from the order of all samples of an epoch (k,), whole batches first, and
@@ -162,6 +163,7 @@ class Step:
     Attributes:
         weights: preferences (r, m) → r parameter dicts θ(λ_j).
         joined: whether all preferences go backward together.
+        minimized: the loss of each task.
         forwards: stand-ins for `plain`, asked in this order.
         execute: `run`, or what stands in for it.
         note: told in a sentence what is decided on the way.
@@ -195,7 +197,8 @@ class Step:
         self.execute: Callable[..., Tensor] = self.run
         self.note: Callable[[str], None] = lambda words: None
         self._chosen: dict[tuple[Hashable, int], Forward | None] = {}
-        self._asked = [(task.loss, task.output_key, task.target_key) for task in tasks]
+        self.minimized = [task.loss if method.loss is None else method.loss for task in tasks]
+        self._asked = [(loss, t.output_key, t.target_key) for loss, t in zip(self.minimized, tasks, strict=True)]
         # A finite space looks up which network is meant, on the host; all others compute with the numbers.
         self._on_host = model.space.anchors() is not None
         self._call = model.network.call
@@ -300,7 +303,8 @@ class Step:
         if self.per_task:
             parts = zip(preferences, batch.parts(rows), strict=True)
             return _together([self._by_task(preference, *part, scale) for preference, part in parts])
-        losses = (self.plain if forward is None else forward)(preferences, batch, rows)
+        own = self.model.space.own_losses(preferences)
+        losses = (self.plain if forward is None else forward)(preferences, batch, rows) if own is None else own
         if not self.method.balancing:
             return Rows(losses)
         return Rows(losses, torch.stack([self._scales(row.detach(), None) for row in losses.unbind()]))
@@ -308,9 +312,8 @@ class Step:
     def _by_task(self, preference: Tensor, x: Tree, targets: Targets, scale: Tensor | None) -> Rows:
         """One preference's losses with the gradient of each over θ(λ)."""
         gradients = TaskGradients(self.model.weights(preference), self.place.device, scale)
-        losses = self.losses(gradients.leaves, x, targets)
-        gradients.take(losses, self.partition.reduce_gradients)
-        losses = losses.detach()
+        take = gradients.take_halves if self.method.objective.needs_halves else gradients.take_batch
+        losses = take(partial(self.losses, gradients.leaves), x, targets, self.partition.reduce_gradients)
         scales = self._scales(losses, gradients).unsqueeze(0) if self.method.balancing else None
         return Rows(losses.unsqueeze(0), scales, (gradients,))
 
