@@ -31,6 +31,11 @@ def check_search(spec: Spec, world: World) -> None:
             "or variables without bounds. Problems that are: black_box (your own function, or one of pymoo's), re21, "
             "zdt1, dtlz2 and their like"
         )
+    if spec.constraints:
+        raise SpecError(
+            f"constraints: {name} heeds none: leave them out and choose among its evaluations by moframework pick RUN "
+            "--where CONDITION"
+        )
     if world.size > 1:
         raise SpecError(f"solver: {name} searches in one process; start it without torchrun")
 

@@ -269,6 +269,7 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
     [
         (spec(problem={"name": "digits", "train": 64, "val": 16, "test": 16}), "psl searches a function of variables"),
         (spec(problem={"name": "quadratics"}), "variables without bounds"),
+        (spec(constraints={"f1/loss": "<= 2000"}), "constraints: psl heeds none"),
         (spec({**PSL, "objective": "epo"}), "psl descends a scalarization"),
         (spec({**PSL, "initial_design": 12}), "initial_design: must be at most evaluations, 11"),
     ],
