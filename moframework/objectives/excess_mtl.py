@@ -33,7 +33,7 @@ class ExcessMTL(Aggregation):
     """
 
     rate: float = option(0.01, gt=0, help="step η of the weights; as in LibMTL")
-    warmup: int = option(1, ge=1, help="steps with even weights that the first estimates are the mean of")
+    warmup: int = option(1, ge=1, le=1_000_000, help="steps with even weights that the first estimates are the mean of")
 
     def build(self, m: int, r: int) -> nn.Module:
         """Weights (r, m), first estimates, counts, and the sums of squares, whose size the first step tells."""

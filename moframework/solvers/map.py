@@ -40,7 +40,7 @@ class MAP(OnMembers):
         None, ge=1, le=100_000, help="coefficient vectors that are evaluated; none: (m+1)(m+2), twice what a fit needs"
     )
     split: Literal["val", "train"] = option("val", help="split whose samples they are evaluated on")
-    samples: int = option(2000, ge=1, help="samples of it, at most")
+    samples: int = option(2000, ge=1, le=10_000_000, help="samples of it, at most")
     link: Link = option("softplus", help="what a quadratic goes through to become a loss: softplus, or identity")
     bound: float = option(3.0, gt=0, help="coefficients are searched in [−bound, bound]")
     population: int = option(100, ge=4, le=10_000, help="points of a generation of NSGA-III")

@@ -24,7 +24,7 @@ class NSGA2(Searching):
 
     continuous: ClassVar[bool] = False
 
-    batch: int = option(20, ge=1, help="children of a generation")
+    batch: int = option(20, ge=1, le=100_000, help="children of a generation")
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """A point at each vertex, until there are evaluated ones."""

@@ -26,9 +26,9 @@ class QNEHVI(Searching):
 
     continuous: ClassVar[bool] = False
 
-    samples: int = option(128, ge=1, help="Monte Carlo samples of the improvement")
-    restarts: int = option(10, ge=1, help="starts of each point's optimization")
-    raw_samples: int = option(512, ge=1, help="points that the starts are chosen from")
+    samples: int = option(128, ge=1, le=1_000_000, help="Monte Carlo samples of the improvement")
+    restarts: int = option(10, ge=1, le=10_000, help="starts of each point's optimization")
+    raw_samples: int = option(512, ge=1, le=1_000_000, help="points that the starts are chosen from")
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """A point at each vertex, until there are evaluated ones."""

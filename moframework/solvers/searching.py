@@ -23,10 +23,15 @@ class Searching(Solver):
     evaluations: int = option(
         100, ge=2, le=100_000, help="evaluations of the function in all; a run that is done goes on with more"
     )
-    initial_design: int = option(20, ge=2, help="of them the first, spread over the box by a Latin hypercube")
-    batch: int = option(5, ge=1, help="points that are proposed at a time, from all that is known")
+    initial_design: int = option(
+        20, ge=2, le=1_000_000, help="of them the first, spread over the box by a Latin hypercube"
+    )
+    batch: int = option(5, ge=1, le=100_000, help="points that are proposed at a time, from all that is known")
     failures: int = option(
-        10, ge=0, help="evaluations that may raise, or give numbers that are not finite; one more ends the run"
+        10,
+        ge=0,
+        le=1_000_000,
+        help="evaluations that may raise, or give numbers that are not finite; one more ends the run",
     )
 
     def __attrs_post_init__(self) -> None:
