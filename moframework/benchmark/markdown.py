@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moframework.benchmark.cells import chosen
-from moframework.benchmark.measures import Column
+from moframework.benchmark.column import Column
 from moframework.benchmark.results import Group, Results, Row, Statistic
 
 __all__ = ["formatted", "tables", "to_markdown"]
@@ -96,10 +96,18 @@ def _reading(results: Results, group: Group) -> list[str]:
     lines += [
         f"Hypervolume of {name}: {convention}." for name, convention in group.conventions.items() if name != "losses"
     ]
+    lines += _scale(results, group)
     if any(row.tuned is not None and row.tuned.at_edge for row in group.rows):
         lines.append("† The chosen value is at the edge of the grid: a wider one might do better.")
     told = [f"{column.title}: {column.help}" for column in group.columns if not column.key.startswith("hypervolume/")]
     return ["  \n".join(lines), "", *(f"- {text}" for text in told)]
+
+
+def _scale(results: Results, group: Group) -> Iterator[str]:
+    """The range of the problem, where a column of the spec is measured in it."""
+    if group.scale is not None and any(name == "r2" or "/" in name for name in results.benchmark.columns):
+        ideal, nadir = (", ".join(f"{value:.4g}" for value in point) for point in group.scale)
+        yield f"Range of the problem: from the ideal ({ideal}) to the nadir ({nadir}) of all fronts of this table."
 
 
 def _making(results: Results) -> Iterator[str]:

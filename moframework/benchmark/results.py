@@ -10,7 +10,9 @@ import numpy as np
 from attrs import frozen
 
 from moframework.benchmark.cells import Cell
-from moframework.benchmark.measures import Column, columns_for, common_reference, measure
+from moframework.benchmark.column import Column
+from moframework.benchmark.further import Scale, common_scale, further
+from moframework.benchmark.measures import columns_for, common_reference, measure
 from moframework.benchmark.spec import Benchmark
 from moframework.benchmark.tuning import Tuned
 from moframework.pareto.front import Front
@@ -98,6 +100,8 @@ class Group:
     """Reference point of the loss hypervolume of every row; None when nothing is finished."""
     stated: bool
     """Whether the runs agreed on it, rather than each having its own."""
+    scale: Scale | None
+    """Ideal and nadir of all rows, in which normalized columns and R2 are measured; None when nothing is finished."""
     conventions: Mapping[str, str]
     """What each hypervolume means, by name."""
     columns: tuple[Column, ...]
@@ -144,6 +148,18 @@ def collect(
     return Results(benchmark=benchmark, groups=groups, environment=environment())
 
 
+@frozen(kw_only=True)
+class _Common:
+    """What all cells of one problem are measured by."""
+
+    names: Sequence[str]
+    """Further columns that the spec asks for."""
+    reference: tuple[float, ...] | None
+    scale: Scale | None
+    singles: Mapping[int, tuple[Front, Front]]
+    """Reported and validation front of the single-task networks, by seed."""
+
+
 def _group(
     benchmark: Benchmark,
     problem: int,
@@ -154,24 +170,31 @@ def _group(
     fronts = {
         one.folder: one.front(benchmark.report) for s in solvers for one in cells[problem, s] if one.state == "done"
     }
-    reference = common_reference(list(fronts.values()))
-    singles = _single_task(benchmark, problem, cells, fronts)
+    common = _Common(
+        names=benchmark.columns, reference=common_reference(list(fronts.values())),
+        scale=common_scale(list(fronts.values())), singles=_single_task(benchmark, problem, cells, fronts),
+    )  # fmt: skip
     rows = []
     for s in solvers:
         found = tuned.get((problem, s))
         rows.append(Row(
             solver=benchmark.solvers[s].title,
             continuous=type(benchmark.solvers[s].solver).continuous,
-            cells=tuple(_result(one, fronts.get(one.folder), reference, singles) for one in cells[problem, s]),
+            cells=tuple(_result(one, fronts.get(one.folder), common) for one in cells[problem, s]),
             tuned=found,
             message=None if found is None or found.choice is not None else _unchosen(found),
         ))  # fmt: skip
+    return _grouped(benchmark.problems[problem].title, rows, list(fronts.values()), common)
+
+
+def _grouped(title: str, rows: Sequence[Row], fronts: Sequence[Front], common: _Common) -> Group:
     keys = dict.fromkeys(key for row in rows for one in row.done for key in one.measures)
-    conventions = {name: v["convention"] for front in fronts.values() for name, v in front.hypervolumes().items()}
+    upwards = {name: up for front in fronts for name, up in front.higher_is_better.items()}
     return Group(
-        problem=benchmark.problems[problem].title, rows=tuple(rows), reference=reference,
-        stated=len({front.reference for front in fronts.values()}) <= 1,
-        conventions=conventions, columns=columns_for(list(keys)),
+        problem=title, rows=tuple(rows), reference=common.reference, scale=common.scale,
+        stated=len({front.reference for front in fronts}) <= 1,
+        conventions={name: v["convention"] for front in fronts for name, v in front.hypervolumes().items()},
+        columns=columns_for(list(keys), upwards),
     )  # fmt: skip
 
 
@@ -186,17 +209,14 @@ def _single_task(
     return {}
 
 
-def _result(
-    one: Cell,
-    front: Front | None,
-    reference: Sequence[float] | None,
-    singles: Mapping[int, tuple[Front, Front]],
-) -> CellResult:
+def _result(one: Cell, front: Front | None, common: _Common) -> CellResult:
     measures: dict[str, float | None] = {}
     place: dict[str, Any] = {}
     if front is not None:
-        exact, single = _exact(one, reference), singles.get(one.seed)
-        measures = measure(front, one.front("val"), one.run.summary(), reference, exact=exact, single=single)
+        measures = measure(
+            front, one.front("val"), one.run.summary(), common.reference, exact=_exact(one, common.reference),
+            single=common.singles.get(one.seed), more=further(front, common.names, common.scale),
+        )  # fmt: skip
         place = _place(one.run)
     return CellResult(cell=one, state=one.state, message=one.message, front=front, measures=measures, environment=place)
 

@@ -98,8 +98,11 @@ def _group(results: Results, group: Group) -> dict[str, Any]:
         "problem": group.problem,
         "loss_reference": None if group.reference is None else list(group.reference),
         "loss_reference_is_stated": group.stated,
+        "range": None if group.scale is None else {"ideal": list(group.scale[0]), "nadir": list(group.scale[1])},
         "hypervolumes": dict(group.conventions),
-        "columns": [{"key": one.key, "title": one.title, "help": one.help} for one in group.columns],
+        "columns": [
+            {"key": one.key, "title": one.title, "help": one.help, "upward": one.upward} for one in group.columns
+        ],
         "rows": [_row(group, row) for row in group.rows],
         "figure": figure_name(results, group) if any_front(group) else None,
     }

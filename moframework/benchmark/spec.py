@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from moframework.benchmark.executor import Executor
+from moframework.benchmark.further import FurtherName
 from moframework.benchmark.local import Local
 from moframework.config import Component, config, option, unstructure
 from moframework.config.options import OptionError
@@ -128,6 +129,10 @@ class Benchmark:
         help="split whose fronts the table and the pictures show; val for a study that chooses settings, so that the "
         "test split chooses nothing",
     )
+    columns: tuple[FurtherName, ...] = option(
+        (), help="further columns of the table: indicators of how the points of a front lie, raw, or in units of the "
+        "problem's range as `normalized/spacing`",
+    )  # fmt: skip
     tune: Tuning | None = option(None, help="a small grid over which every contender is tuned; none: nothing is")
     executor: Executor = option(factory=Local, help="what runs the cells")
     name: str | None = option(None, help="name of the benchmark; none: the name of the spec file")
@@ -139,6 +144,9 @@ class Benchmark:
         position = _repeated(self.seeds)
         if position is not None:
             raise OptionError(f"seed {self.seeds[position]} is given twice", f"seeds.{position}")
+        position = _repeated(self.columns)
+        if position is not None:
+            raise OptionError(f"column {self.columns[position]} is given twice", f"columns.{position}")
         for key in ("problems", "solvers"):
             titles = [entry.title for entry in getattr(self, key)]
             position = _repeated(titles)
