@@ -76,15 +76,22 @@ def measure(
             best = hypervolume(test.true_front, reference) if exact is None else exact
             found["attained"] = test.hypervolume(reference) / best if best > 0 else None
     found |= more or {}
-    parameters, base = summary.get("parameters"), summary.get("backbone_parameters")
-    found["parameters"] = parameters
-    found["overhead"] = parameters / base - 1 if parameters is not None and base else None
-    found["seconds"] = summary.get("training_seconds")
-    found["processor_seconds"] = summary.get("processor_seconds")
-    peak = summary.get("peak_memory", {}).get("device", summary.get("peak_memory", {}).get("host"))
-    found["memory"] = None if peak is None else peak / 2**20
+    found |= _costs(summary)
     found["preferences"] = float(len(test.losses))
     return found
+
+
+def _costs(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """What a run took, by its `status.json`."""
+    parameters, base = summary.get("parameters"), summary.get("backbone_parameters")
+    peak = summary.get("peak_memory", {}).get("device", summary.get("peak_memory", {}).get("host"))
+    return {
+        "parameters": parameters,
+        "overhead": parameters / base - 1 if parameters is not None and base else None,
+        "seconds": summary.get("training_seconds"),
+        "processor_seconds": summary.get("processor_seconds"),
+        "memory": None if peak is None else peak / 2**20,
+    }
 
 
 def columns_for(keys: Sequence[str], upwards: Mapping[str, bool]) -> tuple[Column, ...]:

@@ -142,9 +142,8 @@ def gap(losses: ArrayLike) -> float:
     the longest edge of the minimum spanning tree, which for two tasks is the same: at any smaller distance the front
     falls apart.
 
-    Source: the largest of the distances between neighbors in the hole relative size of Collette and Siarry (Three New
-    Metrics to Measure the Convergence of Metaheuristics Towards the Pareto Frontier, Computers & Operations Research
-    32, 2005), not divided by their mean; the tree for more tasks is ours.
+    Source: the largest of the distances between neighbors in the hole relative size of Collette and Siarry (Computers
+    & Operations Research 32, 2005), not divided by their mean; the tree for more tasks is ours.
 
     Args:
         losses: (n, m), n at least 1.
