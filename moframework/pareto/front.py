@@ -285,7 +285,7 @@ class Front:
         return indicators.angles(self.preferences, self.losses, direction)
 
     def cross_angle(self, direction: indicators.Direction = "preference") -> float:
-        """The mean of `angles` in degrees, by default to the rays λ, as LibMOON has it; nan where one is not defined."""
+        """The mean of `angles` in degrees, by default to the rays λ, as LibMOON has it; nan where one is undefined."""
         return distribution.cross_angle(self.preferences, self.losses, direction)
 
     def spacing(self) -> float:
@@ -317,9 +317,11 @@ class Front:
         Raises:
             ValueError: neither is known, or a loss is below the ideal.
         """
-        if ideal is None and self.true_front is None:
+        if ideal is not None:
+            return indicators.r2(self.losses, ideal)
+        if self.true_front is None:
             raise ValueError("the true front is not known: give an ideal point, a number a task")
-        return indicators.r2(self.losses, np.min(self.true_front, axis=0) if ideal is None else ideal)
+        return indicators.r2(self.losses, self.true_front.min(axis=0))
 
     def normalized(self, ideal: Sequence[float], nadir: Sequence[float]) -> Front:
         """This front with its losses, its reference point and its true front in units of a range, see

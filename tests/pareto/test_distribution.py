@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.spacing import SpacingIndicator
-from scipy.spatial.distance import pdist
 
 from moframework.pareto import cross_angle, gap, nondominated, normalized, r2, spacing, span, sparsity, spread
 from tests.pareto.fronts import Array, clouds, example
@@ -52,7 +51,7 @@ def test_what_a_single_point_has() -> None:
 @pytest.mark.parametrize("m", [1, 2, 3, 40])
 def test_dominated_points_and_duplicates_change_nothing(m: int) -> None:
     points = np.random.default_rng(m).random((12, m))
-    more = np.concatenate([points[::-1], points, points.max(axis=0, keepdims=True) + [[0.1] * m]])
+    more = np.concatenate([points[::-1], points, points.max(axis=0, keepdims=True) + 0.1])
     for found in SHAPES:
         assert found(more) == pytest.approx(found(points), nan_ok=True)
 
