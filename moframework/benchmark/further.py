@@ -13,7 +13,7 @@ from moframework.benchmark.column import Column
 from moframework.pareto import nondominated
 from moframework.pareto.front import Front
 
-__all__ = ["FURTHER", "FurtherName", "Scale", "common_scale", "further", "further_column"]
+__all__ = ["FURTHER", "OF_PREFERENCES", "FurtherName", "Scale", "common_scale", "further", "further_column"]
 
 Scale = tuple[tuple[float, ...], tuple[float, ...]]
 """Ideal and nadir of a problem, m numbers each."""
@@ -26,6 +26,8 @@ FurtherName = Literal[
 """What the option `columns` of a benchmark may name."""
 
 NORMALIZED = "normalized/"
+OF_PREFERENCES = frozenset({"controllability", "cross_angle", "angle", "nonuniformity"})
+"""Measures that need to know the preference of each point."""
 
 
 @frozen

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,13 @@ from attrs import frozen
 
 from moframework.benchmark.cells import Cell
 from moframework.benchmark.column import Column
-from moframework.benchmark.further import Scale, common_scale, further
-from moframework.benchmark.measures import columns_for, common_reference, measure
-from moframework.benchmark.spec import Benchmark
+from moframework.benchmark.further import Scale
+from moframework.benchmark.spec import Benchmark, ImportedEntry
+from moframework.benchmark.statistics.found import Analysis
 from moframework.benchmark.tuning import Tuned
 from moframework.pareto.front import Front
-from moframework.run.environment import environment
-from moframework.run.run import Run
 
-__all__ = ["CellResult", "Group", "Results", "Row", "Statistic", "collect"]
+__all__ = ["CellResult", "Group", "Results", "Row", "Statistic"]
 
 
 @frozen
@@ -47,18 +44,21 @@ class Statistic:
 
 @frozen(kw_only=True)
 class CellResult:
-    """What one cell has come to."""
+    """What one cell has come to, or one seed of imported results."""
 
-    cell: Cell
+    seed: int
+    cell: Cell | None
+    """None for imported results."""
     state: str
     message: str | None
     """Why it failed."""
     front: Front | None
-    """On test, when it is done."""
+    """On the split that is reported, when it is done; None also where imported results have metrics alone."""
     measures: Mapping[str, float | None]
     """By key of a column; empty unless it is done."""
     environment: Mapping[str, Any]
-    """Where it ran: `processor`, `threads`, `torch`, `devices`, `commit`, `time`; empty unless it is done."""
+    """Where it ran: `processor`, `threads`, `torch`, `devices`, `commit`, `time`; empty unless it is done, and for
+    imported results."""
 
 
 @frozen(kw_only=True)
@@ -74,6 +74,13 @@ class Row:
     """None when nothing is tuned."""
     message: str | None
     """Why it has no cells."""
+    imported: ImportedEntry | None = None
+    """Where its numbers come from, when they are imported."""
+
+    @property
+    def apart(self) -> str | None:
+        """Why it cannot be held against the other rows, if so."""
+        return None if self.imported is None else self.imported.differs
 
     @property
     def done(self) -> tuple[CellResult, ...]:
@@ -115,11 +122,15 @@ class Results:
     groups: tuple[Group, ...]
     environment: Mapping[str, Any]
     """Of the process that made these results; each cell has its own as well."""
+    analysis: Analysis | None = None
+    """What can be said beside means and deviations; None where the spec asks for no statistics, or there are neither
+    two problems nor two seeds."""
 
     @property
     def cells(self) -> tuple[CellResult, ...]:
-        """All cells, problem by problem."""
-        return tuple(one for group in self.groups for row in group.rows for one in row.cells)
+        """All cells, problem by problem; imported results have none."""
+        rows = (row for group in self.groups for row in group.rows if row.imported is None)
+        return tuple(one for row in rows for one in row.cells)
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -129,124 +140,5 @@ class Results:
             for group in self.groups for row in group.rows if row.message is not None and row.tuned is not None
             and all(trial.state == "failed" for trial in row.tuned.trials)
         )  # fmt: skip
-        return (*rows, *(f"{one.cell.name}: {one.message}" for one in self.cells if one.state == "failed"))
-
-
-def collect(
-    benchmark: Benchmark,
-    cells: Mapping[tuple[int, int], Sequence[Cell]],
-    tuned: Mapping[tuple[int, int], Tuned],
-) -> Results:
-    """Read what the cells have found.
-
-    Args:
-        benchmark: what they belong to.
-        cells: of each pair of problem and solver (positions in `benchmark`), one a seed; none when nothing was chosen.
-        tuned: what tuning found for each pair; empty when nothing is tuned.
-    """
-    groups = tuple(_group(benchmark, problem, cells, tuned) for problem in range(len(benchmark.problems)))
-    return Results(benchmark=benchmark, groups=groups, environment=environment())
-
-
-@frozen(kw_only=True)
-class _Common:
-    """What all cells of one problem are measured by."""
-
-    names: Sequence[str]
-    """Further columns that the spec asks for."""
-    reference: tuple[float, ...] | None
-    scale: Scale | None
-    singles: Mapping[int, tuple[Front, Front]]
-    """Reported and validation front of the single-task networks, by seed."""
-
-
-def _group(
-    benchmark: Benchmark,
-    problem: int,
-    cells: Mapping[tuple[int, int], Sequence[Cell]],
-    tuned: Mapping[tuple[int, int], Tuned],
-) -> Group:
-    solvers = range(len(benchmark.solvers))
-    fronts = {
-        one.folder: one.front(benchmark.report) for s in solvers for one in cells[problem, s] if one.state == "done"
-    }
-    common = _Common(
-        names=benchmark.columns, reference=common_reference(list(fronts.values())),
-        scale=common_scale(list(fronts.values())), singles=_single_task(benchmark, problem, cells, fronts),
-    )  # fmt: skip
-    rows = []
-    for s in solvers:
-        found = tuned.get((problem, s))
-        rows.append(Row(
-            solver=benchmark.solvers[s].title,
-            continuous=type(benchmark.solvers[s].solver).continuous,
-            cells=tuple(_result(one, fronts.get(one.folder), common) for one in cells[problem, s]),
-            tuned=found,
-            message=None if found is None or found.choice is not None else _unchosen(found),
-        ))  # fmt: skip
-    return _grouped(benchmark.problems[problem].title, rows, list(fronts.values()), common)
-
-
-def _grouped(title: str, rows: Sequence[Row], fronts: Sequence[Front], common: _Common) -> Group:
-    keys = dict.fromkeys(key for row in rows for one in row.done for key in one.measures)
-    upwards = {name: up for front in fronts for name, up in front.higher_is_better.items()}
-    return Group(
-        problem=title, rows=tuple(rows), reference=common.reference, scale=common.scale,
-        stated=len({front.reference for front in fronts}) <= 1,
-        conventions={name: v["convention"] for front in fronts for name, v in front.hypervolumes().items()},
-        columns=columns_for(list(keys), upwards),
-    )  # fmt: skip
-
-
-def _single_task(
-    benchmark: Benchmark, problem: int, cells: Mapping[tuple[int, int], Sequence[Cell]], fronts: Mapping[Path, Front]
-) -> dict[int, tuple[Front, Front]]:
-    """Reported and validation fronts, by seed, of the first contender that is single-task learning, if any."""
-    for s, entry in enumerate(benchmark.solvers):
-        if type(entry.solver).single_task:
-            done = [one for one in cells[problem, s] if one.folder in fronts]
-            return {one.seed: (one.run.front(benchmark.report), one.run.front("val")) for one in done}
-    return {}
-
-
-def _result(one: Cell, front: Front | None, common: _Common) -> CellResult:
-    measures: dict[str, float | None] = {}
-    place: dict[str, Any] = {}
-    if front is not None:
-        measures = measure(
-            front, one.front("val"), one.run.summary(), common.reference, exact=_exact(one, common.reference),
-            single=common.singles.get(one.seed), more=further(front, common.names, common.scale),
-        )  # fmt: skip
-        place = _place(one.run)
-    return CellResult(cell=one, state=one.state, message=one.message, front=front, measures=measures, environment=place)
-
-
-def _exact(one: Cell, reference: Sequence[float] | None) -> float | None:
-    """Hypervolume of the whole true front, where the problem knows it for this reference point."""
-    try:
-        return None if reference is None else one.spec.problem.hypervolume(reference)
-    except ValueError:  # a reference point nearer than the front's ends
-        return None
-
-
-def _place(run: Run) -> dict[str, Any]:
-    """What of a run's environment decides over times and numbers."""
-    full = run.environment()
-    return {
-        "time": full["time"],
-        "processor": full["platform"]["processor"],
-        "cpus": full["platform"]["cpus"],
-        "threads": full["torch"]["threads"],
-        "devices": full["torch"]["devices"],
-        "torch": full["torch"]["version"],
-        "moframework": full["packages"].get("moframework"),
-        "git": full["git"],
-    }
-
-
-def _unchosen(found: Tuned) -> str:
-    """Why tuning chose nothing."""
-    messages = [trial.message for trial in found.trials if trial.message is not None]
-    if len(messages) == len(found.trials):
-        return f"every run of the grid failed, the first with: {messages[0]}"
-    return "the runs that tune it are not finished"
+        cells = ((one.cell.name, one) for one in self.cells if one.cell is not None and one.state == "failed")
+        return (*rows, *(f"{name}: {one.message}" for name, one in cells))

@@ -136,9 +136,7 @@ class History(Observer):
             "every": self._every,
             "best": self._best,
             "complete": self._complete,
-            "when": [
-                [kept.index, kept.step, kept.epoch, kept.seconds, kept.processor_seconds] for kept in self._kept
-            ],
+            "when": [[kept.index, kept.step, kept.epoch, kept.seconds, kept.processor_seconds] for kept in self._kept],
             "values": torch.from_numpy(np.stack([kept.values for kept in self._kept])) if self._kept else None,
         }
 

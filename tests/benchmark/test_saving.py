@@ -89,7 +89,7 @@ def test_the_json_file_has_its_format_and_a_checksum(finished: tuple[Results, Pa
     results, folder = finished
     text = (folder / "results.json").read_text()
     assert read_json(folder / "results.json", advice="")["format"] == 2
-    assert text.startswith(to_json(results, folder).rstrip().removesuffix("\n}")), "else laid out as before"
+    assert text.startswith(to_json(results, folder, NAMES).rstrip().removesuffix("\n}")), "else laid out as before"
     damaged = tmp_path / "results.json"
     damaged.write_text(text.replace('"seed": 1', '"seed": 2', 1))
     assert damaged.read_text() != text
