@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Looks = Mapping[str, Mapping[str, Any]]
 
 _PANEL = (5.2, 4.4)  # inches
+_FAR = 4.0  # a factor of the best beyond which a profile has a logarithmic axis
 _ROW = 0.32  # inches, of a contender in a diagram of ranks
 
 
@@ -85,6 +86,8 @@ def _profile(axes: Axes, profile: Profile, looks: Looks) -> None:
         x = np.concatenate([[1.0], own[np.isfinite(own)], [max(farthest, float(known.max(initial=1.0)))]])
         share = np.concatenate([[0.0], np.arange(1, len(x) - 1), [len(x) - 2]]) / len(profile.ratios)
         axes.step(x, share, where="post", color=looks[solver]["color"], linewidth=1.6, label=solver)
+    if farthest > _FAR:
+        axes.set_xscale("log")
     axes.set_xlim(1.0, farthest)
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("factor of the best value")
@@ -189,11 +192,8 @@ def course_figure(course: Course, looks: Sequence[str]) -> Figure | None:
         strong = sorted(trainings, key=lambda training: float(training.hypervolumes[-1]))[(len(trainings) - 1) // 2]
         for training in trainings:
             for panel, seconds in zip(axes, _times(training), strict=True):
-                pale = {} if training is strong else {"alpha": 0.3, "linewidth": 0.8}
-                panel.plot(
-                    seconds, training.hypervolumes,
-                    **{"color": own[solver]["color"], "linewidth": 1.6, "zorder": 3 if training is strong else 2, **pale},
-                )  # fmt: skip
+                style = {"linewidth": 1.6, "zorder": 3} if training is strong else {"linewidth": 0.8, "alpha": 0.3}
+                panel.plot(seconds, training.hypervolumes, color=own[solver]["color"], **style)
     for panel, what in zip(axes, ("processor seconds of training", "seconds of training"), strict=True):
         panel.set_xlabel(what)
         if course.target is not None:
