@@ -9,8 +9,10 @@ import numpy as np
 from attrs import frozen
 from scipy import stats
 
-__all__ = ["Interval", "interval"]
+__all__ = ["ROUNDING", "Interval", "interval"]
 
+ROUNDING = 1e-12
+"""Numbers that differ by less than this part of their size are equal."""
 _DRAWS = 9999
 
 
@@ -45,7 +47,7 @@ def interval(values: Sequence[float], confidence: float, how: Literal["t", "boot
     if n < 2:
         return Interval(low=None, high=None, note="no value" if n == 0 else "one value has no spread")
     array = np.array(values, dtype=np.float64)
-    if np.ptp(array) == 0:
+    if np.ptp(array) <= ROUNDING * np.abs(array).max():
         note = f"all {n} values are equal, so nothing is known of the spread"
         return Interval(low=None, high=None, note=note)
     if how == "t":

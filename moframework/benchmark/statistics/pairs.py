@@ -9,7 +9,7 @@ from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from moframework.benchmark.statistics.interval import Interval, interval
+from moframework.benchmark.statistics.interval import ROUNDING, Interval, interval
 
 __all__ = ["Blocks", "Chances", "Pair", "compare", "signed_rank_chances", "signed_rank_p"]
 
@@ -67,7 +67,7 @@ def compare(names: tuple[str, str], values: ArrayLike, upward: bool, blocks: Blo
         rope: differences up to this count as equal in the chances.
     """
     array = np.asarray(values, dtype=np.float64)
-    difference = array[:, 0] - array[:, 1]
+    difference = _rounded(array[:, 0] - array[:, 1], float(np.abs(array).max()))
     better = difference if upward else -difference
     if blocks == "problems":
         p, note = signed_rank_p(difference), None
@@ -132,6 +132,14 @@ def signed_rank_chances(better: ArrayLike, rope: float) -> Chances:
     wins = mass >= mass.max(axis=1, keepdims=True) - 1e-12
     first, equal, second = (wins / wins.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
     return Chances(first=first, equal=equal, second=second)
+
+
+def _rounded(difference: Array, size: float) -> Array:
+    """Differences of numbers of this size, without what is only rounding: equal ones are equal, and tiny ones are 0."""
+    least = ROUNDING * size
+    if np.ptp(difference) <= least:
+        difference = np.full_like(difference, difference.mean())
+    return np.where(np.abs(difference) <= least, 0.0, difference)
 
 
 def _t_p(difference: Array) -> tuple[float, str | None]:

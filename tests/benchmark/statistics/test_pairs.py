@@ -44,7 +44,7 @@ def test_equal_everywhere_is_no_difference() -> None:
     ("rope", "first", "equal"), [(0.0043, 0.95257, 0.01117), (0.0117, 0.47377, 0.52499), (0.0162, 0.18655, 0.81328)]
 )
 def test_chances_agree_with_baycomp(rope: float, first: float, equal: float) -> None:
-    """Made by baycomp 1.0.3: `SignedRankTest.probs(Z, 0·Z, rope=…, nsamples=400000, random_state=0)` with numpy 2.4.6."""
+    """Made by baycomp 1.0.3, numpy 2.4.6: `SignedRankTest.probs(Z, 0·Z, rope=…, nsamples=400000, random_state=0)`."""
     found = signed_rank_chances(Z, rope)
     assert (found.first, found.equal) == pytest.approx((first, equal), abs=0.012)
     assert found.first + found.equal + found.second == pytest.approx(1)
@@ -83,3 +83,10 @@ def test_differences_without_spread_are_told() -> None:
     assert found.p == 0.0
     assert found.note == "all 2 differences are equal, so that the t-test knows no spread"
     assert found.interval.note == "all 2 values are equal, so nothing is known of the spread"
+
+
+def test_rounding_is_no_difference() -> None:
+    found = compare(("a", "b"), [[0.1 + 0.2, 0.3], [0.7, 0.7]], True, "seeds", 0.95, 0.0)
+    assert (found.ties, found.difference, found.note) == (2, 0.0, "equal everywhere")
+    found = compare(("a", "b"), [[0.9, 0.2], [0.8, 0.1], [1000.7, 1000.0]], True, "seeds", 0.95, 0.0)
+    assert found.note == "all 3 differences are equal, so that the t-test knows no spread"
