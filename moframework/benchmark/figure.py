@@ -43,6 +43,7 @@ def comparison_figure(fronts: Fronts, *, finite: Set[str] = frozenset(), title: 
 
     Args:
         fronts: by solver, one for each seed; of the same tasks and split, and each solver's of the same preferences.
+            One without a metric is left out of its panel.
         finite: the solvers whose points are separate models: drawn without a line between them.
         title: stands before the split.
 
@@ -85,6 +86,8 @@ def _together(figure: Figure, fronts: Fronts, finite: Set[str]) -> None:
     for axes, names in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
         means = []
         for place, (solver, own) in enumerate(fronts.items()):
+            if any(name not in front.columns() for front in own for name in names):
+                continue  # imported results may lack a metric
             clouds = _clouds(own, names)
             means.append(typical(clouds))
             _draw(axes, clouds, looks[solver], place, joined=solver not in finite)
@@ -104,7 +107,10 @@ def _together(figure: Figure, fronts: Fronts, finite: Set[str]) -> None:
 
 def typical(clouds: Sequence[Array]) -> Array:
     """The seed whose points are nearest to the mean over seeds, (n, k) of several (n, k): a front that a model has,
-    which the mean of several need not be."""
+    which the mean of several need not be. The first seed where they have other numbers of points, as imported results
+    may."""
+    if len({cloud.shape for cloud in clouds}) > 1:
+        return clouds[0]
     center = np.mean(clouds, axis=0)
     return min(clouds, key=lambda cloud: float(np.square(cloud - center).sum()))
 
@@ -179,8 +185,10 @@ def _clouds(own: Sequence[Front], names: Sequence[str]) -> list[Array]:
     """Columns of each seed's front, in the order of the preference for the first task."""
     if not own:
         return [np.zeros((0, len(names)))]
-    order = np.argsort(own[0].preferences[:, 0], kind="stable")
-    return [np.stack([front.columns()[name] for name in names], axis=1)[order] for front in own]
+    return [
+        np.stack([front.columns()[name] for name in names], axis=1)[np.argsort(front.preferences[:, 0], kind="stable")]
+        for front in own
+    ]
 
 
 def _frame(axes: Axes, front: Front, names: tuple[str, str], means: Sequence[Array]) -> None:

@@ -33,5 +33,6 @@ def made(
         )  # fmt: skip
         rows.append(Row(solver=solver, continuous=True, cells=cells, tuned=None, message=None,
                         imported=(imported or {}).get(solver)))  # fmt: skip
-    return Group(problem=problem, rows=tuple(rows), reference=(1.0, 1.0), stated=True, scale=None, conventions={},
+    reference = next((front.reference for own in (fronts or {}).values() for front in own), (1.0, 1.0))
+    return Group(problem=problem, rows=tuple(rows), reference=reference, stated=True, scale=None, conventions={},
                  columns=columns_for([key], {}))  # fmt: skip

@@ -66,7 +66,7 @@ def several(n: int, **more: object) -> list[object]:
         made(
             {"a": {0: 0.9, 1: 0.8}, "b": {0: 0.9 if k == 0 else 0.5, 1: 0.8 if k == 0 else 0.4}, "c": {0: 0.2, 1: 0.1}},
             f"p{k}",
-        )  # fmt: skip
+        )
         for k in range(n)
     ]
 
