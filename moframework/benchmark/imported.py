@@ -24,8 +24,9 @@ from moframework.errors import SpecError, nearest, shortened
 from moframework.metrics.base import Metric
 from moframework.pareto.front import Front
 from moframework.problem import Problem
+from moframework.spec.bundled import specs_folder
 
-__all__ = ["ImportedFront", "read_all", "read_imported"]
+__all__ = ["ImportedFront", "located", "read_all", "read_imported"]
 
 _WHO = ("seed", "split", "contender")
 _MOST = 1_000_000  # bytes of a file
@@ -64,6 +65,12 @@ def read_all(benchmark: Benchmark) -> list[tuple[ImportedFront, ...]]:
     ]
 
 
+def located(entry: ImportedEntry) -> Path:
+    """The file of an entry; one that is bundled with the specs where there is none at its path, but one of its name."""
+    bundled = specs_folder() / "benchmarks" / entry.file.name
+    return bundled if bundled.is_file() and not entry.file.exists() else entry.file
+
+
 def read_imported(entry: ImportedEntry, problem: Problem, split: str) -> tuple[ImportedFront, ...]:
     """The fronts of a file, one a seed, in the order of their seeds.
 
@@ -75,20 +82,22 @@ def read_imported(entry: ImportedEntry, problem: Problem, split: str) -> tuple[I
     Raises:
         SpecError: as of `read_all`.
     """
-    points = [point for point in _read(entry.file) if entry.contender in (None, point.cells.get("contender"))]
+    file = located(entry)
+    every = _read(file)
+    points = [point for point in every if entry.contender in (None, point.cells.get("contender"))]
     if not points:
-        have = sorted({str(point.cells["contender"]) for point in _read(entry.file) if "contender" in point.cells})
+        have = sorted({str(point.cells["contender"]) for point in every if "contender" in point.cells})
         told = f" of contender '{entry.contender}'; it has: {', '.join(have) or 'none'}" if entry.contender else ""
-        raise SpecError(f"{entry.file}: there is no row{told}")
+        raise SpecError(f"{file}: there is no row{told}")
     metrics = {f"{task.name}/{metric.label}": metric for task in problem.tasks for metric in task.metrics}
     tasks = tuple(task.name for task in problem.tasks)
     names = list(dict.fromkeys(name for point in points for name in point.cells if name not in _WHO))
-    _check_names(entry.file, names, tasks, metrics)
+    _check_names(file, names, tasks, metrics)
     by_seed: dict[tuple[int, str], list[_Point]] = {}
     for point in points:
         by_seed.setdefault((_seed(point), str(point.cells.get("split") or split)), []).append(point)
     if not any(which == split for _, which in by_seed):
-        raise SpecError(f"{entry.file}: no row is of the split '{split}', which is reported")
+        raise SpecError(f"{file}: no row is of the split '{split}', which is reported")
     make = _Maker(problem, tasks, metrics, names)
     found = []
     for seed in sorted({seed for seed, which in by_seed if which == split}):
@@ -97,7 +106,7 @@ def read_imported(entry: ImportedEntry, problem: Problem, split: str) -> tuple[I
         chosen = None if validation is None else make.front(validation, "val")
         if chosen is not None and len(chosen.losses) != len(front.losses):
             raise SpecError(
-                f"{validation[0].place if validation else entry.file}: seed {seed} has {len(chosen.losses)} points on "
+                f"{validation[0].place if validation else file}: seed {seed} has {len(chosen.losses)} points on "
                 f"val and {len(front.losses)} on {split}; both are of the same models, so they need as many"
             )
         found.append(ImportedFront(

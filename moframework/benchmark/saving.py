@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from moframework.benchmark.cells import Cell
 from moframework.benchmark.figure import comparison_figure
+from moframework.benchmark.imported import located
 from moframework.benchmark.markdown import to_markdown
 from moframework.benchmark.results import CellResult, Group, Results, Row
 from moframework.benchmark.spec import ImportedEntry
@@ -182,7 +183,7 @@ def _origin(entry: ImportedEntry) -> dict[str, Any]:
         "settings": entry.settings,
         "differs": entry.differs,
         "file": entry.file.name,
-        "sha256": hashlib.sha256(entry.file.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(located(entry).read_bytes()).hexdigest(),
     }
 
 

@@ -77,7 +77,7 @@ class ImportedEntry:
     label: str = option(help="what it is called in results")
     file: Path = option(
         help="CSV, or JSON with a list of objects, with a row for each point: `TASK/loss`, `TASK/METRIC`, "
-        "`TASK/preference`, `seed`, `split`, `contender`"
+        "`TASK/preference`, `seed`, `split`, `contender`; or the name of one that is bundled with the specs"
     )
     source: str = option(help="where the numbers come from: an address, or a citation")
     license: str = option(help="under which license they are used, or `own`")

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import pytest
 
-from moframework.benchmark.imported import read_imported
+from moframework.benchmark.imported import located, read_imported
 from moframework.benchmark.loading import load_benchmark
 from moframework.benchmark.results import Results
 from moframework.benchmark.running import run_benchmark
@@ -155,7 +155,7 @@ def test_imported_rows_join_the_table(finished: tuple[Results, Path], tmp_path: 
     assert "‡ Not of the same problem" in page
     told = "theirs is imported and was not run here. From: https://x; commit: f9e8210; file: theirs.csv; license: MIT; "
     assert f"{told}settings: 10 epochs; differs: another draw." in page
-    assert "Left out of tests: theirs, as another draw." in page
+    assert "Left out of tests: theirs (another draw)." in page
     data = json.loads((tmp_path / "out" / "results.json").read_text())
     origin = data["problems"][0]["rows"][-1]["imported"]
     assert (origin["source"], origin["file"], len(origin["sha256"])) == ("https://x", "theirs.csv", 64)
@@ -228,3 +228,31 @@ def test_a_file_is_found_beside_its_spec(tmp_path: Path) -> None:
     )
     assert load_benchmark(spec).imported[0].file == tmp_path / "theirs.csv"
     assert attrs.evolve(load_benchmark(spec), name="n").imported[0].label == "x"
+
+
+def test_published_results_are_bundled_and_as_their_authors_have_them() -> None:
+    """https://github.com/nik-dim/palora, f9e8210, src/callbacks/utils/results/multimnist.json."""
+    spec = load_benchmark("benchmarks/multimnist-published")
+    assert len(spec.imported) == 13
+    problem = spec.problems[0].problem
+    found = {one.label: read_imported(one, problem, "test") for one in spec.imported}
+    assert {len(own) for own in found.values()} == {3}
+    assert {one.license for one in spec.imported} == {"MIT, Copyright (c) 2024 Nikolaos Dimitriadis"}
+    assert all(one.differs for one in spec.imported)
+    pamal, nash = found["PaMaL (authors)"], found["Nash-MTL (authors)"]
+    assert pamal[0].front.preferences[:2].tolist() == [[1.0, 0.0], [0.9, 0.1]]
+    assert pamal[0].front.losses[0].tolist() == [0.1244942, 0.2124345]
+    assert nash[0].front.losses.tolist() == [[0.1293186, 0.1600921]]
+    # The mean that the papers' tables have for PaMaL, as its front is measured here.
+    volumes = [one.front.hypervolumes()["accuracy"]["value"] for one in pamal]
+    assert float(np.mean(volumes)) == pytest.approx(0.9167, abs=5e-5)
+    assert nash[0].validation is not None
+    assert nash[0].validation.losses.tolist() == [[0.128519, 0.1634963]]
+
+
+def test_a_file_at_its_path_goes_before_a_bundled_one_of_its_name(tmp_path: Path, problem: Problem) -> None:
+    own = written(tmp_path, "left/loss,right/loss", "1,2", name="palora-multimnist-pamal.csv")
+    (found,) = read_imported(entry(own), problem, "test")
+    assert found.front.losses.tolist() == [[1.0, 2.0]]
+    assert located(entry(own)) == own
+    assert located(entry(tmp_path / "gone" / own.name)).parent.name == "benchmarks"

@@ -103,15 +103,17 @@ def _solvers(found: Sequence[Group], key: str, notes: list[str]) -> tuple[str, .
     """Contenders that have a value somewhere and can be compared."""
     solvers = dict.fromkeys(row.solver for group in found for row in group.rows)
     kept = []
+    left: dict[str, list[str]] = {}
     for solver in solvers:
         rows = [row for group in found for row in group.rows if row.solver == solver]
         others = next((row.apart or "its seeds are not ours" for row in rows if row.imported is not None), None)
         if others is not None and len(found) == 1:
-            notes.append(f"Left out of tests: {solver}, as {others}.")
+            left.setdefault(others, []).append(solver)
         elif not any(row.statistic(key).known for row in rows):
-            notes.append(f"Left out of tests: {solver}, as it has no value.")
+            left.setdefault("without a value", []).append(solver)
         else:
             kept.append(solver)
+    notes += [f"Left out of tests: {', '.join(names)} ({why})." for why, names in left.items()]
     return tuple(kept)
 
 

@@ -47,7 +47,7 @@ def test_one_problem_is_compared_over_its_seeds() -> None:
 def test_seeds_that_failed_are_left_out_and_told() -> None:
     found = only([made({"a": {0: 0.5, 1: None, 2: 0.7}, "b": {0: 0.4, 1: 0.5, 2: 0.3}, "c": {0: None, 1: None}})])
     assert "Left out of tests: seeds 1, which not all contenders have finished." in found.notes
-    assert "Left out of tests: c, as it has no value." in found.notes
+    assert "Left out of tests: c (without a value)." in found.notes
     (pair,) = found.pairs
     assert pair.wins == 2
     assert [len(one.values) for one in found.means] == [2, 3, 0]
@@ -148,10 +148,10 @@ def test_imported_results_of_another_problem_take_no_part() -> None:
     one = made({"a": seeds, "b": {0: 0.4, 1: 0.45}, "theirs": seeds}, imported={"theirs": entry})
     found = only([one])
     assert [len(found.means), len(found.pairs)] == [3, 1]
-    assert "Left out of tests: theirs, as another draw." in found.notes
+    assert "Left out of tests: theirs (another draw)." in found.notes
     same = ImportedEntry(label="theirs", file=Path("x.csv"), source="s", license="l")
     found = only([made({"a": seeds, "theirs": seeds}, imported={"theirs": same})])
-    assert "Left out of tests: theirs, as its seeds are not ours." in found.notes
+    assert "Left out of tests: theirs (its seeds are not ours)." in found.notes
     groups = [
         made({"a": seeds, "b": {0: 0.4, 1: 0.45}, "theirs": seeds}, f"p{k}", imported={"theirs": same})
         for k in range(3)
