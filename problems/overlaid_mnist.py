@@ -18,6 +18,7 @@ from moframework.errors import DataError
 from .mnist_files import ImageSet
 from .overlaid import Overlaid, Place
 from .overlay import Resampling, draw_different, overlay
+from .saved_draw import find_draw, read_draw
 
 __all__ = ["Layer", "OverlaidMNIST"]
 
@@ -41,7 +42,8 @@ class OverlaidMNIST(Overlaid):
     As many draws as the training part of a set has images, 60,000, of which 50,000 train and 10,000 validate; 10,000
     draws from the test part. As with the authors of PaMaL and PaLoRA, a source image may occur in train and in val, but
     one of the test part never elsewhere. Images of one set on one canvas are always different ones. `seed` chooses the
-    draw: the authors' is not public, and another moves results by about as much as the methods differ.
+    draw; another moves results by about as much as the methods differ. Whoever has the authors' own files names their
+    folder as `draw` (their code splits the training part anew for each seed of a run, so validation samples differ).
 
     A problem is the class data below. The tensors are made once, in seconds, and cached: see `moframework.data.cache`.
     """
@@ -57,6 +59,11 @@ class OverlaidMNIST(Overlaid):
     )
     download: bool = option(True, help="download what is missing")
     seed: int = option(0, ge=0, lt=2**32, help="of the draw of images, and of which draws validate")
+    draw: Path | None = option(
+        None,
+        help="folder of a draw that the code of PaMaL and PaLoRA has saved, training.pt and test.pt, in place of one "
+        "of ours; `seed` then chooses only which sixth of its training samples validates",
+    )
 
     @final
     @property
@@ -77,6 +84,8 @@ class OverlaidMNIST(Overlaid):
         Black is 0 and white 1; a bicubic resize overshoots a little at edges, by up to about 0.2.
         """
         check_split(split)
+        if self.draw is not None:
+            return self._saved(split, find_draw(self.draw))
         folder = data_folder(self.root)
         files = {source: source.files(folder, self.download, self.name) for source in self._sources()}
         contents = fingerprint([path for paths in files.values() for path in paths])
@@ -85,6 +94,16 @@ class OverlaidMNIST(Overlaid):
         return TensorData(
             tensors[f"{split}/inputs"], {layer.task: tensors[f"{split}/{layer.task}"] for layer in self.layers}
         )
+
+    def _saved(self, split: Split, files: list[Path]) -> TensorData:
+        """A split of the draw in these files."""
+        images, labels = read_draw(files[split == "test"], _SIZE, len(self.layers))
+        if split != "test":
+            order = torch.from_numpy(np.random.RandomState([self.seed, len(images)]).permutation(len(images)))
+            held_out = len(order) // 6
+            rows = (order[:held_out] if split == "val" else order[held_out:]).sort().values
+            images, labels = images[rows], labels[rows]
+        return TensorData(images, {layer.task: labels[:, column] for column, layer in enumerate(self.layers)})
 
     def _sources(self) -> list[ImageSet]:
         """The sets, each once, in the order of the layers."""

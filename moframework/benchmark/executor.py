@@ -39,6 +39,8 @@ class Outcome:
     """Wall-clock time from its start."""
     said: str = ""
     """What the command wrote in this attempt, or why it could not be started."""
+    late: bool = False
+    """Whether it was ended for having taken too long."""
 
 
 class Executor(Component, kind="executors"):

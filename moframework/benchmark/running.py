@@ -140,6 +140,12 @@ class _Work:
 
 def _record(one: Cell, outcome: Outcome, *, stopping: bool) -> None:
     """Note why a cell failed; one that was stopped on request did not fail."""
+    if outcome.late and one.state != "done":
+        one.fail(
+            f"ended after {outcome.seconds:.0f} s, as the executor's `limit` says. What it had saved is kept: with a "
+            "larger limit (--set executor.limit=SECONDS) it goes on."
+        )
+        return
     if one.state == "done" or outcome.code == _STOPPED or (stopping and outcome.code < 0):
         return
     how = f"exit code {outcome.code}"

@@ -15,7 +15,7 @@ from attrs import frozen
 from moframework.config import Component, Entry, entries, kinds
 from moframework.errors import MoframeworkError, UnknownNameError, nearest
 
-__all__ = ["KINDS", "SHARED", "TORCH_KINDS", "Part", "all_kinds", "parts", "shared_keys", "summary"]
+__all__ = ["KINDS", "PACKAGE_KINDS", "SHARED", "Part", "all_kinds", "parts", "shared_keys", "summary"]
 
 KINDS = {
     "augmentations": "random changes of training batches",
@@ -35,13 +35,15 @@ KINDS = {
     "readers": "what makes inputs of raw data when a model is used",
     "schedules": "how preferences are drawn during training",
     "solvers": "methods that learn a front",
+    "torchjd_methods": "TorchJD's aggregators, for the objective torchjd",
     "weights": "maps from a preference to the weights of the network",
 }
 
-# Their names come from the installed torch rather than from entry points.
-TORCH_KINDS = {
-    "lr_schedules": "moframework.optim.schedules:LRSchedule",
-    "optimizers": "moframework.optim.optimizers:Optimizer",
+# Their names come from an installed package rather than from entry points: the interface, and the package.
+PACKAGE_KINDS = {
+    "lr_schedules": ("moframework.optim.schedules:LRSchedule", "torch"),
+    "optimizers": ("moframework.optim.optimizers:Optimizer", "torch"),
+    "torchjd_methods": ("moframework.objectives.torchjd_by_name:TorchJDMethod", "torchjd"),
 }
 
 # Classes whose options a spec may set beside those of any part of a kind.
@@ -61,17 +63,18 @@ class Part:
 
 
 def all_kinds() -> tuple[str, ...]:
-    """All kinds of parts, sorted: those with entries, and those of torch. Imports nothing."""
-    return tuple(sorted({*kinds(), *TORCH_KINDS}))
+    """All kinds of parts, sorted: those with entries, and those of other packages. Imports nothing."""
+    return tuple(sorted({*kinds(), *PACKAGE_KINDS}))
 
 
 def parts(kind: str) -> tuple[Part, ...]:
     """All parts of a kind, sorted by name.
 
-    Kinds of torch import torch; of the others only what cannot be read from source is imported.
+    Kinds of torch and TorchJD import these; of the others only what cannot be read from source is imported.
 
     Raises:
         UnknownNameError: there is no such kind; the text names the nearest and all.
+        MoframeworkError: the package that brings the names is not installed; the text says what installs it.
     """
     if kind not in all_kinds():
         guess = nearest(kind, all_kinds())
@@ -82,10 +85,14 @@ def parts(kind: str) -> tuple[Part, ...]:
         if kind in kinds()
         else []
     )
-    if kind in TORCH_KINDS:
-        module, _, name = TORCH_KINDS[kind].partition(":")
+    if kind in PACKAGE_KINDS:
+        target, package = PACKAGE_KINDS[kind]
+        module, _, name = target.partition(":")
         interface = cast(type[Component], getattr(importlib.import_module(module), name))
-        found += [Part(name, _first_sentence(interface.lookup(name).__doc__), "torch") for name in interface.names()]
+        absent = interface.unavailable()
+        if absent is not None:
+            raise MoframeworkError(absent)
+        found += [Part(name, _first_sentence(interface.lookup(name).__doc__), package) for name in interface.names()]
     return tuple(sorted(found, key=lambda part: part.name))
 
 

@@ -316,7 +316,7 @@ def list_(kind: str | None) -> None:
     Without KIND the kinds of parts; with it all parts of that kind, the package that brought each, and the keys that
     all of them take.
     """
-    from moframework.cli.catalog import KINDS, TORCH_KINDS, all_kinds, parts, shared_keys
+    from moframework.cli.catalog import KINDS, PACKAGE_KINDS, all_kinds, parts, shared_keys
     from moframework.cli.tables import output, table
     from moframework.config import entries
 
@@ -334,7 +334,7 @@ def list_(kind: str | None) -> None:
         return
     rows = table(("kind", "what it is", "names"))
     for each in all_kinds():
-        names = "torch's own" if each in TORCH_KINDS else str(len(entries(each)))
+        names = f"{PACKAGE_KINDS[each][1]}'s own" if each in PACKAGE_KINDS else str(len(entries(each)))
         rows.add_row(each, KINDS.get(each, ""), names)
     output().print(rows)
     click.echo("The names of one kind: moframework list KIND")

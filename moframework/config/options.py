@@ -81,6 +81,11 @@ class Component(ABC):
         return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", cls.interface().__name__).lower()
 
     @classmethod
+    def unavailable(cls) -> str | None:
+        """Where the names come from a package that is not installed: a sentence that says so, and what installs it."""
+        return None
+
+    @classmethod
     def names(cls) -> tuple[str, ...]:
         """All names a spec may give, sorted. Imports nothing."""
         return tuple(entry.name for entry in registry.entries(cls.kind)) if cls.kind in registry.kinds() else ()

@@ -275,7 +275,7 @@ class _Structure:
 
     def named(self, name: str, interface: type[Component], path: KeyPath) -> type[Component] | None:
         if name not in interface.names():
-            self.fail(path, _unknown(interface, name))
+            self.fail(path, interface.unavailable() or _unknown(interface, name))
             return None
         try:
             cls = interface.interface().lookup(name)

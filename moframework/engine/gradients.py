@@ -13,9 +13,14 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
+from moframework.inputs.trees import Tree, split_samples
 from moframework.objectives import Aggregation, Objective, Scalarization, Weighting
+from moframework.objectives.presence import mean_of_present, present
 
 __all__ = ["Balanced", "TaskGradients", "descend_by_task"]
+
+LossesOf = Callable[[Tree, dict[str, Tensor]], Tensor]
+Whole = Callable[[Sequence[Tensor | None]], Sequence[Tensor | None]]
 
 
 class TaskGradients:
@@ -35,8 +40,9 @@ class TaskGradients:
         self.weights = [weight for weight in theta.values() if weight.requires_grad]
         self.factor = torch.ones((), device=device) if scale is None else scale
         self.by_task: list[tuple[Tensor | None, ...]] = []
+        self._products: Tensor | None = None
 
-    def take(self, losses: Tensor, whole: Callable[[Sequence[Tensor | None]], Sequence[Tensor | None]] = tuple) -> None:
+    def take(self, losses: Tensor, whole: Whole = tuple) -> None:
         """Take the gradients of losses (m,) that the network with `leaves` has; None where a task does not reach a
         parameter.
 
@@ -48,6 +54,37 @@ class TaskGradients:
         for t, loss in enumerate(losses.unbind()):
             reached = torch.autograd.grad(loss * self.factor, inputs, retain_graph=t < last, allow_unused=True)
             self.by_task.append(tuple(whole(reached)))
+
+    def take_batch(self, losses_of: LossesOf, x: Tree, targets: dict[str, Tensor], whole: Whole = tuple) -> Tensor:
+        """Take the gradients of the losses of a batch, and return the losses (m,), detached.
+
+        Args:
+            losses_of: inputs and targets → losses (m,) of the network with `leaves`.
+            x, targets: the batch.
+            whole: as in `take`.
+        """
+        losses = losses_of(x, targets)
+        self.take(losses, whole)
+        return losses.detach()
+
+    def take_halves(self, losses_of: LossesOf, x: Tree, targets: dict[str, Tensor], whole: Whole = tuple) -> Tensor:
+        """As `take_batch`, of the two halves of a batch in turn: `gramian` is then of the first with the second, and
+        all else the mean over the halves that have labels of a task. A batch of one sample stands for both halves."""
+        count = min(2, *(len(target) for target in targets.values()))
+        inputs, pieces = split_samples(x, count), {key: value.tensor_split(count) for key, value in targets.items()}
+        losses, by_task, jacobians = [], [], []
+        for j in (0, count - 1):
+            self.by_task = []
+            losses.append(
+                self.take_batch(losses_of, inputs[j], {key: value[j] for key, value in pieces.items()}, whole)
+            )
+            by_task.append(self.by_task)
+            jacobians.append(self.jacobian())
+        found = torch.stack(losses)
+        self._products = jacobians[0] @ jacobians[1].T
+        counts = present(found).sum(dim=0).clamp_min(1).unbind()
+        self.by_task = [_mean_of(pair, n) for pair, n in zip(zip(*by_task, strict=True), counts, strict=True)]
+        return mean_of_present(found)
 
     def norms(self) -> Tensor:
         """Euclidean norm of each task's gradient over the parameters that every task reaches, (m,)."""
@@ -68,6 +105,8 @@ class TaskGradients:
 
     def gramian(self) -> Tensor:
         """Inner products of the gradients over the parameters that every task reaches, (m, m)."""
+        if self._products is not None:
+            return self._products
         jacobian = self.jacobian()
         return jacobian @ jacobian.T
 
@@ -98,6 +137,12 @@ class TaskGradients:
         """Each task's gradients of the kept parameters."""
         kept = self._kept()
         return [[g for g, keep in zip(own, kept, strict=True) if keep] for own in self.by_task]
+
+
+def _mean_of(halves: tuple[tuple[Tensor | None, ...], ...], count: Tensor) -> tuple[Tensor | None, ...]:
+    """One task's gradients, from those on two halves: their sum over the number that has labels of it."""
+    pairs = zip(*halves, strict=True)
+    return tuple(None if g is None or h is None else (g + h) / count for g, h in pairs)
 
 
 def _weighted(column: Sequence[Tensor | None], weights: Tensor) -> Tensor | None:

@@ -8,7 +8,7 @@ that was not, bit for bit on the CPU.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -121,10 +121,8 @@ class Loop:
         self._averaged = self.parameters if self.sharded is None else learned
         self._clip = torch.nn.utils.clip_grad_norm_ if self.sharded is None else self.sharded.clip_gradients
         sharding, options = self._sharding(groups), training.optimizer
-        if sharding is None:
-            self.optimizer = options.build(groups, place.device)
-        else:
-            self.optimizer = sharding.build(options, place.device)
+        device = place.device
+        self.optimizer = sharding.build(options, device) if sharding else options.build(groups, device)
         row = training.schedulers
         self.scheduler = Schedulers(row, self.optimizer, self.steps, self.per_epoch) if row else None
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast_dtype is torch.float16)
@@ -133,7 +131,7 @@ class Loop:
         self.best_hypervolume: float | None = None
         self.compile_seconds: float | None = None
         self._listening = self.observer.listens("stepped")
-        self._drawn: dict[int, Tensor] = {}
+        self.draw_by(self.schedule.draw)
 
     @property
     def progress(self) -> Progress:
@@ -204,6 +202,10 @@ class Loop:
             if hook.every_step or self._at_milestone():
                 hook.after_step(self)
 
+    def draw_by(self, draw: Callable[[float, int, int, torch.Generator], Tensor]) -> None:
+        """Draw the preferences of the steps to come by `draw`, as `Schedule.draw`."""
+        self._draw, self._drawn = draw, dict[int, Tensor]()
+
     def unshard(self) -> None:
         """Give every process the whole model; training is over."""
         if self.sharded is not None:
@@ -228,12 +230,10 @@ class Loop:
         """Those of the step to come (M, m), on the host. Drawn for some steps ahead, each from its own random numbers:
         what a step draws depends on its number alone, and one after the other takes half as long as between steps."""
         if self.done not in self._drawn:
-            count, ahead = self.schedule.count(self.m), range(self.done, min(self.done + _AHEAD, self.steps))
-            seeds = [derive_seed(self.job.seed, _STEP, step) for step in ahead]
-            self._drawn = {
-                step: self.schedule.draw((step + 1) / self.steps, count, self.m, torch.Generator().manual_seed(seed))
-                for step, seed in zip(ahead, seeds, strict=True)
-            }
+            self._drawn.clear()
+            for step in range(self.done, min(self.done + _AHEAD, self.steps)):
+                own = torch.Generator().manual_seed(derive_seed(self.job.seed, _STEP, step))
+                self._drawn[step] = self._draw((step + 1) / self.steps, self.schedule.count(self.m), self.m, own)
         return self._drawn[self.done]
 
     def _update(self) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 from attrs import define, evolve
 
 from moframework.data.device_cache import resident
+from moframework.engine.adapting import Adapting
 from moframework.engine.checkpoint import BEST, save, write_checkpoint
 from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.hooks import CompileTime, LossLog, Stop
 from moframework.engine.loop import Hook, Loop
 from moframework.optim.averaging import WeightAverage
 from moframework.pareto.front import Front
+from moframework.preferences.adaptive import Adaptive
 
 __all__ = ["Averaging", "Checkpoints", "Validation", "make_hooks"]
 
@@ -128,6 +130,8 @@ def make_hooks(loop: Loop, wished: Callable[[], bool]) -> list[Hook]:
     if loop.training.averaging is not None:
         average = WeightAverage(list(loop.model.space.parameters()), loop.training.averaging)
         hooks.append(Averaging(average))
+    if isinstance(loop.schedule, Adaptive):
+        hooks.append(Adapting(loop, loop.schedule))
     losses = LossLog(loop)
     hooks = [*hooks, losses, Validation(loop, average), Checkpoints(losses)]
     return loop.job.on_nonfinite.hooks(loop, hooks)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import ClassVar, Protocol
 
 import torch
@@ -131,7 +132,7 @@ class Partition:
             return
         for rank, local in enumerate(torch.arange(len(states)).tensor_split(self.world.size)):
             for j in local.tolist():
-                self.world.broadcast([*states[j].parameters(), *states[j].buffers()], rank)
+                self.world.broadcast_state(states[j], rank)
 
     def local_samples(self, order: Tensor, batch_size: int, splits: int) -> tuple[Tensor, int]:
         """This rank's order and batch size, from the order of all samples of an epoch (k,), whole batches first, and
@@ -308,9 +309,8 @@ class Step:
     def _by_task(self, preference: Tensor, x: Tree, targets: Targets, scale: Tensor | None) -> Rows:
         """One preference's losses with the gradient of each over θ(λ)."""
         gradients = TaskGradients(self.model.weights(preference), self.place.device, scale)
-        losses = self.losses(gradients.leaves, x, targets)
-        gradients.take(losses, self.partition.reduce_gradients)
-        losses = losses.detach()
+        take = gradients.take_halves if self.method.objective.needs_halves else gradients.take_batch
+        losses = take(partial(self.losses, gradients.leaves), x, targets, self.partition.reduce_gradients)
         scales = self._scales(losses, gradients).unsqueeze(0) if self.method.balancing else None
         return Rows(losses.unsqueeze(0), scales, (gradients,))
 

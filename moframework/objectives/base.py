@@ -48,6 +48,12 @@ class Objective(Component, kind="objectives"):
         """Whether `review` wants the losses of the same batch after the optimizer's step: one more forward pass."""
         return False
 
+    @property
+    def needs_halves(self) -> bool:
+        """Whether a `Weighting` wants products of gradients that are independent of each other: those of the tasks on
+        the first half of a batch with those on the second, rather than a Gramian, whose noise is on average above 0."""
+        return False
+
     def faults(self, m: int, r: int) -> list[str]:
         """What does not fit m tasks and r preferences a step, in words; nothing by default. Asked before training."""
         return []
@@ -147,7 +153,8 @@ class Weighting(Objective):
             losses: L (r, m), detached.
             preferences: Λ (r, m).
             gramians: (r, m, m), inner products of the gradients of the tasks with respect to θ(λ_j), over the
-                parameters that every task reaches (all parameters where there are no such).
+                parameters that every task reaches (all parameters where there are no such). Where `needs_halves`: entry
+                s, t that of task s on the first half of the batch with task t on the second, not symmetric.
             state: as `build` made it; left out where it made none.
 
         Returns:

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from moframework.config import config, option
 from moframework.objectives.base import Weighting
 from moframework.objectives.gramian import unit_scale
+from moframework.objectives.host import onto_simplex
 from moframework.objectives.pmgda import of_present
 from moframework.objectives.rays import Direction, rays
 
-__all__ = ["FERERO", "ferero_step", "ferero_weights", "onto_simplex"]
+__all__ = ["FERERO", "ferero_step", "ferero_weights"]
 
 Array = NDArray[np.float64]
 
@@ -152,18 +153,6 @@ def ferero_step(
     moved = gramian @ (a + h)
     off = moved - 0.5 * losses
     return onto_simplex(a - rate * moved), h - rate * (off - (off @ ray) * ray)
-
-
-def onto_simplex(values: Array) -> Array:
-    """The point of the simplex nearest to values (m,) (Held, Wolfe, Crowder 1974).
-
-    >>> onto_simplex(np.array([0.5, 1.5])).tolist()
-    [0.0, 1.0]
-    """
-    ordered = np.sort(values)[::-1]
-    excess = (np.cumsum(ordered) - 1) / np.arange(1, len(values) + 1)
-    threshold = excess[ordered > excess][-1]
-    return np.asarray((values - threshold).clip(min=0))
 
 
 def _normalized(weights: Array) -> Array:

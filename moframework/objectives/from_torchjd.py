@@ -10,9 +10,8 @@ preference; here a preference λ enters in one of three ways, and equal preferen
 
 A task that a batch has no label of is left out: the method is asked about the others.
 
-Not offered: SDMGrad and MoDo (need independent batches), PCD (needs a task above the others), CR-MOGM (a wrapper), Krum
-and TrimmedMean (against forged gradients), ExcessMTL, and TorchJD's NashMTL and scalarizers: `nash_mtl` is exact
-without cvxpy, and `uncertainty`, `dwa` and `famo` keep their state in checkpoints.
+Not here, because they are written anew: NashMTL (`nash_mtl`, exact without cvxpy), MoDo, SDMGrad, CR-MOGM, ExcessMTL
+and the scalarizers, which keep their state in checkpoints here.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ __all__ = [
     "GradVac",
     "PCGrad",
     "UPGrad",
+    "dual_cone_projector",
 ]
 
 Tilt = Literal["gradients", "weights", "vector"]
@@ -276,7 +276,7 @@ class UPGrad(_TorchJDWeighting):
         """See `_FromTorchJD.make`."""
         from torchjd.aggregation import UPGradWeighting
 
-        return UPGradWeighting(projector=_projector())
+        return UPGradWeighting(projector=dual_cone_projector())
 
 
 @config
@@ -290,7 +290,7 @@ class DualProj(_TorchJDWeighting):
         """See `_FromTorchJD.make`."""
         from torchjd.aggregation import DualProjWeighting
 
-        return DualProjWeighting(projector=_projector())
+        return DualProjWeighting(projector=dual_cone_projector())
 
 
 @config
@@ -334,7 +334,7 @@ def _gramian_weighting() -> type[nn.Module]:
 
 
 @functools.cache
-def _projector() -> Any:
+def dual_cone_projector() -> Any:
     """TorchJD's dual cone projector on scipy's NNLS; its own needs quadprog, which is under the GPL."""
     from torchjd.linalg import DualConeProjector, PSDMatrix
 

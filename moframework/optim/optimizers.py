@@ -8,8 +8,8 @@ from typing import Any, ClassVar, cast
 import torch
 
 from moframework.config import Component
+from moframework.config.by_name import by_name, classes_of
 from moframework.config.signature import arguments, options_class
-from moframework.optim.by_name import by_name, classes_of
 
 __all__ = ["Optimizer", "default_optimizer"]
 

@@ -10,8 +10,8 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from moframework.config import Component, config, option
+from moframework.config.by_name import by_name, classes_of
 from moframework.config.signature import arguments, options_class
-from moframework.optim.by_name import by_name, classes_of
 
 __all__ = ["LRSchedule"]
 

@@ -15,7 +15,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from moframework.seeding import seed_generators
 
@@ -83,6 +84,17 @@ class World:
 
     def broadcast(self, tensors: Sequence[Tensor], source: int = 0) -> None:
         """Overwrite tensors, in place, with those of rank `source`."""
+
+    def broadcast_state(self, state: nn.Module, source: int = 0) -> None:
+        """Overwrite a module's parameters and buffers, in place, with those of rank `source`; buffers get their sizes
+        as well, since one may have its size from work that only that rank has done."""
+        buffers = list(state.buffers())
+        if buffers:
+            sizes = torch.tensor([size for each in buffers for size in each.shape], device=buffers[0].device)
+            self.broadcast([sizes], source)
+            for each, size in zip(buffers, torch.split(sizes, [each.dim() for each in buffers]), strict=True):
+                each.resize_(size.tolist())
+        self.broadcast([*state.parameters(), *buffers], source)
 
     def any_rank(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""

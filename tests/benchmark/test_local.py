@@ -96,6 +96,14 @@ def test_a_job_that_will_not_end_is_killed(job: Callable[[str, str], Job], tmp_p
     assert found["deaf"].code == -signal.SIGKILL
 
 
+def test_a_job_that_takes_too_long_is_ended(job: Callable[[str, str], Job]) -> None:
+    deaf = job("deaf", "import signal; signal.signal(15, signal.SIG_IGN); " + SLEEP)
+    found = run(Local(limit=0.3, grace=0.3), job("slow", SLEEP), deaf, job("quick", "pass"))
+    assert {name: (out.code, out.late) for name, out in found.items()} == {
+        "slow": (-signal.SIGTERM, True), "deaf": (-signal.SIGKILL, True), "quick": (0, False)
+    }  # fmt: skip
+
+
 def test_nothing_is_left_behind_when_the_iterator_is_closed(job: Callable[[str, str], Job], tmp_path: Path) -> None:
     work = [job("quick", "pass"), job("slow", "import os; print(os.getpid(), flush=True); " + SLEEP)]
     with closing(Local(jobs=2).run(work, started=lambda one: None, stop=lambda: False)) as outcomes:

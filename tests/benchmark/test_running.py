@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 
 from moframework.benchmark.cells import Cell
+from moframework.benchmark.executor import Executor, Job, Outcome
 from moframework.benchmark.loading import load_benchmark
 from moframework.benchmark.results import Results
 from moframework.benchmark.running import Watcher, default_folder, run_benchmark
+from moframework.config import config
 from moframework.errors import InterruptedRun, SpecError
 from moframework.run.run import Run
 from tests.benchmark.conftest import TUNE
@@ -123,6 +126,23 @@ def test_failures_are_recorded_and_stop_nothing(tmp_path: Path) -> None:
     again = Notes()
     run_benchmark(load_benchmark(spec), tmp_path, watcher=again)
     assert again.rounds == [(2, 1)], "a failed cell is tried again, a finished one is not"
+
+
+@config
+class Late(Executor):
+    """Ends each job before it begins."""
+
+    def run(
+        self, jobs: Sequence[Job], *, started: Callable[[Job], None], stop: Callable[[], bool]
+    ) -> Generator[Outcome, None, None]:
+        for job in jobs:
+            yield Outcome(job=job, code=130, seconds=12.0, late=True)
+
+
+def test_a_cell_that_took_too_long_has_failed(tmp_path: Path) -> None:
+    results = run_benchmark(attrs.evolve(load_benchmark(tiny()), executor=Late()), tmp_path)
+    assert results.failed
+    assert all("ended after 12 s" in text and "executor.limit=SECONDS" in text for text in results.failed)
 
 
 def test_an_impossible_pair_is_a_failed_cell(tmp_path: Path) -> None:

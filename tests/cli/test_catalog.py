@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moframework.cli.catalog import KINDS, TORCH_KINDS, all_kinds, parts, shared_keys, summary
+from moframework.cli.catalog import KINDS, PACKAGE_KINDS, all_kinds, parts, shared_keys, summary
 from moframework.config import Component, Entry, entries, kinds
 from moframework.config.fields import options_of
 from moframework.errors import UnknownNameError
@@ -15,7 +15,7 @@ from moframework.errors import UnknownNameError
 
 def test_every_kind_is_described_once() -> None:
     assert set(KINDS) == set(all_kinds()), "describe a new kind in catalog.KINDS; remove one that is gone"
-    assert not set(TORCH_KINDS) & set(kinds())
+    assert not set(PACKAGE_KINDS) & set(kinds())
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -51,13 +51,13 @@ def test_keys_of_all_parts_are_those_of_the_interface(kind: str) -> None:
 
 
 def test_torch_parts_share_no_keys() -> None:
-    assert not any(shared_keys(kind) for kind in TORCH_KINDS)
+    assert not any(shared_keys(kind) for kind in PACKAGE_KINDS)
 
 
 def test_lines_are_read_without_importing() -> None:
     script = (
-        "import sys; from moframework.cli.catalog import all_kinds, parts, shared_keys, TORCH_KINDS\n"
-        "for kind in set(all_kinds()) - set(TORCH_KINDS): parts(kind), shared_keys(kind)\n"
+        "import sys; from moframework.cli.catalog import all_kinds, parts, shared_keys, PACKAGE_KINDS\n"
+        "for kind in set(all_kinds()) - set(PACKAGE_KINDS): parts(kind), shared_keys(kind)\n"
         "print([name for name in ('torch', 'numpy', 'matplotlib', 'yaml') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -181,6 +181,18 @@ def test_every_objective_resumes_bitwise(train: Train, tmp_path: Path, name: str
     assert str(one["optimizer"]) == str(other["optimizer"])
 
 
+@needs_torchjd
+@pytest.mark.parametrize("name", ["excessmtl", "pcd", "gradvac", "random"])
+def test_methods_of_torchjd_resume_bitwise(train: Train, tmp_path: Path, name: str) -> None:
+    parts = method(objective=build(Objective, {"name": "torchjd", "method": name}))
+    training, evaluation = Training(epochs=3, batch_size=16), Evaluation(every=0)
+    whole, _ = train(parts, training, evaluation, folder=tmp_path / "whole")
+    with pytest.raises(InterruptedRun):
+        train(parts, training, evaluation, folder=tmp_path / "parts", stop=stop_at(5))
+    resumed, _ = train(parts, training, evaluation, folder=tmp_path / "parts", resume=True)
+    assert same_state(resumed.state_dict(), whole.state_dict())
+
+
 @pytest.mark.parametrize(
     "name", ["uncertainty", "dwa", "famo", pytest.param("gradvac", marks=needs_torchjd), "pareto_mtl"]
 )

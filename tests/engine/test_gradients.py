@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -61,3 +63,25 @@ def test_a_direction_goes_through_what_is_shared_and_weights_through_the_rest() 
     made, (trunk, a, b) = gradients(factor=4.0)
     made.backward_mixed(torch.tensor([7.0]), torch.tensor([0.5, 2.0]))
     assert [float(p.grad) for p in (trunk, a, b)] == [4 * 7, 4 * 0.5 * 2, 4 * 2 * 2]
+
+
+def test_halves_give_products_of_one_with_the_other_and_the_mean_gradient() -> None:
+    """Both tasks read y_a = head · trunk · x; the second is twice the first and has no label in the first half."""
+    x, targets = torch.tensor([[1.0], [3.0]]), {"known": torch.tensor([0.0, 2.0])}
+    for factor in (1.0, 64.0):
+        net = Heads()
+        made = TaskGradients(dict(net.named_parameters()), torch.device("cpu"), torch.tensor(factor))
+
+        def losses_of(x: Tensor, targets: dict[str, Tensor], net: Heads = net, made: TaskGradients = made) -> Tensor:
+            found = torch.func.functional_call(net, made.leaves, x)["a"].sum()
+            return torch.stack([found, found * targets["known"].sum()])
+
+        losses = made.take_halves(losses_of, x, targets)
+        # Of trunk and head, 3 x and 2 x: (3, 2) on the first half, (9, 6) on the second.
+        torch.testing.assert_close(losses, torch.tensor([(6.0 + 18.0) / 2, 36.0]))
+        torch.testing.assert_close(made.gramian(), torch.tensor([[39.0, 78.0], [0.0, 0.0]]))
+        torch.testing.assert_close(made.jacobian(), torch.tensor([[6.0, 4.0], [18.0, 12.0]]))
+        torch.testing.assert_close(made.norms(), torch.tensor([52.0, 468.0]).sqrt())
+        alone = TaskGradients(dict(net.named_parameters()), torch.device("cpu"), torch.tensor(factor))
+        alone.take_halves(partial(losses_of, made=alone), x[1:], {"known": targets["known"][1:]})
+        torch.testing.assert_close(alone.gramian(), alone.jacobian() @ alone.jacobian().T)

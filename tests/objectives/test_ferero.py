@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from moframework.objectives.ferero import FERERO, ferero_step, ferero_weights, onto_simplex
+from moframework.objectives.ferero import FERERO, ferero_step, ferero_weights
+from moframework.objectives.host import onto_simplex
 from tests.objectives.test_pmgda import fonseca
 
 EVEN = np.array([1.0, 1.0]) / math.sqrt(2)

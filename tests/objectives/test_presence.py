@@ -90,6 +90,10 @@ def descent(objective: Objective, losses: Tensor, jacobian: Tensor, preferences:
         "gradnorm",
         "db_mtl",
         "nash_mtl",
+        "modo",
+        "sdmgrad",
+        "excess_mtl",
+        pytest.param("cr_mogm", marks=needs_torchjd),
         *(pytest.param(name, marks=needs_torchjd) for name in TORCHJD),
     ],
 )
@@ -117,6 +121,10 @@ def test_a_task_without_labels_is_left_out(name: str) -> None:
         "gradnorm",
         "db_mtl",
         "nash_mtl",
+        "modo",
+        "sdmgrad",
+        "excess_mtl",
+        pytest.param("cr_mogm", marks=needs_torchjd),
         *(pytest.param(n, marks=needs_torchjd) for n in TORCHJD),
     ],
 )

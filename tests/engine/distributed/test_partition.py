@@ -24,10 +24,12 @@ from moframework.merging.hull import FrozenHull
 from moframework.objectives import Objective
 from moframework.objectives.balancing import GradientBalancing, LossBalancing
 from moframework.objectives.dwa import DWA
+from moframework.objectives.excess_mtl import ExcessMTL
 from moframework.objectives.famo import FAMO
 from moframework.objectives.from_torchjd import GradDrop
 from moframework.objectives.hypervolume_gradient import HypervolumeGradient
 from moframework.objectives.linear import Linear
+from moframework.objectives.modo import MoDo
 from moframework.objectives.moo_svgd import MOOSVGD
 from moframework.objectives.multi_forward import MultiForward
 from moframework.objectives.nash_mtl import NashMTL
@@ -154,6 +156,7 @@ def cases() -> dict[str, Case]:
         "hypervolume": {"objective": HypervolumeGradient(reference=(3.0, 3.0), coefficient=1.0)},
         "weighting": {"objective": NashMTL()},
         "weighting with state": {"objective": ParetoMTL()},
+        "aggregation with sums": {"objective": ExcessMTL(rate=0.1)},
         "aggregation of all rows": {"objective": MOOSVGD()},
         "loss balancing": {"balancing": (LossBalancing(),)},
         "gradient balancing": {"balancing": (LossBalancing(), GradientBalancing())},
@@ -168,6 +171,8 @@ def cases() -> dict[str, Case]:
     # What draws random numbers for single rows draws others when rows are spread.
     made["random scalarization"] = case(RLW())
     made["random aggregation"] = case(GradDrop())
+    # Where ranks share the samples, halves of the batch are others.
+    made["weighting by halves, spread"] = case(MoDo(gamma=0.02), partition="spread")
     some: dict[str, dict[str, Any]] = {
         "balanced": {"balancing": (LossBalancing(), GradientBalancing())},
         "split": {"batch": "split", "objective": MultiForward()},

@@ -1,11 +1,11 @@
-"""Classes of torch by name, as options that are checked against their signatures."""
+"""Classes of an installed package by name, as options that are checked against their signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from moframework.config import Component
+from moframework.config.options import Component
 from moframework.errors import UnknownNameError, nearest
 
 __all__ = ["by_name", "classes_of"]

@@ -1,0 +1,283 @@
+"""Commands of moframework that begin with their imports done: a process that has them forks one for each.
+
+Loading torch and what else a cell uses takes seconds of processor time, as much as a small training. A forked command
+is still a process of its own, with its own session, streams and environment, so that it takes no other down. Own code,
+for `multiprocessing`'s server runs the main module of the program anew in each process, which a script that calls
+`run_benchmark` at its top level would not survive.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from attrs import define, frozen
+
+from moframework.run.signals import PARENT
+
+__all__ = ["ForkServer", "Forked", "serve"]
+
+_LARGEST = 2**17  # bytes of one message
+_DESCRIPTORS = 8  # most that come with one
+_FIRST = (  # what every run imports, and later than it is imported itself
+    "moframework.cli.main", "moframework.run.solving", "torch._dynamo", "torchmetrics", "matplotlib.pyplot",
+    "torch.utils.tensorboard",
+)  # fmt: skip
+
+
+class Forked:
+    """A command that the server has forked: what is used of `subprocess.Popen`.
+
+    Attributes:
+        returncode: exit code, negative for a signal; None while it runs.
+    """
+
+    def __init__(self, server: ForkServer, number: int) -> None:
+        self._server, self._number = server, number
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, if it has ended."""
+        if self.returncode is None:
+            self.returncode = self._server.ended(self._number)
+        return self.returncode
+
+    def wait(self) -> int:
+        """The exit code, once it has ended."""
+        while self.poll() is None:
+            self._server.listen()
+        return self.returncode or 0
+
+    def terminate(self) -> None:
+        """Send SIGTERM, if it still runs."""
+        self._server.tell({"number": self._number, "signal": signal.SIGTERM})
+
+    def kill(self) -> None:
+        """Send SIGKILL, if it still runs."""
+        self._server.tell({"number": self._number, "signal": signal.SIGKILL})
+
+
+class ForkServer:
+    """A process that has imported what commands need, as a child of this one; used as a context manager.
+
+    What the first command had to import beside that, the server imports before the next one: networks, readers and
+    metrics of the problems at hand. It ends with this process; when it is killed, all commands that it has forked save
+    and end, and count as ended by its signal.
+
+    Args:
+        environment: of the server; of a command's numerical libraries too, where these read it when they are loaded,
+            such as the number of OpenMP's threads.
+    """
+
+    @staticmethod
+    def available() -> bool:
+        """Whether this machine can: Linux, which names processes by descriptors and forks without harm."""
+        return sys.platform == "linux" and hasattr(os, "pidfd_open")
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # One thread of OpenBLAS: it starts its threads when it is loaded, and threads do not survive a fork.
+        program = f"from moframework.benchmark.fork_server import serve; serve({other.fileno()})"
+        alone = {**environment, "OPENBLAS_NUM_THREADS": "1"}
+        with other:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program], stdin=subprocess.DEVNULL, env=alone,
+                start_new_session=True, pass_fds=(other.fileno(),),
+            )  # fmt: skip
+        self._count = 0
+        self._codes: dict[int, int] = {}
+        self._running: set[int] = set()
+
+    def __enter__(self) -> ForkServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the server, and with it what still runs."""
+        self._link.close()
+        self._process.wait()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not been killed."""
+        return self._process.poll() is None
+
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes], kept: Sequence[int]
+    ) -> Forked:
+        """Fork `python -m moframework ARGUMENTS`, in this process's folder.
+
+        Args:
+            environment: of the command.
+            log: gets its stdout and stderr.
+            kept: descriptors that it shall hold as long as it lives.
+        """
+        self._count += 1
+        self._running.add(self._count)
+        given = {"number": self._count, "argv": list(arguments), "env": dict(environment), "cwd": str(Path.cwd())}
+        self.tell(given, [log.fileno(), *kept])
+        return Forked(self, self._count)
+
+    def tell(self, given: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Send the server a message; where it is dead, `ended` will tell."""
+        sent = array.array("i", descriptors)
+        with contextlib.suppress(OSError):
+            self._link.sendmsg([json.dumps(given).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)])
+
+    def ended(self, number: int) -> int | None:
+        """The exit code of a command, if it has ended."""
+        while self._receive(socket.MSG_DONTWAIT):
+            pass
+        return self._codes.get(number)
+
+    def listen(self) -> None:
+        """Wait until some command ends."""
+        self._receive(0)
+
+    def _receive(self, flags: int) -> bool:
+        """Take in one message, if there is one."""
+        if not self._running:
+            return False
+        try:
+            text = self._link.recv(_LARGEST, flags)
+        except BlockingIOError:
+            return False
+        except OSError:
+            text = b""
+        if not text:
+            code = self._process.wait()
+            self._codes.update(dict.fromkeys(self._running, code if code < 0 else -signal.SIGKILL))
+            self._running.clear()
+            return False
+        told = json.loads(text)
+        self._codes[told["number"]] = told["code"]
+        self._running.discard(told["number"])
+        return True
+
+
+@frozen
+class _Request:
+    """A command as it was asked for."""
+
+    number: int
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+
+
+@define(eq=False)
+class _Child:
+    """A forked command, as the server knows it."""
+
+    number: int
+    pid: int
+    descriptor: int
+    loaded: IO[str]
+    """Gets the names of modules that it has loaded."""
+
+
+def serve(descriptor: int) -> None:
+    """Import, then fork a command for each request until the other end is closed; in a forked one: run it."""
+    for name in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    _load(_FIRST)
+    given = _served(socket.socket(fileno=descriptor))
+    if given is not None:
+        _become(*given)
+
+
+def _served(link: socket.socket) -> tuple[_Request, list[int], IO[str]] | None:
+    """The request that this process has been forked for, its descriptors and where it tells what it has loaded; in
+    the server None, at its end."""
+    children = dict[int, _Child]()
+    waiting = selectors.DefaultSelector()
+    waiting.register(link, selectors.EVENT_READ)
+    while True:
+        for key, _ in waiting.select():
+            if key.data is not None:
+                waiting.unregister(key.fileobj)
+                _tell_end(link, children.pop(key.data))
+                continue
+            text, descriptors, _, _ = socket.recv_fds(link, _LARGEST, _DESCRIPTORS)
+            if not text:
+                return None
+            told = json.loads(text)
+            if "signal" in told:
+                if told["number"] in children:
+                    os.kill(children[told["number"]].pid, told["signal"])
+                continue
+            request = _Request(**told)
+            loaded = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed when the child has ended)
+            gc.freeze()  # what is there now is never collected, so that its memory stays shared
+            child = os.fork()
+            if child == 0:
+                waiting.close()
+                link.close()
+                for other in children.values():
+                    os.close(other.descriptor)
+                return request, descriptors, loaded
+            for descriptor in descriptors:
+                os.close(descriptor)
+            descriptor = os.pidfd_open(child)
+            children[request.number] = _Child(request.number, child, descriptor, loaded)
+            waiting.register(descriptor, selectors.EVENT_READ, request.number)
+
+
+def _tell_end(link: socket.socket, child: _Child) -> None:
+    """Tell how a child ended, and load what it had to."""
+    _, status = os.waitpid(child.pid, 0)
+    os.close(child.descriptor)
+    with contextlib.suppress(OSError):
+        link.send(json.dumps({"number": child.number, "code": os.waitstatus_to_exitcode(status)}).encode())
+    with child.loaded as file:
+        file.seek(0)
+        _load(file.read().split())
+
+
+def _become(request: _Request, descriptors: Sequence[int], loaded: IO[str]) -> None:
+    """Run a command in this process, as `python -m moframework` would."""
+    os.setsid()
+    os.dup2(descriptors[0], 1)
+    os.dup2(descriptors[0], 2)
+    os.environ.clear()
+    os.environ.update({**request.env, PARENT: str(os.getppid())})
+    os.chdir(request.cwd)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    sys.argv = ["moframework", *request.argv]
+    sys.path[0] = request.cwd
+    before = set(sys.modules)
+    from moframework.cli.main import main
+
+    try:
+        main()
+    finally:
+        with loaded:
+            loaded.write("\n".join(name for name in sys.modules if name not in before and _installed(name)))
+
+
+def _installed(name: str) -> bool:
+    """Whether a module came with Python or a package, rather than being a user's, whose code may change."""
+    origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or ""
+    places = (sysconfig.get_path(place) for place in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return origin == "built-in" or name.startswith("moframework.") or origin.startswith(tuple(places))
+
+
+def _load(names: Sequence[str]) -> None:
+    """Import modules; those that cannot be imported alone are left to the commands."""
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
