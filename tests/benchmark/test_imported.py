@@ -81,7 +81,7 @@ WRONG = {
     "line 2: left/loss must be a finite number, but it is 'nan'": ("left/loss,right/loss", "nan,2"),
     "line 3: right/loss must be a finite number, but it is 'inf'": ("left/loss,right/loss", "1,2", "1,inf"),
     "unknown column 'left/los'": ("left/los,right/loss", "1,2"),
-    "did you mean 'left/accuracy'?": ("left/acuracy", "1"),
+    "did you mean 'left/accuracy'?": ("left/accurac", "1"),
     "no column 'right/loss'": ("left/loss", "1"),
     "no column 'left/preference'": ("left/loss,right/loss,right/preference", "1,1,1"),
     "neither losses nor metrics": ("seed,left/preference,right/preference", "0,1,0"),
@@ -201,7 +201,7 @@ def test_a_wrong_file_is_told_before_anything_runs(tmp_path: Path) -> None:
         ({"license": ""}, "imported.0.license: must not be empty"),
         ({"file": "x.txt"}, "imported.0.file: must end in .csv or .json"),
         ({"label": "adapters"}, "two contenders are called 'adapters'"),
-        ({"problem": "smal"}, "there is no problem 'smal'; there are: small; did you mean 'small'?"),
+        ({"problem": "smalls"}, "there is no problem 'smalls'; there are: small; did you mean 'small'?"),
         ({"label": "a|b"}, "without |"),
     ],
 )

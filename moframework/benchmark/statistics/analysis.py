@@ -21,11 +21,11 @@ from moframework.benchmark.statistics.ranking import critical_difference, friedm
 from moframework.benchmark.statistics.spec import Statistics
 from moframework.benchmark.statistics.surfaces import attainment
 
-__all__ = ["FEW", "MOST_PAIRED", "analyze"]
+__all__ = ["SCARCE", "MOST_PAIRED", "analyze"]
 
 Array = NDArray[np.float64]
 
-FEW = 5
+SCARCE = 5
 """Problems or seeds below which chances are told to be too certain."""
 MOST_PAIRED = 6
 """Contenders that are all paired with each other; of more each is paired with the one of the best mean alone."""
@@ -77,7 +77,7 @@ def _compared(found: Sequence[Group], column: Column, options: Statistics) -> Co
             f"With {len(matrix)} problems no p-value of a pair can be below {2 ** (1 - len(matrix)):.3g}: it takes "
             "more of them to tell contenders apart by a test."
         )
-    if len(matrix) < FEW:
+    if len(matrix) < SCARCE:
         notes.append(
             f"Chances from {len(matrix)} {blocks} rest on that many differences, and are more certain than they should "
             "be."
