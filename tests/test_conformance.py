@@ -37,9 +37,13 @@ HOUSES = {
 VARIANTS = (LAYER, {**LAYER, "objectives": 3}, {"name": "dtlz2", "objectives": 5, "k": 2}, HOUSES)
 # Whole hypernetworks have a hundred times a network's parameters: those of these networks take minutes.
 LARGE = {"adult", "arm", "census", "docstrings", "fairness", "german_credit", "multimnist3", "sarcos", "scenes"}
+# What a solver searches with each time a run is planned, and a pair is planned several times.
+SEARCH = {"map": {"samples": 8, "population": 20, "generations": 10}}
 
 
 def affordable(pair: Pair) -> Pair:
+    if pair.solver["name"] in SEARCH:
+        return attrs.evolve(pair, solver={**pair.solver, **SEARCH[pair.solver["name"]]})
     if pair.solver["name"] not in ("phn", "phn_hvi") or pair.problem["name"] not in LARGE:
         return pair
     return attrs.evolve(pair, solver={**pair.solver, "weights": "chunked_hypernetwork"})

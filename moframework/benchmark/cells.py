@@ -140,9 +140,9 @@ def chosen(choice: Mapping[str, Any]) -> list[str]:
 
 
 def _decisive(text: str) -> str:
-    """An expanded spec, as it is written, without what changes no result: the loggers. Versions before these had no
-    such key."""
-    return re.sub(r"^log:.*\n(?:[ -].*\n)*", "", text, flags=re.MULTILINE)
+    """An expanded spec, as it is written, without what changes no result: the loggers, and constraints where there are
+    none. Earlier versions had no such keys."""
+    return re.sub(r"^log:.*\n(?:[ -].*\n)*|^constraints: \{\}\n", "", text, flags=re.MULTILINE)
 
 
 def _shown(value: Any) -> str:

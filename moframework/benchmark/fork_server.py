@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
@@ -260,10 +261,8 @@ def _become(request: _Request, descriptors: Sequence[int], loaded: IO[str]) -> N
     sys.argv = ["moframework", *request.argv]
     sys.path[0] = request.cwd
     before = set(sys.modules)
-    from moframework.cli.main import main
-
     try:
-        main()
+        runpy.run_module("moframework", run_name="__main__", alter_sys=True)
     finally:
         with loaded:
             loaded.write("\n".join(name for name in sys.modules if name not in before and _installed(name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -119,8 +120,9 @@ class Local(Executor):
 
     def _hurry(self, running: Sequence[_Running]) -> None:
         """Ask processes that have taken longer than `limit` to end, once, and kill them after `grace` seconds more."""
-        for one in running if self.limit is not None else ():
-            over = time.monotonic() - one.since - self.limit
+        limit = math.inf if self.limit is None else self.limit
+        for one in running:
+            over = time.monotonic() - one.since - limit
             if over > self.grace:
                 one.process.kill()
             elif over > 0 and not one.late:

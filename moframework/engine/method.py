@@ -12,6 +12,7 @@ from torch import Generator
 from moframework.config import Trust
 from moframework.data import Dataset
 from moframework.errors import SpecError
+from moframework.losses import Loss
 from moframework.model import ParetoModel
 from moframework.objectives import Balancing, Objective, Scalarization
 from moframework.preferences import Schedule
@@ -41,6 +42,8 @@ class Method:
         initial: a checkpoint whose parameters the network starts from, or None.
         start: what else gives the model its weights, or None.
         trains: False where that is all, and no step is taken.
+        loss: what training minimizes of each task's output in the place of its own loss, or None. Evaluation has the
+            tasks' own.
     """
 
     weights: WeightSpaceConfig
@@ -50,6 +53,7 @@ class Method:
     initial: Path | None = None
     start: Start | None = None
     trains: bool = True
+    loss: Loss | None = None
 
     @property
     def needs_task_gradients(self) -> bool:

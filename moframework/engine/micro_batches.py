@@ -39,7 +39,7 @@ class MicroBatches:
         found = [checkpointed(partial(self._sums, theta, *part), step.model) for part in parts]
         sums = [torch.stack(of_task).sum(dim=0) for of_task in zip(*found, strict=True)]
         totals = step.partition.reduce_statistics(sums) if step.partition.shards_batch else sums
-        return torch.stack([task.loss.finish(total) for task, total in zip(step.tasks, totals, strict=True)])
+        return torch.stack([loss.finish(total) for loss, total in zip(step.minimized, totals, strict=True)])
 
     def _sums(self, theta: dict[str, Tensor], x: Tree, targets: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The summed statistics of each task; apart, so that a task's gradient reaches what the task does."""

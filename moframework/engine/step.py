@@ -163,6 +163,7 @@ class Step:
     Attributes:
         weights: preferences (r, m) → r parameter dicts θ(λ_j).
         joined: whether all preferences go backward together.
+        minimized: the loss of each task.
         forwards: stand-ins for `plain`, asked in this order.
         execute: `run`, or what stands in for it.
         note: told in a sentence what is decided on the way.
@@ -196,7 +197,8 @@ class Step:
         self.execute: Callable[..., Tensor] = self.run
         self.note: Callable[[str], None] = lambda words: None
         self._chosen: dict[tuple[Hashable, int], Forward | None] = {}
-        self._asked = [(task.loss, task.output_key, task.target_key) for task in tasks]
+        self.minimized = [task.loss if method.loss is None else method.loss for task in tasks]
+        self._asked = [(loss, t.output_key, t.target_key) for loss, t in zip(self.minimized, tasks, strict=True)]
         # A finite space looks up which network is meant, on the host; all others compute with the numbers.
         self._on_host = model.space.anchors() is not None
         self._call = model.network.call
@@ -301,7 +303,8 @@ class Step:
         if self.per_task:
             parts = zip(preferences, batch.parts(rows), strict=True)
             return _together([self._by_task(preference, *part, scale) for preference, part in parts])
-        losses = (self.plain if forward is None else forward)(preferences, batch, rows)
+        own = self.model.space.own_losses(preferences)
+        losses = (self.plain if forward is None else forward)(preferences, batch, rows) if own is None else own
         if not self.method.balancing:
             return Rows(losses)
         return Rows(losses, torch.stack([self._scales(row.detach(), None) for row in losses.unbind()]))

@@ -29,6 +29,7 @@ from moframework.model import ParetoModel
 from moframework.model.operating_point import merged_network
 from moframework.weights.adapted import Adapter
 from moframework.weights.low_rank import LowRankSpace
+from moframework.weights.restricted import RestrictedSpace
 
 __all__ = ["load_adapters", "save_adapters"]
 
@@ -101,6 +102,11 @@ def _whole(number: float) -> float:
 
 
 def _space(model: ParetoModel) -> LowRankSpace:
+    if isinstance(model.space, RestrictedSpace):
+        raise RunError(
+            "the dial of this model is limited by constraints, and adapters of PEFT, one for each task, have the whole "
+            "dial. Export it to a file: --to NAME.pt2, NAME.onnx or NAME.safetensors"
+        )
     if not isinstance(model.space, LowRankSpace):
         raise RunError(
             f"only low-rank adapters (palora, lorpman) are adapters of PEFT, and this model has none "

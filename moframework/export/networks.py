@@ -17,6 +17,7 @@ from moframework.inputs.calling import called
 from moframework.inputs.trees import mapped, named_leaves
 from moframework.model import ParetoModel
 from moframework.weights.conditioned import ConditionedSpace
+from moframework.weights.remapped import unmapped
 
 __all__ = ["PREFERENCE_INPUT", "Inputs", "dial_network", "fixed_network", "mixed_network"]
 
@@ -101,7 +102,7 @@ def mixed_network(model: ParetoModel, inputs: Inputs) -> nn.Module:
     Raises:
         RunError: the network has no single pass for them.
     """
-    one_pass = None if isinstance(model.space, ConditionedSpace) else model.one_pass()
+    one_pass = None if isinstance(unmapped(model.space), ConditionedSpace) else model.one_pass()
     if isinstance(one_pass, str):
         raise RunError(
             f"a preference for each sample cannot be exported with this model, which takes one pass for each: "

@@ -25,6 +25,7 @@ from moframework.model import ParetoModel
 from moframework.weights.conditioned import ConditionedNetwork
 from moframework.weights.convex_hull import ConvexHullSpace
 from moframework.weights.low_rank import LowRankSpace
+from moframework.weights.remapped import unmapped
 
 __all__ = ["JOINED", "State", "load_fixed", "load_sum", "save_state", "state_of", "sum_of"]
 
@@ -68,7 +69,7 @@ def sum_of(model: ParetoModel) -> State:
         RunError: it is not known that θ(λ) is such a sum. (To try it at some λ would not do: where a hypernetwork has
             ReLUs, θ(λ) is one in part of the simplex.)
     """
-    if not isinstance(model.space, LowRankSpace | ConvexHullSpace):
+    if not isinstance(unmapped(model.space), LowRankSpace | ConvexHullSpace):
         raise RunError(
             f"the weights of this model ({type(model.space).__name__}) are no weighted sum of one set for each task, "
             "so a file of tensors cannot keep the dial. Take --to NAME.pt2 or NAME.onnx, or give --preference"

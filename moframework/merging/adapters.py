@@ -13,6 +13,7 @@ from moframework.merging.members import Members
 from moframework.weights import WeightSpace
 from moframework.weights.adapted import Adapter
 from moframework.weights.low_rank import LowRankSpace
+from moframework.weights.remapped import unmapped
 
 __all__ = ["factors_of", "fill_adapters"]
 
@@ -39,7 +40,7 @@ def factors_of(vector: Tensor, adapter: Adapter, scale: float) -> tuple[Tensor, 
 def fill_adapters(space: WeightSpace, members: Members, heads: Sequence[Sequence[str]]) -> list[str]:
     """Let the shared network be the base, with each head from its member, and the adapters what their rank holds of the
     task vectors. An adapter of a weight that its member has not changed stays as it was drawn."""
-    space = cast(LowRankSpace, space)
+    space = cast(LowRankSpace, unmapped(space))
     start = members.start()
     for state, names in zip(members.states, heads, strict=True):
         start |= {name: state[name] for name in names}

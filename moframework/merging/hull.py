@@ -13,6 +13,7 @@ from moframework.errors import SpecError
 from moframework.merging.members import Members
 from moframework.weights import WeightSpace, WeightSpaceConfig
 from moframework.weights.convex_hull import ConvexHullSpace
+from moframework.weights.remapped import unmapped
 from moframework.weights.stacked import Stacked
 from moframework.weights.starting import merged_values
 
@@ -87,6 +88,7 @@ class FrozenHullSpace(WeightSpace):
 def fill_hull(space: WeightSpace, members: Members, heads: Sequence[Sequence[str]]) -> list[str]:
     """Let a hull's members be these. The head of a task, which no other member has trained, is in all of them that of
     its own member."""
+    space = unmapped(space)
     owners = {name: state for state, names in zip(members.states, heads, strict=True) for name in names}
     if isinstance(space, ConvexHullSpace):
         names, load = space.members.names, space.members.load

@@ -16,8 +16,8 @@ from moframework.config import Trust
 from moframework.errors import DataError, RunError, SpecError, nearest
 from moframework.io.tensors import load_state
 from moframework.merging.kernels import agreement
-from moframework.merging.peft_adapter import ADAPTER, with_adapter
 from moframework.model import ParetoModel, load_parameters
+from moframework.model.adapters import CONFIG, read_adapter, with_adapter
 from moframework.model.initial import check_fits, with_tied
 
 __all__ = ["FAR", "Members", "MembersPath", "check_common_start", "mean_state", "read_members"]
@@ -158,13 +158,13 @@ def _base(path: Path, network: nn.Module, trust: Trust) -> dict[str, Tensor]:
 
 def _member(path: Path, task: str, base: State | None, network: nn.Module, trust: Trust) -> dict[str, Tensor]:
     where = f"solver.members.{task}"
-    if (path / ADAPTER).is_file():
+    if (path / CONFIG).is_file():
         if base is None:
             raise DataError(f"{where}: {path} is an adapter, which needs the network it belongs to: name solver.base")
         try:
-            found: State = with_adapter(base, path)
-        except ValueError as error:
-            raise DataError(f"{where}: {error}") from error
+            found: State = with_adapter(base, read_adapter(path), path)
+        except DataError as error:
+            raise DataError(str(error).replace("initial: ", f"{where}: ", 1)) from error
     elif path.is_dir():
         found = _of_run(path, task, where, trust)
     elif path.suffix != ".safetensors" and path.exists():

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.errors import SpecError
 from moframework.merging.base import Merge
 from moframework.merging.linear import LinearMerge
 from moframework.merging.lines import LiNeS, depth_factors
 from moframework.merging.members import Members
 from moframework.weights import WeightSpace, WeightSpaceConfig
+from moframework.weights.mixed import inverse_mixing
 
 __all__ = ["Merged", "MergedSpace", "TaskVectors"]
 
@@ -130,26 +130,3 @@ class MergedSpace(WeightSpace):
             sizes = torch.tensor(stored.sizes, device=vector.device)
             vector = vector * torch.repeat_interleave(self.factors, sizes, output_size=len(vector))
         return stored.named(stored.base + vector)
-
-
-def inverse_mixing(trained_at: Sequence[Sequence[float]] | None, m: int) -> Tensor | None:
-    """The matrix from a preference λ to weights c of members that were trained at the rows p_t of P: Pᵀ c = λ, so that
-    the member of p_t alone answers λ = p_t (Bone Soup, arXiv 2502.10762). Weights are negative outside of their hull.
-
-    >>> inverse_mixing([[0.75, 0.25], [0.25, 0.75]], 2) @ torch.tensor([0.75, 0.25])
-    tensor([1., 0.])
-
-    Raises:
-        SpecError: not m rows of m non-negative numbers that are not all 0, or they depend on each other.
-    """
-    if trained_at is None:
-        return None
-    rows = [[float(value) for value in row] for row in trained_at]
-    if len(rows) != m or any(len(row) != m or min(row) < 0 or sum(row) <= 0 for row in rows):
-        raise SpecError(f"solver.trained_at: needs {m} rows of {m} non-negative numbers, the preference of each member")
-    matrix = torch.tensor(rows, dtype=torch.float64)
-    matrix = matrix / matrix.sum(dim=1, keepdim=True)
-    if float(torch.linalg.cond(matrix)) > 1e6:
-        raise SpecError("solver.trained_at: the preferences of the members depend on each other: they span no front")
-    inverse: Tensor = torch.linalg.inv(matrix.T)
-    return inverse.float()

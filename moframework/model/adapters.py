@@ -1,8 +1,9 @@
 """Adapters of PEFT, to start a training from: read from their files, without PEFT.
 
-A folder with `adapter_config.json` holds one adapter: the network's weights plus s B A, with s = r⁻¹ `lora_alpha`, are
-what a training starts from. A folder with such a folder for each task, as `moframework export` makes it, holds the
-low-rank adapters of PaLoRA and LORPMAN, and the shared network in `base.safetensors`.
+A folder with `adapter_config.json` holds one adapter: the network's weights plus s B A, with s = r⁻¹ `lora_alpha`, and
+the modules and biases that PEFT saves whole (`modules_to_save`, `bias`) in the place of the network's. That is what a
+training starts from, or a member that is merged. A folder with such a folder for each task, as `moframework export`
+makes it, holds the low-rank adapters of PaLoRA and LORPMAN, and the shared network in `base.safetensors`.
 """
 
 from __future__ import annotations
@@ -18,21 +19,28 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from moframework.errors import DataError
+from moframework.errors import DataError, nearest
 from moframework.io.tensors import load_state
 from moframework.weights import WeightSpace
 from moframework.weights.low_rank import LowRankSpace
+from moframework.weights.remapped import unmapped
 
-__all__ = ["BASE", "Factors", "adapter_folders", "network_state", "put_adapters", "read_adapter", "with_adapter"]
+__all__ = [
+    "BASE", "CONFIG", "Factors", "StoredAdapter", "adapter_folders", "network_state", "put_adapters", "read_adapter",
+    "with_adapter",
+]  # fmt: skip
 
 CONFIG, BASE = "adapter_config.json", "base.safetensors"
 _TENSORS = ("adapter_model.safetensors", "adapter_model.bin")
+_PREFIX = "base_model.model."
 _KEY = re.compile(r"base_model\.model\.(.+)\.lora_(embedding_)?([AB])(?:\.weight)?")
+# What PEFT's own modules around those of the network add to names.
+_WRAPPED = re.compile(r"\.base_layer\.|\.modules_to_save\.\w+\.")
 # Keys of PEFT's options that change what an adapter computes, and what they are where they change nothing.
 _PLAIN: Mapping[str, tuple[Any, ...]] = {
-    "use_dora": (False, None), "bias": ("none", None), "lora_bias": (False, None), "fan_in_fan_out": (False, None),
-    "modules_to_save": (None, []), "trainable_token_indices": (None,), "layer_replication": (None,),
-    "target_parameters": (None, []), "use_qalora": (False, None), "alora_invocation_tokens": (None,),
+    "use_dora": (False, None), "lora_bias": (False, None), "trainable_token_indices": (None,),
+    "layer_replication": (None,), "target_parameters": (None, []), "use_qalora": (False, None),
+    "alora_invocation_tokens": (None,),
 }  # fmt: skip
 
 
@@ -44,7 +52,7 @@ class Factors:
         a: (r, columns).
         b: (rows, r).
         scale: s.
-        transposed: the weight's adapter is the transpose of the product, as of embeddings.
+        transposed: the weight's adapter is the transpose of the product, as of embeddings and with `fan_in_fan_out`.
     """
 
     a: Tensor
@@ -61,6 +69,19 @@ class Factors:
         return (weight.double() + product.reshape(weight.shape)).to(weight.dtype)
 
 
+@frozen(eq=False)
+class StoredAdapter:
+    """What an adapter's folder holds.
+
+    Attributes:
+        factors: by the name of each weight.
+        saved: tensors that take the place of the network's, by name.
+    """
+
+    factors: dict[str, Factors]
+    saved: dict[str, Tensor]
+
+
 def adapter_folders(folder: Path) -> dict[str, Path]:
     """The adapters in a folder: itself, under an empty name, or those of folders inside, by the name of each."""
     if (folder / CONFIG).is_file():
@@ -68,8 +89,8 @@ def adapter_folders(folder: Path) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
 
 
-def read_adapter(folder: Path) -> dict[str, Factors]:
-    """The adapter in a folder, by the name of each weight. All that it has and we have not is told at once.
+def read_adapter(folder: Path) -> StoredAdapter:
+    """The adapter in a folder. All that it has and we have not is told at once.
 
     Raises:
         DataError: it cannot be read, is no LoRA, or does more than one.
@@ -82,14 +103,19 @@ def read_adapter(folder: Path) -> dict[str, Factors]:
         raise DataError(f"initial: {folder} holds no adapter that can be read: {error}") from error
     _check(folder, options)
     found: dict[str, dict[str, Tensor]] = {}
+    saved: dict[str, Tensor] = {}
     for key, value in tensors.items():
         match = _KEY.fullmatch(key)
         if match is None:
-            raise DataError(f"initial: {path} has the tensor {key}, which is no factor of a LoRA adapter")
+            if not key.startswith(_PREFIX) or "lora_" in key:
+                raise DataError(f"initial: {path} has the tensor {key}, which is no factor of a LoRA adapter")
+            if ".original_module." not in key:  # the network's own, of a module that is saved whole
+                saved[_WRAPPED.sub(".", key.removeprefix(_PREFIX))] = value
+            continue
         found.setdefault(match[1], {})[match[3]] = value.float()
-        if match[2]:
+        if match[2] or options.get("fan_in_fan_out"):
             found[match[1]]["transposed"] = value
-    return {f"{name}.weight": _factors(folder, name, parts, options) for name, parts in found.items()}
+    return StoredAdapter({f"{name}.weight": _factors(folder, name, own, options) for name, own in found.items()}, saved)
 
 
 def _check(folder: Path, options: Any) -> None:
@@ -101,7 +127,7 @@ def _check(folder: Path, options: Any) -> None:
         told = ", ".join(f"{key}: {json.dumps(options[key])}" for key in further)
         raise DataError(
             f"initial: the adapter in {folder} does more than W0 + s B A ({told}), which adapters here do not. Merge "
-            "it into the network in PEFT (model.merge_and_unload()), and give that network's state dict as `initial`"
+            "it into the network in PEFT (model.merge_and_unload()), and give that network's state dict instead"
         )
 
 
@@ -129,24 +155,30 @@ def _pattern(patterns: Any, name: str, default: Any) -> Any:
     return default
 
 
-def with_adapter(state: Mapping[str, Tensor], adapter: Mapping[str, Factors], source: Path) -> dict[str, Tensor]:
+def with_adapter(state: Mapping[str, Tensor], adapter: StoredAdapter, source: Path) -> dict[str, Tensor]:
     """A state dict with an adapter merged into it. Raises `DataError` where it does not fit."""
     merged, faults = dict(state), []
-    for name, factors in adapter.items():
+    found: list[tuple[str, Factors | Tensor]] = [*adapter.factors.items(), *adapter.saved.items()]
+    for name, given in found:
         if name not in state:
-            faults.append(f"{name} is not in the network")
-            continue
-        try:
-            merged[name] = factors.added(state[name])
-        except ValueError as error:
-            faults.append(f"{name}: {error}")
+            guess = nearest(name, state)
+            faults.append(f"{name} is not in the network" + (f" (it has {guess})" if guess else ""))
+        elif isinstance(given, Factors):
+            try:
+                merged[name] = given.added(state[name])
+            except ValueError as error:
+                faults.append(f"{name}: {error}")
+        elif given.shape != state[name].shape:
+            faults.append(f"{name} has shape {tuple(given.shape)}, the network's is {tuple(state[name].shape)}")
+        else:
+            merged[name] = given.to(state[name])
     if faults:
         raise DataError(f"initial: the adapter in {source} does not fit the network: {'; '.join(faults[:5])}")
     return merged
 
 
 @torch.no_grad()
-def put_adapters(space: WeightSpace, tasks: Sequence[str], adapters: Mapping[str, Mapping[str, Factors]]) -> None:
+def put_adapters(space: WeightSpace, tasks: Sequence[str], adapters: Mapping[str, StoredAdapter]) -> None:
     """Let a space of low-rank adapters begin with those of each task.
 
     An adapter of a smaller rank is filled up by rows of A as they were drawn, with columns of B that are zero, so that
@@ -155,6 +187,7 @@ def put_adapters(space: WeightSpace, tasks: Sequence[str], adapters: Mapping[str
     Raises:
         DataError: the space has none, there is not one for each task, or one does not fit, with what to change.
     """
+    space = unmapped(space)
     if not isinstance(space, LowRankSpace):
         raise DataError(
             f"initial: adapters for each task are for a solver with low-rank adapters (palora, lorpman), which "
@@ -166,11 +199,14 @@ def put_adapters(space: WeightSpace, tasks: Sequence[str], adapters: Mapping[str
             "each task needs a folder of its name"
         )
     known = {each.name for each in space.adapted}
-    strange = sorted({name for own in adapters.values() for name in own} - known)
+    strange = sorted({name for own in adapters.values() for name in own.factors} - known)
     faults = [f"{name} has no adapter here" for name in strange]
+    faults += [
+        f"{task} saves {name} whole, which is one for all tasks" for task in tasks for name in adapters[task].saved
+    ]
     for each, a, b in zip(space.adapted, space.a, space.b, strict=True):
         for t, task in enumerate(tasks):
-            factors = adapters[task].get(each.name)
+            factors = adapters[task].factors.get(each.name)
             own = slice(t * each.inner, (t + 1) * each.inner)
             if factors is None:
                 b[:, own] = 0

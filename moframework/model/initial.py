@@ -14,7 +14,7 @@ from moframework.errors import DataError, RunError, nearest
 from moframework.io.tensors import load_state
 from moframework.model.adapters import (
     BASE,
-    Factors,
+    StoredAdapter,
     adapter_folders,
     network_state,
     put_adapters,
@@ -37,7 +37,7 @@ class Initial:
     """
 
     state: dict[str, Tensor]
-    adapters: dict[str, dict[str, Factors]]
+    adapters: dict[str, StoredAdapter]
 
     def model(self, recipe: Recipe) -> ParetoModel:
         """The model that begins so.

@@ -21,6 +21,7 @@ from moframework.model.operating_point import as_preferences, numbers_of
 from moframework.model.protocol import Model
 from moframework.weights.conditioned import ConditionedSpace
 from moframework.weights.finite import FiniteSpace
+from moframework.weights.remapped import unmapped
 
 __all__ = ["grouped", "groups_of", "mixed_outputs"]
 
@@ -46,7 +47,7 @@ def mixed_outputs(model: Model, x: Tree, preferences: ArrayLike | Tensor, found:
         )
     rows, host = as_preferences(preferences, model.tasks, count_samples(x))
     space = model.space
-    if isinstance(space, ConditionedSpace):
+    if isinstance(unmapped(space), ConditionedSpace):
         return model.call(space.weights(rows), x)
     if len(rows) == 0:
         return cast(Outputs, model(x, [1.0] * len(model.tasks)))

@@ -17,6 +17,7 @@ from moframework.model.sample_weights import NORMALIZATIONS, Factored, Members, 
 from moframework.weights.adapted import CONVOLUTIONS
 from moframework.weights.convex_hull import ConvexHullSpace
 from moframework.weights.low_rank import AdapterSpace
+from moframework.weights.remapped import RemappedSpace, unmapped
 
 __all__ = ["OnePass"]
 
@@ -91,7 +92,7 @@ class OnePass:
     @classmethod
     def when(cls, model: Model) -> OnePass | str:
         """How a model does it, or why it does not."""
-        space, network = model.space, model.network
+        space, network = unmapped(model.space), model.network
         if not (isinstance(space, ConvexHullSpace) or (isinstance(space, AdapterSpace) and space.by_task)):
             return f"its weights are no combination of a few ({type(space).__name__})"
         if not model.recipe.inputs.is_tensor:
@@ -120,7 +121,7 @@ class OnePass:
     def fits(self, model: Model) -> bool:
         """Whether a network still is what it was, and nobody has hung something on a module."""
         return (
-            model.space is self.space
+            unmapped(model.space) is self.space
             and model.skeleton is self.modules[0]
             and entries_of(self.registries) == self.children
             and not any(self.hooks)
@@ -133,6 +134,8 @@ class OnePass:
 
     def __call__(self, model: Model, x: Tensor, preferences: Tensor) -> dict[str, Tensor]:
         """Outputs of the network for x (b, ...) with preferences (b, m), by output key."""
+        if isinstance(model.space, RemappedSpace):
+            preferences = model.space.inside(preferences)
         adapters = isinstance(self.space, AdapterSpace)
         key = None if preferences.requires_grad else "one pass"
         make = self._of_adapters if adapters else self._of_members

@@ -46,6 +46,8 @@ from moframework.weights import WeightSpace
 from moframework.weights.conditioned import ConditionedSpace
 from moframework.weights.finite import FiniteSpace
 from moframework.weights.low_rank import AdapterSpace
+from moframework.weights.remapped import unmapped
+from moframework.weights.restricted import Restricted, RestrictedSpace, unrestricted
 
 __all__ = ["ParetoModel"]
 
@@ -146,9 +148,10 @@ class ParetoModel(nn.Module):
         """Weights, by name, that are trained but get no low-rank adapter, so that they are the same for every λ: those
         of recurrent layers, under a parametrization or a hook, parameters without a layer. Vectors do not count; empty
         where the weight space has no adapters."""
-        if not isinstance(self.space, AdapterSpace):
+        space = unmapped(self.space)
+        if not isinstance(space, AdapterSpace):
             return []
-        adapted, theta = {adapter.name for adapter in self.space.adapted}, self.space.unadapted()
+        adapted, theta = {adapter.name for adapter in space.adapted}, space.unadapted()
         wide = {name for name, value in theta.items() if sum(size > 1 for size in value.shape) > 1}
         return [name for name, trained in self.network.trainable.items() if trained and name in wide - adapted]
 
@@ -198,7 +201,7 @@ class ParetoModel(nn.Module):
 
             model.how_mixed()    # "one pass: each layer has weights of its own for each sample"
         """
-        if isinstance(self.space, ConditionedSpace):
+        if isinstance(unmapped(self.space), ConditionedSpace):
             return "one pass: the preference is an input of the network"
         found = self.one_pass()
         if isinstance(found, str):
@@ -235,6 +238,28 @@ class ParetoModel(nn.Module):
         """
         self.space, self.network.runner = space, runner
         self._drop_kept()
+
+    def restrict(self, vertices: Tensor) -> None:
+        """Let the simplex of preferences stand for a part of itself from now on: λ for Σ_t λ_t v_t.
+
+        Args:
+            vertices: v_t as rows (m, m), on the simplex.
+
+        Raises:
+            SpecError: the weight space is a finite set.
+
+        Example::
+
+            model.restrict(torch.tensor([[1.0, 0.0], [0.4, 0.6]]))
+            model.at([0, 1])    # what was `model.at([0.4, 0.6])`
+        """
+        weights, vertices = self.recipe.weights, vertices.to(next(self.parameters()).device)
+        if isinstance(self.space, RestrictedSpace) and isinstance(weights, Restricted):
+            weights, vertices = weights.space, vertices @ self.space.rows
+        space = RestrictedSpace(unrestricted(self.space), vertices)
+        rows = tuple(tuple(row) for row in space.rows.tolist())
+        self.recipe = attrs.evolve(self.recipe, weights=Restricted(space=weights, vertices=rows))
+        self.replace_space(space, self.network.runner)
 
     @property
     def materializes(self) -> bool:

@@ -172,15 +172,8 @@ def _picked(trained: Trained, goal: Goal, evaluations: int) -> Pick:
 def _nothing(goal: Goal, points: Front, spent: int) -> NothingSatisfiesError:
     """What to tell where no point will do."""
     row = goal.nearest(points)
-    columns = points.columns()
-    misses = tuple(
-        f"{one} is missed by {float(one.excess(columns[one.column])[row]):.4g}, for it is "
-        f"{columns[one.column][row]:.4g}"
-        for one in goal.conditions
-        if not one.holds(columns[one.column])[row]
-    )
+    misses, best = goal.misses(points, row), goal.each_alone(points)
     where = ", ".join(f"{weight:.4g}" for weight in points.preferences[row])
-    best = "; ".join(f"{one.column} at best {one.best(columns[one.column]):.4g}" for one in goal.conditions)
     return NothingSatisfiesError(
         f"no point of {len(points.losses)} meets all conditions on the validation split ({spent} were evaluated for "
         f"it). The nearest is λ = ({where}): {'; '.join(misses) or 'the rule is not defined at any point'}. "

@@ -34,6 +34,7 @@ from moframework.problem import Problem, fitted, preparation_of
 from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
+from moframework.run.constraining import conditions_of
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import estimate_memory
@@ -147,6 +148,7 @@ class Plan:
             f"backbone    {_name(spec.problem.network)}, {base:,} parameters",
             f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
             *self._training(),
+            *_headed("constraints", [str(one) for one in conditions_of(spec)]),
             f"evaluation  {len(self.preferences)} preferences; hypervolume below "
             + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else _default_reference(tasks)),
         ]  # fmt: skip
@@ -231,6 +233,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     """
     problem, m = spec.problem, len(spec.problem.tasks)
     _check_objectives(spec, m)
+    conditions_of(spec)
     _check_loggers(spec)
     method = spec.solver.method(m)
     _check_sizes(problem, method)

@@ -68,15 +68,34 @@ class Goal:
             found[:, j] = np.maximum(condition.excess(values) / (width if width > 0 else 1.0), least)
         return found
 
+    def holds(self, points: Front) -> NDArray[np.bool_]:
+        """Whether each point meets all conditions, (n,)."""
+        return np.asarray((self.excesses(points) == 0).all(axis=1))
+
     def best(self, points: Front) -> int | None:
         """The row with the best score among those that meet all conditions; None where none does."""
         scores = self.scores(points)
-        allowed = (self.excesses(points) == 0).all(axis=1) & ~np.isnan(scores)
+        allowed = self.holds(points) & ~np.isnan(scores)
         return int(np.argmin(np.where(allowed, scores, np.inf))) if allowed.any() else None
 
     def nearest(self, points: Front) -> int:
         """The row that misses the conditions least, all together."""
         return int(np.argmin(self.excesses(points).sum(axis=1)))
+
+    def misses(self, points: Front, row: int) -> tuple[str, ...]:
+        """In words, which conditions a row misses and by how much."""
+        columns = points.columns()
+        return tuple(
+            f"{one} is missed by {float(one.excess(columns[one.column])[row]):.4g}, for it is "
+            f"{columns[one.column][row]:.4g}"
+            for one in self.conditions
+            if not one.holds(columns[one.column])[row]
+        )
+
+    def each_alone(self, points: Front) -> str:
+        """In words, how far the column of each condition goes by itself."""
+        columns = points.columns()
+        return "; ".join(f"{one.column} at best {one.best(columns[one.column]):.4g}" for one in self.conditions)
 
 
 def search(goal: Goal, evaluate: Callable[[Tensor], Front], evaluations: int = EVALUATIONS) -> Front:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,7 @@ from moframework.pareto.plots import front_figure
 from moframework.processes.launch import launched_world
 from moframework.processes.world import World
 from moframework.run.batchnorm_gap import batchnorm_gap
+from moframework.run.constraining import Constraining, conditions_of, limit_dial
 from moframework.run.ending import Ending
 from moframework.run.environment import environment
 from moframework.run.flat_start import FlatStart
@@ -193,7 +194,9 @@ class _Solving:
             if spec.evaluate.checkpoint == "best" and world.from_rank_zero(lambda: exists(checkpoints / BEST)):
                 best = world.from_rank_zero(lambda: recover(checkpoints / BEST, watch.noted))
                 model.load_state_dict(best["model"])
-            fronts = self.fronts(ready, attrs.evolve(evaluator, reference=reference))
+            evaluator = attrs.evolve(evaluator, reference=reference)
+            self.limit(ready, evaluator, watch.noted)
+            fronts = self.fronts(ready, evaluator)
             stop.during("writing the results")
             if world.is_rank_zero:
                 facts = self.write(ready, result, fronts)
@@ -217,9 +220,23 @@ class _Solving:
                     self.notes.noted(gap)
         return fronts
 
+    def limit(self, ready: Plan, evaluator: Evaluator, noted: Callable[[str], None]) -> None:
+        """Let the dial of the trained model be what meets the spec's constraints."""
+        conditions = conditions_of(ready.spec)
+        if not conditions:
+            return
+        with self.timing.phase("evaluation"):
+            calibration = calibration_data(ready.spec.evaluate, ready.data["train"])
+            evaluator = attrs.evolve(evaluator, calibration=calibration)
+            limit_dial(conditions, ready.model, evaluator, ready.data["val"], ready.preferences, noted)
+
     def hooks(self, loop: Loop, hooks: list[Hook]) -> list[Hook]:
-        """The hooks of the training, with those of the report and the history."""
-        return self.timing.around(loop, [self.notes.hook, self.history.hook, FlatStart(), *hooks])
+        """The hooks of the training, with those of the report, the history, and constraints."""
+        conditions = conditions_of(self.spec)
+        own: list[Hook] = [self.notes.hook, self.history.hook, FlatStart()]
+        if conditions:
+            own.append(Constraining(conditions, loop, lambda: self.timing.phase("evaluation")))
+        return self.timing.around(loop, [*own, *hooks])
 
     def write(self, ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str, Any]:
         """Write the results and the report, and return what the status of the finished run tells."""

@@ -24,8 +24,8 @@ class Bilinear(Solver):
 
     - PBLoRA (Lin et al., ICML 2025): the defaults, with `free_rank: 4` and `train_base: false` around a trained
       network, `initial`. Published are Dirichlet(0.5), one preference a batch, r = 4, α = 8.
-    - Pareto Merging (Chen and Kwok, ICML 2025, arXiv 2408.12105): `train_base: false` around a merged network; its
-      objectives that need no labels are not here.
+    - Pareto Merging (Chen and Kwok, ICML 2025, arXiv 2408.12105): `train_base: false` around a merged network;
+      with its objectives that need no labels it is solver `pareto_merging`.
     - Panacea (Zhong et al., NeurIPS 2024, arXiv 2402.02030) of rank k: `core: diagonal`, `rank: 1`, `free_rank: k`,
       `train_base: false`, and for its α/k `alpha`.
 

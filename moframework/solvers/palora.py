@@ -17,6 +17,7 @@ from moframework.weights.adapted import Form
 from moframework.weights.loha import LoHa
 from moframework.weights.lokr import LoKr
 from moframework.weights.low_rank import LowRank
+from moframework.weights.mixed import Mixed
 
 __all__ = ["PaLoRA"]
 
@@ -31,7 +32,8 @@ class PaLoRA(Solver):
     simplex to its vertices. With `initial` it expands the front around a trained multi-task network (Pareto front
     expansion), or goes on from adapters of PEFT, a folder for each task. `adapter: loha` or `lokr` takes other products
     for B_t A_t, as the authors' released code does by PEFT; `orthogonal` keeps the adapters of a layer apart, as their
-    code can and LORPMAN does.
+    code can and LORPMAN does. `trained_at` lets adapters stand for other preferences than the vertices (after Bone
+    Soup, arXiv 2502.10762).
 
     Source: arXiv 2407.08056, Eq. 2–4 and the released code. Limits: linear scalarization cannot reach a concave part
     of a front; at B = 0 every preference is the same network, so very short trainings give a narrow front.
@@ -58,9 +60,16 @@ class PaLoRA(Solver):
         help="networks of each task that started from `initial`, as of solver soup: the adapters start as what rank r "
         "holds of them",
     )
+    trained_at: tuple[tuple[float, ...], ...] | None = option(
+        None, help="the preference that each adapter stands for, m rows of m (Bone Soup); none: the vertices"
+    )
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """A shared network and an adapter a task."""
+        made = self._adapters()
+        return made if self.trained_at is None else Mixed(space=made, trained_at=self.trained_at)
+
+    def _adapters(self) -> WeightSpaceConfig:
         if self.adapter == "lora":
             return LowRank(
                 rank=self.rank,

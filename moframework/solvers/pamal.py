@@ -14,6 +14,7 @@ from moframework.preferences.dirichlet import Dirichlet
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.convex_hull import ConvexHull
+from moframework.weights.mixed import Mixed
 
 __all__ = ["PaMaL"]
 
@@ -28,7 +29,8 @@ class PaMaL(Solver):
     `objective: {name: multi_forward, coefficient: 1}`.
 
     `only: "head*"` combines a part of the network and shares the rest, as Conditional Language Policy does (Wang et
-    al., EMNLP Findings 2024, arXiv 2407.15762).
+    al., EMNLP Findings 2024, arXiv 2407.15762). `trained_at` lets members stand for other preferences than the
+    vertices, so that the front goes beyond them (after Bone Soup, arXiv 2502.10762).
 
     Source: arXiv 2210.09759, Eq. 2–4; defaults are those of MultiMNIST. The paper gives the members m times the
     learning rate, its released code does not (`lr_factor: 1`). Limits: m times the parameters of the network; linear
@@ -54,14 +56,18 @@ class PaMaL(Solver):
     frozen: tuple[int, ...] = option(
         (), ge=0, le=9_999, help="tasks whose members stay as they are, by their place from 0"
     )
+    trained_at: tuple[tuple[float, ...], ...] | None = option(
+        None, help="the preference that each member stands for, m rows of m (Bone Soup); none: the vertices"
+    )
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """The hull of m networks."""
+        if self.frozen and self.only is not None:
+            raise SpecError("solver.only: the members of a part cannot be frozen; leave out only or frozen")
+        made: WeightSpaceConfig = ConvexHull(lr_factor=self.lr_factor, only=self.only)
         if self.frozen:
-            if self.only is not None:
-                raise SpecError("solver.only: the members of a part cannot be frozen; leave out only or frozen")
-            return FrozenHull(lr_factor=self.lr_factor, frozen=self.frozen)
-        return ConvexHull(lr_factor=self.lr_factor, only=self.only)
+            made = FrozenHull(lr_factor=self.lr_factor, frozen=self.frozen)
+        return made if self.trained_at is None else Mixed(space=made, trained_at=self.trained_at)
 
     def model_start(self) -> Start | None:
         """The members, where they are given."""

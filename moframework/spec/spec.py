@@ -44,6 +44,11 @@ class Spec:
         factory=Training, help="budget, batches, optimizer, precision, device; none where the solver trains nothing"
     )
     evaluate: Evaluation = option(factory=Evaluation, help="how fronts are evaluated")
+    constraints: dict[str, str | tuple[str, ...]] = option(
+        factory=dict,
+        help="what losses and metrics have to be on the validation split, as conditions of `pick`: "
+        '{left/loss: "<= 0.3"}; several of one column as a list. The model answers only preferences that meet them',
+    )
     seed: int = option(0, ge=0, help="of everything drawn at random; the same seed gives the same result")
     name: str | None = option(None, help="name of the run; none: the name of the spec file")
 

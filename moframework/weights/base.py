@@ -61,6 +61,12 @@ class WeightSpace(nn.Module, ABC):
         """A scalar to add to the training objective once a step, or None. Its coefficient is the space's own."""
         return None
 
+    def own_losses(self, preferences: Tensor) -> Tensor | None:
+        """Losses (r, m) of the weights themselves for preferences (r, m), such as distances to other networks. Training
+        takes them in the place of the tasks' losses, and passes nothing through the network. None (the default): it is
+        the tasks' losses that are minimized."""
+        return None
+
     def embedded(self, preferences: Tensor) -> Tensor | None:
         """What weights are computed from, (r, e) for preferences (r, m), by which an objective can compare them; None
         (the default) where there is no such thing."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from moframework.benchmark.cells import cell, chosen
 from moframework.benchmark.loading import load_benchmark
 from moframework.io.atomic import write_text
+from moframework.io.sealed import write_sealed_yaml
 from moframework.spec import load_spec
 from tests.benchmark.parts import pretend_done, tiny
 from tests.seals import change_json
@@ -58,6 +59,17 @@ def test_states(tmp_path: Path) -> None:
     pretend_done(one)
     write_text(one.folder / "spec.yaml", "seed: 3\n")
     assert one.state == "unfinished", "the folder holds a run of another spec"
+
+
+def test_a_cell_of_a_version_before_constraints_is_done(tmp_path: Path) -> None:
+    one = cell(BENCHMARK, tmp_path, 0, 0, 0)
+    one.prepare()
+    pretend_done(one)
+    assert "\nconstraints: {}\n" in one.text
+    write_sealed_yaml(one.folder / "spec.yaml", one.text.replace("constraints: {}\n", ""))
+    assert one.state == "done"
+    write_sealed_yaml(one.folder / "spec.yaml", one.text.replace("constraints: {}", "constraints: {left/loss: < 1}"))
+    assert one.state == "unfinished"
 
 
 def test_choices_for_people() -> None:

@@ -14,6 +14,7 @@ from moframework.merging.hull import FrozenHull, FrozenHullSpace, fill_hull
 from moframework.merging.members import Members
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.low_rank import Adapter, LowRank, LowRankSpace
+from moframework.weights.mixed import Mixed
 from tests.merging.two_heads import TwoHeads, disturbed
 from tests.solvers.tiny import DIGITS, planned, solved, spec
 
@@ -37,6 +38,17 @@ def test_a_hull_of_members(members: Members, options: ConvexHull) -> None:
     torch.testing.assert_close(theta["a.0.weight"], left["a.0.weight"])
     torch.testing.assert_close(theta["b.bias"], right["b.bias"])
     torch.testing.assert_close(made.weights_of(torch.eye(2))[1]["norm.bias"], right["norm.bias"])
+
+
+def test_members_that_stand_for_other_preferences(members: Members) -> None:
+    rows = ((0.8, 0.2), (0.1, 0.9))
+    made = Mixed(space=ConvexHull(), trained_at=rows).build(TwoHeads, 2, None)
+    fill_hull(made, members, HEADS)
+    low = Mixed(space=LowRank(rank=6), trained_at=rows).build(TwoHeads, 2, None)
+    fill_adapters(low, members, HEADS)
+    for row, state in zip(torch.tensor(rows), members.states, strict=True):
+        torch.testing.assert_close(made.weights(row)["shared.weight"], state["shared.weight"])
+        torch.testing.assert_close(low.weights(row)["shared.weight"], state["shared.weight"], atol=1e-5, rtol=1e-5)
 
 
 def test_a_held_member_gets_no_gradient(members: Members) -> None:

@@ -10,7 +10,6 @@ import torch
 
 from moframework.errors import DataError, SpecError
 from moframework.merging.members import check_common_start, mean_state, read_members
-from moframework.merging.peft_adapter import with_adapter
 from tests.extras import needs_peft
 from tests.merging.two_heads import TASKS, TwoHeads, disturbed, write
 
@@ -88,15 +87,19 @@ def test_an_adapter_of_peft_is_merged_as_peft_does(network: TwoHeads, tmp_path: 
     start = {name: value.clone() for name, value in network.state_dict().items()}
     options = LoraConfig(
         r=2, lora_alpha=6, target_modules=["shared", "b"], modules_to_save=["a"], use_rslora=rslora,
-        init_lora_weights=False,
+        init_lora_weights=False, bias="all", rank_pattern={"b": 1}, alpha_pattern={"shared": 3},
     )  # fmt: skip
     adapted = get_peft_model(network, options)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "bias" in name or "modules_to_save" in name:
+                parameter.add_(torch.randn_like(parameter))
     adapted.save_pretrained(str(tmp_path / "adapter"))
     base = write(tmp_path, "base", start)
     paths = {"left": tmp_path / "adapter", "right": base}
     members = read_members(paths, base, TASKS, TwoHeads())
     wanted = adapted.merge_and_unload().state_dict()
-    for name in ("shared.weight", "b.weight"):
+    for name in ("shared.weight", "b.weight", "shared.bias", "b.bias", "norm.bias", "a.0.weight", "a.1.weight"):
         torch.testing.assert_close(members.states[0][name], wanted[name], rtol=1e-6, atol=1e-6)
         assert not torch.equal(members.states[0][name], start[name])
     with pytest.raises(DataError, match=r"solver.members.left: .* name solver.base"):
@@ -104,10 +107,12 @@ def test_an_adapter_of_peft_is_merged_as_peft_does(network: TwoHeads, tmp_path: 
 
 
 def test_other_kinds_of_adapters_are_refused(network: TwoHeads, tmp_path: Path) -> None:
-    for options, said in (({"peft_type": "LOHA"}, "type LOHA"), ({"peft_type": "LORA", "use_dora": True}, "use_dora")):
+    base = write(tmp_path, "base", network.state_dict())
+    write(tmp_path, "adapter_model", {"base_model.model.b.lora_A.weight": torch.zeros(1, 6)})
+    for options, said in (({"peft_type": "LOHA"}, "kind LOHA"), ({"peft_type": "LORA", "use_dora": True}, "use_dora")):
         (tmp_path / "adapter_config.json").write_text(json.dumps(options))
-        with pytest.raises(ValueError, match=said):
-            with_adapter(network.state_dict(), tmp_path)
+        with pytest.raises(DataError, match=rf"solver\.members\.left: .*{said}"):
+            read_members({"left": tmp_path, "right": base}, base, TASKS, network)
 
 
 def test_tied_parameters_need_one_name(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from moframework.errors import DataError
 from moframework.model import ParetoModel, load_initial
+from moframework.model.adapters import read_adapter
 from moframework.weights.convex_hull import ConvexHull
 from moframework.weights.low_rank import LowRank
 from tests.export.networks import NETWORKS, inputs
@@ -57,6 +58,33 @@ def test_one_adapter_is_added_to_the_network(tmp_path: Path) -> None:
     torch.testing.assert_close(other.state["encoder.1.weight"], found.state["encoder.1.weight"] + 1)
 
 
+def test_what_is_saved_whole_takes_the_place_of_the_networks(tmp_path: Path) -> None:
+    write(tmp_path / "left", options={"bias": "all", "modules_to_save": ["to_right"], "fan_in_fan_out": False})
+    from safetensors.torch import load_file
+
+    file = tmp_path / "left" / "adapter_model.safetensors"
+    saved = {"heads.to_right.weight": torch.randn(1, 6), "encoder.1.base_layer.bias": torch.randn(6)}
+    save_file({**load_file(file), **{f"base_model.model.{name}": value for name, value in saved.items()}}, file)
+    base = network()
+    found = load_initial(tmp_path / "left", base).state
+    assert torch.equal(found["heads.to_right.weight"], saved["heads.to_right.weight"])
+    assert torch.equal(found["encoder.1.bias"], saved["encoder.1.base_layer.bias"])
+    assert torch.equal(found["heads.to_left.bias"], base.state_dict()["heads.to_left.bias"])
+    # For each task they cannot be: what adapters share is one.
+    write(tmp_path / "right")
+    with pytest.raises(DataError, match=r"left saves heads\.to_right\.weight whole, which is one for all tasks"):
+        load_initial(tmp_path, base).model(recipe(LowRank(rank=2), **NETWORKS["mlp"]))
+
+
+def test_fan_in_fan_out_is_the_transpose(tmp_path: Path) -> None:
+    write(tmp_path / "plain")
+    write(tmp_path / "turned", options={"fan_in_fan_out": True})
+    plain, turned = (read_adapter(tmp_path / name).factors["encoder.1.weight"] for name in ("plain", "turned"))
+    zeros = torch.zeros(6, 5)
+    torch.testing.assert_close(plain.added(zeros), (plain.scale * plain.b @ plain.a).float())
+    torch.testing.assert_close(turned.added(zeros.T), (turned.scale * turned.b @ turned.a).T.float())
+
+
 @pytest.mark.parametrize("rank", [2, 3])
 def test_an_adapter_for_each_task(rank: int, tmp_path: Path) -> None:
     for task in ("left", "right"):
@@ -72,8 +100,8 @@ def test_an_adapter_for_each_task(rank: int, tmp_path: Path) -> None:
 
 def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     base, low = network(), recipe(LowRank(rank=1), **NETWORKS["mlp"])
-    write(tmp_path / "more", options={"use_dora": True, "bias": "all", "modules_to_save": ["head"]})
-    with pytest.raises(DataError, match=r"use_dora: true, bias: \"all\", modules_to_save.*merge_and_unload"):
+    write(tmp_path / "more", options={"use_dora": True, "lora_bias": True, "modules_to_save": ["head"]})
+    with pytest.raises(DataError, match=r"\(use_dora: true, lora_bias: true\).*merge_and_unload"):
         load_initial(tmp_path / "more", base)
     write(tmp_path / "ia3", options={"peft_type": "IA3"})
     with pytest.raises(DataError, match="of PEFT's kind IA3; those of LoRA can be used"):
@@ -81,6 +109,19 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     write(tmp_path / "other", **{"encoder.1": (6, 4), "body": (2, 2)})
     with pytest.raises(DataError, match=r"body\.weight is not in the net.*encoder\.1\.weight: an adapter of \(6, 4\)"):
         load_initial(tmp_path / "other", base)
+    write(tmp_path / "one")
+    file = tmp_path / "one" / "adapter_model.safetensors"
+    for key, said in (("base_model.model.encoder.1.lora_C", "is no factor"), ("encoder.1.bias", "is no factor")):
+        save_file({key: torch.zeros(2)}, file)
+        with pytest.raises(DataError, match=said):
+            load_initial(tmp_path / "one", base)
+    save_file(
+        {"base_model.model.encoder.1.bias": torch.zeros(2), "base_model.model.encodr.1.bias": torch.zeros(6)}, file
+    )
+    with pytest.raises(
+        DataError, match=r"1\.bias has shape \(2,\), the network's is \(6,\).*\(it has encoder\.1\.bias\)"
+    ):
+        load_initial(tmp_path / "one", base)
     (tmp_path / "more" / "adapter_model.safetensors").write_bytes(b"nothing")
     with pytest.raises(DataError, match="holds no adapter that can be read"):
         load_initial(tmp_path / "more", base)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from moframework.errors import SpecError
 from moframework.solvers.palora import PaLoRA
 from moframework.weights.loha import LoHa
 from moframework.weights.lokr import LoKr
 from moframework.weights.low_rank import LowRank
-from tests.solvers.tiny import solved
+from tests.solvers.tiny import planned, solved
 
 
 def test_defaults_are_as_published() -> None:
@@ -34,3 +35,21 @@ def test_options_of_lora_are_refused_elsewhere(changes: dict[str, object]) -> No
 @pytest.mark.parametrize("changes", [{"adapter": "loha"}, {"adapter": "lokr"}, {"orthogonal": 0.1}])
 def test_solves_with_parts_exchanged(changes: dict[str, object], tmp_path: Path) -> None:
     solved({"name": "palora", "rank": 2, **changes}, tmp_path / "run")
+
+
+@pytest.mark.parametrize("solver", [{"name": "palora", "rank": 2}, {"name": "pamal"}, {"name": "pamal", "frozen": [1]}])
+def test_members_may_stand_for_other_preferences(solver: dict[str, object], tmp_path: Path) -> None:
+    rows = [[0.7, 0.3], [0.3, 0.7]]
+    run = solved({**solver, "trained_at": rows}, tmp_path / "run")
+    front = run.evaluate(points=5)
+    assert front.losses.shape == (5, 2)
+    one, x = run.model().eval(), run.spec.problem.data("test")[:4][0]
+    for preference in (*rows, [1.0, 0.0]):
+        for key, value in one(x, preference).items():
+            torch.testing.assert_close(one.at(preference).eval()(x)[key], value)
+    mixed = one(x, torch.tensor([rows[0], rows[1], [1.0, 0.0], [0.5, 0.5]]))
+    torch.testing.assert_close(mixed["left"][2], one(x, [1.0, 0.0])["left"][2])
+    with pytest.raises(SpecError, match=r"solver.trained_at: .* depend on each other"):
+        planned({**solver, "trained_at": [[1, 0], [1, 0]]})
+    plain = planned(solver).model.space
+    assert type(plain) is type(run.model().space.space)

@@ -1,7 +1,7 @@
 """Processor time of a benchmark's twenty cells of `digits`, forked over started anew, one after the other.
 
-    python -m tests.speed.cells          # some minutes
-    python -m tests.speed.cells 4        # fewer cells
+python -m tests.speed.cells          # some minutes
+python -m tests.speed.cells 4        # fewer cells
 """
 
 from __future__ import annotations

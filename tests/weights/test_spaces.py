@@ -27,6 +27,8 @@ from moframework.weights.hypernetwork import Hypernetwork
 from moframework.weights.loha import LoHa
 from moframework.weights.lokr import LoKr
 from moframework.weights.low_rank import LowRank
+from moframework.weights.mixed import Mixed
+from moframework.weights.restricted import Restricted
 from tests.weights.zoo import OPAQUE, ZOO
 
 LAMBDA = torch.tensor([0.3, 0.7])
@@ -48,6 +50,9 @@ SPACES: dict[str, WeightSpaceConfig] = {
     "hypernetwork": Hypernetwork(hidden=(16, 16)),
     "chunked hypernetwork": ChunkedHypernetwork(hidden=(8,), chunk=16, embedding=3),
     "conditioned": Conditioned(),
+    "mixed hull": Mixed(space=ConvexHull(), trained_at=((0.8, 0.2), (0.4, 0.6))),
+    "mixed adapters": Mixed(space=LowRank(rank=2, orthogonal=1.0), trained_at=((0.8, 0.2), (0.4, 0.6))),
+    "restricted": Restricted(space=LowRank(rank=2), vertices=((1.0, 0.0), (0.25, 0.75))),
     "finite": Finite(anchors=((1.0, 0.0), (0.3, 0.7))),
 }
 
@@ -60,7 +65,7 @@ CONDITIONABLE = {
 # What these do differently shows on few networks: storage and memory order are those of others in the list.
 KIN = {
     *("bilinear", "bilinear diagonal", "hyper lora", "hyper lora in pieces"),
-    *("loha", "lokr", "experts", "convex hull in part"),
+    *("loha", "lokr", "experts", "convex hull in part", "restricted"),
 }
 OF_KIN = {*("quantized", "linear", "conv2d", "grouped", "transposed 2d", "tied", "attention", "odd", "frozen in part")}
 
@@ -242,7 +247,12 @@ def test_sparse_gradients_are_refused(space: str) -> None:
 @pytest.mark.parametrize("space", sorted(SPACES))
 @pytest.mark.parametrize("m", [1, 3])
 def test_any_number_of_objectives(space: str, m: int) -> None:
-    options = Finite(anchors=tuple(tuple(row) for row in torch.eye(m).tolist())) if space == "finite" else SPACES[space]
+    rows = tuple(tuple(row) for row in torch.eye(m).tolist())
+    options = Finite(anchors=rows) if space == "finite" else SPACES[space]
+    if isinstance(options, Mixed):
+        options = Mixed(space=options.space, trained_at=rows)
+    if isinstance(options, Restricted):
+        options = Restricted(space=options.space, vertices=rows)
     made = model("conv2d", options, m)
     x = ZOO["conv2d"].inputs()
     for preference in torch.eye(m):

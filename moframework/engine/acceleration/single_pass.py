@@ -108,7 +108,7 @@ class SinglePass(Acceleration):
         else:
             sums = [group_sums(loss.statistics(output, target), sizes) for loss, output, target in given]
             totals = self.step.partition.reduce_statistics(sums)
-            losses = [task.loss.finish(total) for task, total in zip(self.step.tasks, totals, strict=True)]
+            losses = [loss.finish(total) for loss, total in zip(self.step.minimized, totals, strict=True)]
         return torch.stack(losses, dim=1)
 
     def outputs(self, preferences: Tensor, sizes: Sequence[int], x: Tensor) -> dict[str, Tensor]:
