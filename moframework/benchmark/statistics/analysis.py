@@ -21,7 +21,7 @@ from moframework.benchmark.statistics.ranking import critical_difference, friedm
 from moframework.benchmark.statistics.spec import Statistics
 from moframework.benchmark.statistics.surfaces import attainment
 
-__all__ = ["SCARCE", "MOST_PAIRED", "analyze"]
+__all__ = ["MOST_PAIRED", "SCARCE", "analyze"]
 
 Array = NDArray[np.float64]
 
