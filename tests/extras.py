@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 __all__ = [
+    "needs_botorch",
     "needs_fairlearn",
     "needs_mlflow",
     "needs_nbclient",
@@ -26,6 +27,7 @@ needs_fairlearn = pytest.mark.skipif(find_spec("fairlearn") is None, reason="nee
 needs_onnx = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")), reason="needs the extra onnx"
 )
+needs_botorch = pytest.mark.skipif(find_spec("botorch") is None, reason="needs the extra botorch")
 needs_peft = pytest.mark.skipif(find_spec("peft") is None, reason="needs the extra peft")
 needs_torchjd = pytest.mark.skipif(find_spec("torchjd") is None, reason="needs the extra torchjd")
 needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")

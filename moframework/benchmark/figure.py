@@ -107,18 +107,19 @@ def _together(figure: Figure, fronts: Fronts, finite: Set[str]) -> None:
 
 def typical(clouds: Sequence[Array]) -> Array:
     """The seed whose points are nearest to the mean over seeds, (n, k) of several (n, k): a front that a model has,
-    which the mean of several need not be. The first seed where they have other numbers of points, as imported results
-    may."""
-    if len({cloud.shape for cloud in clouds}) > 1:
-        return clouds[0]
-    center = np.mean(clouds, axis=0)
-    return min(clouds, key=lambda cloud: float(np.square(cloud - center).sum()))
+    which the mean of several need not be. Fronts of searches have as many points as were found: where numbers differ,
+    they are compared at as many places along each as the smallest has."""
+    count = min(len(cloud) for cloud in clouds)
+    even = [cloud[np.linspace(0, len(cloud) - 1, count).round().astype(int)] for cloud in clouds]
+    center = np.mean(even, axis=0)
+    nearest = min(range(len(clouds)), key=lambda i: float(np.square(even[i] - center).sum()))
+    return clouds[nearest]
 
 
 def _draw(axes: Axes, clouds: Sequence[Array], style: Style, place: int, *, joined: bool) -> None:
     """One solver: pale seeds and a strong one. `place` among the solvers shifts the markers of long lines, so that
     lines that coincide can be told apart."""
-    n = len(clouds[0])
+    n = max(len(cloud) for cloud in clouds)
     step = math.ceil(n / 10) if joined and n > _MOST_MARKED else 1
     marked = (place % step, step)
     for cloud in clouds if len(clouds) > 1 else ():
@@ -185,10 +186,9 @@ def _clouds(own: Sequence[Front], names: Sequence[str]) -> list[Array]:
     """Columns of each seed's front, in the order of the preference for the first task."""
     if not own:
         return [np.zeros((0, len(names)))]
-    return [
-        np.stack([front.columns()[name] for name in names], axis=1)[np.argsort(front.preferences[:, 0], kind="stable")]
-        for front in own
-    ]
+    orders = [np.argsort(front.preferences[:, 0], kind="stable") for front in own]
+    columns = [np.stack([front.columns()[name] for name in names], axis=1) for front in own]
+    return [cloud[order] for cloud, order in zip(columns, orders, strict=True)]
 
 
 def _frame(axes: Axes, front: Front, names: tuple[str, str], means: Sequence[Array]) -> None:

@@ -24,6 +24,7 @@ KINDS = {
     "collates": "how single samples become a batch",
     "data": "where samples come from",
     "executors": "what runs the cells of a benchmark",
+    "functions": "what a problem `black_box` minimizes: values at a point, and nothing else",
     "loggers": "who is told of a training: its numbers, pictures and model",
     "losses": "what a task minimizes",
     "lr_schedules": "how learning rates change: torch's schedulers",

@@ -90,6 +90,8 @@ def print_pick(console: Console, run: Path, found: Pick) -> None:
     """A chosen point: λ, losses and metrics on both splits with their intervals, and what to do with it."""
     preference = ", ".join(f"{weight:.4g}" for weight in found.preference)
     console.print(f"λ = ({preference}) for {', '.join(found.tasks)}", soft_wrap=True)
+    if found.x is not None:
+        console.print(f"x = ({', '.join(f'{value:.6g}' for value in found.x)})", soft_wrap=True)
     console.print(found.rule, soft_wrap=True)
     for condition in found.conditions:
         console.print(f"where {condition}, on the validation split", soft_wrap=True)

@@ -17,6 +17,7 @@ EXTRAS: Mapping[str, str] = {
     "cagrad": "the weighting cagrad, which solves with cvxpy",
     "timm": "timm's networks as backbones",
     "transformers": "the networks of transformers as backbones",
+    "botorch": "the solver qnehvi, a baseline of searches",
     "mlflow": "the logger mlflow",
     "wandb": "the logger wandb",
     "parquet": "tables to predict, and predictions, as .parquet",

@@ -108,7 +108,7 @@ def save(loop: Loop) -> None:
     if loop.world.any_rank(not all(bool(torch.isfinite(parameter).all()) for parameter in own)):
         raise loop.job.on_nonfinite.weights(loop)
     loop.sync_buffers()
-    loop.step.sync_states()
+    loop.step.partition.sync_states(loop.step.objective_states)
     state = {
         "step": loop.done,
         "steps": loop.steps,

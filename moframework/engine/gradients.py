@@ -19,7 +19,7 @@ from moframework.objectives.presence import mean_of_present, present
 
 __all__ = ["Balanced", "TaskGradients", "descend_by_task"]
 
-LossesOf = Callable[[Tree, dict[str, Tensor]], Tensor]
+LossesOf = Callable[[Tree, dict[str, Tensor]], Sequence[Tensor]]
 Whole = Callable[[Sequence[Tensor | None]], Sequence[Tensor | None]]
 
 
@@ -42,16 +42,17 @@ class TaskGradients:
         self.by_task: list[tuple[Tensor | None, ...]] = []
         self._products: Tensor | None = None
 
-    def take(self, losses: Tensor, whole: Whole = tuple) -> None:
-        """Take the gradients of losses (m,) that the network with `leaves` has; None where a task does not reach a
+    def take(self, losses: Sequence[Tensor], whole: Whole = tuple) -> None:
+        """Take the gradients of the m losses that the network with `leaves` has; None where a task does not reach a
         parameter.
 
         Args:
+            losses: of each task by itself, and not rows of one tensor: of these autograd gives zeros in place of None.
             whole: what makes of this process's gradients those of the whole batch.
         """
         inputs = [leaf for leaf in self.leaves.values() if leaf.requires_grad]
         last = len(losses) - 1
-        for t, loss in enumerate(losses.unbind()):
+        for t, loss in enumerate(losses):
             reached = torch.autograd.grad(loss * self.factor, inputs, retain_graph=t < last, allow_unused=True)
             self.by_task.append(tuple(whole(reached)))
 
@@ -59,13 +60,13 @@ class TaskGradients:
         """Take the gradients of the losses of a batch, and return the losses (m,), detached.
 
         Args:
-            losses_of: inputs and targets → losses (m,) of the network with `leaves`.
+            losses_of: inputs and targets → m losses of the network with `leaves`, as `take` has them.
             x, targets: the batch.
             whole: as in `take`.
         """
         losses = losses_of(x, targets)
         self.take(losses, whole)
-        return losses.detach()
+        return torch.stack([loss.detach() for loss in losses])
 
     def take_halves(self, losses_of: LossesOf, x: Tree, targets: dict[str, Tensor], whole: Whole = tuple) -> Tensor:
         """As `take_batch`, of the two halves of a batch in turn: `gramian` is then of the first with the second, and

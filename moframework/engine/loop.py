@@ -94,8 +94,6 @@ class Loop:
         sync_buffers: makes the model's buffers the same on all processes, to be evaluated or saved.
         compile_seconds: what compiling took in this process, where something was compiled.
         skipped_steps: steps so far that changed nothing, because their numbers were not finite; see `skipping`.
-        vertices: (m, m) of the part of the simplex that preferences are drawn from, or None for all of it; set by
-            `draw_from`.
     """
 
     def __init__(self, job: Job, observer: Observer | None = None, world: World | None = None) -> None:
@@ -134,7 +132,6 @@ class Loop:
         self.compile_seconds: float | None = None
         self._listening = self.observer.listens("stepped")
         self.draw_by(self.schedule.draw)
-        self.vertices: Tensor | None = None
 
     @property
     def progress(self) -> Progress:
@@ -209,11 +206,6 @@ class Loop:
         """Draw the preferences of the steps to come by `draw`, as `Schedule.draw`."""
         self._draw, self._drawn = draw, dict[int, Tensor]()
 
-    def draw_from(self, vertices: Tensor | None) -> None:
-        """Draw the preferences of steps to come from a part of the simplex: a drawn λ stands for Σ_t λ_t v_t."""
-        self.vertices = vertices
-        self._drawn.clear()
-
     def unshard(self) -> None:
         """Give every process the whole model; training is over."""
         if self.sharded is not None:
@@ -241,8 +233,7 @@ class Loop:
             self._drawn.clear()
             for step in range(self.done, min(self.done + _AHEAD, self.steps)):
                 own = torch.Generator().manual_seed(derive_seed(self.job.seed, _STEP, step))
-                drawn = self._draw((step + 1) / self.steps, self.schedule.count(self.m), self.m, own)
-                self._drawn[step] = drawn if self.vertices is None else drawn @ self.vertices
+                self._drawn[step] = self._draw((step + 1) / self.steps, self.schedule.count(self.m), self.m, own)
         return self._drawn[self.done]
 
     def _update(self) -> None:

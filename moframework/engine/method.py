@@ -9,6 +9,7 @@ from typing import Protocol
 from attrs import frozen
 from torch import Generator
 
+from moframework.blackbox import Search
 from moframework.config import Trust
 from moframework.data import Dataset
 from moframework.errors import SpecError
@@ -44,6 +45,7 @@ class Method:
         trains: False where that is all, and no step is taken.
         loss: what training minimizes of each task's output in the place of its own loss, or None. Evaluation has the
             tasks' own.
+        search: what evaluates a function without gradients in the place of a training, or None.
     """
 
     weights: WeightSpaceConfig
@@ -54,6 +56,7 @@ class Method:
     start: Start | None = None
     trains: bool = True
     loss: Loss | None = None
+    search: Search | None = None
 
     @property
     def needs_task_gradients(self) -> bool:

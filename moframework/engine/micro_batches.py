@@ -21,7 +21,7 @@ __all__ = ["MicroBatches"]
 
 
 class MicroBatches:
-    """Stands for `Step.losses`.
+    """Stands for `Step.losses_by_task`.
 
     Args:
         step: of which every batch, or its part for a preference, is divided.
@@ -30,16 +30,16 @@ class MicroBatches:
 
     def __init__(self, step: Step, count: int) -> None:
         self.step, self.count = step, count
-        step.losses = self  # type: ignore[method-assign]
+        step.losses_by_task = self  # type: ignore[method-assign]
 
-    def __call__(self, theta: dict[str, Tensor], x: Tree, targets: dict[str, Tensor]) -> Tensor:
-        """As `Step.losses`."""
+    def __call__(self, theta: dict[str, Tensor], x: Tree, targets: dict[str, Tensor]) -> list[Tensor]:
+        """As `Step.losses_by_task`."""
         step, count = self.step, max(1, min(self.count, *(len(target) for target in targets.values())))
         parts = Batch(x, targets, count, split=True).parts(range(count))
         found = [checkpointed(partial(self._sums, theta, *part), step.model) for part in parts]
         sums = [torch.stack(of_task).sum(dim=0) for of_task in zip(*found, strict=True)]
-        totals = step.partition.reduce_statistics(sums) if step.partition.shards_batch else sums
-        return torch.stack([loss.finish(total) for loss, total in zip(step.minimized, totals, strict=True)])
+        totals = step.partition.reduce_statistics(sums, apart=step.per_task)
+        return [loss.finish(total) for loss, total in zip(step.minimized, totals, strict=True)]
 
     def _sums(self, theta: dict[str, Tensor], x: Tree, targets: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The summed statistics of each task; apart, so that a task's gradient reaches what the task does."""

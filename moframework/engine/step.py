@@ -38,8 +38,7 @@ Targets = dict[str, Tensor]
 Part = tuple[Tree, Targets]
 Theta = dict[str, Tensor]
 
-# Weights of all preferences of a divided batch are made at once up to this size; for larger ones it is not worth the
-# memory.
+# Weights of all preferences of a divided batch are made at once up to this size; beyond, it is not worth the memory.
 _WEIGHTS_BYTES = 64 * 2**20
 
 
@@ -112,8 +111,8 @@ class Partition:
         """The rows of all `count` preferences, from those of this rank's; already all where it has as many."""
         return rows if len(rows) == count else self.world.all_gather_rows(rows, count)
 
-    def reduce_statistics(self, statistics: Sequence[Tensor]) -> list[Tensor]:
-        """Statistics of the whole batch, from those of this rank's samples."""
+    def reduce_statistics(self, statistics: Sequence[Tensor], apart: bool = False) -> list[Tensor]:
+        """Statistics of the whole batch, from those of this rank's samples; `apart`: in graphs of their own."""
         return list(statistics)
 
     def reduce_gradients(self, gradients: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
@@ -202,7 +201,7 @@ class Step:
         # A finite space looks up which network is meant, on the host; all others compute with the numbers.
         self._on_host = model.space.anchors() is not None
         self._call = model.network.call
-        self._autocast = None if place.autocast_dtype is None else place.autocast
+        self._autocast = contextlib.nullcontext if place.autocast_dtype is None else place.autocast
 
     @torch.no_grad()
     def _in_one_graph(self, m: int, r: int) -> bool:
@@ -265,17 +264,19 @@ class Step:
 
     def losses(self, theta: Theta, x: Tree, targets: Targets) -> Tensor:
         """Losses (m,) of the network with given weights."""
+        return torch.stack(self.losses_by_task(theta, x, targets))
+
+    def losses_by_task(self, theta: Theta, x: Tree, targets: Targets) -> list[Tensor]:
+        """The same, apart: of a row of a matrix autograd gives zeros, not None, for what only other rows reach."""
         given = self.given(self.outputs(theta, x), targets)
         if not self.partition.shards_batch:
-            return torch.stack([loss(output, target) for loss, output, target in given])
+            return [loss(output, target) for loss, output, target in given]
         sums = [loss.statistics(output, target).sum(dim=0) for loss, output, target in given]
-        totals = self.partition.reduce_statistics(sums)
-        return torch.stack([loss.finish(total) for (loss, _, _), total in zip(given, totals, strict=True)])
+        totals = self.partition.reduce_statistics(sums, apart=self.per_task)
+        return [loss.finish(total) for (loss, _, _), total in zip(given, totals, strict=True)]
 
     def outputs(self, theta: Theta, x: Tree) -> dict[str, Tensor]:
         """What the network says, by output key."""
-        if self._autocast is None:
-            return self._call(theta, x)
         with self._autocast():
             return self._call(theta, x)
 
@@ -303,7 +304,7 @@ class Step:
         if self.per_task:
             parts = zip(preferences, batch.parts(rows), strict=True)
             return _together([self._by_task(preference, *part, scale) for preference, part in parts])
-        own = self.model.space.own_losses(preferences)
+        own = self.model.space.own_losses(preferences) if self.model.space.makes_losses else None
         losses = (self.plain if forward is None else forward)(preferences, batch, rows) if own is None else own
         if not self.method.balancing:
             return Rows(losses)
@@ -313,7 +314,7 @@ class Step:
         """One preference's losses with the gradient of each over θ(λ)."""
         gradients = TaskGradients(self.model.weights(preference), self.place.device, scale)
         take = gradients.take_halves if self.method.objective.needs_halves else gradients.take_batch
-        losses = take(partial(self.losses, gradients.leaves), x, targets, self.partition.reduce_gradients)
+        losses = take(partial(self.losses_by_task, gradients.leaves), x, targets, self.partition.reduce_gradients)
         scales = self._scales(losses, gradients).unsqueeze(0) if self.method.balancing else None
         return Rows(losses.unsqueeze(0), scales, (gradients,))
 
@@ -385,10 +386,6 @@ class Step:
         """Tell the objective that an epoch has ended."""
         for state in self.objective_states:
             self.method.objective.epoch_ended(state)
-
-    def sync_states(self) -> None:
-        """Make the state the same on all processes, to be saved."""
-        self.partition.sync_states(self.objective_states)
 
     def _state(self, j: int) -> nn.Module | None:
         return self.objective_states[j] if len(self.objective_states) else None

@@ -57,6 +57,7 @@ class ParetoMergedSpace(WeightSpace):
     """
 
     group = "adapters"
+    makes_losses = True
 
     targets: Tensor
     sizes: Tensor

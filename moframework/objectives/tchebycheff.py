@@ -19,12 +19,15 @@ class Tchebycheff(Scalarization):
 
     Every weakly Pareto optimal point is the optimum for some λ, on concave fronts too; at the optimum of an inner λ
     all λ_t (L_t − z_t) are equal. Only the largest term has a gradient, so training may go back and forth between
-    tasks; `smooth_tchebycheff` does not.
+    tasks; `smooth_tchebycheff` does not. With an augmentation ρ the plain sum of losses, times ρ, is added (Steuer,
+    Choo 1983): then what is only weakly Pareto optimal is no optimum, and every task has a gradient.
     """
 
     ideal: tuple[float, ...] | None = option(
         None, help="ideal point z, a number a task, at or below every loss that can be reached; none: zeros"
     )
+
+    augmentation: float = option(0.0, ge=0, help="factor ρ of the sum of losses above z, which is added; 0: none")
 
     def faults(self, m: int, r: int) -> list[str]:
         """See `Objective.faults`."""
@@ -32,7 +35,11 @@ class Tchebycheff(Scalarization):
 
     def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
         """See `Scalarization.__call__`. Equal largest terms share the gradient."""
-        return weighted_distances(losses, preferences, self.ideal).amax(dim=1).mean()
+        largest = weighted_distances(losses, preferences, self.ideal).amax(dim=1)
+        if self.augmentation:
+            plain = weighted_distances(losses, torch.ones_like(preferences), self.ideal)
+            largest = largest + self.augmentation * plain.masked_fill(plain.isneginf(), 0).sum(dim=1)
+        return largest.mean()
 
 
 def weighted_distances(losses: Tensor, preferences: Tensor, ideal: tuple[float, ...] | None) -> Tensor:

@@ -6,7 +6,7 @@ import functools
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from moframework.data import Split, TensorData, check_split
 from moframework.losses import MeanLoss
 from moframework.preferences.simplex import lattice, spread
 from moframework.problem.base import Problem
+from moframework.problem.box_function import BoxFunction
 from moframework.problem.task import Task
 
 __all__ = ["AnalyticProblem", "FunctionValue", "simplex_points"]
@@ -43,6 +44,9 @@ class AnalyticProblem(Problem):
     A problem fills in `n`, `m` and `evaluate`; `reference`, `bounds`, `front`, `nadir` and `volume` where they are
     known.
     """
+
+    differentiable: ClassVar[bool] = True
+    """Class data: whether `evaluate` has gradients. A problem whose functions have none can only be searched."""
 
     form: Literal["vector", "linear"] = option(
         "vector",
@@ -137,6 +141,21 @@ class AnalyticProblem(Problem):
         """The vector of variables, kept inside the bounds."""
         lower, upper = (None, None) if self.bounds is None else self.bounds
         return DecisionVector(form=self.form, lower=lower, upper=upper, spread=self.spread)
+
+    @final
+    @property
+    def box_function(self) -> BoxFunction | None:
+        """These functions and the bounds; None where there are none."""
+        if self.bounds is None:
+            return None
+        lower, upper = (tuple(bound) * (self.n // len(bound)) for bound in self.bounds)
+        return BoxFunction(
+            lower=lower,
+            upper=upper,
+            objectives=self.m,
+            values=lambda x: self.evaluate(torch.from_numpy(np.array([x], dtype=np.float64)))[0].numpy(),
+            differentiable=self.differentiable,
+        )
 
     @final
     @property

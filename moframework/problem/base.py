@@ -21,6 +21,7 @@ from moframework.errors import SpecError, nearest
 from moframework.inputs import Entry, InputForm, Tree, called, named_leaves
 from moframework.inputs.form import InputShape
 from moframework.predicting import Preparation, Reader, Unseen
+from moframework.problem.box_function import BoxFunction
 from moframework.problem.output_kind import probability_faults
 from moframework.problem.task import Task
 
@@ -110,6 +111,12 @@ class Problem(Component, kind="problems"):
         """Names of the classes of targets, in the order of their numbers, by target key; none by default. May raise
         `DataError` as `data` does."""
         return {}
+
+    @property
+    def box_function(self) -> BoxFunction | None:
+        """This problem as a function of variables in a box, which a search may evaluate; None, which is the default,
+        where it is none, or its variables have no bounds."""
+        return None
 
     @property
     def reference(self) -> tuple[float, ...] | None:
@@ -206,7 +213,8 @@ class Problem(Component, kind="problems"):
 
     @final
     def check(self, data: Dataset | None = None) -> None:
-        """Try tasks, network and data together on two samples, so that a mismatch is told before training.
+        """Try tasks, network and data together on two samples, so that a mismatch is told before training. A function
+        without gradients is not evaluated: that may take long.
 
         Args:
             data: the training data, where it is at hand; None asks the problem.
@@ -236,7 +244,8 @@ class Problem(Component, kind="problems"):
                 tasks, network, made, lambda: named_outputs(called(network, x, form.call), tuple(outputs))
             )
         faults = []
-        for task in tasks:
+        function = self.box_function
+        for task in tasks if function is None or function.differentiable else ():
             fault = _target_fault(task, made[task.output_key], data, targets) or probabilities.get(task.name)
             if fault is not None:
                 faults.append(f"task '{task.name}': {fault}")

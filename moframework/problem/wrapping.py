@@ -20,6 +20,7 @@ from moframework.errors import MoframeworkError
 from moframework.inputs.form import InputShape
 from moframework.predicting import Preparation, Reader, Unseen
 from moframework.problem.base import Problem
+from moframework.problem.box_function import BoxFunction
 from moframework.problem.task import Task
 
 __all__ = ["FunctionProblem", "WrappedProblem"]
@@ -106,6 +107,11 @@ class WrappedProblem(Problem):
     def class_names(self) -> Mapping[str, tuple[str, ...]]:
         """Those of the other problem."""
         return self.wrapped.class_names
+
+    @property
+    def box_function(self) -> BoxFunction | None:
+        """That of the other problem."""
+        return self.wrapped.box_function
 
     @property
     def reference(self) -> tuple[float, ...] | None:

@@ -29,6 +29,7 @@ from moframework.errors import SpecError
 from moframework.model import ParetoModel
 from moframework.pareto.conditions import Condition, read_conditions
 from moframework.pareto.front import Front
+from moframework.preferences.adaptive import Adaptive
 from moframework.run.feasible import Feasible, find_feasible
 from moframework.spec import Spec
 
@@ -62,6 +63,11 @@ def conditions_of(spec: Spec) -> list[Condition]:
         faults.append(
             f"constraints: {name} trains a finite set of preferences, so there is no dial to limit: leave them out "
             "and choose among its points by moframework pick RUN --where CONDITION"
+        )
+    if isinstance(spec.solver.method(len(tasks)).preferences, Adaptive):
+        faults.append(
+            "constraints: an adaptive schedule chooses by itself where preferences are drawn; take another one "
+            "(solver.preferences: annealed)"
         )
     for name, given in spec.constraints.items():
         for text in (given,) if isinstance(given, str) else given:
@@ -118,8 +124,8 @@ class Constraining(Hook):
             self._draw_from(loop, state["constrained"])
 
     def _draw_from(self, loop: Loop, vertices: list[list[float]]) -> None:
-        self.vertices = vertices
-        loop.draw_from(torch.tensor(vertices))
+        self.vertices, rows = vertices, torch.tensor(vertices)
+        loop.draw_by(lambda *given: loop.schedule.draw(*given) @ rows)
 
 
 def limit_dial(

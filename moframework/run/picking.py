@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+import numpy as np
 import torch
 from attrs import frozen
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from moframework.errors import RunError, shortened
 from moframework.pareto.conditions import Condition, column_name, read_conditions
@@ -18,7 +19,7 @@ from moframework.run.evaluating import Trained, preferences_for
 from moframework.run.intervals import Interval, intervals
 from moframework.run.simplex_search import EVALUATIONS, Goal, search
 
-__all__ = ["NothingSatisfiesError", "Pick", "arguments_of_text", "pick", "rule_of", "step"]
+__all__ = ["NothingSatisfiesError", "Pick", "arguments_of_text", "pick", "pick_evaluated", "rule_of", "step"]
 
 STEP = 0.05
 """Of a column's range over the front, that a step betters it by at least."""
@@ -41,6 +42,7 @@ class Pick:
         evaluations: preferences that were evaluated for the search.
         seen: all points of the validation split that it was chosen among.
         before: the point that a step started from, by column on the validation split; None for other choices.
+        x: of a run that searched a function, the evaluated point, n numbers in the units of the variables; else None.
     """
 
     tasks: tuple[str, ...]
@@ -54,6 +56,7 @@ class Pick:
     evaluations: int
     seen: Front
     before: dict[str, float] | None = None
+    x: tuple[float, ...] | None = None
 
     def as_plain(self) -> dict[str, Any]:
         """Everything but `seen`, ready for JSON; a number that is nan is None."""
@@ -94,6 +97,41 @@ def pick(
         return _picked(trained, Goal(rule, conditions, front), evaluations)
     except ValueError as error:
         raise RunError(str(error)) from error
+
+
+def pick_evaluated(front: Front, x: NDArray[np.float64], where: str | Sequence[str], rule: Rule) -> Pick:
+    """The best by a rule of the evaluations of a search that meet conditions; nothing is evaluated for it.
+
+    Args:
+        front: of the run, whose rows are the non-dominated evaluations.
+        x: their points, (n, variables).
+        where, rule: as of `pick`.
+
+    Raises:
+        RunError: as `pick`.
+    """
+    try:
+        goal = Goal(rule, read_conditions(where, list(front.columns())), front)
+        goal.scores(front)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    row = goal.best(front)
+    if row is None:
+        raise _nothing(goal, front, 0)
+    values = _measured(_row(front, row))
+    return Pick(
+        tasks=front.tasks,
+        preference=tuple(float(weight) for weight in front.preferences[row]),
+        rule=rule.says,
+        conditions=tuple(map(str, goal.conditions)),
+        val=values,
+        test=values,
+        intervals={"val": {}, "test": {}},
+        test_misses=(),
+        evaluations=0,
+        seen=front,
+        x=tuple(x[row].tolist()),
+    )
 
 
 def step(trained: Trained, front: Front, preference: ArrayLike, towards: str, evaluations: int = EVALUATIONS) -> Pick:

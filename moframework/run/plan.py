@@ -38,6 +38,7 @@ from moframework.run.constraining import conditions_of
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import estimate_memory
+from moframework.run.search_plan import check_search, search_lines
 from moframework.run.sets import batch_notes, set_lines
 from moframework.seeding import derive_seed
 from moframework.spec import Spec
@@ -149,16 +150,25 @@ class Plan:
             f"solver      {_name(spec.solver)}, {own:,} parameters ({extra:+,}, {extra / base:+.1%})",
             *self._training(),
             *_headed("constraints", [str(one) for one in conditions_of(spec)]),
-            f"evaluation  {len(self.preferences)} preferences; hypervolume below "
-            + (f"({', '.join(f'{v:g}' for v in reference)})" if reference else _default_reference(tasks)),
+            self._evaluation(reference),
         ]  # fmt: skip
         if not self.method.trains:
             return [*lines, *self.notes()]
         return [*lines, *self.rates(), *self.notes(), *self.accelerations(), *self.memory()]
 
+    def _evaluation(self, reference: Sequence[float] | None) -> str:
+        """A line on the preferences of the fronts, and on the reference point."""
+        search, tasks = self.method.search, self.spec.problem.tasks
+        where = f"{len(self.preferences)} preferences" if search is None else "the non-dominated evaluations"
+        default = _default_reference(tasks) if search is None else "a tenth beyond the worst initial evaluations"
+        below = f"({', '.join(f'{value:g}' for value in reference)})" if reference else default
+        return f"evaluation  {where}; hypervolume below {below}"
+
     def _training(self) -> list[str]:
-        """Lines on a step, and on all of them."""
+        """Lines on a step, and on all of them; or on a search."""
         training, schedule = self.spec.training, self.method.preferences
+        if self.method.search is not None:
+            return search_lines(self.method.search.budget, self.spec.problem.box_function)
         if not self.method.trains:
             return [f"training    none, {self.place.describe()}"]
         count = schedule.count(len(self.spec.problem.tasks))
@@ -232,6 +242,8 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         DataError: data is missing or not as the tasks expect.
     """
     problem, m = spec.problem, len(spec.problem.tasks)
+    world = World() if world is None else world
+    check_search(spec, world)
     _check_objectives(spec, m)
     conditions_of(spec)
     _check_loggers(spec)
@@ -244,7 +256,6 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     check_labels(labels)
     _check_saving(given)
     method.check(m)
-    world = World() if world is None else world
     recipe = _recipe(problem, problem.network, method, data["train"])
     model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
     told = () if method.start is None else method.start(model, problem, data["train"], trust)

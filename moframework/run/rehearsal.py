@@ -39,6 +39,7 @@ from moframework.run.blame import key_path
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import as_size
 from moframework.run.plan import Plan
+from moframework.run.searching import rehearse_search
 
 __all__ = ["rehearse"]
 
@@ -85,7 +86,10 @@ def rehearse(ready: Plan) -> list[str]:
                 raise
             raise SpecError(f"{error}\n{_about_size(ready)}") from error
         _schedule(ready)
-        _evaluate(ready, model)
+        if ready.method.search is None:
+            _evaluate(ready, model)
+        else:
+            _search(ready)
         _keep(ready, model.cpu(), Path(folder) / "model" if writes else None)
     return [] if writes else [f"checkpoint, saving and loading were not tried out: {as_size(size)} of weights"]
 
@@ -228,6 +232,12 @@ def _evaluate(ready: Plan, model: ParetoModel) -> None:
     for split in splits:
         with _told(ready, f"evaluating samples of split '{split}'", "problem"):
             evaluator.front(model, _subset(ready.data[split], 2), ready.preferences[:1], split)
+
+
+def _search(ready: Plan) -> None:
+    """A point proposed, of made-up values: the function itself is not evaluated."""
+    with _told(ready, "proposing a point", "solver"):
+        rehearse_search(ready)
 
 
 def _keep(ready: Plan, model: ParetoModel, folder: Path | None) -> None:

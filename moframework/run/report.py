@@ -241,6 +241,7 @@ def _what_ran(ready: Plan, facts: Mapping[str, Any], world_size: int) -> dict[st
         "solver": _name(spec.solver),
         "tasks": [task.name for task in spec.problem.tasks],
         "steps": facts["steps"],
+        **{key: facts[key] for key in ("evaluations", "failed_evaluations") if key in facts},
         "seed": spec.seed,
         "device": ready.place.describe(),
         "processes_together": world_size,

@@ -17,10 +17,11 @@ from moframework.spec.reading import read_yaml
 
 __all__ = ["CHANGEABLE", "check_changes", "is_longer", "resume_command"]
 
-BUDGET = ("training.epochs", "training.steps")
+BUDGET = ("training.epochs", "training.steps", "solver.evaluations")
 
 CHANGEABLE = (
     *BUDGET,
+    "solver.failures",
     "training.early_stopping",
     "training.log_every",
     "training.checkpoint_every",
@@ -73,6 +74,8 @@ def check_changes(folder: Path, before: Spec, after: Spec) -> None:
     if not any(key in BUDGET for key in changed):
         return
     (key, old), (other, new) = _budget(before), _budget(after)
+    if key == other == "evaluations":  # the journal of the search tells whether it has done more
+        return
     if key != other:
         raise RunError(
             f"the run in {folder} counts its training in {key}, so that is how it goes on: --set training.{key}=…"
@@ -94,8 +97,11 @@ def is_longer(before: Spec, after: Spec) -> bool:
 
 
 def _budget(spec: Spec) -> tuple[str, int]:
-    """How long a spec trains, in epochs or steps."""
+    """How long a spec trains, in epochs or steps, or searches, in evaluations."""
     training = spec.training
+    search = spec.solver.search(len(spec.problem.tasks)) if type(spec.solver).searches else None
+    if search is not None:
+        return "evaluations", search.budget.evaluations
     if training.steps is not None:
         return "steps", training.steps
     return "epochs", training.budget(1)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from moframework.backbones.given import GivenBackbone
+from moframework.blackbox import EvaluationLog, Evaluations
 from moframework.config import Trust
 from moframework.data import Dataset, Split
 from moframework.errors import DamagedFileError, NewerFormatError, RunError, nearest
@@ -27,17 +28,31 @@ from moframework.predicting import Predictions, Preparation, Unseen
 from moframework.run.evaluating import Batchnorm, Trained, new_data, preferences_for
 from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
-from moframework.run.picking import Pick, pick, rule_of, step
+from moframework.run.picking import Pick, pick, pick_evaluated, rule_of, step
 from moframework.run.resuming import resume_command
 from moframework.run.saved_statistics import saved_statistics_note
 from moframework.run.simplex_search import EVALUATIONS
 from moframework.spec import Spec, load_spec
 
-__all__ = ["CHECKPOINTS", "DATA", "ENVIRONMENT", "HISTORY", "LOG", "MODEL", "REPORT", "SPEC", "STATUS", "Run", "load"]
+__all__ = [
+    "CHECKPOINTS",
+    "DATA",
+    "ENVIRONMENT",
+    "HISTORY",
+    "JOURNAL",
+    "LOG",
+    "MODEL",
+    "REPORT",
+    "SPEC",
+    "STATUS",
+    "Run",
+    "load",
+]
 
 SPEC, STATUS, ENVIRONMENT, LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
 CHECKPOINTS, MODEL, DATA = "checkpoints", "model", "data.json"
 HISTORY, REPORT = "history.json", "report.json"
+JOURNAL = "evaluations.jsonl"
 
 
 class Run:
@@ -175,6 +190,26 @@ class Run:
         """What `report.json` says: what ran, where the time went, and what is worth knowing. Empty where there is none:
         the run has not finished, or an earlier version made it. Errors as of `history`."""
         return self._optional(REPORT)
+
+    def evaluations(self) -> Evaluations:
+        """All evaluations of a run whose solver searches a function, in their order, also those that failed; of a run
+        that goes on, those so far.
+
+        Raises:
+            RunError: the solver trains, and evaluates no function.
+            DamagedFileError: a line of the journal has changed.
+
+        Example::
+
+            known = Run("runs/beam").evaluations()
+            best = known.x[known.front()]  # the non-dominated points, (k, n)
+        """
+        spec = self.spec
+        if not type(spec.solver).searches:
+            raise RunError(
+                f"{self.path} searched no function: its solver is {type(spec.solver).__name__}, which trains"
+            )
+        return EvaluationLog(self.path / JOURNAL, len(spec.problem.tasks)).evaluations
 
     def _optional(self, name: str) -> dict[str, Any]:
         path = self.path / name
@@ -330,7 +365,8 @@ class Run:
         test split says of the point is told.
 
         For a solver of the whole front the simplex is searched, beginning with the run's validation front; of a finite
-        set one of its own points is chosen. Nothing is written.
+        set one of its own points is chosen, and of a search one of its evaluations, so that none is spent. Nothing is
+        written.
 
         Args:
             where: conditions on columns, all of which must hold: `"left/accuracy >= 0.95"`, `"left/loss = 0.3 ± 0.01"`;
@@ -353,6 +389,9 @@ class Run:
             found.preference, found.test["right/accuracy"], found.intervals["test"]["right/accuracy"]
         """
         chosen = rule_of(self.front("val"), maximize, minimize, rule)
+        if type(self.spec.solver).searches:
+            known = self.evaluations()
+            return pick_evaluated(self.front("val"), known.x[known.front()], where, chosen)
         trained = self.trained(device, batchnorm)
         return pick(trained, self._begun(trained, batchnorm), where, chosen, evaluations)
 
@@ -371,6 +410,11 @@ class Run:
             preference: where the step begins, m non-negative numbers.
             towards: `right=better`, `right/loss=worse`.
         """
+        if type(self.spec.solver).searches:
+            raise RunError(
+                "a step evaluates preferences, and each is an evaluation of the function; pick among those that were "
+                "made: --where, --minimize"
+            )
         trained = self.trained(device, batchnorm)
         return step(trained, self._begun(trained, batchnorm), preference, towards, evaluations)
 

@@ -42,6 +42,7 @@ from moframework.run.rehearsal import rehearse
 from moframework.run.report import Notes, report, write_report
 from moframework.run.resuming import check_changes, is_longer
 from moframework.run.run import CHECKPOINTS, DATA, ENVIRONMENT, HISTORY, MODEL, SPEC, STATUS, Run
+from moframework.run.searching import Searching
 from moframework.run.signals import StopRequest, stop_signals
 from moframework.run.splits import compare_splits, describe_splits, write_splits
 from moframework.run.timing import Timing
@@ -138,7 +139,7 @@ class _Solving:
     history: History = field(factory=History)
 
     def run(self, resume: bool) -> None:
-        """Hold the folder, prepare, train, evaluate and write; whatever ends it is recorded."""
+        """Hold the folder, prepare, train or search, evaluate and write; whatever ends it is recorded."""
         world = self.world
         with contextlib.ExitStack() as stack:
             world.from_rank_zero(lambda: stack.enter_context(_held(self.folder, self.spec, resume, self.trust)))
@@ -146,7 +147,8 @@ class _Solving:
             ending = stack.enter_context(Ending(self.folder, world))
             with self.timing.phase("start_up"):
                 ready = self.prepare(ending)
-            self.train(ready, ending, (self.notes, self.history, *self.observers, *shown))
+            act = self.train if ready.method.search is None else self.search
+            act(ready, ending, (self.notes, self.history, *self.observers, *shown))
             world.any_rank(False)  # all is written when the first process comes here
 
     def prepare(self, ending: Ending) -> Plan:
@@ -205,6 +207,26 @@ class _Solving:
                 )
         if world.is_rank_zero:
             ending.state("done", **facts)
+
+    def search(self, ready: Plan, ending: Ending, observers: Sequence[Observer]) -> None:
+        """Search a function in the place of a training, and write the results."""
+        keep_freed_memory()
+        self.stop.during("searching")
+        with watched(ready, self.folder, observers, self.world) as watch:
+            for text in ready.told:
+                self.notes.noted(text)
+            with self.stop.polled():
+                found = Searching(
+                    ready=ready, folder=self.folder, observer=watch, timing=self.timing, stop=self.stop
+                ).run()
+            self.stop.during("writing the results")
+            with self.timing.phase("writing"):
+                _write(self.folder, found.ready.model, found.fronts)
+            facts = {**_facts(found.ready, found.fit, found.fronts), **found.counts}
+            write_report(self.folder, report(found.ready, facts, found.fronts, self.timing, self.notes))
+            fronts = {str(split): front for split, front in found.fronts.items()}
+            watch.ended(Results(fronts=fronts, facts=facts, model=found.ready.model))
+        ending.state("done", **facts)
 
     def fronts(self, ready: Plan, evaluator: Evaluator) -> dict[Split, Front]:
         """The fronts of the trained model on `val` and `test`."""

@@ -33,6 +33,8 @@ PARTS = {
     "between": "the rest of the steps: preferences, random generators, averages, reading losses",
     "undivided": "steps of a process that took too few to divide one",
     "compiling": "the first step of each process, where the network is compiled",
+    "proposing": "choosing the points of a search, and its model",
+    "function": "evaluations of the function that is searched",
     "evaluation": "the untrained network's losses, validation, and the fronts at the end",
     "writing": "checkpoints, model, fronts and picture",
     "other": "shuffling, logs and what no other row has",
@@ -58,7 +60,7 @@ class Timing:
     def __init__(self) -> None:
         self.processes, self.complete, self.sampled_steps = 1, True, 0
         self._began = self._starting = time.perf_counter()
-        self._phases = dict.fromkeys(("start_up", "evaluation", "writing"), 0.0)
+        self._phases = dict.fromkeys(("start_up", "evaluation", "writing", "proposing", "function"), 0.0)
         self._shares: dict[str, float] = {}
         self._earlier: dict[str, float] = {}
         self._earlier_training = 0.0
@@ -66,7 +68,7 @@ class Timing:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count what happens inside as `start_up`, `evaluation` or `writing`."""
+        """Count what happens inside as `start_up`, `evaluation`, `writing`, `proposing` or `function`."""
         since = time.perf_counter()
         try:
             yield

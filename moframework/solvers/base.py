@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 
 import attrs
 
+from moframework.blackbox import Search
 from moframework.config import Component, config, option
 from moframework.engine.method import Method, Start
 from moframework.errors import MoframeworkError
@@ -56,6 +57,9 @@ class Solver(Component, kind="solvers"):
     trains: ClassVar[bool] = True
     """Whether steps are taken; False where `model_start` gives the weights. Then `training` says on what device, no
     more."""
+    searches: ClassVar[bool] = False
+    """Whether it evaluates a function at points that `search` chooses, in the place of a training (`trains` is False
+    then); the others follow gradients."""
     needs_members: ClassVar[bool] = False
     """Whether its option `members` must name networks that were trained on one task each."""
 
@@ -117,6 +121,11 @@ class Solver(Component, kind="solvers"):
         missing for it."""
         return None
 
+    def search(self, m: int) -> Search | None:
+        """What chooses points of a function of m objectives, where the solver `searches`; nothing by default. Raises
+        `SpecError` when the options do not fit."""
+        return None
+
     def method(self, m: int) -> Method:
         """Assemble the parts for m objectives. Raises `SpecError` when the options do not fit m."""
         return Method(
@@ -127,6 +136,7 @@ class Solver(Component, kind="solvers"):
             initial=self.initial,
             start=self.model_start(),
             trains=self.trains,
+            search=self.search(m),
         )
 
 

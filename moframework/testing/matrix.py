@@ -20,6 +20,11 @@ Named = str | Mapping[str, Any] | Component
 """A part as a spec names it: by its name, by a mapping with options, or the object itself."""
 
 _SAMPLES, _BATCH, _STEPS = 16, 8, 4
+_SEARCH = {
+    **{"evaluations": 8, "initial_design": 5, "batch": 2, "steps": 5, "candidates": 20},
+    **{"samples": 8, "restarts": 1, "raw_samples": 8},
+}
+"""Options of a search that spends few evaluations, where it has them."""
 
 
 @frozen
@@ -39,7 +44,7 @@ class Pair:
         return {
             "name": "conformance",
             "problem": few,
-            "solver": dict(self.solver),
+            "solver": {**_sparing_options(self.solver), **self.solver},
             "training": {
                 "steps": _STEPS,
                 "batch_size": _BATCH,
@@ -79,6 +84,14 @@ def without_options(interface: type[Component]) -> tuple[str, ...]:
 def load_problem(named: Mapping[str, Any]) -> Problem:
     """The problem that a spec names so. Raises `SpecError`."""
     return build(Problem, dict(named), trust=True)  # type: ignore[type-abstract]
+
+
+def _sparing_options(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by which a solver that searches is done soon; none of other solvers, or of those without a name."""
+    cls = Solver.lookup(str(named["name"])) if "name" in named else None
+    if cls is None or not cls.searches:  # type: ignore[attr-defined]
+        return {}
+    return {option.key: _SEARCH[option.key] for option in options_of(cls) if option.key in _SEARCH}
 
 
 def _mapping(named: Named) -> Mapping[str, Any]:

@@ -53,7 +53,7 @@ def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> 
     - it solves: weights change, where it trains, and the front is finite;
     - saved and loaded, the model gives the same front;
     - `at(λ)` is a plain network that returns what `forward(x, λ)` returns;
-    - the same seed gives the same weights to the last bit, also when the training is killed midway and resumed.
+    - the same seed gives the same weights (and evaluations) to the last bit, also when killed midway and resumed.
 
     Args:
         pair: from `pairs`. A solver that needs members is given some: see `with_members`.
@@ -97,11 +97,36 @@ def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> 
 
 def _check_untrained(ready: Plan, spec: Spec, folder: Path) -> Outcome:
     """What a solver that takes no step claims."""
+    if ready.method.search is not None:
+        _check_search(spec, folder)
     _check_use(ready, _front(ready, ready.model), folder)
     state, again = (one.model.state_dict() for one in (ready, plan(spec)))
     differing = [name for name, value in state.items() if not torch.equal(value, again[name])]
     assert not differing, f"planned again with the same seed, other weights: {', '.join(differing[:5])}"
     return Outcome("solved")
+
+
+def _check_search(spec: Spec, folder: Path) -> None:
+    """What a search claims: it spends its evaluations inside the bounds, and killed and resumed ends the same."""
+    function = spec.problem.box_function
+    assert function is not None, "the plan has checked it"
+    run = solve(spec, folder / "searched")
+    known = run.evaluations()
+    assert len(known) == run.summary()["evaluations"], "status and journal count differently"
+    assert (known.x >= function.lower).all(), "an evaluation is below the bounds"
+    assert (known.x <= function.upper).all(), "an evaluation is above the bounds"
+    killer = _Killer(len(known) - 1)
+    try:
+        solve(spec, folder / "killed", observers=[killer])
+    except _Killed:
+        pass
+    else:
+        raise AssertionError(f"the search did not come to evaluation {killer.steps}")
+    again = solve(spec, folder / "killed", resume=True)
+    assert np.array_equal(known.x, again.evaluations().x), "killed and resumed, it evaluates other points"
+    state, other = (one.model().state_dict() for one in (run, again))
+    differing = [name for name, value in state.items() if not torch.equal(value, other[name])]
+    assert not differing, f"killed and resumed, it ends with other weights: {', '.join(differing[:5])}"
 
 
 def _check_use(ready: Plan, front: Front, folder: Path) -> None:

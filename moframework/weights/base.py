@@ -23,6 +23,8 @@ class WeightSpace(nn.Module, ABC):
 
     group: ClassVar[str] = "network"
     """What its parameters are called, where they are one group."""
+    makes_losses: ClassVar[bool] = False
+    """Whether training asks for `own_losses`."""
 
     @abstractmethod
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
@@ -63,8 +65,8 @@ class WeightSpace(nn.Module, ABC):
 
     def own_losses(self, preferences: Tensor) -> Tensor | None:
         """Losses (r, m) of the weights themselves for preferences (r, m), such as distances to other networks. Training
-        takes them in the place of the tasks' losses, and passes nothing through the network. None (the default): it is
-        the tasks' losses that are minimized."""
+        takes them in the place of the tasks' losses, and passes nothing through the network. Asked where the class says
+        `makes_losses`; None: it is the tasks' losses that are minimized."""
         return None
 
     def embedded(self, preferences: Tensor) -> Tensor | None:

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from moframework.benchmark.figure import comparison_figure
+from moframework.benchmark.figure import comparison_figure, typical
 from moframework.pareto.front import Front
 from tests.benchmark.test_measures import front
 
@@ -39,6 +39,14 @@ def test_a_panel_for_each_solver(m: int, label: str) -> None:
     assert [axes.get_title(loc="left") for axes in panels] == list(fronts)
     assert figure.axes[-1].get_ylabel() == label
     assert figure.get_suptitle() == "test fronts · typical of 2 seeds"
+
+
+def test_fronts_of_searches_have_different_numbers_of_points() -> None:
+    short, long = (np.stack([np.linspace(0, 1, n), 1 - np.linspace(0, 1, n)], axis=1) for n in (4, 9))
+    clouds = [short, long, long + 1]
+    assert typical(clouds) is long
+    own = [Front(tasks=("a", "b"), preferences=1 - each, losses=each, split="test") for each in (short, long)]
+    comparison_figure({"one": own, "two": own}, finite={"two"}).savefig(io.BytesIO())
 
 
 def test_a_solver_without_fronts_is_left_out() -> None:

@@ -72,9 +72,11 @@ def test_halves_give_products_of_one_with_the_other_and_the_mean_gradient() -> N
         net = Heads()
         made = TaskGradients(dict(net.named_parameters()), torch.device("cpu"), torch.tensor(factor))
 
-        def losses_of(x: Tensor, targets: dict[str, Tensor], net: Heads = net, made: TaskGradients = made) -> Tensor:
+        def losses_of(
+            x: Tensor, targets: dict[str, Tensor], net: Heads = net, made: TaskGradients = made
+        ) -> list[Tensor]:
             found = torch.func.functional_call(net, made.leaves, x)["a"].sum()
-            return torch.stack([found, found * targets["known"].sum()])
+            return [found, found * targets["known"].sum()]
 
         losses = made.take_halves(losses_of, x, targets)
         # Of trunk and head, 3 x and 2 x: (3, 2) on the first half, (9, 6) on the second.

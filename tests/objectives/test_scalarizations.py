@@ -49,6 +49,15 @@ def test_tchebycheff_takes_the_largest_weighted_distance() -> None:
     )  # both terms .375: they share the gradient
 
 
+def test_tchebycheff_with_an_augmentation_adds_a_share_of_the_sum() -> None:
+    """max(½·3, ½·(5 − 1)) + 0.1·(3 + 4) = 2.7; a task without samples adds nothing."""
+    losses, preferences = torch.tensor([[3.0, 5.0]]), torch.tensor([[0.5, 0.5]])
+    objective = Tchebycheff(ideal=(0.0, 1.0), augmentation=0.1)
+    assert float(objective(losses, preferences)) == pytest.approx(2.7)
+    unknown = torch.tensor([[3.0, 0.0]])
+    assert float(objective(unknown, preferences)) == pytest.approx(0.5 * 3 + 0.1 * 3)
+
+
 def test_tchebycheff_agrees_with_pymoo() -> None:
     from pymoo.decomposition.tchebicheff import Tchebicheff
 

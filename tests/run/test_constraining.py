@@ -150,3 +150,15 @@ def test_check_tells_them_and_what_is_wrong() -> None:
     assert lines[3] == f"constraints.{name}/loss: condition '{name}/loss <= a': 'a' is not a number"
     assert len(lines) == 4
     assert conditions_of(load_spec(spec({}))) == []
+
+
+def test_an_adaptive_schedule_is_refused() -> None:
+    spec = load_spec(
+        {
+            "problem": "digits",
+            "solver": {"name": "palora", "preferences": "maximin"},
+            "constraints": {"left/loss": "<= 1"},
+        }
+    )
+    with pytest.raises(SpecError, match="an adaptive schedule chooses by itself"):
+        conditions_of(spec)

@@ -49,8 +49,10 @@ class BySamples(Partition):
         largest = sum(len(self.world.local_range(len(part))) for part in torch.empty(batch_size).tensor_split(splits))
         return torch.cat(own), largest
 
-    def reduce_statistics(self, statistics: Sequence[Tensor]) -> list[Tensor]:
-        """Sums over ranks."""
+    def reduce_statistics(self, statistics: Sequence[Tensor], apart: bool = False) -> list[Tensor]:
+        """Sums over ranks: of all at once, or one after the other."""
+        if apart:
+            return [self.world.all_reduce_sum([own])[0] for own in statistics]
         return self.world.all_reduce_sum(statistics)
 
     def reduce_gradients(self, gradients: TensorsOrNone) -> TensorsOrNone:
