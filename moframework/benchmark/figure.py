@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from moframework.pareto.front import Front
 
-__all__ = ["comparison_figure"]
+__all__ = ["comparison_figure", "near_best", "styles"]
 
 Array = NDArray[np.float64]
 Fronts = Mapping[str, Sequence[Front]]
@@ -43,6 +43,7 @@ def comparison_figure(fronts: Fronts, *, finite: Set[str] = frozenset(), title: 
 
     Args:
         fronts: by solver, one for each seed; of the same tasks and split, and each solver's of the same preferences.
+            One without a metric is left out of its panel.
         finite: the solvers whose points are separate models: drawn without a line between them.
         title: stands before the split.
 
@@ -81,20 +82,22 @@ def _together(figure: Figure, fronts: Fronts, finite: Set[str]) -> None:
     if len(first.tasks) == 2:
         pairs += [(f"{a}/{metric}", f"{b}/{metric}") for metric in first.shared_metrics()[:1]]
     figure.set_size_inches(_PANEL[0] * len(pairs) + 2.2, _PANEL[1] + 0.4)
-    styles = _styles(list(fronts))
+    looks = styles(list(fronts))
     for axes, names in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
         means = []
         for place, (solver, own) in enumerate(fronts.items()):
+            if any(name not in front.columns() for front in own for name in names):
+                continue  # imported results may lack a metric
             clouds = _clouds(own, names)
             means.append(typical(clouds))
-            _draw(axes, clouds, styles[solver], place, joined=solver not in finite)
+            _draw(axes, clouds, looks[solver], place, joined=solver not in finite)
         if first.true_front is not None and len(first.tasks) == 2 and names == pairs[0]:
             best = first.true_front[np.argsort(first.true_front[:, 0])]
             axes.plot(best[:, 0], best[:, 1], color="black", linewidth=1.0, linestyle="--", zorder=5)
         _frame(axes, first, names, means)
         _tell_hidden(axes, means)
     handles = [
-        Line2D([], [], **styles[name], markersize=7, linestyle="none" if name in finite else "-", label=name)
+        Line2D([], [], **looks[name], markersize=7, linestyle="none" if name in finite else "-", label=name)
         for name in fronts
     ]
     if first.true_front is not None:
@@ -131,8 +134,8 @@ def _draw(axes: Axes, clouds: Sequence[Array], style: Style, place: int, *, join
     )  # fmt: skip
 
 
-def _styles(names: Sequence[str]) -> dict[str, Style]:
-    """A color and a marker for each solver."""
+def styles(names: Sequence[str]) -> dict[str, Style]:
+    """A color and a marker for each solver, the same in all pictures of a benchmark."""
     few = len(names) <= 10
     colors = colormaps["tab10"](np.arange(len(names))) if few else colormaps["turbo"](np.linspace(0, 0.95, len(names)))
     return {
@@ -153,7 +156,7 @@ def _side_by_side(figure: Figure, fronts: Fronts) -> None:
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     names = [f"{task}/loss" for task in first.tasks[:3]]
     means = {solver: typical(_clouds(own, names)) for solver, own in shown.items()}
-    scale = Normalize(*_near([mean[:, 2] for mean in means.values()]))
+    scale = Normalize(*near_best([mean[:, 2] for mean in means.values()]))
     for axes, (solver, mean) in zip(panels.flat, means.items(), strict=False):
         if first.true_front is not None:
             axes.plot(first.true_front[:, 0], first.true_front[:, 1], ".", color="0.8", markersize=3, zorder=1)
@@ -199,7 +202,7 @@ def _frame(axes: Axes, front: Front, names: tuple[str, str], means: Sequence[Arr
         upward = front.higher_is_better.get(name, False)
         arrow = ("→" if upward else "←") if column == 0 else ("↑" if upward else "↓")
         label(f"{what} of {task}  ({arrow} better)")
-        low, high = _near([mean[:, column] * (-1 if upward else 1) for mean in means])
+        low, high = near_best([mean[:, column] * (-1 if upward else 1) for mean in means])
         if upward:
             low, high = -high, -low
         limits(low, high)
@@ -209,7 +212,7 @@ def _frame(axes: Axes, front: Front, names: tuple[str, str], means: Sequence[Arr
     axes.set_axisbelow(True)
 
 
-def _near(columns: Sequence[Array]) -> tuple[float, float]:
+def near_best(columns: Sequence[Array]) -> tuple[float, float]:
     """A range, of values to be minimized, with every solver's best and most of most solvers' points, but not stretched
     by those that go far: a network that was never trained on one of the tasks would leave the rest no room."""
     known = [column[np.isfinite(column)] for column in columns if np.isfinite(column).any()]

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from moframework.benchmark.cells import chosen
-from moframework.benchmark.measures import Column
+from moframework.benchmark.column import Column
 from moframework.benchmark.results import Group, Results, Row, Statistic
+from moframework.benchmark.statistics.page import to_section
 
 __all__ = ["formatted", "tables", "to_markdown"]
 
 NONE = "–"
 
 
-def to_markdown(results: Results, pictures: Mapping[str, str]) -> str:
+def to_markdown(
+    results: Results, pictures: Mapping[str, str], analyzed: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """The whole page.
 
     Args:
         results: what was found.
         pictures: file of a problem's picture, relative to the page; problems without one are left out.
+        analyzed: files of the pictures of the analysis, as of `statistics.plain.to_plain`.
     """
     name = results.benchmark.name or "benchmark"
     lines = [
@@ -32,6 +37,8 @@ def to_markdown(results: Results, pictures: Mapping[str, str]) -> str:
         if group.problem in pictures:
             lines += ["", f"![Fronts on {group.problem}](<{pictures[group.problem]}>)"]
         lines.append("")
+    if results.analysis is not None:
+        lines += to_section(results.analysis, analyzed)
     lines += ["## How it was made", "", *(f"- {text}" for text in _making(results))]
     if results.failed:
         lines += ["", "## What failed", "", *(f"- {_one_line(text)}" for text in results.failed)]
@@ -44,7 +51,7 @@ def tables(results: Results, group: Group) -> list[list[str]]:
     headings = ["solver", "seeds", *(column.title for column in group.columns)]
     rows = [[*headings, *(f"tuned {key.rpartition('.')[2]}" for key in grid)]]
     for row in group.rows:
-        cells = [row.solver, _seeds(results, row)]
+        cells = [f"{row.solver} ‡" if row.apart else row.solver, _seeds(results, row)]
         cells += [formatted(row.statistic(column.key), column) for column in group.columns]
         rows.append([*cells, *(_chosen(row, key) for key in grid)])
     return rows
@@ -69,6 +76,8 @@ def _table(results: Results, group: Group) -> list[str]:
 
 def _seeds(results: Results, row: Row) -> str:
     done, wanted = len(row.done), len(results.benchmark.seeds)
+    if row.imported is not None:
+        return f"{done}, imported"
     return str(done) if done == wanted else f"{done} of {wanted}"
 
 
@@ -96,10 +105,22 @@ def _reading(results: Results, group: Group) -> list[str]:
     lines += [
         f"Hypervolume of {name}: {convention}." for name, convention in group.conventions.items() if name != "losses"
     ]
+    lines += _scale(results, group)
     if any(row.tuned is not None and row.tuned.at_edge for row in group.rows):
         lines.append("† The chosen value is at the edge of the grid: a wider one might do better.")
+    if any(row.apart for row in group.rows):
+        lines.append(
+            "‡ Not of the same problem, as told below: look at the order of magnitude, and rank nothing by it."
+        )
     told = [f"{column.title}: {column.help}" for column in group.columns if not column.key.startswith("hypervolume/")]
     return ["  \n".join(lines), "", *(f"- {text}" for text in told)]
+
+
+def _scale(results: Results, group: Group) -> Iterator[str]:
+    """The range of the problem, where a column of the spec is measured in it."""
+    if group.scale is not None and any(name == "r2" or "/" in name for name in results.benchmark.columns):
+        ideal, nadir = (", ".join(f"{value:.4g}" for value in point) for point in group.scale)
+        yield f"Range of the problem: from the ideal ({ideal}) to the nadir ({nadir}) of all fronts of this table."
 
 
 def _making(results: Results) -> Iterator[str]:
@@ -127,11 +148,27 @@ def _making(results: Results) -> Iterator[str]:
         changes = [text for section, values in sections.items() for text in _flat(section, values)]
         if changes:
             yield f"{title} differs from the rest in {', '.join(f'`{text}`' for text in changes)}."
+    yield from _origins(results)
     yield from _places(results)
     yield (
         f"Results made {results.environment['time']} with moframework "
         f"{results.environment['packages'].get('moframework', '?')}."
     )
+
+
+def _origins(results: Results) -> Iterator[str]:
+    """Where imported rows come from."""
+    for entry in results.benchmark.imported:
+        parts = {
+            "from": entry.source,
+            "commit": entry.commit,
+            "file": entry.file.name,
+            "license": entry.license,
+            "settings": entry.settings,
+            "differs": entry.differs,
+        }
+        told = "; ".join(f"{key}: {value}" for key, value in parts.items() if value is not None)
+        yield f"{entry.label} is imported and was not run here. {told[:1].upper()}{told[1:]}."
 
 
 def _flat(key: str, value: Any) -> Iterator[str]:

@@ -6,30 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from attrs import frozen
 
+from moframework.benchmark.column import Column
+from moframework.benchmark.further import further_column
 from moframework.pareto import hypervolume
 from moframework.pareto.front import Front
 
-__all__ = ["Column", "columns_for", "common_reference", "measure", "volume"]
+__all__ = ["columns_for", "common_reference", "measure", "volume"]
 
 LOSSES = "losses"
-
-
-@frozen(kw_only=True)
-class Column:
-    """One column of the table."""
-
-    key: str
-    """`hypervolume/accuracy`, `best/left/accuracy`, `controllability`, …"""
-    title: str
-    """Its heading."""
-    help: str
-    """What the numbers are, in a sentence."""
-    digits: int = 4
-    """Decimals shown."""
-    percent: bool = False
-    """Whether it is a ratio shown in percent."""
 
 
 def common_reference(fronts: Sequence[Front]) -> tuple[float, ...] | None:
@@ -57,6 +42,7 @@ def measure(
     *,
     exact: float | None = None,
     single: tuple[Front, Front] | None = None,
+    more: Mapping[str, float | None] | None = None,
 ) -> dict[str, float | None]:
     """Every measure of a finished run by the key of its column; None where it is not defined.
 
@@ -67,6 +53,7 @@ def measure(
         reference: of the loss hypervolume, common to all runs of the problem.
         exact: hypervolume of the whole true front below it; None for that of the points that stand for the front.
         single: reported and validation front of the single-task networks of the same seed, where there are some.
+        more: measures of the columns that the spec names.
     """
     found: dict[str, float | None] = {}
     shared = [name for name in test.hypervolumes() if name != LOSSES]
@@ -88,37 +75,53 @@ def measure(
         if reference is not None:
             best = hypervolume(test.true_front, reference) if exact is None else exact
             found["attained"] = test.hypervolume(reference) / best if best > 0 else None
-    parameters, base = summary.get("parameters"), summary.get("backbone_parameters")
-    found["parameters"] = parameters
-    found["overhead"] = parameters / base - 1 if parameters is not None and base else None
-    found["seconds"] = summary.get("training_seconds")
-    found["processor_seconds"] = summary.get("processor_seconds")
-    peak = summary.get("peak_memory", {}).get("device", summary.get("peak_memory", {}).get("host"))
-    found["memory"] = None if peak is None else peak / 2**20
+    found |= more or {}
+    found |= _costs(summary)
     found["preferences"] = float(len(test.losses))
     return found
 
 
-def columns_for(keys: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of these measures, in the order of a table: what is best first, what it costs last."""
+def _costs(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """What a run took, by its `status.json`."""
+    parameters, base = summary.get("parameters"), summary.get("backbone_parameters")
+    peak = summary.get("peak_memory", {}).get("device", summary.get("peak_memory", {}).get("host"))
+    return {
+        "parameters": parameters,
+        "overhead": parameters / base - 1 if parameters is not None and base else None,
+        "seconds": summary.get("training_seconds"),
+        "processor_seconds": summary.get("processor_seconds"),
+        "memory": None if peak is None else peak / 2**20,
+    }
+
+
+def columns_for(keys: Sequence[str], upwards: Mapping[str, bool]) -> tuple[Column, ...]:
+    """The columns of these measures, in the order of a table: what is best first, what it costs last.
+
+    Args:
+        keys: of measures.
+        upwards: `TASK/METRIC` → whether larger is better.
+    """
     found = []
     for key in keys:
         what, _, name = key.partition("/")
         if what == "hypervolume":
-            found.append(Column(key=key, title=f"hypervolume, {name}", help=f"hypervolume of {name}"))
+            found.append(Column(key=key, title=f"hypervolume, {name}", help=f"hypervolume of {name}", upward=True))
         elif what == "best":
             task, _, metric = name.partition("/")
             found.append(Column(
                 key=key, title=f"best {metric}, {task}",
                 help=f"the best {metric} of {task} along the front; other columns may be best elsewhere on it",
+                upward=upwards.get(name),
             ))  # fmt: skip
         elif what == "single":
+            directions = {up for metric, up in upwards.items() if metric.partition("/")[2] == name}
             found.append(Column(
                 key=key, title=f"one model's {name}",
                 help=f"{name}, mean over tasks, at the one preference where that mean is best on validation",
+                upward=directions.pop() if len(directions) == 1 else None,
             ))  # fmt: skip
         else:
-            found.append(_FIXED[key])
+            found.append(_FIXED[key] if key in _FIXED else further_column(key))
     return tuple(found)
 
 
@@ -135,12 +138,12 @@ _FIXED = {
             help="rank correlation of preference and loss, mean over tasks; −1 is ideal",
         ),
         Column(
-            key="nondominated", title="non-dominated", digits=0, percent=True,
+            key="nondominated", title="non-dominated", digits=0, percent=True, upward=True,
             help="share of the evaluated points that no other dominates in the losses",
         ),
         Column(key="igd_plus", title="IGD+", help="mean shortfall from the true front; 0 is ideal"),
         Column(
-            key="attained", title="of the true hypervolume", digits=2, percent=True,
+            key="attained", title="of the true hypervolume", digits=2, percent=True, upward=True,
             help="hypervolume of losses over that of the whole true front, exact where there is a formula for it; no "
             "finite number of points reaches all of that",
         ),
@@ -158,7 +161,7 @@ _FIXED = {
             key="memory", title="memory, MiB", digits=0,
             help="peak memory of the device where there is one, else of the whole process, data and libraries included",
         ),
-        Column(key="preferences", title="points", digits=0, help="preferences evaluated"),
+        Column(key="preferences", title="points", digits=0, help="preferences evaluated", upward=None),
     )
 }  # fmt: skip
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 
 from moframework.benchmark.cells import Cell
-from moframework.benchmark.measures import Column, columns_for, common_reference, measure
-from moframework.benchmark.spec import Benchmark
+from moframework.benchmark.column import Column
+from moframework.benchmark.further import Scale
+from moframework.benchmark.spec import Benchmark, ImportedEntry
+from moframework.benchmark.statistics.found import Analysis
 from moframework.benchmark.tuning import Tuned
 from moframework.pareto.front import Front
-from moframework.run.environment import environment
-from moframework.run.run import Run
 
-__all__ = ["CellResult", "Group", "Results", "Row", "Statistic", "collect"]
+__all__ = ["CellResult", "Group", "Results", "Row", "Statistic"]
 
 
 @frozen
@@ -45,18 +44,21 @@ class Statistic:
 
 @frozen(kw_only=True)
 class CellResult:
-    """What one cell has come to."""
+    """What one cell has come to, or one seed of imported results."""
 
-    cell: Cell
+    seed: int
+    cell: Cell | None
+    """None for imported results."""
     state: str
     message: str | None
     """Why it failed."""
     front: Front | None
-    """On test, when it is done."""
+    """On the split that is reported, when it is done; None also where imported results have metrics alone."""
     measures: Mapping[str, float | None]
     """By key of a column; empty unless it is done."""
     environment: Mapping[str, Any]
-    """Where it ran: `processor`, `threads`, `torch`, `devices`, `commit`, `time`; empty unless it is done."""
+    """Where it ran: `processor`, `threads`, `torch`, `devices`, `commit`, `time`; empty unless it is done, and for
+    imported results."""
 
 
 @frozen(kw_only=True)
@@ -72,6 +74,13 @@ class Row:
     """None when nothing is tuned."""
     message: str | None
     """Why it has no cells."""
+    imported: ImportedEntry | None = None
+    """Where its numbers come from, when they are imported."""
+
+    @property
+    def apart(self) -> str | None:
+        """Why it cannot be held against the other rows, if so."""
+        return None if self.imported is None else self.imported.differs
 
     @property
     def done(self) -> tuple[CellResult, ...]:
@@ -98,6 +107,8 @@ class Group:
     """Reference point of the loss hypervolume of every row; None when nothing is finished."""
     stated: bool
     """Whether the runs agreed on it, rather than each having its own."""
+    scale: Scale | None
+    """Ideal and nadir of all rows, in which normalized columns and R2 are measured; None when nothing is finished."""
     conventions: Mapping[str, str]
     """What each hypervolume means, by name."""
     columns: tuple[Column, ...]
@@ -111,11 +122,15 @@ class Results:
     groups: tuple[Group, ...]
     environment: Mapping[str, Any]
     """Of the process that made these results; each cell has its own as well."""
+    analysis: Analysis | None = None
+    """What can be said beside means and deviations; None where the spec asks for no statistics, or there are neither
+    two problems nor two seeds."""
 
     @property
     def cells(self) -> tuple[CellResult, ...]:
-        """All cells, problem by problem."""
-        return tuple(one for group in self.groups for row in group.rows for one in row.cells)
+        """All cells, problem by problem; imported results have none."""
+        rows = (row for group in self.groups for row in group.rows if row.imported is None)
+        return tuple(one for row in rows for one in row.cells)
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -125,108 +140,5 @@ class Results:
             for group in self.groups for row in group.rows if row.message is not None and row.tuned is not None
             and all(trial.state == "failed" for trial in row.tuned.trials)
         )  # fmt: skip
-        return (*rows, *(f"{one.cell.name}: {one.message}" for one in self.cells if one.state == "failed"))
-
-
-def collect(
-    benchmark: Benchmark,
-    cells: Mapping[tuple[int, int], Sequence[Cell]],
-    tuned: Mapping[tuple[int, int], Tuned],
-) -> Results:
-    """Read what the cells have found.
-
-    Args:
-        benchmark: what they belong to.
-        cells: of each pair of problem and solver (positions in `benchmark`), one a seed; none when nothing was chosen.
-        tuned: what tuning found for each pair; empty when nothing is tuned.
-    """
-    groups = tuple(_group(benchmark, problem, cells, tuned) for problem in range(len(benchmark.problems)))
-    return Results(benchmark=benchmark, groups=groups, environment=environment())
-
-
-def _group(
-    benchmark: Benchmark,
-    problem: int,
-    cells: Mapping[tuple[int, int], Sequence[Cell]],
-    tuned: Mapping[tuple[int, int], Tuned],
-) -> Group:
-    solvers = range(len(benchmark.solvers))
-    fronts = {
-        one.folder: one.front(benchmark.report) for s in solvers for one in cells[problem, s] if one.state == "done"
-    }
-    reference = common_reference(list(fronts.values()))
-    singles = _single_task(benchmark, problem, cells, fronts)
-    rows = []
-    for s in solvers:
-        found = tuned.get((problem, s))
-        rows.append(Row(
-            solver=benchmark.solvers[s].title,
-            continuous=type(benchmark.solvers[s].solver).continuous,
-            cells=tuple(_result(one, fronts.get(one.folder), reference, singles) for one in cells[problem, s]),
-            tuned=found,
-            message=None if found is None or found.choice is not None else _unchosen(found),
-        ))  # fmt: skip
-    keys = dict.fromkeys(key for row in rows for one in row.done for key in one.measures)
-    conventions = {name: v["convention"] for front in fronts.values() for name, v in front.hypervolumes().items()}
-    return Group(
-        problem=benchmark.problems[problem].title, rows=tuple(rows), reference=reference,
-        stated=len({front.reference for front in fronts.values()}) <= 1,
-        conventions=conventions, columns=columns_for(list(keys)),
-    )  # fmt: skip
-
-
-def _single_task(
-    benchmark: Benchmark, problem: int, cells: Mapping[tuple[int, int], Sequence[Cell]], fronts: Mapping[Path, Front]
-) -> dict[int, tuple[Front, Front]]:
-    """Reported and validation fronts, by seed, of the first contender that is single-task learning, if any."""
-    for s, entry in enumerate(benchmark.solvers):
-        if type(entry.solver).single_task:
-            done = [one for one in cells[problem, s] if one.folder in fronts]
-            return {one.seed: (one.run.front(benchmark.report), one.run.front("val")) for one in done}
-    return {}
-
-
-def _result(
-    one: Cell,
-    front: Front | None,
-    reference: Sequence[float] | None,
-    singles: Mapping[int, tuple[Front, Front]],
-) -> CellResult:
-    measures: dict[str, float | None] = {}
-    place: dict[str, Any] = {}
-    if front is not None:
-        exact, single = _exact(one, reference), singles.get(one.seed)
-        measures = measure(front, one.front("val"), one.run.summary(), reference, exact=exact, single=single)
-        place = _place(one.run)
-    return CellResult(cell=one, state=one.state, message=one.message, front=front, measures=measures, environment=place)
-
-
-def _exact(one: Cell, reference: Sequence[float] | None) -> float | None:
-    """Hypervolume of the whole true front, where the problem knows it for this reference point."""
-    try:
-        return None if reference is None else one.spec.problem.hypervolume(reference)
-    except ValueError:  # a reference point nearer than the front's ends
-        return None
-
-
-def _place(run: Run) -> dict[str, Any]:
-    """What of a run's environment decides over times and numbers."""
-    full = run.environment()
-    return {
-        "time": full["time"],
-        "processor": full["platform"]["processor"],
-        "cpus": full["platform"]["cpus"],
-        "threads": full["torch"]["threads"],
-        "devices": full["torch"]["devices"],
-        "torch": full["torch"]["version"],
-        "moframework": full["packages"].get("moframework"),
-        "git": full["git"],
-    }
-
-
-def _unchosen(found: Tuned) -> str:
-    """Why tuning chose nothing."""
-    messages = [trial.message for trial in found.trials if trial.message is not None]
-    if len(messages) == len(found.trials):
-        return f"every run of the grid failed, the first with: {messages[0]}"
-    return "the runs that tune it are not finished"
+        cells = ((one.cell.name, one) for one in self.cells if one.cell is not None and one.state == "failed")
+        return (*rows, *(f"{name}: {one.message}" for name, one in cells))

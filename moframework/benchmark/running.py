@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moframework.benchmark.cells import Cell, cell
+from moframework.benchmark.collecting import collect
 from moframework.benchmark.executor import Outcome
-from moframework.benchmark.results import Results, collect
+from moframework.benchmark.imported import read_all
+from moframework.benchmark.results import Results
 from moframework.benchmark.saving import save
 from moframework.benchmark.spec import Benchmark
 from moframework.benchmark.tuning import Tuned, candidates, choose
@@ -61,14 +63,15 @@ def run_benchmark(
 
     Raises:
         InterruptedRun: asked to stop by SIGINT or SIGTERM; running cells were saved, and the results are not written.
-        SpecError: `tune.by` names no hypervolume of a problem.
+        SpecError: `tune.by` names no hypervolume of a problem, or a file that is imported is not as it should be.
     """
+    imported = read_all(benchmark)
     folder = Path(out) if out is not None else default_folder(benchmark)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "benchmark.yaml", benchmark.to_yaml())
     work = _Work(benchmark, folder, None if report_only else watcher or Watcher(), trust)
     tuned = work.tune()
-    results = collect(benchmark, work.cells(tuned), tuned)
+    results = collect(benchmark, work.cells(tuned), tuned, imported)
     save(results, folder)
     return results
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from moframework.benchmark.cells import Cell
 from moframework.benchmark.figure import comparison_figure
+from moframework.benchmark.imported import located
 from moframework.benchmark.markdown import to_markdown
 from moframework.benchmark.results import CellResult, Group, Results, Row
+from moframework.benchmark.spec import ImportedEntry
+from moframework.benchmark.statistics.figures import attainment_figure, course_figure, ranking_figure
+from moframework.benchmark.statistics.plain import to_plain
 from moframework.config import unstructure
 from moframework.io.atomic import atomic_write, write_text
 from moframework.io.sealed import FORMAT, seal_json
@@ -21,17 +29,23 @@ __all__ = ["figure_name", "save", "to_csv", "to_json"]
 
 
 def save(results: Results, folder: Path) -> tuple[Path, ...]:
-    """Write `results.json` (with a checksum as its last key), `results.csv`, `results.md` and `fronts-PROBLEM.png` into
-    `folder`.
+    """Write `results.json` (with a checksum as its last key), `results.csv`, `results.md` and pictures into `folder`:
+    `fronts-PROBLEM.png`, and where statistics are asked for and defined `ranks-KEY.png`, `attainment-PROBLEM.png` and
+    `course-PROBLEM.png`.
 
     Returns:
         the files written. A problem of which nothing is finished has no picture.
     """
+    analyzed = _pictures(results)
+    for name, figure in analyzed.values():
+        with atomic_write(folder / name) as partial:
+            figure.savefig(partial, dpi=130)
+    names = {what: name for what, (name, _) in analyzed.items()}
     pictures = {group.problem: figure_name(results, group) for group in results.groups if any_front(group)}
     texts = {
-        "results.json": seal_json(to_json(results, folder)),
+        "results.json": seal_json(to_json(results, folder, names)),
         "results.csv": to_csv(results),
-        "results.md": to_markdown(results, pictures),
+        "results.md": to_markdown(results, pictures, names),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -41,7 +55,27 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
             finite = {row.solver for row in group.rows if not row.continuous}
             with atomic_write(folder / pictures[group.problem]) as partial:
                 comparison_figure(fronts, finite=finite, title=group.problem).savefig(partial, dpi=130)
-    return tuple(folder / name for name in (*texts, *pictures.values()))
+    return tuple(folder / name for name in (*texts, *pictures.values(), *names.values()))
+
+
+def _pictures(results: Results) -> dict[str, tuple[str, Figure]]:
+    """The pictures of the analysis by what they show, each with its file."""
+    analysis = results.analysis
+    if analysis is None:
+        return {}
+    looks = list(dict.fromkeys(row.solver for group in results.groups for row in group.rows))
+    own: dict[str, Figure | None] = {
+        **{f"ranks/{one.column.key}": ranking_figure(one, looks) for one in analysis.measures},
+        **{f"attainment/{one.problem}": attainment_figure(one, looks) for one in analysis.attainments},
+        **{f"course/{one.problem}": course_figure(one, looks) for one in analysis.courses},
+    }
+    slugs = [_slug(what) for what in own]
+    names = [slug if slugs.count(slug) == 1 else f"{slug}-{place}" for place, slug in enumerate(slugs)]
+    return {
+        what: (f"{name}.png", figure)
+        for name, (what, figure) in zip(names, own.items(), strict=True)
+        if figure is not None
+    }
 
 
 def any_front(group: Group) -> bool:
@@ -51,10 +85,14 @@ def any_front(group: Group) -> bool:
 
 def figure_name(results: Results, group: Group) -> str:
     """The file of a problem's picture: `fronts-digits.png`."""
-    slugs = [re.sub(r"[^\w.+=-]+", "-", other.problem).strip("-.") for other in results.groups]
+    slugs = [_slug(other.problem) for other in results.groups]
     position = results.groups.index(group)
     slug = slugs[position]
     return f"fronts-{slug}.png" if slug and slugs.count(slug) == 1 else f"fronts-{slug}-{position}.png"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.+=-]+", "-", text).strip("-.")
 
 
 def to_csv(results: Results) -> str:
@@ -77,17 +115,19 @@ def to_csv(results: Results) -> str:
     return file.getvalue()
 
 
-def to_json(results: Results, folder: Path) -> str:
+def to_json(results: Results, folder: Path, pictures: Mapping[str, str]) -> str:
     """Everything as JSON: `format` (its number), `benchmark` (expanded spec), `environment` (of the process that wrote
     it: machine, versions, commit, date), `problems` (columns, rows with mean, standard deviation and the value of each
-    seed, what was tuned), `cells` (state, folder below `folder`, measures, where it ran) and `failed`. A number that is
-    not defined is null. The schema `results` describes each key."""
+    seed, what was tuned), `statistics` (with the files `pictures` by what they show), `cells` (state, folder below
+    `folder`, measures, where it ran) and `failed`. A number that is not defined is null. The schema `results` describes
+    each key."""
     plain = {
         "format": FORMAT,
         "benchmark": unstructure(results.benchmark),
         "environment": results.environment,
         "problems": [_group(results, group) for group in results.groups],
-        "cells": [_cell(one, folder) for one in results.cells],
+        "statistics": None if results.analysis is None else to_plain(results.analysis, pictures),
+        "cells": [_cell(one, one.cell, folder) for one in results.cells if one.cell is not None],
         "failed": list(results.failed),
     }
     return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -98,8 +138,11 @@ def _group(results: Results, group: Group) -> dict[str, Any]:
         "problem": group.problem,
         "loss_reference": None if group.reference is None else list(group.reference),
         "loss_reference_is_stated": group.stated,
+        "range": None if group.scale is None else {"ideal": list(group.scale[0]), "nadir": list(group.scale[1])},
         "hypervolumes": dict(group.conventions),
-        "columns": [{"key": one.key, "title": one.title, "help": one.help} for one in group.columns],
+        "columns": [
+            {"key": one.key, "title": one.title, "help": one.help, "upward": one.upward} for one in group.columns
+        ],
         "rows": [_row(group, row) for row in group.rows],
         "figure": figure_name(results, group) if any_front(group) else None,
     }
@@ -124,26 +167,35 @@ def _row(group: Group, row: Row) -> dict[str, Any]:
     return {
         "solver": row.solver,
         "continuous": row.continuous,
-        "seeds": [one.cell.seed for one in row.done],
+        "seeds": [one.seed for one in row.done],
         "measures": measures,
         "tuned": tuned,
         "message": row.message,
+        "imported": None if row.imported is None else _origin(row.imported),
     }
 
 
-def _cell(one: CellResult, folder: Path) -> dict[str, Any]:
+def _origin(entry: ImportedEntry) -> dict[str, Any]:
     return {
-        "problem": one.cell.problem,
-        "solver": one.cell.solver,
-        "seed": one.cell.seed,
-        "choice": dict(one.cell.choice),
+        "source": entry.source,
+        "commit": entry.commit,
+        "license": entry.license,
+        "settings": entry.settings,
+        "differs": entry.differs,
+        "file": entry.file.name,
+        "sha256": hashlib.sha256(located(entry).read_bytes()).hexdigest(),
+    }
+
+
+def _cell(one: CellResult, cell: Cell, folder: Path) -> dict[str, Any]:
+    return {
+        "problem": cell.problem,
+        "solver": cell.solver,
+        "seed": cell.seed,
+        "choice": dict(cell.choice),
         "state": one.state,
         "message": one.message,
-        "folder": _relative(one.cell, folder),
+        "folder": cell.folder.relative_to(folder).as_posix(),
         "measures": dict(one.measures),
         "environment": dict(one.environment),
     }
-
-
-def _relative(cell: Cell, folder: Path) -> str:
-    return cell.folder.relative_to(folder).as_posix()

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from moframework.benchmark.executor import Executor
+from moframework.benchmark.further import FurtherName
 from moframework.benchmark.local import Local
+from moframework.benchmark.statistics.spec import Statistics
 from moframework.config import Component, config, option, unstructure
 from moframework.config.options import OptionError
 from moframework.engine.settings import Evaluation, Training
+from moframework.errors import nearest
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec.writing import write_yaml
 
-__all__ = ["Benchmark", "ProblemEntry", "SolverEntry", "Tuning", "part_name"]
+__all__ = ["Benchmark", "ImportedEntry", "ProblemEntry", "SolverEntry", "Tuning", "part_name"]
 
 # Each is a training, with a folder of its own; every one is checked before the first begins.
 _CELLS, _CANDIDATES = 100_000, 1_000
@@ -64,6 +68,36 @@ class SolverEntry:
     def title(self) -> str:
         """The label, or the solver's name."""
         return self.label or part_name(self.solver)
+
+
+@config
+class ImportedEntry:
+    """Results of another code, read from a file, as a further row of one problem's table. Nothing of it is run."""
+
+    label: str = option(help="what it is called in results")
+    file: Path = option(
+        help="CSV, or JSON with a list of objects, with a row for each point: `TASK/loss`, `TASK/METRIC`, "
+        "`TASK/preference`, `seed`, `split`, `contender`; or the name of one that is bundled with the specs"
+    )
+    source: str = option(help="where the numbers come from: an address, or a citation")
+    license: str = option(help="under which license they are used, or `own`")
+    commit: str | None = option(None, help="of the code that made them")
+    settings: str | None = option(None, help="how they were made, as far as it is known")
+    differs: str | None = option(
+        None, help="in what they are not of this benchmark's problem, such as `another draw of the data`: the row is "
+        "marked, and takes no part in tests",
+    )  # fmt: skip
+    problem: str | None = option(None, help="label or name of the problem whose table it joins; none: the only one")
+    contender: str | None = option(None, help="which rows of the file count, by its column `contender`; none: all")
+    continuous: bool = option(True, help="whether one model answers every preference: its points are joined by lines")
+
+    def __attrs_post_init__(self) -> None:
+        _check_label(self.label)
+        if self.file.suffix.lower() not in (".csv", ".json"):
+            raise OptionError(f"file must end in .csv or .json, but it is {self.file.name}", "file")
+        for key in ("source", "license"):
+            if not getattr(self, key).strip():
+                raise OptionError(f"{key} must not be empty: results without their origin cannot be checked", key)
 
 
 @config
@@ -115,6 +149,9 @@ class Benchmark:
 
     problems: tuple[ProblemEntry, ...] = option(help="what is solved: names, or entries with label and overrides")
     solvers: tuple[SolverEntry, ...] = option(help="the contenders: names, or entries with label and overrides")
+    imported: tuple[ImportedEntry, ...] = option(
+        (), help="results of other codes that join the tables, each with where it comes from"
+    )
     seeds: tuple[int, ...] = option(
         (0, 1, 2),
         ge=0,
@@ -128,6 +165,14 @@ class Benchmark:
         help="split whose fronts the table and the pictures show; val for a study that chooses settings, so that the "
         "test split chooses nothing",
     )
+    columns: tuple[FurtherName, ...] = option(
+        (), help="further columns of the table: indicators of how the points of a front lie, raw, or in units of the "
+        "problem's range as `normalized/spacing`",
+    )  # fmt: skip
+    statistics: Statistics | None = option(
+        factory=Statistics, help="how contenders are compared beside means and deviations, where there are two seeds "
+        "or two problems; null: not at all",
+    )  # fmt: skip
     tune: Tuning | None = option(None, help="a small grid over which every contender is tuned; none: nothing is")
     executor: Executor = option(factory=Local, help="what runs the cells")
     name: str | None = option(None, help="name of the benchmark; none: the name of the spec file")
@@ -139,16 +184,40 @@ class Benchmark:
         position = _repeated(self.seeds)
         if position is not None:
             raise OptionError(f"seed {self.seeds[position]} is given twice", f"seeds.{position}")
+        position = _repeated(self.columns)
+        if position is not None:
+            raise OptionError(f"column {self.columns[position]} is given twice", f"columns.{position}")
         for key in ("problems", "solvers"):
             titles = [entry.title for entry in getattr(self, key)]
             position = _repeated(titles)
             if position is not None:
                 raise OptionError(f"two {key} are called '{titles[position]}'; give one a label", f"{key}.{position}")
+        self._check_imported()
         if len(self.problems) * len(self.solvers) > PAIRS:
             raise OptionError(f"problems and solvers make more than {PAIRS:,} pairs; divide them among benchmarks")
         cells = len(self.problems) * len(self.solvers) * (len(self.seeds) + (self.tune.size if self.tune else 0))
         if cells > _CELLS:
             raise OptionError(f"seeds, problems, solvers and grid make {cells:,} runs, and {_CELLS:,} are the most")
+
+    def _check_imported(self) -> None:
+        titles = [entry.title for entry in self.problems]
+        taken = [entry.title for entry in self.solvers]
+        for position, entry in enumerate(self.imported):
+            if entry.label in taken:
+                raise OptionError(f"two contenders are called '{entry.label}'", f"imported.{position}.label")
+            if entry.problem is None and len(titles) > 1:
+                raise OptionError(
+                    f"problem must say whose table it joins: {', '.join(titles)}", f"imported.{position}.problem"
+                )
+            if entry.problem is not None and entry.problem not in titles:
+                near = nearest(entry.problem, titles)
+                hint = f"; did you mean '{near}'?" if near else ""
+                raise OptionError(
+                    f"there is no problem '{entry.problem}'; there are: {', '.join(titles)}{hint}",
+                    f"imported.{position}.problem",
+                )
+            if (entry.problem, entry.label) in [(other.problem, other.label) for other in self.imported[:position]]:
+                raise OptionError(f"'{entry.label}' is imported twice", f"imported.{position}.label")
 
     def to_yaml(self) -> str:
         """The benchmark with every option spelled out; loading it gives an equal one."""

@@ -16,12 +16,15 @@ __all__ = ["Observer", "Observers", "Progress", "Reading"]
 
 @frozen(kw_only=True)
 class Progress:
-    """How far training is. `step` counts optimizer steps done (0 … steps); `epoch` is fractional, 0 … epochs."""
+    """How far training is. `step` counts optimizer steps done (0 … steps); `epoch` is fractional, 0 … epochs. `seconds`
+    and `processor_seconds` were spent in training steps, as `Fit` counts them."""
 
     step: int
     steps: int
     epoch: float
     epochs: float
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
 
 
 @frozen(kw_only=True)

@@ -136,8 +136,10 @@ class Loop:
     @property
     def progress(self) -> Progress:
         """How far training is."""
-        epochs = self.steps / self.per_epoch
-        return Progress(step=self.done, steps=self.steps, epoch=self.done / self.per_epoch, epochs=epochs)
+        return Progress(
+            step=self.done, steps=self.steps, epoch=self.done / self.per_epoch, epochs=self.steps / self.per_epoch,
+            seconds=self.clock.seconds, processor_seconds=self.clock.processor_seconds,
+        )  # fmt: skip
 
     @property
     def at_epoch_end(self) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from moframework.errors import DamagedFileError, MoframeworkError, shortened
 from moframework.io.atomic import write_text
 from moframework.io.sealed import read_json, seal_json
-from moframework.pareto import indicators, relative
+from moframework.pareto import distribution, indicators, relative
 from moframework.pareto.conditions import Condition, crossings
 from moframework.pareto.selection import best_row
 
@@ -283,6 +283,68 @@ class Front:
         """(n,) degrees between each point and the ray of its preference, see `indicators.angles`; 0 is ideal for
         methods that look for points on rays."""
         return indicators.angles(self.preferences, self.losses, direction)
+
+    def cross_angle(self, direction: indicators.Direction = "preference") -> float:
+        """The mean of `angles` in degrees, by default to the rays λ, as LibMOON has it; nan where one is undefined."""
+        return distribution.cross_angle(self.preferences, self.losses, direction)
+
+    def spacing(self) -> float:
+        """See `distribution.spacing`; 0 is even, nan for a single point."""
+        return distribution.spacing(self.losses)
+
+    def sparsity(self) -> float:
+        """See `distribution.sparsity`; small is dense, nan for a single point."""
+        return distribution.sparsity(self.losses)
+
+    def span(self) -> float:
+        """The narrowest of the tasks' ranges along the front, see `distribution.span`."""
+        return distribution.span(self.losses)
+
+    def spread(self) -> float:
+        """The diagonal of the box around the front, see `distribution.spread`."""
+        return distribution.spread(self.losses)
+
+    def gap(self) -> float:
+        """The largest hole in the front, see `distribution.gap`; nan for a single point."""
+        return distribution.gap(self.losses)
+
+    def r2(self, ideal: Sequence[float] | None = None) -> float:
+        """See `indicators.r2`; small is good.
+
+        Args:
+            ideal: the point that distances are from, m numbers; None: the best of each task on the true front.
+
+        Raises:
+            ValueError: neither is known, or a loss is below the ideal.
+        """
+        if ideal is not None:
+            return indicators.r2(self.losses, ideal)
+        if self.true_front is None:
+            raise ValueError("the true front is not known: give an ideal point, a number a task")
+        return indicators.r2(self.losses, self.true_front.min(axis=0))
+
+    def normalized(self, ideal: Sequence[float], nadir: Sequence[float]) -> Front:
+        """This front with its losses, its reference point and its true front in units of a range, see
+        `distribution.normalized`; metrics stay. So tasks of different scales weigh the same:
+        `front.normalized(ideal, nadir).spread()`.
+
+        Raises:
+            ValueError: not one finite number a task, or a nadir below the ideal.
+
+        >>> front = Front(tasks=("a", "b"), preferences=[[1, 0], [0, 1]], losses=[[0, 9], [4, 1]], split="val")
+        >>> front.normalized((0, 1), (4, 9)).losses.tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+        """
+
+        def scaled(values: ArrayLike) -> Array:
+            return distribution.normalized(values, ideal, nadir)
+
+        return attrs.evolve(
+            self,
+            losses=scaled(self.losses),
+            reference=None if self.reference is None else tuple(scaled([self.reference])[0].tolist()),
+            true_front=None if self.true_front is None else scaled(self.true_front),
+        )
 
     def igd(self) -> float | None:
         """Mean distance from the true front, see `indicators.igd`; None when the true front is not known."""

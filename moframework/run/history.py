@@ -31,12 +31,15 @@ DIGITS = 7
 
 @frozen
 class _Kept:
-    """One validation: which it was, from 0; where in training; its losses and metrics (n, columns)."""
+    """One validation: which it was, from 0; where in training; its losses and metrics (n, columns); and the seconds and
+    processor seconds that training had taken, None where an earlier version kept it."""
 
     index: int
     step: int
     epoch: float
     values: NDArray[np.float64]
+    seconds: float | None = None
+    processor_seconds: float | None = None
 
 
 class History(Observer):
@@ -61,7 +64,8 @@ class History(Observer):
         values = np.concatenate([front.losses, *(column[:, None] for column in front.metrics.values())], axis=1)
         if is_best:
             self._best = self._count
-        self._kept.append(_Kept(self._count, progress.step, progress.epoch, values))
+        spent = progress.seconds, progress.processor_seconds
+        self._kept.append(_Kept(self._count, progress.step, progress.epoch, values, *spent))
         self._count += 1
         most = max(8, min(MOST_VALIDATIONS, MOST_NUMBERS // max(values.size, 1)))
         self._thin()
@@ -93,6 +97,18 @@ class History(Observer):
         validations = "[" + ",".join(f"\n    {row}" for row in rows) + ("\n  ]" if rows else "]")
         write_text(path, seal_json("{\n" + ",\n".join([*lines, f'  "validations": {validations}']) + "\n}\n"))
 
+    def times(self) -> list[dict[str, float | None]]:
+        """When each validation that was kept came: `step`, and the `training_seconds` and `processor_seconds` of the
+        steps before it. They are not in `history.json`, whose bytes are the same however often a run was resumed."""
+        return [
+            {
+                "step": kept.step,
+                "training_seconds": None if kept.seconds is None else round(kept.seconds, 3),
+                "processor_seconds": None if kept.processor_seconds is None else round(kept.processor_seconds, 3),
+            }
+            for kept in self._kept
+        ]
+
     def _thin(self) -> None:
         always = {self._best, self._count - 1}
         self._kept = [kept for kept in self._kept if kept.index % self._every == 0 or kept.index in always]
@@ -120,7 +136,7 @@ class History(Observer):
             "every": self._every,
             "best": self._best,
             "complete": self._complete,
-            "when": [[kept.index, kept.step, kept.epoch] for kept in self._kept],
+            "when": [[kept.index, kept.step, kept.epoch, kept.seconds, kept.processor_seconds] for kept in self._kept],
             "values": torch.from_numpy(np.stack([kept.values for kept in self._kept])) if self._kept else None,
         }
 
@@ -133,8 +149,8 @@ class History(Observer):
         self._best, self._complete = int(state["best"]), bool(state["complete"])
         values = [] if state["values"] is None else list(state["values"].double().numpy())
         self._kept = [
-            _Kept(int(index), int(step), float(epoch), own)
-            for (index, step, epoch), own in zip(state["when"], values, strict=True)
+            _Kept(int(index), int(step), float(epoch), own, *spent)
+            for (index, step, epoch, *spent), own in zip(state["when"], values, strict=True)
         ]
 
 

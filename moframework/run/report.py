@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ def report(
     timing: Timing,
     notes: Notes,
     world_size: int = 1,
+    validations: Sequence[Mapping[str, float | None]] = (),
 ) -> dict[str, Any]:
     """The page of a finished run as plain data.
 
@@ -77,6 +78,7 @@ def report(
         facts: what its status tells: `steps`, `peak_memory`, `parameters`, `backbone_parameters`, and `skipped_steps`
             where some were.
         fronts: by split, `test` among them.
+        validations: when they came, see `History.times`.
 
     Returns:
         `run`, `labels` (by split: in how many samples they were counted, and how many each task has), `targets` (by
@@ -88,7 +90,7 @@ def report(
         "run": _what_ran(ready, facts, world_size),
         "labels": {split: found.plain() for split, found in ready.labels.items()},
         "targets": {task.name: _target(task) for task in ready.spec.problem.tasks},
-        "time": _time(timing, world_size),
+        "time": {**_time(timing, world_size), "validations": [dict(one) for one in validations]},
         "peak_memory": dict(facts["peak_memory"]),
         "fronts": {split: _front(front) for split, front in fronts.items()},
         "notes": [

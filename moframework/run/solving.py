@@ -266,7 +266,8 @@ class _Solving:
             _write(self.folder, ready.model, fronts)
             self.history.write(self.folder / HISTORY, fronts["val"])
         facts = _facts(ready, result, fronts)
-        write_report(self.folder, report(ready, facts, fronts, self.timing, self.notes, self.world.size))
+        times = self.history.times()
+        write_report(self.folder, report(ready, facts, fronts, self.timing, self.notes, self.world.size, times))
         return facts
 
 

@@ -100,3 +100,11 @@ def test_what_cannot_be_drawn() -> None:
         comparison_figure({"one": []})
     with pytest.raises(ValueError, match="different tasks"):
         comparison_figure({"one": [of(2)], "two": [of(3)]})
+
+
+def test_a_front_without_the_metric_is_in_the_panel_of_losses_alone() -> None:
+    shown = front([[0.8, 0.2], [0.2, 0.8]], [[0.5, 0.9], [0.9, 0.5]])
+    theirs = [front([[0.7, 0.3], [0.3, 0.7]]), front([[0.6, 0.3], [0.5, 0.5], [0.3, 0.7]])]
+    losses, metrics = comparison_figure({"ours": [shown], "theirs": theirs}).axes
+    assert len(losses.get_lines()) == 4, "one of ours; two pale seeds of theirs and a strong one"
+    assert len(metrics.get_lines()) == 1

@@ -5,9 +5,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from moframework.benchmark.column import Column
 from moframework.benchmark.loading import load_benchmark
 from moframework.benchmark.markdown import formatted, to_markdown
-from moframework.benchmark.measures import Column
 from moframework.benchmark.results import Results, Statistic
 from tests.benchmark.conftest import TUNE
 from tests.benchmark.parts import tiny

@@ -44,7 +44,7 @@ def test_measures() -> None:
         "memory": 3.0,
         "preferences": 3.0,
     })  # fmt: skip
-    titles = [column.title for column in columns_for(list(found))]
+    titles = [column.title for column in columns_for(list(found), TEST.higher_is_better)]
     assert titles[:3] == ["hypervolume, accuracy", "hypervolume, losses", "best accuracy, a"]
     assert len(titles) == len(found)
 
@@ -54,7 +54,7 @@ def test_the_true_front() -> None:
     found = measure(known, known, SUMMARY, (2.0, 2.0))
     assert found["attained"] == pytest.approx(2.25 / 3.25)
     assert found["igd_plus"] is not None
-    assert [c.title for c in columns_for(["igd_plus", "attained"])] == ["IGD+", "of the true hypervolume"]
+    assert [c.title for c in columns_for(["igd_plus", "attained"], {})] == ["IGD+", "of the true hypervolume"]
 
 
 def test_what_is_not_defined_is_none() -> None:
@@ -90,7 +90,7 @@ def test_change_against_single_task_networks() -> None:
     found = measure(TEST, validation, SUMMARY, (1.0, 1.0), single=(ideal, ideal))
     assert found["delta_m"] == pytest.approx(15)
     assert measure(ideal.of_vertices(), ideal.of_vertices(), SUMMARY, (1.0, 1.0), single=(ideal, ideal))["delta_m"] == 0
-    assert [column.title for column in columns_for(["delta_m"])] == ["Δm, %"]
+    assert [column.title for column in columns_for(["delta_m"], {})] == ["Δm, %"]
     unknown = front([[0.1, 9.0], [9.0, 0.1]], [[np.nan, np.nan], [np.nan, np.nan]])
     assert measure(TEST, validation, SUMMARY, (1.0, 1.0), single=(unknown, unknown))["delta_m"] is None
     assert "delta_m" not in measure(TEST, validation, SUMMARY, (1.0, 1.0))

@@ -77,6 +77,31 @@ def test_a_run_that_was_stopped_and_resumed_has_the_same_bytes(watched: tuple[Ru
     assert (resumed.path / "history.json").read_bytes() == (watched[0].path / "history.json").read_bytes()
 
 
+def test_the_report_says_when_validations_came(watched: tuple[Run, Watching], tmp_path: Path) -> None:
+    """In steps of training alone; a resumed run goes on where its checkpoint was."""
+    for stop in (6, None):
+        if stop is not None:
+            with pytest.raises(InterruptedRun):
+                solve(SPEC, tmp_path / "run", device="cpu", observers=[Watching(stop)])
+        run = solve(tmp_path / "run", resume=True, device="cpu") if stop is None else watched[0]
+        times = run.report()["time"]["validations"]
+        assert [one["step"] for one in times] == [one["step"] for one in run.history()["validations"]]
+        for key in ("training_seconds", "processor_seconds"):
+            spent = [one[key] for one in times]
+            assert 0 < spent[0] < spent[1] < spent[2] < spent[3] == pytest.approx(run.summary()[key], abs=0.002)
+
+
+def test_times_that_a_checkpoint_does_not_carry_are_not_known(watched: tuple[Run, Watching]) -> None:
+    front = watched[0].front("val")
+    history, after = History(), History()
+    history.evaluated(Progress(step=5, steps=10, epoch=1, epochs=2, seconds=1.5), front, hypervolume=0, is_best=True)
+    state = history.state()
+    state["when"] = [row[:3] for row in state["when"]]  # as earlier versions
+    after.load(state, 5)
+    assert after.times() == [{"step": 5, "training_seconds": None, "processor_seconds": None}]
+    assert history.times() == [{"step": 5, "training_seconds": 1.5, "processor_seconds": 0.0}]
+
+
 def test_a_damaged_history_is_made_anew(watched: tuple[Run, Watching], tmp_path: Path) -> None:
     run = Path(shutil.copytree(watched[0].path, tmp_path / "run"))
     whole = (run / "history.json").read_bytes()
