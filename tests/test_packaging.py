@@ -99,7 +99,7 @@ def test_wheel_has_everything_and_nothing_beside(wheel: Path) -> None:
     expected = {"moframework/py.typed"}
     for folder, inside in (("moframework", ""), ("problems", "problems/"), ("specs", "specs/")):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".yaml"}:
+            if path.suffix in {".py", ".yaml", ".csv"}:
                 expected.add(f"moframework/{inside}{path.relative_to(ROOT / folder).as_posix()}")
     expected |= {f"moframework/schemas/{path.name}" for path in (ROOT / "moframework" / "schemas").glob("*.json")}
     static = ROOT / "moframework" / "report" / "static"
