@@ -121,8 +121,7 @@ class Loop:
         self._averaged = self.parameters if self.sharded is None else learned
         self._clip = torch.nn.utils.clip_grad_norm_ if self.sharded is None else self.sharded.clip_gradients
         sharding, options = self._sharding(groups), training.optimizer
-        device = place.device
-        self.optimizer = sharding.build(options, device) if sharding else options.build(groups, device)
+        self.optimizer = sharding.build(options, place.device) if sharding else options.build(groups, place.device)
         row = training.schedulers
         self.scheduler = Schedulers(row, self.optimizer, self.steps, self.per_epoch) if row else None
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast_dtype is torch.float16)

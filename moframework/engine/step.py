@@ -38,8 +38,7 @@ Targets = dict[str, Tensor]
 Part = tuple[Tree, Targets]
 Theta = dict[str, Tensor]
 
-# Weights of all preferences of a divided batch are made at once up to this size; beyond, it is not worth the memory.
-_WEIGHTS_BYTES = 64 * 2**20
+_WEIGHTS_BYTES = 64 * 2**20  # up to this size weights of all preferences of a divided batch are made at once
 
 
 @frozen

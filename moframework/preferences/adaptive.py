@@ -76,6 +76,7 @@ class Adaptive(Schedule):
 
     def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
         """See `Schedule.draw`: as before any loss is known."""
+        check_draw(progress, count, m)
         return self.draw_adapted(self.initial_state(m), progress, count, m, generator)
 
 

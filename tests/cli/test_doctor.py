@@ -25,10 +25,10 @@ from moframework.errors import DataError
 
 Usage = namedtuple("Usage", "total used free")
 NEEDS_NO_DATA = {
-    "arm", "digits", "docstrings", "scenes", "quadratics", "vlmop2",
+    "arm", "digits", "docstrings", "scenes", "quadratics", "vlmop2", "re21",
     *(f"zdt{i}" for i in (1, 2, 3, 4, 6)), *(f"dtlz{i}" for i in (1, 2, 3, 4)),
 }  # fmt: skip
-YOURS = {"csv", "images"}
+YOURS = {"csv", "images", "black_box"}
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,7 @@ def test_everything_is_looked_at_in_little_time() -> None:
         "cagrad",
         "mlflow",
         "wandb",
+        "botorch",
         "timm",
         "transformers",
         "parquet",

@@ -16,7 +16,7 @@ def test_all_that_is_registered() -> None:
 
 
 def test_what_needs_options_is_left_to_the_tester() -> None:
-    assert set(Problem.names()) - set(without_options(Problem)) == {"csv", "images"}
+    assert set(Problem.names()) - set(without_options(Problem)) == {"black_box", "csv", "images"}
     assert without_options(Solver) == Solver.names()
 
 
