@@ -32,7 +32,7 @@ from moframework.run.signals import PARENT
 
 __all__ = ["ForkServer", "Forked", "serve"]
 
-_LARGEST = 2**17  # bytes of one message
+_LARGEST = 4096  # bytes of one message; what may be longer travels as a file
 _DESCRIPTORS = 8  # most that come with one
 _FIRST = (  # what every run imports, and later than it is imported itself
     "moframework.cli.main", "moframework.run.solving", "torch._dynamo", "torchmetrics", "matplotlib.pyplot",
@@ -76,7 +76,8 @@ class ForkServer:
     """A process that has imported what commands need, as a child of this one; used as a context manager.
 
     What the first command had to import beside that, the server imports before the next one: networks, readers and
-    metrics of the problems at hand. It ends with this process; when it is killed, all commands that it has forked save
+    metrics of the problems at hand. Where a module that it has imported runs threads, which do not survive a fork, it
+    starts commands anew instead. It ends with this process; when it is killed, all commands that it has started save
     and end, and count as ended by its signal.
 
     Args:
@@ -128,8 +129,10 @@ class ForkServer:
         """
         self._count += 1
         self._running.add(self._count)
-        given = {"number": self._count, "argv": list(arguments), "env": dict(environment), "cwd": str(Path.cwd())}
-        self.tell(given, [log.fileno(), *kept])
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as request:  # an environment has no bound
+            json.dump({"argv": list(arguments), "env": dict(environment), "cwd": str(Path.cwd())}, request)
+            request.flush()
+            self.tell({"number": self._count}, [request.fileno(), log.fileno(), *kept])
         return Forked(self, self._count)
 
     def tell(self, given: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
@@ -173,7 +176,6 @@ class ForkServer:
 class _Request:
     """A command as it was asked for."""
 
-    number: int
     argv: list[str]
     env: dict[str, str]
     cwd: str
@@ -188,6 +190,8 @@ class _Child:
     descriptor: int
     loaded: IO[str]
     """Gets the names of modules that it has loaded."""
+    process: subprocess.Popen[bytes] | None
+    """What holds it, where it was not forked: else another one's start would ask for its exit code."""
 
 
 def serve(descriptor: int) -> None:
@@ -220,10 +224,11 @@ def _served(link: socket.socket) -> tuple[_Request, list[int], IO[str]] | None:
                 if told["number"] in children:
                     os.kill(children[told["number"]].pid, told["signal"])
                 continue
-            request = _Request(**told)
+            request = _read(descriptors.pop(0))
             loaded = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed when the child has ended)
             gc.freeze()  # what is there now is never collected, so that its memory stays shared
-            child = os.fork()
+            process = None if _threads() == 1 else _started(request, descriptors)
+            child = os.fork() if process is None else process.pid
             if child == 0:
                 waiting.close()
                 link.close()
@@ -233,8 +238,33 @@ def _served(link: socket.socket) -> tuple[_Request, list[int], IO[str]] | None:
             for descriptor in descriptors:
                 os.close(descriptor)
             descriptor = os.pidfd_open(child)
-            children[request.number] = _Child(request.number, child, descriptor, loaded)
-            waiting.register(descriptor, selectors.EVENT_READ, request.number)
+            children[told["number"]] = _Child(told["number"], child, descriptor, loaded, process)
+            waiting.register(descriptor, selectors.EVENT_READ, told["number"])
+
+
+def _read(descriptor: int) -> _Request:
+    """The request that a file holds."""
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        file.seek(0)
+        return _Request(**json.load(file))
+
+
+def _threads() -> int:
+    """How many this process has, those of libraries included."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def _started(request: _Request, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    """A new process that runs a command."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "moframework", *request.argv], stdin=subprocess.DEVNULL, stdout=descriptors[0],
+        stderr=descriptors[0], env=_environment(request, os.getpid()), cwd=request.cwd, start_new_session=True,
+        pass_fds=descriptors[1:],
+    )  # fmt: skip
+
+
+def _environment(request: _Request, parent: int) -> dict[str, str]:
+    return {**request.env, PARENT: str(parent)}
 
 
 def _tell_end(link: socket.socket, child: _Child) -> None:
@@ -254,7 +284,7 @@ def _become(request: _Request, descriptors: Sequence[int], loaded: IO[str]) -> N
     os.dup2(descriptors[0], 1)
     os.dup2(descriptors[0], 2)
     os.environ.clear()
-    os.environ.update({**request.env, PARENT: str(os.getppid())})
+    os.environ.update(_environment(request, os.getppid()))
     os.chdir(request.cwd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -70,7 +70,7 @@ class Local(Executor):
     start: Literal["auto", "fork", "new"] = option(
         "auto",
         help="whether processes are forked from one that has imported what they need, which saves each some seconds, "
-        "or new ones; auto: forked on Linux where there are several",
+        "or new ones; auto: forked on Linux where there are several and no accelerator",
     )
 
     def run(
@@ -79,7 +79,7 @@ class Local(Executor):
         """See `Executor.run`."""
         with contextlib.ExitStack() as stack:
             server: ForkServer | None = None
-            if self.start == "fork" or (self.start == "auto" and len(jobs) > 1 and ForkServer.available()):
+            if self.start == "fork" or (self.start == "auto" and len(jobs) > 1 and _forks()):
                 server = stack.enter_context(ForkServer(self._environment()))
             yield from self._run(list(jobs), server, started, stop)
 
@@ -177,6 +177,13 @@ class Local(Executor):
             count = self.threads or max(1, _cores() // self.jobs)
             environment["OMP_NUM_THREADS"] = str(count)
         return environment
+
+
+def _forks() -> bool:
+    """Whether forking is known to do no harm here. With an accelerator it was never tried."""
+    import torch
+
+    return ForkServer.available() and not torch.accelerator.is_available()
 
 
 def _cores() -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.objectives.base import Weighting
+from moframework.objectives.double_sampling import DoubleSampling, among_known, kept_weights
 from moframework.objectives.host import onto_simplex, solved_on_host
 from moframework.objectives.presence import unknown_of
 
@@ -20,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 @config
-class MoDo(Weighting):
+class MoDo(DoubleSampling):
     """Multi-objective gradient with double sampling (Chen, Fernando, Ying, Chen, NeurIPS 2023 and JMLR 2024, arXiv
     2305.20057): `w ← Π_Δ(w − γ (C w + ρ w))` with C = J₁ J₂ᵀ of two independent samples, one step a training step.
 
@@ -36,18 +34,9 @@ class MoDo(Weighting):
     gamma: float = option(0.1, gt=0, help="size γ of a step of the weights")
     rho: float = option(0.1, ge=0, help="pull ρ toward even weights")
 
-    @property
-    def needs_halves(self) -> bool:
-        """Products of independent gradients are the method."""
-        return True
-
-    def build(self, m: int, r: int) -> nn.Module:
-        """The weights (r, m), even at first."""
-        return _Weights(r, m)
-
     def weights(self, losses: Tensor, preferences: Tensor, gramians: Tensor, state: nn.Module | None = None) -> Tensor:
         """See `Weighting.weights`; changes the state. Rows that are not finite leave it as it is."""
-        own, known = cast(_Weights, state).task_weights, ~unknown_of(losses, gramians)
+        own, known = kept_weights(state), ~unknown_of(losses, gramians)
 
         def moved(weights: Array, products: Array, here: Array) -> Array:
             return modo_step(weights, products, here > 0, self.gamma, self.rho)
@@ -55,8 +44,7 @@ class MoDo(Weighting):
         found = solved_on_host(moved, own, own, gramians, known)
         own.copy_(torch.where(found.isfinite(), found, own))
         broken = 0 * losses.sum(dim=1, keepdim=True)
-        share = found * known
-        share = share / share.sum(dim=1, keepdim=True).clamp_min(torch.finfo(share.dtype).tiny)
+        share = among_known(found, known)
         return losses.shape[1] * preferences * share.to(losses) + broken
 
 
@@ -79,11 +67,3 @@ def modo_step(weights: Array, products: Array, known: NDArray[np.bool_], gamma: 
     moved = weights.copy()
     moved[known] = total * onto_simplex(share - gamma * slope)
     return moved
-
-
-class _Weights(nn.Module):
-    task_weights: Tensor
-
-    def __init__(self, r: int, m: int) -> None:
-        super().__init__()
-        self.register_buffer("task_weights", torch.full((r, m), 1 / m))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.objectives.base import Weighting
+from moframework.objectives.double_sampling import DoubleSampling, among_known, kept_weights
 from moframework.objectives.host import onto_simplex, solved_on_host
 from moframework.objectives.presence import unknown_of
 
@@ -23,7 +21,7 @@ _LEAST = 1e-8
 
 
 @config
-class SDMGrad(Weighting):
+class SDMGrad(DoubleSampling):
     """Stochastic direction-oriented multi-objective gradient (Xiao, Ban, Ji, NeurIPS 2023, arXiv 2305.18409): the
     direction `(g_w + κ g_λ) / (1 + κ)`, g_w = Σ_t w_t g_t, whose w minimizes `½ ‖g_w + κ g_λ‖²` on the simplex.
 
@@ -41,18 +39,9 @@ class SDMGrad(Weighting):
     momentum: float = option(0.5, ge=0, lt=1, help="momentum of the inner steps")
     steps: int = option(20, ge=1, le=1000, help="inner steps")
 
-    @property
-    def needs_halves(self) -> bool:
-        """Products of independent gradients are the method."""
-        return True
-
-    def build(self, m: int, r: int) -> nn.Module:
-        """The weights w (r, m), even at first."""
-        return _Weights(r, m)
-
     def weights(self, losses: Tensor, preferences: Tensor, gramians: Tensor, state: nn.Module | None = None) -> Tensor:
         """See `Weighting.weights`; changes the state. Rows that are not finite leave it as it is."""
-        own, known = cast(_Weights, state).task_weights, ~unknown_of(losses, gramians)
+        own, known = kept_weights(state), ~unknown_of(losses, gramians)
 
         def moved(weights: Array, preference: Array, products: Array, here: Array) -> Array:
             return self._of_known(weights, preference, products, here > 0)
@@ -60,8 +49,7 @@ class SDMGrad(Weighting):
         found = solved_on_host(moved, own, own, preferences, gramians, known)
         own.copy_(torch.where(found.isfinite(), found, own))
         total = (preferences * known).sum(dim=1, keepdim=True).clamp_min(torch.finfo(losses.dtype).tiny)
-        share = found * known
-        share = share / share.sum(dim=1, keepdim=True).clamp_min(torch.finfo(share.dtype).tiny)
+        share = among_known(found, known)
         pulled = share.to(losses) + self.kappa * preferences * known / total
         return pulled / (1 + self.kappa) + 0 * losses.sum(dim=1, keepdim=True)
 
@@ -93,11 +81,3 @@ def sdmgrad_weights(weights: Array, preference: Array, products: Array, options:
         velocity = options.momentum * velocity + products @ (weights + options.kappa * preference) / scale
         weights = onto_simplex(weights - options.rate * velocity)
     return weights
-
-
-class _Weights(nn.Module):
-    task_weights: Tensor
-
-    def __init__(self, r: int, m: int) -> None:
-        super().__init__()
-        self.register_buffer("task_weights", torch.full((r, m), 1 / m))

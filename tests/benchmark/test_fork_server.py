@@ -72,6 +72,28 @@ def test_the_environment_is_that_of_the_command(server: ForkServer, tmp_path: Pa
     assert "elsewhere" in said
 
 
+def test_a_long_environment_is_no_message_too_long(server: ForkServer, tmp_path: Path) -> None:
+    long = {f"LONG_{number}": "x" * 60_000 for number in range(10)}
+    assert outcome(server, tmp_path, ["specs"], {**os.environ, **long})[0] == 0
+
+
+def test_what_runs_threads_is_not_forked(tmp_path: Path) -> None:
+    """A library's thread in the server, here of a module that Python imports first: commands are started anew."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    )
+    threaded = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    with ForkServer(threaded) as server:
+        assert outcome(server, tmp_path, ["specs"], dict(os.environ))[0] == 0
+        one = solving(tmp_path, "one", LONG)
+        with one.log.open("w+b") as log:
+            running = server.start(one.command[3:], os.environ, log, ())
+            wait_for(tmp_path / "one" / "checkpoints" / "last.pt")
+            program = Path(f"/proc/{holder(one)}/cmdline").read_bytes().split(b"\0")
+            running.terminate()
+            assert (running.wait(), program[1:3]) == (130, [b"-m", b"moframework"])
+
+
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
