@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from attrs import frozen
 
 from moframework.config import Component
 
-__all__ = ["Executor", "Job", "Outcome"]
+__all__ = ["Executor", "Job", "Outcome", "available_cores"]
 
 
 @frozen(kw_only=True)
@@ -65,3 +66,14 @@ class Executor(Component, kind="executors"):
             stop: asked at least once a second. Once it says yes nothing more is started, and running jobs are sent
                 SIGTERM, upon which they save and end; their outcomes are still yielded.
         """
+
+    def parallel(self) -> int | None:
+        """How many jobs run at a time, as far as that is known without starting anything: by default what the option
+        `jobs` says."""
+        found = getattr(self, "jobs", None)
+        return found if isinstance(found, int) else None
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

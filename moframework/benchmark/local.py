@@ -14,7 +14,8 @@ from typing import Literal
 
 from attrs import define
 
-from moframework.benchmark.executor import Executor, Job, Outcome
+from moframework.benchmark.attempt import said
+from moframework.benchmark.executor import Executor, Job, Outcome, available_cores
 from moframework.benchmark.fork_server import Forked, ForkServer
 from moframework.config import config, option
 from moframework.run.signals import PARENT
@@ -22,7 +23,6 @@ from moframework.run.signals import PARENT
 __all__ = ["Local"]
 
 _PAUSE = 0.1  # seconds between two looks at the processes
-_LONGEST = 2000  # characters kept of what a command said
 
 
 @define(eq=False)
@@ -40,7 +40,7 @@ class _Running:
     def outcome(self) -> Outcome:
         return Outcome(
             job=self.job, code=self.process.returncode or 0, seconds=time.monotonic() - self.since,
-            said=_said(self.job.log, self.before), late=self.late,
+            said=said(self.job.log, self.before), late=self.late,
         )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ class Local(Executor):
     def _environment(self) -> dict[str, str]:
         environment = dict(os.environ)
         if self.threads is not None or "OMP_NUM_THREADS" not in environment:
-            count = self.threads or max(1, _cores() // self.jobs)
+            count = self.threads or max(1, available_cores() // self.jobs)
             environment["OMP_NUM_THREADS"] = str(count)
         return environment
 
@@ -184,11 +184,6 @@ def _forks() -> bool:
     import torch
 
     return ForkServer.available() and not torch.accelerator.is_available()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -212,11 +207,3 @@ def _lock(path: Path) -> Iterator[tuple[int, ...] | None]:
         yield held
     finally:
         os.close(descriptor)
-
-
-def _said(log: Path, before: int) -> str:
-    """What was written to the log since it had `before` bytes; its end, when it is long."""
-    with log.open("rb") as file:
-        file.seek(before)
-        text = file.read().decode(errors="replace").strip()
-    return text if len(text) <= _LONGEST else f"…{text[-_LONGEST:]}"

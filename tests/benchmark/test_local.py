@@ -75,7 +75,7 @@ def test_threads(job: Callable[[str, str], Job], monkeypatch: pytest.MonkeyPatch
     assert run(Local(), job("own", script))["own"].said == "7"
     assert run(Local(threads=3), job("given", script))["given"].said == "3"
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr("moframework.benchmark.local._cores", lambda: 8)
+    monkeypatch.setattr("moframework.benchmark.local.available_cores", lambda: 8)
     assert run(Local(jobs=4), job("shared", script))["shared"].said == "2"
 
 

@@ -1,0 +1,208 @@
+"""Cells as jobs of Slurm through submitit (https://github.com/facebookincubator/submitit, MIT), which is optional:
+`pip install 'moframework[submitit]'`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import secrets
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import define, frozen
+
+from moframework.benchmark.attempt import Attempt, forwarded
+from moframework.benchmark.executor import Executor, Job, Outcome, available_cores
+from moframework.benchmark.remote import Lost, drive
+from moframework.config import config, option
+from moframework.config.options import OptionError
+from moframework.errors import RunError, nearest
+from moframework.io.atomic import write_text
+from moframework.run.signals import stop_signals
+
+__all__ = ["Submitit", "work"]
+
+_LONGEST = 30 * 24 * 60  # minutes of a job that has no limit, where nothing but submitit asks for one
+_OWN = {
+    "job_name": "the name of the cell", "time": "executor.limit", "timeout_min": "executor.limit",
+    "cpus_per_task": "executor.cpus", "gpus_per_node": "executor.gpus", "mem": "executor.memory",
+    "nodes": "1: a cell is one process", "ntasks_per_node": "1: a cell is one process",
+}  # fmt: skip
+"""Options of Slurm that follow from those of the executor, and from which."""
+
+
+@config
+class Submitit(Executor):
+    """A job of Slurm for each cell. The benchmark's folder must lie on a disk that all machines share.
+
+    A job that is preempted or dies is a lost try of its cell; the next one goes on from the last checkpoint. When the
+    benchmark is killed, its jobs go on; the same command waits for those that run. Needs the extra:
+    `pip install 'moframework[submitit]'`.
+    """
+
+    cluster: Literal["slurm", "local"] = option(
+        "slurm", help="where jobs are submitted to; local: processes on this machine, to try a spec"
+    )
+    jobs: int | None = option(
+        None, ge=1, le=100_000, help="jobs at a time, waiting ones included; none: all at once, and on this machine as "
+        "many as it has cores for",
+    )  # fmt: skip
+    cpus: int = option(1, ge=1, le=1024, help="processors of a cell")
+    gpus: int = option(0, ge=0, le=64, help="GPUs of a cell")
+    memory: float | None = option(None, gt=0, help="GiB of memory of a cell; none: what the partition gives")
+    threads: int | None = option(None, ge=1, le=1024, help="threads of a cell; none: as many as its processors")
+    tries: int = option(3, ge=1, le=100, help="how often a cell is begun whose jobs die, until it has failed")
+    grace: float = option(60.0, ge=0, help="seconds that a cell has to end by itself after a request to stop")
+    limit: float | None = option(
+        None, gt=0, help="seconds that a try may take; then it is asked to end, saves, and its cell counts as failed. "
+        "Slurm needs it: it is, with `grace`, the time that jobs ask for",
+    )  # fmt: skip
+    slurm: dict[str, Any] = option(
+        factory=dict, help="further options of sbatch as submitit names them, such as partition, account, qos, "
+        "constraint, exclude, setup, array_parallelism; `additional_parameters` has those that it does not know",
+    )  # fmt: skip
+
+    def __attrs_post_init__(self) -> None:
+        if self.cluster == "slurm" and self.limit is None:
+            raise OptionError("limit must say how many seconds a cell may take: without it submitit asks Slurm for 5 "
+                              "minutes", "limit")  # fmt: skip
+        for key in self.slurm:
+            if key in _OWN:
+                raise OptionError(f"slurm.{key} follows from {_OWN[key]}", "slurm")
+        self._check_known()
+
+    def _check_known(self) -> None:
+        """Refuse options that the installed submitit does not know."""
+        if find_spec("submitit") is None or not self.slurm:
+            return
+        from submitit.slurm.slurm import SlurmExecutor
+
+        known = sorted(SlurmExecutor._valid_parameters() - _OWN.keys() - {"num_gpus"})
+        for key in self.slurm:
+            if key not in known:
+                near = nearest(key, known)
+                hint = f"; did you mean '{near}'?" if near else ""
+                raise OptionError(
+                    f"submitit has no option '{key}' of Slurm; it has: {', '.join(known)}{hint}", "slurm"
+                )
+
+    def run(
+        self, jobs: Sequence[Job], *, started: Callable[[Job], None], stop: Callable[[], bool]
+    ) -> Generator[Outcome, None, None]:
+        """See `Executor.run`.
+
+        Raises:
+            RunError: submitit is not installed, or there is no Slurm on this machine.
+        """
+        if find_spec("submitit") is None:
+            raise RunError(
+                "the executor submitit needs submitit, which is not installed: pip install 'moframework[submitit]'"
+            )
+        cluster = _Submissions(self)
+        yield from drive(cluster, jobs, tries=self.tries, grace=self.grace, started=started, stop=stop)
+
+    def parallel(self) -> int | None:
+        """See `Executor.parallel`."""
+        if self.jobs is not None or self.cluster == "slurm":
+            return self.jobs
+        return max(1, available_cores() // self.cpus)
+
+
+@frozen
+class _Submissions:
+    """What is submitted with these options."""
+
+    options: Submitit
+
+    def room(self) -> int:
+        """See `Cluster.room`."""
+        return self.options.parallel() or 100_000
+
+    def submit(self, job: Job) -> _SubmittedHandle:
+        """See `Cluster.submit`."""
+        import submitit
+
+        own = self.options
+        folder = job.folder.parent / ".submitit"
+        attempt = Attempt(
+            job=job, threads=own.threads or own.cpus, hide_gpus=own.gpus == 0, limit=own.limit, grace=own.grace,
+            environment=forwarded(), place=Path.cwd(),
+        )  # fmt: skip
+        try:
+            executor = submitit.AutoExecutor(folder=folder, cluster=own.cluster)
+            executor.update_parameters(**self._parameters(job))
+            told = folder / f"{job.folder.name}-{secrets.token_hex(4)}.json"
+            return _SubmittedHandle(executor.submit(work, attempt, told), told, attempt.job)
+        except (RuntimeError, OSError, submitit.core.utils.FailedJobError) as error:
+            raise RunError(f"executor: submitit cannot submit a job ({error})") from error
+
+    def _parameters(self, job: Job) -> dict[str, Any]:
+        own = self.options
+        seconds = math.inf if own.limit is None else own.limit + own.grace
+        minutes = _LONGEST if math.isinf(seconds) else math.ceil(seconds / 60) + 1
+        return {
+            "name": job.folder.name, "timeout_min": minutes, "cpus_per_task": own.cpus, "nodes": 1,
+            "tasks_per_node": 1, **({"gpus_per_node": own.gpus} if own.gpus else {}),
+            **({} if own.memory is None else {"mem_gb": own.memory}),
+            **{f"slurm_{key}": value for key, value in own.slurm.items()},
+        }  # fmt: skip
+
+
+@define
+class _SubmittedHandle:
+    """A submitted job. Its outcome is a file of ours: that of submitit is a pickle, and would be executed on reading."""
+
+    submitted: Any
+    told: Path
+    job: Job
+    ended: bool = False
+
+    def begun(self) -> bool:
+        """See `Handle.begun`."""
+        return str(self.submitted.state) not in ("PENDING", "UNKNOWN") or self.told.is_file()
+
+    def poll(self) -> Outcome | Lost | None:
+        """See `Handle.poll`."""
+        over = self.submitted.done()
+        if self.told.is_file():
+            found = json.loads(self.told.read_text(encoding="utf-8"))
+            self.ended = True
+            return Outcome(job=self.job, **found)
+        if not over:
+            return None
+        return Lost(f"job {self.submitted.job_id} ended without a word, state {self.submitted.state}")
+
+    def stop(self) -> None:
+        """See `Handle.stop`."""
+        self.submitted.cancel(check=False)
+
+    def kill(self) -> None:
+        """See `Handle.kill`."""
+        self.told.unlink(missing_ok=True)
+        if not self.ended and not self.submitted.done():
+            self.submitted.cancel(check=False)
+
+
+def work(attempt: Attempt, told: Path) -> None:
+    """What a job does: the try, and its outcome as a file.
+
+    submitit has put in handlers of its own, of which that for SIGTERM ignores it, and that for SIGUSR2, which announces
+    preemption and the end of the job's time, would end this process at once: both ask the cell to save here.
+    """
+    with stop_signals() as asked, _also(signal.SIGUSR2, asked.handle):
+        outcome = attempt.run(asked)
+    plain = {"code": outcome.code, "seconds": outcome.seconds, "said": outcome.said, "late": outcome.late}
+    write_text(told, json.dumps(plain))
+
+
+@contextlib.contextmanager
+def _also(number: int, handler: Callable[[int, Any], None]) -> Iterator[None]:
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
