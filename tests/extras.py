@@ -15,7 +15,9 @@ __all__ = [
     "needs_nbclient",
     "needs_onnx",
     "needs_peft",
+    "needs_ray",
     "needs_serve",
+    "needs_submitit",
     "needs_timm",
     "needs_torchjd",
     "needs_transformers",
@@ -35,6 +37,8 @@ needs_transformers = pytest.mark.skipif(find_spec("transformers") is None, reaso
 needs_mlflow = pytest.mark.skipif(find_spec("mlflow") is None, reason="needs the extra mlflow")
 needs_wandb = pytest.mark.skipif(find_spec("wandb") is None, reason="needs the extra wandb")
 needs_nbclient = pytest.mark.skipif(find_spec("nbclient") is None, reason="needs nbclient, of the extra dev")
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
+needs_submitit = pytest.mark.skipif(find_spec("submitit") is None, reason="needs the extra submitit")
 needs_serve = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client")),
     reason="needs the extra serve",

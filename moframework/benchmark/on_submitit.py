@@ -6,8 +6,11 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import secrets
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +30,8 @@ from moframework.run.signals import stop_signals
 __all__ = ["Submitit", "work"]
 
 _LONGEST = 30 * 24 * 60  # minutes of a job that has no limit, where nothing but submitit asks for one
+_SLOW = 15.0  # seconds until a shared disk shows what an ended job has written
+_LISTS, _MAPPINGS = ("setup", "teardown", "srun_args"), ("additional_parameters",)
 _OWN = {
     "job_name": "the name of the cell", "time": "executor.limit", "timeout_min": "executor.limit",
     "cpus_per_task": "executor.cpus", "gpus_per_node": "executor.gpus", "mem": "executor.memory",
@@ -70,9 +75,13 @@ class Submitit(Executor):
         if self.cluster == "slurm" and self.limit is None:
             raise OptionError("limit must say how many seconds a cell may take: without it submitit asks Slurm for 5 "
                               "minutes", "limit")  # fmt: skip
-        for key in self.slurm:
+        for key, value in self.slurm.items():
             if key in _OWN:
                 raise OptionError(f"slurm.{key} follows from {_OWN[key]}", "slurm")
+            kind = list if key in _LISTS else dict if key in _MAPPINGS else str | int | float
+            if not isinstance(value, kind):
+                what = "a list" if kind is list else "a mapping" if kind is dict else "a text, a number or true"
+                raise OptionError(f"slurm.{key} must be {what}, but it is {value!r}", "slurm")
         self._check_known()
 
     def _check_known(self) -> None:
@@ -136,7 +145,7 @@ class _Submissions:
             executor = submitit.AutoExecutor(folder=folder, cluster=own.cluster)
             executor.update_parameters(**self._parameters(job))
             told = folder / f"{job.folder.name}-{secrets.token_hex(4)}.json"
-            return _SubmittedHandle(executor.submit(work, attempt, told), told, attempt.job)
+            return _SubmittedHandle(executor.submit(work, attempt, told), told, job, own.cluster)
         except (RuntimeError, OSError, submitit.core.utils.FailedJobError) as error:
             raise RunError(f"executor: submitit cannot submit a job ({error})") from error
 
@@ -159,7 +168,9 @@ class _SubmittedHandle:
     submitted: Any
     told: Path
     job: Job
+    cluster: str
     ended: bool = False
+    over: float | None = None
 
     def begun(self) -> bool:
         """See `Handle.begun`."""
@@ -174,11 +185,21 @@ class _SubmittedHandle:
             return Outcome(job=self.job, **found)
         if not over:
             return None
+        self.over = self.over or time.monotonic()
+        if self.cluster != "local" and time.monotonic() < self.over + _SLOW:
+            return None
         return Lost(f"job {self.submitted.job_id} ended without a word, state {self.submitted.state}")
 
     def stop(self) -> None:
         """See `Handle.stop`."""
-        self.submitted.cancel(check=False)
+        if not self.begun():
+            self.submitted.cancel(check=False)
+        elif self.cluster == "local":
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.kill(int(self.submitted.job_id), signal.SIGTERM)
+        else:  # a plain scancel leaves it the 30 seconds of KillWait
+            command = ["scancel", "--signal=TERM", str(self.submitted.job_id)]
+            subprocess.run(command, check=False, capture_output=True)
 
     def kill(self) -> None:
         """See `Handle.kill`."""

@@ -20,6 +20,7 @@ from moframework.benchmark.executor import Job, Outcome
 __all__ = ["Cluster", "Handle", "Lost", "drive"]
 
 _PAUSE = 0.2  # seconds between two looks at the workers
+_BEYOND = 30.0  # seconds that a worker has beyond the grace of its cell
 _STOPPED = 130
 
 
@@ -92,7 +93,7 @@ class _Drive:
             self.asked = time.monotonic()
             for one in self.running:
                 one.handle.stop()
-        late = time.monotonic() > self.asked + self.grace + 30
+        late = time.monotonic() > self.asked + self.grace + _BEYOND
         for one in self.running if late else ():
             one.handle.kill()
 
