@@ -23,7 +23,7 @@ from moframework.pareto.front import Front
 from moframework.run.run import SPEC, STATUS, Run
 from moframework.spec import Spec
 
-__all__ = ["Cell", "State", "cell", "chosen"]
+__all__ = ["Cell", "State", "cell", "chosen", "decisive"]
 
 State = Literal["done", "failed", "unfinished", "missing"]
 
@@ -78,7 +78,7 @@ class Cell:
         if not (self.folder / SPEC).is_file() or not (self.folder / STATUS).is_file():
             return "missing"
         try:
-            same = _decisive(read_sealed_yaml(self.folder / SPEC, advice="")) == _decisive(self.text)
+            same = decisive(read_sealed_yaml(self.folder / SPEC, advice="")) == decisive(self.text)
             done = same and self.run.status == "done" and not self.run.damaged()
         except RunError:  # running it writes a damaged spec anew, and tells the rest
             done = False
@@ -109,6 +109,15 @@ class Cell:
         """Record why it failed, until it is started again."""
         write_text(self._failure, message)
 
+    def note_seconds(self, seconds: float) -> None:
+        """Record what it took by the clock, start of its process included, for estimates of others."""
+        write_text(self.took_file(self.folder), f"{seconds:.3f}\n")
+
+    @staticmethod
+    def took_file(folder: Path) -> Path:
+        """Where that stands."""
+        return folder.with_name(f"{folder.name}.seconds.txt")
+
     @property
     def _failure(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.failed.txt")
@@ -120,7 +129,7 @@ def cell(
     """A cell of a benchmark that lies in `folder`. Arguments as of `cell_spec`."""
     spec = cell_spec(benchmark, problem, solver, seed, choice)
     nameless = cast(Spec, attrs.evolve(cast(Any, spec), name=None)).to_yaml()
-    key = hashlib.sha256(_decisive(nameless).encode()).hexdigest()[:10]
+    key = hashlib.sha256(decisive(nameless).encode()).hexdigest()[:10]
     names = part_name(spec.problem), part_name(spec.solver)
     place = folder / "cells" / _slug(names[0]) / _slug(names[1]) / f"seed-{seed}-{key}"
     return Cell(
@@ -139,7 +148,7 @@ def chosen(choice: Mapping[str, Any]) -> list[str]:
     return [f"{key.rpartition('.')[2]}={_shown(value)}" for key, value in choice.items()]
 
 
-def _decisive(text: str) -> str:
+def decisive(text: str) -> str:
     """An expanded spec, as it is written, without what changes no result: the loggers, and constraints where there are
     none. Earlier versions had no such keys."""
     return re.sub(r"^log:.*\n(?:[ -].*\n)*|^constraints: \{\}\n", "", text, flags=re.MULTILINE)

@@ -31,6 +31,9 @@ class Watcher:
     def planned(self, jobs: int, done: int) -> None:
         """A round begins: of `jobs` cells `done` are finished already."""
 
+    def waiting(self, cells: Sequence[Cell], parallel: int | None) -> None:
+        """The cells that the round will run, in this order, `parallel` at a time, where that is known."""
+
     def started(self, cell: Cell) -> None:
         """A cell starts, or goes on where it was interrupted."""
 
@@ -122,6 +125,7 @@ class _Work:
         self.watcher.planned(len(distinct), len(distinct) - len(open_))
         if not open_:
             return
+        self.watcher.waiting(open_, self.benchmark.executor.parallel())
         by_job = {one.prepare(trust=self.trust): one for one in open_}
         with stop_signals() as stop:
             started = self.watcher.started
@@ -139,14 +143,17 @@ class _Work:
 
 
 def _record(one: Cell, outcome: Outcome, *, stopping: bool) -> None:
-    """Note why a cell failed; one that was stopped on request did not fail."""
-    if outcome.late and one.state != "done":
+    """Note why a cell failed, or what it took; one that was stopped on request did not fail."""
+    if one.state == "done":
+        one.note_seconds(outcome.seconds)
+        return
+    if outcome.late:
         one.fail(
             f"ended after {outcome.seconds:.0f} s, as the executor's `limit` says. What it had saved is kept: with a "
             "larger limit (--set executor.limit=SECONDS) it goes on."
         )
         return
-    if one.state == "done" or outcome.code == _STOPPED or (stopping and outcome.code < 0):
+    if outcome.code == _STOPPED or (stopping and outcome.code < 0):
         return
     how = f"exit code {outcome.code}"
     if outcome.code < 0:

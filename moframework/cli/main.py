@@ -207,9 +207,16 @@ def solve(
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Cells at a time: --set executor.jobs=N.")
 @set_option
 @click.option("--report-only", is_flag=True, help="Run nothing; make the results of what is there.")
+@click.option("--dry-run", is_flag=True, help="Run nothing; tell what would run, and what that would take.")
 @trust_option("a run that `initial` of a solver names,")
 def benchmark(
-    spec: str, out: Path | None, jobs: int | None, overrides: tuple[str, ...], report_only: bool, trust: bool
+    spec: str,
+    out: Path | None,
+    jobs: int | None,
+    overrides: tuple[str, ...],
+    report_only: bool,
+    dry_run: bool,
+    trust: bool,
 ) -> None:
     """Compare solvers on problems over seeds.
 
@@ -220,6 +227,8 @@ def benchmark(
     """
     if processes() > 1:
         raise click.UsageError("a benchmark starts processes of its own: run it without torchrun")
+    if dry_run and report_only:
+        raise click.UsageError("--dry-run tells what would run, and --report-only runs nothing: give one of them")
     from moframework.benchmark.loading import load_benchmark
     from moframework.benchmark.running import default_folder, run_benchmark
     from moframework.cli.progress import BenchmarkLines
@@ -229,7 +238,14 @@ def benchmark(
     with imports_told():
         loaded = load_benchmark(spec, given)
     folder = out or default_folder(loaded)
-    results = run_benchmark(loaded, folder, report_only=report_only, watcher=BenchmarkLines(), trust=trust)
+    if dry_run:
+        from moframework.benchmark.estimating import plan_benchmark
+        from moframework.cli.planning import print_plan
+
+        print_plan(output(), plan_benchmark(loaded, folder), folder)
+        return
+    with BenchmarkLines() as watcher:
+        results = run_benchmark(loaded, folder, report_only=report_only, watcher=watcher, trust=trust)
     print_results(output(), folder, results)
     for text in results.failed:
         click.echo(f"failed: {text}", err=True)
