@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from moframework.pareto.front import Front
 
-__all__ = ["comparison_figure", "near_best", "styles"]
+__all__ = ["comparison_figure", "near_best", "styles", "typical_seed"]
 
 Array = NDArray[np.float64]
 Fronts = Mapping[str, Sequence[Front]]
@@ -109,11 +109,19 @@ def typical(clouds: Sequence[Array]) -> Array:
     """The seed whose points are nearest to the mean over seeds, (n, k) of several (n, k): a front that a model has,
     which the mean of several need not be. Fronts of searches have as many points as were found: where numbers differ,
     they are compared at as many places along each as the smallest has."""
+    return clouds[_nearest(clouds)]
+
+
+def typical_seed(fronts: Sequence[Front]) -> int:
+    """The position of the front whose losses are, as of `typical`, nearest to the mean over seeds."""
+    return _nearest(_clouds(fronts, [f"{task}/loss" for task in fronts[0].tasks]))
+
+
+def _nearest(clouds: Sequence[Array]) -> int:
     count = min(len(cloud) for cloud in clouds)
     even = [cloud[np.linspace(0, len(cloud) - 1, count).round().astype(int)] for cloud in clouds]
     center = np.mean(even, axis=0)
-    nearest = min(range(len(clouds)), key=lambda i: float(np.square(even[i] - center).sum()))
-    return clouds[nearest]
+    return min(range(len(clouds)), key=lambda i: float(np.square(even[i] - center).sum()))
 
 
 def _draw(axes: Axes, clouds: Sequence[Array], style: Style, place: int, *, joined: bool) -> None:

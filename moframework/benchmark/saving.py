@@ -1,4 +1,5 @@
-"""The results of a benchmark as files: JSON with everything, CSV and Markdown with the table, a picture a problem."""
+"""The results of a benchmark as files: JSON with everything, the table as CSV, Markdown, LaTeX and HTML, a picture a
+problem."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from matplotlib.figure import Figure
 
 from moframework.benchmark.cells import Cell
 from moframework.benchmark.figure import comparison_figure
+from moframework.benchmark.html import problem_page, to_html
 from moframework.benchmark.imported import located
+from moframework.benchmark.latex import to_latex
 from moframework.benchmark.markdown import to_markdown
 from moframework.benchmark.results import CellResult, Group, Results, Row
 from moframework.benchmark.spec import ImportedEntry
@@ -29,12 +32,13 @@ __all__ = ["figure_name", "save", "to_csv", "to_json"]
 
 
 def save(results: Results, folder: Path) -> tuple[Path, ...]:
-    """Write `results.json` (with a checksum as its last key), `results.csv`, `results.md` and pictures into `folder`:
+    """Write `results.json` (with a checksum as its last key), `results.csv`, `results.md`, `results.tex`,
+    `results.html`, a page `fronts-PROBLEM.html` to look around in for each problem, and pictures into `folder`:
     `fronts-PROBLEM.png`, and where statistics are asked for and defined `ranks-KEY.png`, `attainment-PROBLEM.png` and
     `course-PROBLEM.png`.
 
     Returns:
-        the files written. A problem of which nothing is finished has no picture.
+        the files written. A problem of which nothing is finished has no picture and no page.
     """
     analyzed = _pictures(results)
     for name, figure in analyzed.values():
@@ -46,15 +50,20 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
         "results.json": seal_json(to_json(results, folder, names)),
         "results.csv": to_csv(results),
         "results.md": to_markdown(results, pictures, names),
+        "results.tex": to_latex(results),
     }
-    for name, text in texts.items():
-        write_text(folder / name, text)
     for group in results.groups:
         if group.problem in pictures:
             fronts = {row.solver: row.fronts for row in group.rows if row.fronts}
             finite = {row.solver for row in group.rows if not row.continuous}
             with atomic_write(folder / pictures[group.problem]) as partial:
                 comparison_figure(fronts, finite=finite, title=group.problem).savefig(partial, dpi=130)
+    pages = {group.problem: problem_page(group) for group in results.groups}
+    links = {problem: f"{Path(pictures[problem]).stem}.html" for problem, text in pages.items() if text is not None}
+    texts |= {links[problem]: text for problem, text in pages.items() if text is not None}
+    texts["results.html"] = to_html(results.benchmark.name or "benchmark", texts["results.md"], folder, links)
+    for name, text in texts.items():
+        write_text(folder / name, text)
     return tuple(folder / name for name in (*texts, *pictures.values(), *names.values()))
 
 

@@ -51,8 +51,12 @@ class Shown:
     problem: str
 
 
-def collect(paths: Sequence[Path | str]) -> tuple[Shown, ...]:
+def collect(paths: Sequence[Path | str], names: Sequence[str] | None = None) -> tuple[Shown, ...]:
     """The runs in these folders, in this order, each once.
+
+    Args:
+        paths: the folders.
+        names: what each is called, one for each folder, which then are distinct; by default the end of its path.
 
     Raises:
         RunError: there is none, one is no run, has not finished, is damaged, or has other tasks than the first.
@@ -61,7 +65,7 @@ def collect(paths: Sequence[Path | str]) -> tuple[Shown, ...]:
     if not folders:
         raise RunError("no run was given: give the folder of one or more, as `moframework solve` leaves them")
     runs = [Run(folder) for folder in folders]
-    shown = tuple(_shown(run, name) for run, name in zip(runs, _names(folders), strict=True))
+    shown = tuple(_shown(run, name) for run, name in zip(runs, names or _names(folders), strict=True))
     first = shown[0].fronts[SPLITS[0]].tasks
     for other in shown[1:]:
         tasks = other.fronts[SPLITS[0]].tasks

@@ -15,7 +15,7 @@ from typing import Any
 from moframework.io.atomic import write_text
 from moframework.report.collecting import as_plain, collect
 
-__all__ = ["page", "write_page"]
+__all__ = ["document", "page", "write_page"]
 
 _STATIC = Path(__file__).parent / "static"
 _SCRIPTS = (
@@ -25,7 +25,7 @@ _SCRIPTS = (
 """Files of the page's code, in the order in which they run."""
 
 
-def page(runs: Sequence[Path | str], *, title: str | None = None) -> str:
+def page(runs: Sequence[Path | str], *, title: str | None = None, names: Sequence[str] | None = None) -> str:
     """The page of one or more finished runs of the same tasks, as HTML.
 
     Nothing that the runs name is imported or executed, and every name in them is shown as text.
@@ -33,6 +33,7 @@ def page(runs: Sequence[Path | str], *, title: str | None = None) -> str:
     Args:
         runs: their folders; each is told by the end of its path.
         title: of the page; by default the names of the runs.
+        names: what each is told by instead.
 
     Raises:
         RunError: one is no run, has not finished, is damaged, or has other tasks than the first.
@@ -41,7 +42,7 @@ def page(runs: Sequence[Path | str], *, title: str | None = None) -> str:
 
         Path("report.html").write_text(page(["runs/quickstart", "runs/stl"]), encoding="utf-8")
     """
-    shown = collect(runs)
+    shown = collect(runs, names)
     names = [one.name for one in shown]
     if title is None:
         title = ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more runs"
@@ -56,6 +57,22 @@ def page(runs: Sequence[Path | str], *, title: str | None = None) -> str:
         script=script,
         data=_embedded(data),
         version=html.escape(data["version"]),
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A page of text and pictures in the look of the reports, as HTML. It has no code, and may load nothing.
+
+    Args:
+        title: plain text.
+        body: HTML; pictures lie in it as `data:` addresses.
+
+    >>> "<h2>Fronts</h2>" in document("quick", "<h2>Fronts</h2>")
+    True
+    """
+    style = (_STATIC / "page.css").read_text(encoding="utf-8")
+    return Template((_STATIC / "document.html").read_text(encoding="utf-8")).substitute(
+        title=html.escape(title), style=style, body=body, version=html.escape(metadata.version("moframework"))
     )
 
 

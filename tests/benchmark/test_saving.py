@@ -23,8 +23,8 @@ def test_files(finished: tuple[Results, Path]) -> None:
     _, folder = finished
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "attainment-small.png", "benchmark.yaml", "cells", "fronts-small.png", "results.csv", "results.json",
-        "results.md",
+        "attainment-small.png", "benchmark.yaml", "cells", "fronts-small.html", "fronts-small.png", "results.csv",
+        "results.html", "results.json", "results.md", "results.tex",
     }  # fmt: skip
     assert (folder / "fronts-small.png").read_bytes().startswith(b"\x89PNG")
 
