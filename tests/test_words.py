@@ -21,6 +21,7 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("`ray`", "moframework/objectives/ferero.py"): "the same line",
     ("`ray`", "moframework/pareto/indicators.py"): "the same line",
     ("`ray`", "problems/raycaster.py"): "a ray of light",
+    ("`ray`", "moframework/benchmark/on_ray.py"): "the library Ray",
     ("`piece`", "problems/zdt.py"): "the front of ZDT3 is in several pieces",
     ("`joined`", "moframework/benchmark/figure.py"): "points of a plot joined by a line",
 }

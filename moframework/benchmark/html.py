@@ -1,5 +1,4 @@
-"""The results as HTML: the page of `markdown` with its pictures inside, and for each problem a page to look around in.
-"""
+"""The results as HTML: the page of `markdown` with its pictures inside, and a page a problem to look around in."""
 
 from __future__ import annotations
 
@@ -39,7 +38,9 @@ def to_html(title: str, markdown: str, folder: Path, links: Mapping[str, str]) -
     body = body.replace("<table>", '<div class="scroll low"><table>').replace("</table>", "</table></div>")
     if links:
         listed = "".join(f"- [{problem}](<{name}>)\n" for problem, name in links.items())
-        body += parser.render(f"## To look around in\n\nOne seed of each contender, the one nearest to its mean:\n\n{listed}")
+        body += parser.render(
+            f"## To look around in\n\nOne seed of each contender, the one nearest to its mean:\n\n{listed}"
+        )
     return document(title, body)
 
 

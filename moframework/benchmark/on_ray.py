@@ -172,7 +172,8 @@ class _RayCluster:
         room = sum(self._fitting(node) for node in nodes)
         if room == 0:
             found = "; ".join(
-                f"{node.get('CPU', 0):g} processors, {node.get('GPU', 0):g} GPUs, {node.get('memory', 0) / 2**30:.1f} GiB"
+                f"{node.get('CPU', 0):g} processors, {node.get('GPU', 0):g} GPUs and "
+                f"{node.get('memory', 0) / 2**30:.1f} GiB"
                 for node in nodes
             )
             raise RunError(

@@ -95,9 +95,7 @@ class Submitit(Executor):
             if key not in known:
                 near = nearest(key, known)
                 hint = f"; did you mean '{near}'?" if near else ""
-                raise OptionError(
-                    f"submitit has no option '{key}' of Slurm; it has: {', '.join(known)}{hint}", "slurm"
-                )
+                raise OptionError(f"submitit has no option '{key}' of Slurm; it has: {', '.join(known)}{hint}", "slurm")
 
     def run(
         self, jobs: Sequence[Job], *, started: Callable[[Job], None], stop: Callable[[], bool]
@@ -163,7 +161,7 @@ class _Submissions:
 
 @define
 class _SubmittedHandle:
-    """A submitted job. Its outcome is a file of ours: that of submitit is a pickle, and would be executed on reading."""
+    """A submitted job. Its outcome is a file of ours: that of submitit is a pickle, which reading executes."""
 
     submitted: Any
     told: Path

@@ -49,9 +49,7 @@ def _each(cells: list[PlannedCell]) -> str:
 def _from(cells: list[PlannedCell]) -> str:
     """What the estimates are made from, or why there is none."""
     found = {one.estimate.basis: one.estimate.cells for one in cells if one.estimate is not None}
-    texts = [
-        _BASES[basis].format(f"{count} finished cell{'s' if count > 1 else ''}") for basis, count in found.items()
-    ]
+    texts = [_BASES[basis].format(f"{count} finished cell{'s' if count > 1 else ''}") for basis, count in found.items()]
     if any(one.assumed for one in cells):
         texts.append("tuned values are not known yet")
     return "; ".join(texts) if found else "no estimate: none of this problem and solver is finished here"

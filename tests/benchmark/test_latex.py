@@ -15,13 +15,15 @@ def test_the_tables_are_those_of_the_page(finished: tuple[Results, Path]) -> Non
     wanted = tables(results, group)
     assert [len(row) for row in rows] == [len(row) for row in wanted]
     for row, cells in zip(rows, wanted, strict=True):
-        plain = [cell.removeprefix(r"\textbf{").removesuffix("}") if cell.startswith(r"\textbf") else cell for cell in row]
+        plain = [
+            cell.removeprefix(r"\textbf{").removesuffix("}") if cell.startswith(r"\textbf") else cell for cell in row
+        ]
         assert plain == [escaped(cell) for cell in cells]
     assert text.count(r"\begin{") == text.count(r"\end{")
 
 
 def test_the_best_mean_is_bold(finished: tuple[Results, Path]) -> None:
-    results, folder = finished
+    _, folder = finished
     rows = [line.split(" & ") for line in (folder / "results.tex").read_text().splitlines() if line.endswith(r" \\")]
     column = rows[0].index("parameters")
     assert [row[column].startswith(r"\textbf") for row in rows[1:]] == [True, False], "adapters have fewer"

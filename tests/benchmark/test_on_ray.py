@@ -82,7 +82,8 @@ def test_a_driver_that_is_killed_finds_its_cells_again(address: str, tmp_path: P
     driver = (
         "from pathlib import Path\nfrom moframework.benchmark.executor import Job\n"
         "from moframework.benchmark.on_ray import Ray\n"
-        f"job = Job(name='cell', command={job.command!r}, folder=Path({str(job.folder)!r}), log=Path({str(job.log)!r}))\n"
+        f"folder, log = Path({str(job.folder)!r}), Path({str(job.log)!r})\n"
+        f"job = Job(name='cell', command={job.command!r}, folder=folder, log=log)\n"
         f"for _ in Ray(address={address!r}).run([job], started=lambda one: None, stop=lambda: False): pass\n"
     )
     with subprocess.Popen([sys.executable, "-c", driver], cwd=Path(__file__).parents[2]) as first:
@@ -107,5 +108,5 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise ConnectionError("Failed to connect to GCS")
 
     monkeypatch.setattr("ray.init", refuse)
-    with pytest.raises(RunError, match="Ray cannot reach the cluster at 10.0.0.1:6379: Failed to connect to GCS"):
+    with pytest.raises(RunError, match=r"Ray cannot reach the cluster at 10\.0\.0\.1:6379: Failed to connect to GCS"):
         run(Ray(address="10.0.0.1:6379"), job_of(tmp_path, ""))

@@ -87,7 +87,10 @@ def test_what_slurm_is_told(slurm: Path, tmp_path: Path) -> None:
         cpus=2, gpus=1, memory=1.5, limit=100, grace=20, slurm={"partition": "short", "additional_parameters": {"x": 1}}
     )
     found = run(executor, job_of(tmp_path, "print(os.environ.get('SLURM_JOB_ID'))"))
-    assert (found["cell"].code, found["cell"].said.split()) == (0, ["up", "2", "None", (slurm / "ids").read_text().strip()])
+    assert (found["cell"].code, found["cell"].said.split()) == (
+        0,
+        ["up", "2", "None", (slurm / "ids").read_text().strip()],
+    )
     given = (slurm / "given.sh").read_text()
     told = {line.removeprefix("#SBATCH --") for line in given.splitlines() if line.startswith("#SBATCH --")}
     assert {"partition=short", "x=1", "cpus-per-task=2", "gpus-per-node=1", "mem=1536MB", "time=3", "nodes=1"} <= told

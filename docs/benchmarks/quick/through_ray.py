@@ -110,6 +110,7 @@ def differences(folder: Path) -> dict[str, object]:
 
 
 def main() -> None:
+    """Run both, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec")
     parser.add_argument("folder", type=Path)
@@ -125,7 +126,7 @@ def main() -> None:
         f"Ray {ray.__version__}, a cluster of this machine with two workers; one worker and the driver are killed by "
         "SIGKILL.\n\n| | |\n| --- | --- |\n" + "".join(f"| {what} | {value} |\n" for what, value in seen.items())
     )
-    print(text)
+    sys.stdout.write(text)
     if given.to is not None:
         given.to.write_text(text, encoding="utf-8")
 
