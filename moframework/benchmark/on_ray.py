@@ -26,6 +26,7 @@ __all__ = ["Ray"]
 
 _NAMESPACE = "moframework"
 _STORE = 80 * 2**20  # bytes of the object store of a local cluster: no results travel through it
+_STARTS = 4  # of a local cluster, which on a busy machine may not be there within the 30 seconds that Ray gives it
 _ABANDONED = 60.0  # seconds after which an ended worker that nobody asks for its outcome frees what it holds
 
 
@@ -89,20 +90,32 @@ def _connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    # `local`, for without an address Ray joins the cluster that RAY_ADDRESS or an earlier `ray start` has left.
-    options: dict[str, Any] = {"address": address}
-    if address is None:
-        options = {"address": "local", "include_dashboard": False, "object_store_memory": _STORE}
-    try:
-        with _own_signals():
-            ray.init(namespace=_NAMESPACE, log_to_driver=False, configure_logging=False, **options)
-    except Exception as error:  # ConnectionError, ValueError, RuntimeError, grpc's own: by address and version
-        where = "a cluster on this machine" if address is None else f"the cluster at {address}"
-        raise RunError(f"executor: Ray cannot reach {where}: {_first(error)}") from error
+    _connect(address)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    # `local`, for without an address Ray joins the cluster that RAY_ADDRESS or an earlier `ray start` has left.
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        options = {"address": "local", "include_dashboard": False, "object_store_memory": _STORE}
+    left = _STARTS if address is None else 1
+    while True:
+        try:
+            with _own_signals():
+                ray.init(namespace=_NAMESPACE, log_to_driver=False, configure_logging=False, **options)
+            return
+        except Exception as error:  # ConnectionError, ValueError, RuntimeError, grpc's own: by address and version
+            ray.shutdown()
+            left -= 1
+            if left == 0 or "timed out during startup" not in str(error):
+                where = "a cluster on this machine" if address is None else f"the cluster at {address}"
+                raise RunError(f"executor: Ray cannot reach {where}: {_first(error)}") from error
 
 
 @contextlib.contextmanager

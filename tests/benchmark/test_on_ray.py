@@ -101,12 +101,36 @@ def test_what_no_machine_has(address: str, tmp_path: Path) -> None:
         run(Ray(gpus=1, memory=1.0), job_of(tmp_path, ""))
 
 
-def test_a_cluster_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
+@pytest.mark.parametrize(
+    ("place", "error", "tries", "message"),
+    [
+        (
+            "10.0.0.1:6379",
+            "Failed to connect",
+            1,
+            r"Ray cannot reach the cluster at 10\.0\.0\.1:6379: Failed to connect",
+        ),
+        (
+            None,
+            "The node timed out during startup",
+            4,
+            "Ray cannot reach a cluster on this machine: The node timed out",
+        ),
+        (None, "no space left", 1, "Ray cannot reach a cluster on this machine: no space left"),
+    ],
+)
+def test_a_cluster_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str | None, error: str, tries: int, message: str
+) -> None:
+    asked = []
 
     def refuse(**options: object) -> None:
-        raise ConnectionError("Failed to connect to GCS")
+        asked.append(options["address"])
+        raise ConnectionError(error)
 
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", refuse)
-    with pytest.raises(RunError, match=r"Ray cannot reach the cluster at 10\.0\.0\.1:6379: Failed to connect to GCS"):
-        run(Ray(address="10.0.0.1:6379"), job_of(tmp_path, ""))
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    with pytest.raises(RunError, match=message):
+        run(Ray(address=place), job_of(tmp_path, ""))
+    assert asked == [place or "local"] * tries
