@@ -181,7 +181,8 @@ class _RayCluster:
             return self.options.jobs
         import ray
 
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        known: Any = ray  # which leaves this function without types
+        nodes = [node["Resources"] for node in known.nodes() if node["Alive"]]
         room = sum(self._fitting(node) for node in nodes)
         if room == 0:
             found = "; ".join(
