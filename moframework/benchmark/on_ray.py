@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,7 @@ __all__ = ["Ray"]
 _NAMESPACE = "moframework"
 _STORE = 80 * 2**20  # bytes of the object store of a local cluster: no results travel through it
 _STARTS = 4  # of a local cluster, which on a busy machine may not be there within the 30 seconds that Ray gives it
-_ABANDONED = 60.0  # seconds after which an ended worker that nobody asks for its outcome frees what it holds
+_LINGER = 60.0  # seconds that a worker is there after its try has ended, for a driver to ask how
 
 
 @config
@@ -140,8 +141,8 @@ class _Worker:
     a task hears of no request to stop.
     """
 
-    def __init__(self, attempt: Attempt) -> None:
-        self._stopped, self._ended, self._asked = threading.Event(), threading.Event(), threading.Event()
+    def __init__(self, attempt: Attempt, linger: float = _LINGER) -> None:
+        self._stopped, self._ended, self._linger = threading.Event(), threading.Event(), linger
         self._outcome: Outcome | None = None
         threading.Thread(target=self._run, args=(attempt,), name="moframework-try", daemon=True).start()
 
@@ -151,8 +152,8 @@ class _Worker:
         except Exception as error:
             self._outcome = Outcome(job=attempt.job, code=1, seconds=0.0, said=f"{type(error).__name__}: {error}")
         self._ended.set()
-        if not self._asked.wait(_ABANDONED):
-            os._exit(0)
+        time.sleep(self._linger)  # a driver that is there has read the outcome by now, and ended this process
+        os._exit(0)
 
     def begun(self) -> bool:
         """Answers once there is a worker."""
@@ -161,7 +162,6 @@ class _Worker:
     def outcome(self) -> Outcome | None:
         """Answers once the try has ended. It may be asked by several drivers."""
         self._ended.wait()
-        self._asked.set()
         return self._outcome
 
     def stop(self) -> None:
@@ -213,7 +213,7 @@ class _RayCluster:
             max_concurrency=16, num_cpus=own.cpus, num_gpus=own.gpus,
             **({} if own.memory is None else {"memory": int(own.memory * 2**30)}),
         )  # fmt: skip
-        return _RayHandle(worker.remote(attempt))
+        return _RayHandle(worker.remote(attempt, _LINGER))
 
     def _fitting(self, node: dict[str, float]) -> int:
         """How many cells a machine has room for, others' work aside."""

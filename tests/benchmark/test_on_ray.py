@@ -78,21 +78,23 @@ def test_a_worker_that_is_killed_is_a_lost_try(address: str, tmp_path: Path) -> 
 
 
 def test_a_driver_that_is_killed_finds_its_cells_again(address: str, tmp_path: Path) -> None:
-    job = job_of(tmp_path, SAVE + WAIT, "cell")
-    driver = (
-        "from pathlib import Path\nfrom moframework.benchmark.executor import Job\n"
-        "from moframework.benchmark.on_ray import Ray\n"
-        f"folder, log = Path({str(job.folder)!r}), Path({str(job.log)!r})\n"
-        f"job = Job(name='cell', command={job.command!r}, folder=folder, log=log)\n"
-        f"for _ in Ray(address={address!r}).run([job], started=lambda one: None, stop=lambda: False): pass\n"
-    )
+    jobs = [job_of(tmp_path, SAVE + WAIT.replace("'go'", f"'go-{name}'"), name) for name in ("cell", "orphan")]
+    driver = "from pathlib import Path\nfrom moframework.benchmark import on_ray\n"
+    driver += "from moframework.benchmark.executor import Job\non_ray._LINGER = 1.0\njobs = []\n"
+    for job in jobs:
+        driver += f"folder, log = Path({str(job.folder)!r}), Path({str(job.log)!r})\n"
+        driver += f"jobs.append(Job(name={job.name!r}, command={job.command!r}, folder=folder, log=log))\n"
+    driver += f"executor = on_ray.Ray(address={address!r})\n"
+    driver += "for _ in executor.run(jobs, started=lambda one: None, stop=lambda: False): pass\n"
     with subprocess.Popen([sys.executable, "-c", driver], cwd=Path(__file__).parents[2]) as first:
-        wait_for(job.log.is_file)
+        wait_for(lambda: all(job.log.is_file() for job in jobs))
         first.kill()
-    assert len(names()) == 1, "its worker goes on"
-    (tmp_path / "go").touch()
-    assert run(Ray(address=address), job)["cell"].code == 0
-    assert (job.folder / "steps").read_text() == "x", "it was not begun again"
+    (tmp_path / "go-orphan").touch()
+    wait_for(lambda: len(names()) == 1)
+    assert (jobs[1].folder / "steps").read_text() == "x", "what ended without a driver is in place, and holds nothing"
+    (tmp_path / "go-cell").touch()
+    assert run(Ray(address=address), jobs[0])["cell"].code == 0
+    assert (jobs[0].folder / "steps").read_text() == "x", "what still ran was taken up, and not begun again"
     wait_for(lambda: names() == [])
 
 
