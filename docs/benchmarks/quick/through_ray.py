@@ -62,16 +62,16 @@ def kill_one_worker(out: Path) -> str:
         time.sleep(0.05)
 
 
-def through_ray(spec: str, folder: Path) -> dict[str, object]:
+def through_ray(spec: str, folder: Path, changed: list[str]) -> dict[str, object]:
     """The benchmark through Ray, with both kills; what was seen."""
     out = folder / "ray"
     with _connected(None):  # this process holds the cluster, which outlives its drivers
         address = ray.get_runtime_context().gcs_address
-        options = ["--set", f"executor={{name: ray, address: '{address}', cpus: 1, jobs: 2}}"]
+        options = [*changed, "--set", f"executor={{name: ray, address: '{address}', cpus: 1, jobs: 2}}"]
         first = Driver(spec, out, folder / "driver-1.log", options)
-        first.until_done(3)
+        first.until_done(2)
         worker = kill_one_worker(out)
-        first.until_done(10)
+        first.until_done(7)
         first.process.kill()
         first.process.wait()
         done = set(first.lines("done"))
@@ -114,17 +114,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--set", action="append", default=[], help="as of `moframework benchmark`")
     parser.add_argument("--to", type=Path, help="the page that is written")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    local = Driver(given.spec, given.folder / "local", given.folder / "local.log", [])
+    changed = [word for value in given.set for word in ("--set", value)]
+    local = Driver(given.spec, given.folder / "local", given.folder / "local.log", changed)
     if local.process.wait() != 0:
         sys.exit(f"the local benchmark failed, see {given.folder / 'local.log'}")
-    seen = through_ray(given.spec, given.folder) | differences(given.folder)
+    seen = through_ray(given.spec, given.folder, changed) | differences(given.folder)
+    what = " ".join([given.spec, *changed])
     text = (
-        f"<!-- Made by {Path(__file__).name}. -->\n# {given.spec} through Ray, against the local one\n\n"
+        f"<!-- Made by {Path(__file__).name}. -->\n# {what} through Ray, against the local one\n\n"
         f"Ray {ray.__version__}, a cluster of this machine with two workers; one worker and the driver are killed by "
-        "SIGKILL.\n\n| | |\n| --- | --- |\n" + "".join(f"| {what} | {value} |\n" for what, value in seen.items())
+        "SIGKILL.\n\n| | |\n| --- | --- |\n" + "".join(f"| {key} | {value} |\n" for key, value in seen.items())
     )
     sys.stdout.write(text)
     if given.to is not None:
