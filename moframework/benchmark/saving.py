@@ -52,6 +52,8 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
         "results.md": to_markdown(results, pictures, names),
         "results.tex": to_latex(results),
     }
+    for name, text in texts.items():
+        write_text(folder / name, text)
     for group in results.groups:
         if group.problem in pictures:
             fronts = {row.solver: row.fronts for row in group.rows if row.fronts}
@@ -60,11 +62,11 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
                 comparison_figure(fronts, finite=finite, title=group.problem).savefig(partial, dpi=130)
     pages = {group.problem: problem_page(group) for group in results.groups}
     links = {problem: f"{Path(pictures[problem]).stem}.html" for problem, text in pages.items() if text is not None}
-    texts |= {links[problem]: text for problem, text in pages.items() if text is not None}
-    texts["results.html"] = to_html(results.benchmark.name or "benchmark", texts["results.md"], folder, links)
-    for name, text in texts.items():
+    page = to_html(results.benchmark.name or "benchmark", texts["results.md"], folder, links)
+    shown = {"results.html": page, **{links[problem]: text for problem, text in pages.items() if text is not None}}
+    for name, text in shown.items():
         write_text(folder / name, text)
-    return tuple(folder / name for name in (*texts, *pictures.values(), *names.values()))
+    return tuple(folder / name for name in (*texts, *shown, *pictures.values(), *names.values()))
 
 
 def _pictures(results: Results) -> dict[str, tuple[str, Figure]]:
