@@ -20,6 +20,7 @@ from pathlib import Path
 
 import ray
 
+from moframework.benchmark.attempt import is_done
 from moframework.benchmark.on_ray import _connected
 
 MOFRAMEWORK = [sys.executable, "-m", "moframework", "benchmark"]
@@ -34,20 +35,21 @@ class Driver:
         with log.open("w") as file:
             self.process = subprocess.Popen([*MOFRAMEWORK, spec, "--out", str(out), *options], stdout=file, stderr=file)
 
-    def lines(self, kind: str) -> list[str]:
-        """The names of the cells of lines of this kind."""
-        found = re.findall(rf"^(?:\[\S+\] )?{kind} +(.*?, seed \d+)", self.log.read_text(), flags=re.MULTILINE)
-        return [str(name) for name in found]
-
     def until_done(self, cells: int) -> None:
-        while len(self.lines("done")) < cells:
+        while len(lines(self.log, "done")) < cells:
             if self.process.poll() is not None:
                 sys.exit(f"it has ended too early, see {self.log}")
             time.sleep(0.1)
 
 
-def kill_one_worker(out: Path) -> str:
-    """Kill the worker of a cell whose training has begun; the cell's folder."""
+def lines(log: Path, kind: str) -> list[str]:
+    """The names of the cells of a driver's lines of this kind."""
+    told = re.findall(rf"^(?:\[\S+\] )?{kind} +(.*?, seed \d+)", log.read_text(), flags=re.MULTILINE)
+    return [str(name) for name in told]
+
+
+def kill_one_worker(out: Path) -> None:
+    """Kill the worker of a cell whose training has begun."""
     while True:
         for owner in out.glob("cells/*/*/.try-*/.owner.json"):
             if (owner.parent / "status.json").is_file():
@@ -58,55 +60,58 @@ def kill_one_worker(out: Path) -> str:
                     continue
                 if worker > 1:
                     os.kill(worker, signal.SIGKILL)
-                    return owner.parent.name.partition("-seed")[2]
+                    return
         time.sleep(0.05)
 
 
-def through_ray(spec: str, folder: Path, changed: list[str]) -> dict[str, object]:
-    """The benchmark through Ray, with both kills; what was seen."""
+def through_ray(spec: str, folder: Path, changed: list[str]) -> None:
+    """The benchmark through Ray, with both kills."""
     out = folder / "ray"
     with _connected(None):  # this process holds the cluster, which outlives its drivers
         address = ray.get_runtime_context().gcs_address
         options = [*changed, "--set", f"executor={{name: ray, address: '{address}', cpus: 1, jobs: 2}}"]
         first = Driver(spec, out, folder / "driver-1.log", options)
-        first.until_done(2)
-        worker = kill_one_worker(out)
-        first.until_done(7)
+        first.until_done(3)
+        kill_one_worker(out)
+        first.until_done(10)
         first.process.kill()
         first.process.wait()
-        done = set(first.lines("done"))
-        left = sum(1 for _ in ray.util.list_named_actors(all_namespaces=True))
-        second = Driver(spec, out, folder / "driver-2.log", options)
-        code = second.process.wait()
-    lost = [path for path in out.glob("cells/*/*/*.log") if "try 1 of 3 was lost" in path.read_text()]
-    return {
-        "exit code": code, "done before the driver was killed": len(done),
-        "workers that went on without it": left,
-        "cells that it had done and that were begun again": len(done & set(second.lines("started"))),
-        "cells that the second driver ran or took up": len(second.lines("done")),
-        "cells whose worker was killed": f"{len(lost)} (the one of seed{worker})",
-    }  # fmt: skip
+        Driver(spec, out, folder / "driver-2.log", options).process.wait()
 
 
-def differences(folder: Path) -> dict[str, object]:
-    """How the two tables differ, cell by cell."""
-    found = [json.loads((folder / name / "results.json").read_text())["cells"] for name in ("local", "ray")]
-    fronts = numbers = 0
-    for ours, theirs in zip(*found, strict=True):
-        for key in {*ours["measures"], *theirs["measures"]} - set(COSTS):
-            numbers += ours["measures"].get(key) != theirs["measures"].get(key)
-        for split in ("val", "test"):
-            texts = [
-                json.loads((folder / name / one["folder"] / f"front-{split}.json").read_text())
-                for name, one in (("local", ours), ("ray", theirs))
-            ]
-            fronts += texts[0] != texts[1]
-    states = [sum(one["state"] == "done" for one in cells) for cells in found]
+def found(folder: Path) -> dict[str, object]:
+    """What the logs of both drivers say, and how the cells differ from the local ones."""
+    first, second = (folder / f"driver-{number}.log" for number in (1, 2))
+    done = lines(first, "done")
+    logs = [path for path in (folder / "ray").glob("cells/*/*/*.log") if "was lost" in path.read_text()]
+    cells = [path.parent.relative_to(folder / "local") for path in folder.glob("local/cells/*/*/seed-*/model")]
+    both = [cell for cell in cells if is_done(folder / "local" / cell) and is_done(folder / "ray" / cell)]
+    lost = [path.with_suffix("").relative_to(folder / "ray") for path in logs]
+    pairs = [(cell, f"front-{split}.json") for cell in both for split in ("val", "test")]
+    unlike = [one for one in pairs if len({(folder / w / one[0] / one[1]).read_bytes() for w in ("local", "ray")}) > 1]
     return {
-        "cells done, local and Ray": f"{states[0]} and {states[1]} of {len(found[0])}",
-        "fronts that differ in any bit": fronts,
-        "numbers of the tables that differ, times and memory aside": numbers,
+        "cells done locally": len(cells),
+        "cells done before the driver was killed": len(done),
+        "of these, begun again by the second driver": len(set(done) & set(lines(second, "started"))),
+        "cells that the second driver ran, or took up from the first": len(lines(second, "done")),
+        "cells whose worker was killed": ", ".join(str(path) for path in lost),
+        "of these, done after all": sum(path in both for path in lost),
+        "cells done both ways": len(both),
+        "fronts of these (test and validation) that differ in any byte": f"{len(unlike)} of {len(pairs)}",
+        "numbers of the tables that differ, times and memory aside": differing(folder),
     }
+
+
+def differing(folder: Path) -> int | str:
+    """Of the measures of all cells."""
+    files = [folder / name / "results.json" for name in ("local", "ray")]
+    if not all(path.is_file() for path in files):
+        return "not known yet: the benchmark through Ray has not ended"
+    ours, theirs = ([one["measures"] for one in json.loads(path.read_text())["cells"]] for path in files)
+    return sum(
+        one.get(key) != other.get(key)
+        for one, other in zip(ours, theirs, strict=True) for key in {*one, *other} - set(COSTS)
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -115,14 +120,16 @@ def main() -> None:
     parser.add_argument("spec")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--set", action="append", default=[], help="as of `moframework benchmark`")
+    parser.add_argument("--report-only", action="store_true", help="run nothing: write the page of what is there")
     parser.add_argument("--to", type=Path, help="the page that is written")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     changed = [word for value in given.set for word in ("--set", value)]
-    local = Driver(given.spec, given.folder / "local", given.folder / "local.log", changed)
-    if local.process.wait() != 0:
-        sys.exit(f"the local benchmark failed, see {given.folder / 'local.log'}")
-    seen = through_ray(given.spec, given.folder, changed) | differences(given.folder)
+    if not given.report_only:
+        if Driver(given.spec, given.folder / "local", given.folder / "local.log", changed).process.wait() != 0:
+            sys.exit(f"the local benchmark failed, see {given.folder / 'local.log'}")
+        through_ray(given.spec, given.folder, changed)
+    seen = found(given.folder)
     what = " ".join([given.spec, *changed])
     text = (
         f"<!-- Made by {Path(__file__).name}. -->\n# {what} through Ray, against the local one\n\n"
