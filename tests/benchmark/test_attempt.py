@@ -110,14 +110,14 @@ def test_a_folder_that_the_worker_does_not_see(tmp_path: Path) -> None:
          None, 130, False),
         ("import signal; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(60)",
          None, -signal.SIGKILL, False),
-        ("print('on', flush=True); time.sleep(60)", 0.5, -signal.SIGTERM, True),
+        ("print('on', flush=True); time.sleep(60)", 4.0, -signal.SIGTERM, True),
     ],
     ids=["saves", "deaf", "late"],
 )  # fmt: skip
 def test_requests_to_end(tmp_path: Path, script: str, limit: float | None, code: int, late: bool) -> None:
     job = job_of(tmp_path, script)
     stop: Callable[[], bool] = never if limit else lambda: job.log.is_file() and "on" in job.log.read_text()
-    found = attempt_of(job, limit=limit, grace=0.3).run(stop)
+    found = attempt_of(job, limit=limit, grace=0.3 if code == -signal.SIGKILL else 10.0).run(stop)
     assert (found.code, found.late) == (code, late)
     assert (job.folder / "steps").read_text() == "x", "what it has left is in the cell's place"
 
