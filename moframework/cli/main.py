@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from moframework.cli import runs, showing
+from moframework.cli import runs, showing, tuning
 from moframework.cli.shared import (
     EXIT_CODES,
     FAILED,
@@ -385,5 +385,5 @@ def _first_comment(path: Path) -> str:
     return ""
 
 
-for _command in (*runs.COMMANDS, *showing.COMMANDS):
+for _command in (*runs.COMMANDS, *showing.COMMANDS, *tuning.COMMANDS):
     main.add_command(_command)
