@@ -51,7 +51,9 @@ def load_benchmark(source: str | Path | Mapping[str, object], overrides: Sequenc
         SpecError: with every fault found, each with its position. What entries override and what the grid tries is
             checked for every pair of problem and solver.
     """
-    benchmark = load(source, Benchmark, overrides, expand=expand, further=entry_faults, other=(_RUN, _RANGES), trust=True)
+    benchmark = load(
+        source, Benchmark, overrides, expand=expand, further=entry_faults, other=(_RUN, _RANGES), trust=True
+    )
     if benchmark.name is None and not isinstance(source, Mapping):
         named: Benchmark = attrs.evolve(cast(Any, benchmark), name=Path(source).stem)
         return named

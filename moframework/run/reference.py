@@ -39,9 +39,7 @@ def reference_of(ready: Plan) -> tuple[float, ...]:
         )
     ready.place.move(ready.model)
     spec = ready.spec
-    return untrained_losses(
-        ready, Evaluator.of_spec(spec.problem, ready.place, spec.training, spec.evaluate, World())
-    )
+    return untrained_losses(ready, Evaluator.of_spec(spec.problem, ready.place, spec.training, spec.evaluate, World()))
 
 
 def untrained_losses(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:

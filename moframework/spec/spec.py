@@ -123,7 +123,13 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
         )
     untrained = Untrained()
     spec = load(
-        source, Spec, overrides, expand=untrained.expanded, further=untrained.faults, other=(_BENCHMARK, _STUDY), trust=trust
+        source,
+        Spec,
+        overrides,
+        expand=untrained.expanded,
+        further=untrained.faults,
+        other=(_BENCHMARK, _STUDY),
+        trust=trust,
     )
     if spec.name is None and not isinstance(source, Mapping):
         named: Spec = attrs.evolve(cast(Any, spec), name=Path(source).stem)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from moframework.pareto.plots import empty_figure, tidy
 from moframework.tuning.results import StudyResults
@@ -43,7 +44,7 @@ def history_figure(results: StudyResults) -> Figure:
     axes.set_xlabel("trial")
     axes.set_ylabel(f"validation hypervolume of {results.study.tune.by}  (↑ better)")
     axes.set_xlim(-0.5, max(len(results.trials) - 0.5, 0.5))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=9)
     tidy(axes)
     figure.suptitle(f"{results.study.name or 'study'} · {len(results.trials)} trials", fontsize=12)
@@ -84,7 +85,7 @@ def _panel(axes: Axes, results: StudyResults, key: str) -> None:
         axes.set_xlim(-0.5, len(texts) - 0.5)
     elif one.kind in ("log", "log_integers"):
         axes.set_xscale("log")
-    heights = [trial.hypervolume for trial in done]
+    heights = [trial.hypervolume or 0.0 for trial in done]
     axes.plot(values, heights, "o", color=_DONE, markersize=4, alpha=0.7)
     if results.best is not None:
         place = done.index(results.best)

@@ -24,9 +24,7 @@ try:
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     from optuna.trial import FrozenTrial, TrialState
 except ModuleNotFoundError as missing:
-    raise MoframeworkError(
-        "tuning needs optuna, which is not installed: pip install 'moframework[tune]'"
-    ) from missing
+    raise MoframeworkError("tuning needs optuna, which is not installed: pip install 'moframework[tune]'") from missing
 
 __all__ = ["JOURNAL", "Journal"]
 
@@ -116,6 +114,10 @@ class Journal:
         identity = self._id(number)
         if epoch not in self._storage.get_trial(identity).intermediate_values:
             self._storage.set_trial_intermediate_value(identity, epoch, hypervolume)
+
+    def validations(self, number: int) -> dict[int, float]:
+        """What `report` kept, by epoch."""
+        return dict(self._storage.get_trial(self._id(number)).intermediate_values)
 
     def is_behind(self, number: int, pruning: Pruning) -> bool:
         """Whether a trial is to be pruned after what was reported last."""
@@ -214,5 +216,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
-
-

@@ -1,4 +1,4 @@
-"""`load_study`: a spec with ranges to a `Study` or a `Contest`, every fault with its position; and the spec of a trial."""
+"""`load_study`: a spec with ranges to a `Study` or a `Contest`, every fault with its position; specs of trials."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def load_study(source: str | Path | Mapping[str, object], overrides: Sequence[st
             in the spec.
     """
     if _is_benchmark(source):
-        made: Study | Contest = load(
-            source, Contest, overrides, expand=_expanded, further=_contest_faults, trust=True
-        )
+        made: Study | Contest = load(source, Contest, overrides, expand=_expanded, further=_contest_faults, trust=True)
     else:
         untrained = Untrained()
 
@@ -175,7 +173,7 @@ def _contest_faults(root: Item, contest: Contest | None) -> list[Located]:
     found = entry_faults(without, contest)
     common, own = _section(root, "tune", "ranges"), _section(root, "tune", "contenders")
     if contest is None:
-        parts = [(common, ("tune", "ranges"))] if common is not None else []
+        parts: list[tuple[Item, KeyPath]] = [(common, ("tune", "ranges"))] if common is not None else []
         parts += [(one, ("tune", "contenders", title)) for title, one in (own.value if own is not None else {}).items()]
         return found + _unique(fault for one, path in parts for fault in _range_faults(root, one, path, whole=False))
     return found + _unique(_faults_of_contenders(root, contest, common, own))
@@ -251,5 +249,3 @@ def _section(root: Item, *keys: str) -> Item | None:
 def _unique(faults: Iterator[Located]) -> list[Located]:
     """Each fault once: a key is tried with several values, and in several contenders."""
     return list({(fault.mark, fault.path, fault.message): fault for fault in faults}.values())
-
-

@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -64,7 +64,7 @@ def processes(jobs: int, trust: bool) -> Iterator[Begin]:
         if ForkServer.available() and not torch.accelerator.is_available():
             server = stack.enter_context(ForkServer(environment))
         running = list[TrialProcess]()
-        stack.callback(lambda: [one.kill() for one in running])
+        stack.callback(_kill, running)
 
         def begin(folder: Path) -> TrialProcess:
             running[:] = [one for one in running if one.poll() is None]
@@ -108,6 +108,11 @@ class _Process:
             file.seek(self.before)
             text = file.read().decode(errors="replace").strip()
         return text if len(text) <= _LONGEST else f"…{text[-_LONGEST:]}"
+
+
+def _kill(running: Sequence[TrialProcess]) -> None:
+    for one in running:
+        one.kill()
 
 
 def _cores() -> int:

@@ -41,7 +41,9 @@ class Range:
         given = [key for key in get_args(Kind) if getattr(self, key) is not None]
         if len(given) != 1:
             what = f"{' and '.join(given)} are given" if given else "none is given"
-            raise OptionError(f"a range is one of {', '.join(get_args(Kind))}, but {what}", given[-1] if given else None)
+            raise OptionError(
+                f"a range is one of {', '.join(get_args(Kind))}, but {what}", given[-1] if given else None
+            )
         values = getattr(self, self.kind)
         if self.choices is not None:
             self._check_choices(self.choices)

@@ -25,11 +25,11 @@ from moframework.tuning.loading import contender_study, own_choice, trial_spec
 from moframework.tuning.processes import Begin, TrialProcess, Workers, processes
 from moframework.tuning.results import ContestResults, StudyResults
 from moframework.tuning.saving import save, save_contest
+from moframework.tuning.solving import ended, trial_folder
 from moframework.tuning.spec import Contest, Study
 from moframework.tuning.stored import STUDY, check_same, write_study
 from moframework.tuning.trial import Trial
 from moframework.tuning.watching import Watcher
-from moframework.tuning.solving import ended, trial_folder
 
 __all__ = ["default_folder", "tune"]
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
-
 
 from moframework.benchmark.cells import slug
 from moframework.config import unstructure
@@ -17,8 +14,8 @@ from moframework.tuning.figures import history_figure, ranges_figure
 from moframework.tuning.loading import best_spec
 from moframework.tuning.results import ContestResults, StudyResults
 from moframework.tuning.spec import Search
-from moframework.tuning.words import as_text, said, said_choice
 from moframework.tuning.trial import State, Trial
+from moframework.tuning.words import as_text, said, said_choice
 
 __all__ = ["BEST", "best_benchmark", "save", "save_contest", "to_csv", "to_markdown"]
 
@@ -49,7 +46,9 @@ def save(results: StudyResults) -> None:
     write_text(folder / "results.md", to_markdown(results))
     if results.best is not None:
         spec = best_spec(results.study, results.best.choice, results.reference, f"{results.study.name or 'study'}-best")
-        head = f"# Found by `moframework tune`: {_found(results, results.best)}. On validation; test data chose nothing."
+        head = (
+            f"# Found by `moframework tune`: {_found(results, results.best)}. On validation; test data chose nothing."
+        )
         write_text(folder / BEST, f"{head}\n{spec.to_yaml(folder.absolute())}")
 
 
@@ -94,9 +93,7 @@ def to_csv(results: StudyResults) -> str:
     for one in results.trials:
         values = [as_text(one.choice[key]) if key in one.choice else "" for key in keys]
         height = "" if one.hypervolume is None else repr(one.hypervolume)
-        writer.writerow(
-            [one.number, one.state, height, one.seconds, one.processor_seconds, *values, one.message or ""]
-        )
+        writer.writerow([one.number, one.state, height, one.seconds, one.processor_seconds, *values, one.message or ""])
     return file.getvalue()
 
 
@@ -119,14 +116,19 @@ def _summary(results: StudyResults) -> Iterator[str]:
     yield f"Best: {_found(results, best)}, with {', '.join(said_choice(best.choice))}."
     yield ""
     if results.own is not None and results.own.hypervolume is not None and best.hypervolume is not None:
+        gain = best.hypervolume - results.own.hypervolume
         yield (
-            f"The spec's own values reach {results.own.hypervolume:.4f}: {best.hypervolume - results.own.hypervolume:+.4f}"
-            f" by tuning, on validation, where the largest of several is chosen."
+            f"The spec's own values reach {results.own.hypervolume:.4f}: {gain:+.4f} by tuning, on validation, where the "
+            "largest of several is chosen."
         )
     elif results.outside:
         yield f"The spec's own values were not tried: {', '.join(results.outside)} has a range that does not hold them."
     else:
         yield "The trial of the spec's own values is not done."
+    if best.hypervolume == 0:
+        yield ""
+        yield "It is 0: no point of a front is better than the reference point in every task. Train longer, or state a "
+        yield "farther one (`evaluate.reference`)."
     for key in results.at_edge:
         yield ""
         yield f"The best value of {key} lies at an end of its range: a wider one might do better."
@@ -185,11 +187,10 @@ def _contest_page(results: ContestResults, names: Mapping[int, str]) -> str:
     for (problem, solver), study in results.studies.items():
         counts = ", ".join(f"{count} {WORDS[state]}" for state, count in sorted(study.counts.items()))
         page = (study.folder / "results.md").relative_to(results.folder).as_posix()
-        lines.append(
-            f"| {contest.problems[problem].title} | {contest.solvers[solver].title} | {_height(study.own)} | "
-            f"{_height(study.best)} | {', '.join(said_choice(study.best.choice)) if study.best else _NONE} | {counts} | "
-            f"[{page}](<{page}>) |"
-        )
+        values = ", ".join(said_choice(study.best.choice)) if study.best else _NONE
+        titles = contest.problems[problem].title, contest.solvers[solver].title
+        cells = [*titles, _height(study.own), _height(study.best), values, counts, f"[{page}](<{page}>)"]
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Validation hypervolumes; those of one problem are comparable where it states a reference point.", ""]
     for problem, name in names.items():
         lines.append(f"`moframework benchmark {results.folder / name}` runs {contest.problems[problem].title}.")

@@ -80,8 +80,12 @@ class _Validations(Observer):
             return
         self.journal.report(self.number, epoch, value)
         if self.pruning is not None and self.journal.is_behind(self.number, self.pruning):
-            self.journal.tell_of(self.number, pruned_at=epoch)
-            raise InterruptedRun(f"pruned after epoch {epoch}: validation hypervolume {value:.4f}")
+            why = (
+                f"after epoch {epoch}: its best, {max(self.journal.validations(self.number).values()):.4f}, is not "
+                f"among the best {100 * self.pruning.keep:g} % of earlier trials there"
+            )
+            self.journal.tell_of(self.number, pruned=why)
+            raise InterruptedRun(f"pruned {why}")
 
 
 def decisive_hypervolume(front: Front, solver: Solver, by: str) -> float | None:
@@ -124,8 +128,8 @@ def ended(folder: Path, facts: Mapping[str, Any], solver: Solver, by: str, code:
         if value is None or not math.isfinite(value):
             return Ended(state="nonfinite", message=f"its validation front has no finite hypervolume of {by}")
         return Ended(state="done", hypervolume=value)
-    if "pruned_at" in facts:
-        return Ended(state="pruned", message=f"after epoch {facts['pruned_at']}")
+    if "pruned" in facts:
+        return Ended(state="pruned", message=str(facts["pruned"]))
     message = str(summary.get("message", "")) if summary.get("status") == "failed" else ""
     if message.startswith(_NOT_FINITE):
         return Ended(state="nonfinite", message=_short(message.removeprefix(_NOT_FINITE)))

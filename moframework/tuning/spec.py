@@ -15,6 +15,7 @@ from moframework.tuning.ranges import Range
 
 __all__ = ["ContenderSearch", "Contest", "Pruning", "Search", "Study", "key_fault"]
 
+
 @config
 class Pruning:
     """When a trial is stopped early: its best validation hypervolume so far is not among the better ones that earlier
@@ -114,10 +115,8 @@ class Study(Spec):
         elif every == 0:
             why = "evaluate.every is 0"
         elif epochs <= every:
-            why = (
-                f"evaluate.every is {every}, and a trial has {epochs} {'epoch' if epochs == 1 else 'epochs'}, so that it "
-                "validates at its end alone"
-            )
+            long = f"{epochs} {'epoch' if epochs == 1 else 'epochs'}"
+            why = f"evaluate.every is {every}, and a trial has {long}, so that it validates at its end alone"
         else:
             return
         raise OptionError(
