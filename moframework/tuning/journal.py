@@ -121,11 +121,12 @@ class Journal:
 
     def is_behind(self, number: int, pruning: Pruning) -> bool:
         """Whether a trial is to be pruned after what was reported last."""
+        # Its steps count from 0 and epochs from 1: it prunes from the step on that it is given as the end of the warmup.
         pruner = optuna.pruners.PercentilePruner(
-            100 * pruning.keep, n_startup_trials=pruning.startup, n_warmup_steps=pruning.warmup
+            100 * pruning.keep, n_startup_trials=pruning.startup, n_warmup_steps=pruning.warmup + 1
         )
         with _quiet():
-            return pruner.prune(self._study, self._storage.get_trial(self._id(number)))
+            return bool(pruner.prune(self._study, self._storage.get_trial(self._id(number))))
 
     def _id(self, number: int) -> int:
         study = self._storage.get_study_id_from_name(_NAME)

@@ -108,13 +108,28 @@ def own_choice(study: Study) -> tuple[dict[str, Any], list[str]]:
     >>> own_choice(load_study({"problem": "digits", "solver": {"name": "palora", "rank": 2}, "tune": tune}))
     ({'solver.rank': 2, 'training.optimizer.lr': 0.001}, ['training.optimizer.lr'])
     """
-    tree, found = unstructure(study), {}
-    for key in study.tune.ranges:
-        value: Any = tree
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        found[key] = value
-    return found, [key for key, value in found.items() if not study.tune.ranges[key].holds(value)]
+    tree = unstructure(study)
+    found = {key: _at(tree, key) for key in study.tune.ranges}
+    outside = []
+    for key, one in study.tune.ranges.items():
+        if one.choices is not None:  # which may leave out options that have their defaults
+            same = (value for value in one.choices if _written_out(study, key, value) == found[key])
+            found[key] = next(same, found[key])
+        if not one.holds(found[key]):
+            outside.append(key)
+    return found, outside
+
+
+def _at(tree: Any, key: str) -> Any:
+    """The value at a dotted key of plain data; None where there is none."""
+    for part in key.split("."):
+        tree = tree.get(part) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _written_out(study: Study, key: str, value: Any) -> Any:
+    """A choice with all of its options, as the spec has it."""
+    return _at(unstructure(best_spec(study, {key: value}, None, "choice")), key)
 
 
 def contender_study(contest: Contest, problem: int, solver: int) -> Study:

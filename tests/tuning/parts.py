@@ -18,6 +18,7 @@ from moframework.tuning.trial import Trial
 
 SMALL: dict[str, Any] = {"name": "digits", "train": 64, "val": 32, "test": 32}
 LR = "training.optimizer.lr"
+PRUNING = {"startup": 2, "keep": 0.7}
 
 
 class KilledError(BaseException):
@@ -59,7 +60,7 @@ def here(jobs: int, trust: bool) -> Iterator[Begin]:
 
 
 def tiny(**tune: Any) -> dict[str, Any]:
-    """A spec whose trials take a third of a second, and one of which is not finite."""
+    """A spec whose trials take a third of a second; the values of some do not go together, and some diverge."""
     return {
         "name": "tiny",
         "problem": SMALL,
@@ -68,8 +69,13 @@ def tiny(**tune: Any) -> dict[str, Any]:
         "evaluate": {"points": 3, "reference": [3, 3]},
         "log": [],
         "tune": {
-            "ranges": {LR: {"log": [1e-3, 1e6]}, "solver.rank": {"integers": [1, 4]}},
-            "trials": 6,
+            "ranges": {
+                LR: {"log": [1e-3, 1e3]},
+                "solver.rank": {"integers": [1, 4]},
+                "training.accumulate": {"choices": [1, 2]},
+                "training.recompute": {"choices": [False, True]},
+            },
+            "trials": 8,
             "startup": 2,
             **tune,
         },
