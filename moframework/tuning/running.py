@@ -214,7 +214,7 @@ class _Tuning:
             codes = {number: process.poll() for number, process in self.running.items()}
             over = [(number, code) for number, code in codes.items() if code is not None]
             for number, code in over:
-                self._end(journal, number, code, stopping=asked is not None)
+                self._end(journal, number, code, stopping=stop())
             if not over:
                 time.sleep(_PAUSE)
 

@@ -181,7 +181,8 @@ def _budget(tuning: Search, results: StudyResults) -> Iterator[str]:
 def _contest_page(results: ContestResults, names: Mapping[int, str]) -> str:
     contest = results.contest
     lines = [f"# {contest.name or 'benchmark'}: tuned", ""]
-    lines += [f"Every contender has {contest.tune.trials} trials on each problem, with seed {contest.seeds[0]}.", ""]
+    trials = f"{contest.tune.trials} {'trial' if contest.tune.trials == 1 else 'trials'}"
+    lines += [f"Every contender has {trials} on each problem, with seed {contest.seeds[0]}.", ""]
     lines += ["| problem | contender | own values | best | values | trials | page |"]
     lines += ["| --- | --- | ---: | ---: | --- | --- | --- |"]
     for (problem, solver), study in results.studies.items():

@@ -112,5 +112,7 @@ def test_importances(tmp_path: Path) -> None:
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.delitem(sys.modules, "moframework.tuning.journal")
-    with pytest.raises(MoframeworkError, match=r"needs optuna, which is not installed: pip install 'moframework\[tune\]'"):
+    with pytest.raises(
+        MoframeworkError, match=r"needs optuna, which is not installed: pip install 'moframework\[tune\]'"
+    ):
         importlib.import_module("moframework.tuning.journal")

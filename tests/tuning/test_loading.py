@@ -140,7 +140,9 @@ def test_each_contender_has_its_own_ranges_beside_those_of_all() -> None:
 
 
 def test_a_grid_gives_way_to_ranges(tmp_path: Path) -> None:
-    (tmp_path / "b.yaml").write_text("extends: benchmarks/arm\ntune: {ranges: {training.optimizer.lr: {log: [1e-3, 1]}}}\n")
+    (tmp_path / "b.yaml").write_text(
+        "extends: benchmarks/arm\ntune: {ranges: {training.optimizer.lr: {log: [1e-3, 1]}}}\n"
+    )
     made = load_study(tmp_path / "b.yaml")
     assert isinstance(made, Contest)
     assert made.name == "b"

@@ -41,7 +41,10 @@ def test_what_a_range_holds(plain: dict[str, Any], inside: tuple[Any, ...], outs
         ({"choices": [1, 2, 1]}, "choices: has 1 twice"),
         ({}, "one of log, uniform, integers, log_integers, choices, but none is given"),
         ({"log": [1, 2], "integers": [1, 2]}, "but log and integers are given"),
-        ({"lgo": [1, 2]}, "lgo: unknown key; allowed: log, uniform, integers, log_integers, choices; did you mean 'log'?"),
+        (
+            {"lgo": [1, 2]},
+            "lgo: unknown key; allowed: log, uniform, integers, log_integers, choices; did you mean 'log'?",
+        ),
     ],
 )
 def test_ranges_that_are_none(plain: dict[str, Any], words: str) -> None:
