@@ -121,7 +121,7 @@ class Journal:
 
     def is_behind(self, number: int, pruning: Pruning) -> bool:
         """Whether a trial is to be pruned after what was reported last."""
-        # Its steps count from 0 and epochs from 1: it prunes from the step on that it is given as the end of the warmup.
+        # Its steps count from 0, epochs from 1: it prunes from the step on that it is given as the end of the warmup.
         pruner = optuna.pruners.PercentilePruner(
             100 * pruning.keep, n_startup_trials=pruning.startup, n_warmup_steps=pruning.warmup + 1
         )

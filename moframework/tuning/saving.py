@@ -118,8 +118,8 @@ def _summary(results: StudyResults) -> Iterator[str]:
     if results.own is not None and results.own.hypervolume is not None and best.hypervolume is not None:
         gain = best.hypervolume - results.own.hypervolume
         yield (
-            f"The spec's own values reach {results.own.hypervolume:.4f}: {gain:+.4f} by tuning, on validation, where the "
-            "largest of several is chosen."
+            f"The spec's own values reach {results.own.hypervolume:.4f}: {gain:+.4f} by tuning, on validation, where "
+            "the largest of several is chosen."
         )
     elif results.outside:
         yield f"The spec's own values were not tried: {', '.join(results.outside)} has a range that does not hold them."
