@@ -17,7 +17,7 @@ from moframework.tuning.spec import Search
 from moframework.tuning.trial import State, Trial
 from moframework.tuning.words import as_text, said, said_choice
 
-__all__ = ["BEST", "best_benchmark", "save", "save_contest", "to_csv", "to_markdown"]
+__all__ = ["BEST", "best_benchmark", "draw", "save", "save_contest", "to_csv", "to_markdown"]
 
 BEST = "best.yaml"
 WORDS: dict[State, str] = {
@@ -39,9 +39,7 @@ def save(results: StudyResults) -> None:
     hypervolume is that of the trial where it trains as long.
     """
     folder = results.folder
-    for name, figure in (("history.png", history_figure(results)), ("ranges.png", ranges_figure(results))):
-        with atomic_write(folder / name) as partial:
-            figure.savefig(partial, dpi=130)
+    draw(results)
     write_text(folder / "trials.csv", to_csv(results))
     write_text(folder / "results.md", to_markdown(results))
     if results.best is not None:
@@ -50,6 +48,13 @@ def save(results: StudyResults) -> None:
             f"# Found by `moframework tune`: {_found(results, results.best)}. On validation; test data chose nothing."
         )
         write_text(folder / BEST, f"{head}\n{spec.to_yaml(folder.absolute())}")
+
+
+def draw(results: StudyResults) -> None:
+    """Write `history.png` and `ranges.png`."""
+    for name, figure in (("history.png", history_figure(results)), ("ranges.png", ranges_figure(results))):
+        with atomic_write(results.folder / name) as partial:
+            figure.savefig(partial, dpi=130)
 
 
 def save_contest(results: ContestResults) -> None:

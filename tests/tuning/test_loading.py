@@ -111,8 +111,9 @@ def test_the_spec_of_a_trial() -> None:
 
 
 def test_what_is_no_study(tmp_path: Path) -> None:
-    assert "tune: is missing" in str(pytest.raises(SpecError, load_study, "quickstart").value)
-    with pytest.raises(SpecError, match="tune.grid: is missing|tune.ranges: must name at least one key|unknown key"):
+    with pytest.raises(SpecError, match=r"tune: is missing; .* as in \{ranges: "):
+        load_study("quickstart")
+    with pytest.raises(SpecError, match=r"arm\.yaml:.*: tune\.grid: unknown key"):
         load_study("benchmarks/arm")
     (tmp_path / "s.yaml").write_text("problem: digits\nsolver: palora\ntune: {ranges: {}}\n")
     with pytest.raises(SpecError, match=r"s\.yaml:3:1: tune: .*; run: moframework tune .*s\.yaml"):

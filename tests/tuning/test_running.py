@@ -16,8 +16,7 @@ from moframework.config import unstructure
 from moframework.errors import InterruptedRun, RunError, SpecError
 from moframework.run.run import Run
 from moframework.run.solving import solve
-from moframework.spec import load_spec
-from moframework.tuning import solving
+from moframework.tuning import saving, solving
 from moframework.tuning.processes import Begin
 from moframework.tuning.results import StudyResults
 from moframework.tuning.running import default_folder, tune
@@ -48,7 +47,7 @@ def test_the_first_trial_has_the_own_values_and_the_best_is_the_best(finished: S
 
 
 def interrupted(at: int, *, killed: bool) -> Any:
-    """Workers of a study that is killed after the first epoch of a trial, or is asked to stop, and its trial with it."""
+    """Workers of a study that is killed after the first epoch of a trial, or is asked to stop with its trial."""
 
     @contextlib.contextmanager
     def workers(jobs: int, trust: bool) -> Iterator[Begin]:
@@ -58,7 +57,8 @@ def interrupted(at: int, *, killed: bool) -> Any:
                 if int(folder.name) != at:
                     return begin(folder)
                 if killed:
-                    _kill_after_an_epoch(folder)
+                    solving._Validations.saved = _kill  # type: ignore[method-assign]
+                    begin(folder)
                 os.kill(os.getpid(), signal.SIGTERM)
                 return Over(130)
 
@@ -67,14 +67,14 @@ def interrupted(at: int, *, killed: bool) -> Any:
     return workers
 
 
-def _kill_after_an_epoch(folder: Path) -> None:
-    from moframework.engine.events import Observer, Progress
+def _kill(*_: object) -> None:
+    raise KilledError
 
-    class Killing(Observer):
-        def saved(self, progress: Progress, path: Path) -> None:
-            raise KilledError
 
-    solve(load_spec(folder / "spec.yaml"), folder, resume=True, observers=(Killing(),))
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures, which take longer than a trial here; see test_saving.py."""
+    monkeypatch.setattr(saving, "draw", lambda results: None)
 
 
 def test_a_study_that_is_killed_and_stopped_has_the_same_trials_bit_by_bit_whatever_the_test_data(
@@ -82,8 +82,11 @@ def test_a_study_that_is_killed_and_stopped_has_the_same_trials_bit_by_bit_whate
 ) -> None:
     other = attrs.evolve(study(pruning=PRUNING), problem=attrs.evolve(study().problem, test=7))  # type: ignore[arg-type]
     assert other.problem != finished.study.problem
+    monkeypatch.setattr(solving._Validations, "saved", solving._Validations.saved)  # what is set below is undone
     with pytest.raises(KilledError):
         tune(other, tmp_path / "s", workers=interrupted(1, killed=True))
+    monkeypatch.undo()
+    monkeypatch.setattr(saving, "draw", lambda results: None)
     assert not (tmp_path / "s" / "results.md").exists()
     assert (trial_folder(tmp_path / "s", 1) / "checkpoints").is_dir()
     with pytest.raises(InterruptedRun, match=r"stopped: 2 of 8 trials of .* The same command goes on"):
@@ -161,7 +164,7 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tune_", "others", "words"),
     [
-        ({"by": "acuracy"}, {}, "tune.by: there is no hypervolume 'acuracy'; allowed: losses, accuracy"),
+        ({"by": "recall"}, {}, "tune.by: there is no hypervolume 'recall'; allowed: losses, accuracy"),
         (
             {"pruning": {}, "ranges": {LR: {"log": [1e-3, 1]}}},
             {"training": {"steps": 2, "batch_size": 32}},
