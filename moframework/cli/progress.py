@@ -1,4 +1,4 @@
-"""What the command line shows on stderr while a benchmark runs its cells."""
+"""What the command line shows on stderr while a benchmark runs its cells, or a study its trials."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from moframework.benchmark.cells import Cell
 from moframework.benchmark.estimating import Estimator, makespan
 from moframework.benchmark.running import Watcher
 from moframework.cli.tables import table
+from moframework.tuning.spec import Study
+from moframework.tuning.trial import Trial
+from moframework.tuning.watching import Watcher as TrialWatcher
+from moframework.tuning.words import said_choice
 
-__all__ = ["BenchmarkLines", "duration"]
+__all__ = ["BenchmarkLines", "TuningLines", "duration"]
 
 _REFRESH = 2  # times a second
 
@@ -131,8 +135,42 @@ class BenchmarkLines(Watcher):
         self._console.print(Text(text))
 
 
+class TuningLines(TrialWatcher):
+    """A line on stderr as each trial of a study starts and ends, with the best so far."""
+
+    def __init__(self) -> None:
+        self._best: float | None = None
+
+    def planned(self, study: Study, begun: int) -> None:
+        """How many trials there are to run."""
+        self._best = None
+        there = f", {begun} have begun before" if begun else ""
+        _line(f"{study.name or 'study'}: at most {study.tune.trials} trials{there}")
+
+    def started(self, study: Study, trial: Trial) -> None:
+        """A trial starts."""
+        _line(f"started  trial {trial.number}: {', '.join(said_choice(trial.choice))}")
+
+    def ended(self, study: Study, trial: Trial) -> None:
+        """A trial ended."""
+        at = f"[{trial.number + 1}/{study.tune.trials}] {trial.state}"
+        if trial.hypervolume is None:
+            _line(f"{at}  trial {trial.number}: {trial.message or ''}")
+            return
+        self._best = trial.hypervolume if self._best is None else max(self._best, trial.hypervolume)
+        _line(
+            f"{at}  trial {trial.number} in {duration(trial.seconds)}, validation hypervolume {trial.hypervolume:.4f}"
+            f"; best {self._best:.4f}"
+        )
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `3 min` or `2.5 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _line(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
