@@ -168,7 +168,7 @@ class Loop:
                 data, own_size, order=own, device=place.device, workers=training.workers, skip=skip,
                 seed=(self.job.seed, epoch, *self.partition.item_seed),
             ):  # fmt: skip
-                yield self._ready(x, targets)
+                yield self.ready(x, targets)
 
     def order(self, epoch: int) -> Tensor:
         """Samples of an epoch, by their place in the training split, one batch after the other; of all processes."""
@@ -214,7 +214,7 @@ class Loop:
         every = self.training.checkpoint_every
         return self.at_epoch_end or self.ends or (every is not None and self.done % every == 0)
 
-    def _ready(self, x: Tree, targets: dict[str, Tensor]) -> Batch:
+    def ready(self, x: Tree, targets: dict[str, Tensor]) -> Batch:
         """A batch augmented, in the memory order of the training."""
         problem = self.job.problem
         if problem.augmentation:

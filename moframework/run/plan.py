@@ -35,6 +35,7 @@ from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
 from moframework.run.constraining import conditions_of
+from moframework.run.held_out import held_out_notes, hold_out
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import estimate_memory
@@ -73,6 +74,8 @@ class Plan:
     """This process's part of a step."""
     told: Sequence[str] = ()
     """What the start of the model has to tell."""
+    held_out: Dataset | None = None
+    """Training samples set aside for the objective; not in `data`."""
 
     @property
     def reference(self) -> tuple[float, ...] | None:
@@ -111,6 +114,7 @@ class Plan:
             place=self.place,
             folder=folder,
             on_nonfinite=on_nonfinite(self.spec.training),
+            held_out=self.held_out,
         )
 
     def accelerations(self) -> list[str]:
@@ -197,6 +201,7 @@ class Plan:
         told = [
             *self.told,
             *self.spec.problem.notes,
+            *held_out_notes(self.held_out),
             *target_notes(self.spec.problem.tasks, self.data["train"]),
             *(
                 batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model)
@@ -251,6 +256,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     _check_sizes(problem, method)
     _check_validations(spec)
     problem, data = _data(problem)
+    data, held_out = hold_out(method, data, spec.seed)
     given, spec = spec, attrs.evolve(cast(Any, spec), problem=problem)
     labels = count_labels(problem.tasks, data)
     check_labels(labels)
@@ -276,6 +282,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         backbone_parameters=base,
         partition=partition,
         told=told,
+        held_out=held_out,
     )
     if method.trains:
         ready.rates()
