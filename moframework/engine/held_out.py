@@ -6,7 +6,6 @@ an order of its own. Which ones a step sees depends on its number alone, so that
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sized
 from typing import cast
 
@@ -20,6 +19,7 @@ from moframework.engine.loop import Hook, Loop
 from moframework.engine.step import Batch
 from moframework.errors import SpecError
 from moframework.inputs.trees import Tree
+from moframework.model.buffers import buffers_kept
 from moframework.objectives.look_ahead import LookAhead
 from moframework.seeding import derive_seed
 
@@ -67,7 +67,7 @@ class HeldOut(Hook):
         own = range(len(preferences))
         seen = [Batch(*samples, len(own), split).parts(own) for samples in ((x, targets), self._batch())]
         on_device = preferences.to(step.place.device)
-        with _buffers_kept(step.model):
+        with buffers_kept(step.model):
             for j, part, further in zip(own, *seen, strict=True):
                 given = preferences[j] if step.model.space.anchors() is not None else on_device[j]
                 state = step.objective_states[j] if len(step.objective_states) else None
@@ -115,15 +115,3 @@ class HeldOut(Hook):
                 seed=(job.seed, _HELD_OUT, epoch),
             )  # fmt: skip
             epoch, skip = epoch + 1, 0
-
-
-@contextlib.contextmanager
-def _buffers_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Afterwards the buffers of a model are as they were before."""
-    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, before in kept:
-                buffer.copy_(before)

@@ -21,8 +21,8 @@ from moframework.engine.acceleration import accelerate
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import BufferSync
 from moframework.engine.events import Observer, Progress
+from moframework.engine.extensions import extend
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
-from moframework.engine.micro_batches import MicroBatches
 from moframework.engine.step import Step
 from moframework.errors import SpecError
 from moframework.inputs.trees import Tree
@@ -110,8 +110,7 @@ class Loop:
         groups, lr = optimizer_groups(model.space, training), training.optimizer.lr
         self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
         self.step.note = self.observer.noted
-        if training.accumulate > 1:
-            MicroBatches(self.step, training.accumulate)
+        extend(self.step, training)
         self.choices = accelerate(self.step, training)
         learned: list[Tensor] = list(self.step.objective_states.parameters())
         if learned:
