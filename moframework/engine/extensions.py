@@ -11,9 +11,11 @@ from moframework.objectives.features import FeatureAggregation
 __all__ = ["extend"]
 
 
-def extend(step: Step, training: Training) -> None:
-    """Install into a step what the training and the objective ask for. Raises as `FeaturePass`."""
-    if isinstance(step.method.objective, FeatureAggregation):
-        FeaturePass(step, step.method.objective, training)
+def extend(step: Step, training: Training) -> FeaturePass | None:
+    """Install into a step what the training and the objective ask for; returns what finds the heads of the network,
+    where the objective combines gradients at the features. Raises as `FeaturePass`."""
+    objective = step.method.objective
+    found = FeaturePass(step, objective, training) if isinstance(objective, FeatureAggregation) else None
     if training.accumulate > 1:
         MicroBatches(step, training.accumulate)
+    return found

@@ -65,8 +65,8 @@ class FeatureGradients(TaskGradients):
 
 
 class FeaturePass:
-    """Stands in for what a `Step` does with one preference (`_by_task`, `_descend`), and for `Step.review` where the
-    objective turns the features.
+    """Stands in for what a `Step` does with one preference (`_by_task`, `_descend`), and where the objective turns the
+    features for what it does before and after a step (`progressed`, `review`).
 
     Raises:
         SpecError: something else of the spec does not go with it.
@@ -81,7 +81,8 @@ class FeaturePass:
         stand_in._by_task, stand_in._descend = self.gradients, self.descend
         if objective.turns:
             self._review: Callable[..., None] = step.review
-            stand_in.review = self.review
+            self._progressed: Callable[[float], None] = step.progressed
+            stand_in.review, stand_in.progressed = self.review, self.progressed
 
     def _check(self, training: Training) -> None:
         step = self.step
@@ -99,21 +100,33 @@ class FeaturePass:
                 + ", nor with ".join(found)
             )
 
+    def prepare(self, preference: Tensor, x: Tree, targets: Targets) -> Boundary:
+        """Find where the heads begin, once, by passes on a batch that change nothing.
+
+        Raises:
+            SpecError: the network has no features that all heads read, or heads that the objective cannot use.
+        """
+        if self._boundary is None:
+            step = self.step
+            with buffers_kept(step.model), self._same_random_numbers():
+                found = FeatureGradients(step.model.weights(preference), step.place.device)
+                boundary = find_boundary(step, found.leaves, x, targets)
+                self._check_network(boundary, found.leaves, x)
+                with boundary.cut() as cut:
+                    losses = step.losses_by_task(found.leaves, x, targets)
+                found.take_cut(losses, cut)
+                self._check_beyond(found)
+            self._boundary = boundary
+        return self._boundary
+
     def gradients(self, preference: Tensor, x: Tree, targets: Targets, scale: Tensor | None) -> Rows:
         """One preference's losses, with the gradients at the features and those of the heads."""
-        step = self.step
+        step, boundary = self.step, self.prepare(preference, x, targets)
         found = FeatureGradients(step.model.weights(preference), step.place.device, scale)
-        found.preference, boundary = preference, self._boundary
-        if boundary is None:
-            with buffers_kept(step.model), self._same_random_numbers():
-                boundary = find_boundary(step, found.leaves, x, targets)
-                self._check_network(boundary, found, x)
+        found.preference = preference
         with boundary.cut() as cut:
             losses = step.losses_by_task(found.leaves, x, targets)
         found.take_cut(losses, cut)
-        if self._boundary is None:
-            self._check_beyond(found)
-            self._boundary = boundary
         assert cut.features is not None, "the heads were run"
         found.features = Features(
             values=boundary.rows(cut.features.detach()).float(),
@@ -136,6 +149,11 @@ class FeaturePass:
         if turns is not None:
             theta = self.step.model.weights(found.preference)
             self._turns += [(theta[name], q) for name, q in zip(boundary.first, turns.unbind(), strict=True)]
+
+    def progressed(self, progress: float) -> None:
+        """As `Step.progressed`, before each step: what one that was skipped would have turned stays."""
+        self._turns.clear()
+        self._progressed(progress)
 
     @torch.no_grad()
     def review(self, x: Tree, targets: Targets, preferences: Tensor, losses: Tensor) -> None:
@@ -167,19 +185,19 @@ class FeaturePass:
         device = self.step.place.device
         return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
-    def _check_network(self, boundary: Boundary, found: FeatureGradients, x: Tree) -> None:
+    def _check_network(self, boundary: Boundary, theta: Mapping[str, Tensor], x: Tree) -> None:
         """Raise `SpecError` where heads are not as the objective needs them."""
         if self.objective.needs_heads:
-            self._check_heads(boundary, found.leaves, x)
+            self._check_heads(boundary, theta, x)
         if self.objective.turns:
             own = list(self.step.model.space.parameters())
-            theta = self.step.model.weights(torch.full((len(self.step.tasks),), 1 / len(self.step.tasks)))
-            if not all(any(theta[name] is parameter for parameter in own) for name in boundary.first):
+            stored = self.step.model.weights(torch.full((len(self.step.tasks),), 1 / len(self.step.tasks)))
+            if not all(any(stored[name] is parameter for parameter in own) for name in boundary.first):
                 raise SpecError(
                     "solver.objective: turns the weights of the heads in place, which needs a solver that keeps whole "
                     "networks: single, multipoint or stl"
                 )
-            self._check_turns(boundary, found.leaves, x)
+            self._check_turns(boundary, theta, x)
 
     @torch.no_grad()
     def _check_heads(self, boundary: Boundary, theta: Mapping[str, Tensor], x: Tree) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from moframework.data import Batch as Samples
-from moframework.data import batches, epoch_order
+from moframework.data import Dataset, batches, epoch_order
 from moframework.data.device_cache import resident
 from moframework.engine.loop import Hook, Loop
 from moframework.engine.step import Batch
@@ -44,9 +44,10 @@ class HeldOut(Hook):
                 "solver.objective: learns from a further batch of samples, which training with several processes does "
                 "not give it: use one process"
             )
-        data = job.data if job.held_out is None else job.held_out
-        self.data = resident(data, training.resident, job.place.device, training.workers)
-        count = len(cast(Sized, data))
+        self.data: Dataset | None = None  # as the loop has it
+        if job.held_out is not None:
+            self.data = resident(job.held_out, training.resident, job.place.device, training.workers)
+        count = len(cast(Sized, job.data if self.data is None else self.data))
         self.size = min(training.batch_size, count)
         self.per_epoch = count // self.size
         parts = loop.schedule.count(loop.m) if loop.schedule.batch == "split" else 1
@@ -106,12 +107,13 @@ class HeldOut(Hook):
     def _from(self, step: int) -> Iterator[Samples]:
         """The batches of all steps from this one on."""
         job, training = self.loop.job, self.loop.training
+        data = self.loop.data if self.data is None else self.data
         epoch, skip = divmod(step, self.per_epoch)
         while True:
             shuffler = torch.Generator().manual_seed(derive_seed(job.seed, _HELD_OUT, epoch))
-            order = epoch_order(self.data, self.size, shuffler)[: self.per_epoch * self.size]
+            order = epoch_order(data, self.size, shuffler)[: self.per_epoch * self.size]
             yield from batches(
-                self.data, self.size, order=order, device=job.place.device, workers=training.workers, skip=skip,
+                data, self.size, order=order, device=job.place.device, workers=training.workers, skip=skip,
                 seed=(job.seed, _HELD_OUT, epoch),
             )  # fmt: skip
             epoch, skip = epoch + 1, 0

@@ -85,6 +85,7 @@ class Loop:
         world: the processes that train together.
 
     Attributes:
+        data: the training samples where `batches` has them, once it has begun.
         done, steps, per_epoch: steps taken, in all, and of an epoch.
         hooks: called in this order after each step, or at milestones (`Hook.every_step`).
         stopping: somebody asked to stop after this step.
@@ -157,7 +158,7 @@ class Loop:
     def batches(self) -> Iterator[Batch]:
         """Batches for the steps to come, epoch after epoch, on the device and as the network reads them."""
         training, place, split = self.training, self.job.place, self.schedule.batch == "split"
-        data = resident(self.job.data, training.resident, place.device, training.workers)
+        data = self.data = resident(self.job.data, training.resident, place.device, training.workers)
         groups = self.schedule.count(self.m) if split else 1
         while not self.at_end and not self.out_of_patience:
             epoch, skip = divmod(self.done, self.per_epoch)

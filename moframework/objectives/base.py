@@ -25,7 +25,8 @@ class Objective(Component, kind="objectives"):
 
     - `Scalarization`: one scalar from losses and preferences; the engine differentiates it;
     - `Weighting`: weights from the Gramians of the tasks' gradients; the engine descends the weighted sum of losses;
-    - `Aggregation`: a direction from the tasks' gradients themselves.
+    - `Aggregation`: a direction from the tasks' gradients themselves;
+    - `features.FeatureAggregation`: one from their gradients at the features that all heads read.
 
     A scalarization can also be given as a plain function; its further parameters become options. With `losses` and
     `preference`, both (m,), it scalarizes one preference, and the mean over preferences is descended. With `losses`

@@ -47,7 +47,9 @@ class BayesAgg(FeatureAggregation):
     power_classes: float = option(0.5, ge=0, help="power s of the precisions of classes and events")
     samples: int = option(1024, ge=2, le=1_000_000, help="draws for the moments of classes and events")
     warmup: int = option(1, ge=1, le=1_000_000, help="epochs of the plain weighted sum at the start")
-    largest: int = option(6000, ge=2, le=100_000, help="weights of a head from which it is refused: their square counts")
+    largest: int = option(
+        6000, ge=2, le=100_000, help="weights of a head from which it is refused: their square counts"
+    )
 
     def build(self, m: int, r: int) -> nn.Module:
         """What the epochs tell of each head's weights, whose sizes the first step shows."""

@@ -112,11 +112,10 @@ def _sampled(head: Head, features: Tensor, mean: Tensor, factor: Tensor, samples
     o = len(head.weight)
     classes = head.likelihood == "categorical"
     known = head.known.reshape(b, 1 if classes else o)
-    first = features.new_zeros(b, known.shape[1], d)
-    second, done = torch.zeros_like(first), 0
-    at_once = max(1, min(samples, _AT_ONCE // max(first.numel(), 1)))
     target = _one_hot(head, features) if classes else torch.where(known, head.target.reshape(b, o), 0.0).to(features)
-    extended = _extended(features)
+    first = features.new_zeros(b, known.shape[1], d)
+    second, done, extended = torch.zeros_like(first), 0, _extended(features)
+    at_once = max(1, min(samples, _AT_ONCE // (b * max(o, d) + o * (d + 1))))
     while done < samples:
         count = min(at_once, samples - done)
         noise = torch.randn(len(mean), mean.shape[1], count, device=mean.device, dtype=mean.dtype)
@@ -124,13 +123,28 @@ def _sampled(head: Head, features: Tensor, mean: Tensor, factor: Tensor, samples
         weights = drawn.permute(2, 0, 1).reshape(count, o, d + 1)
         logits = torch.einsum("bj,soj->sbo", extended, weights)
         slope = (logits.softmax(dim=2) if classes else logits.sigmoid()) - target
-        if classes:
-            found = torch.einsum("sbo,sod->sbd", slope, weights[..., :d]).unsqueeze(2)
-        else:
-            found = slope.unsqueeze(3) * weights[:, None, :, :d]
-        first, second, done = first + found.sum(dim=0), second + found.square().sum(dim=0), done + count
+        sums = (_class_sums if classes else _event_sums)(slope, weights[..., :d])
+        first, second, done = first + sums[0], second + sums[1], done + count
     first = first / samples
     return Moments(first, second / samples - first.square(), known)
+
+
+def _event_sums(slope: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over draws of a w and of its square (b, o, d), of slopes a (s, b, o) and weights (s, o, d)."""
+    return (
+        torch.einsum("sbo,sod->bod", slope, weights),
+        torch.einsum("sbo,sod->bod", slope.square(), weights.square()),
+    )
+
+
+def _class_sums(slope: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over draws of g = Σ_o a_o w_o and of its square (b, 1, d). Slopes of a sample add up to 0, so that one class
+    is left out; two classes need no tensor of draws by samples by features."""
+    slope, weights = slope[..., :-1], weights[:, :-1] - weights[:, -1:]
+    if weights.shape[1] == 1:
+        return _event_sums(slope, weights)
+    found = slope @ weights
+    return found.sum(dim=0).unsqueeze(1), found.square_().sum(dim=0).unsqueeze(1)
 
 
 def _extended(features: Tensor) -> Tensor:

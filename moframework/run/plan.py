@@ -15,9 +15,10 @@ from torch import Tensor
 from moframework.backbones.base import Backbone
 from moframework.config import Trust, unstructure
 from moframework.config.options import OptionError
-from moframework.data import SPLITS, Dataset, Split, batches, epoch_size
+from moframework.data import SPLITS, Dataset, Split, batches, epoch_size, sample_rows
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
+from moframework.engine.extensions import extend
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
@@ -286,7 +287,19 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     )
     if method.trains:
         ready.rates()
+        _check_features(ready)
     return ready
+
+
+def _check_features(ready: Plan) -> None:
+    """Raise `SpecError` where gradients are to be combined at features that the network does not have."""
+    place = attrs.evolve(ready.place, device=_HOST)
+    step = Step(ready.model, ready.spec.problem.tasks, ready.method, place, ready.partition)
+    found = extend(step, ready.spec.training)
+    if found is not None and ready.compared:  # else memory may not do
+        few = sample_rows(ready.data["train"], 2)
+        x, targets = next(batches(ready.data["train"], 2, order=few, device=_HOST))
+        found.prepare(ready.preferences[0], place.arranged(x), targets)
 
 
 def _compared(model: ParetoModel, data: Dataset) -> bool:

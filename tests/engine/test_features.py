@@ -290,6 +290,10 @@ def test_a_turned_head_says_of_features_what_it_said_of_turned_ones() -> None:
     before = step.model.weights(EVEN[0])["left.weight"].clone()
     step.review(x, targets, EVEN, losses)
     assert torch.equal(step.model.weights(EVEN[0])["left.weight"], before), "once a step"
+    step.run(x, targets, EVEN)
+    step.progressed(0.5)
+    step.review(x, targets, EVEN, losses)
+    assert torch.equal(step.model.weights(EVEN[0])["left.weight"], before), "not of a step that was skipped"
 
 
 @pytest.mark.parametrize("objective", [BayesAgg(samples=8), RotoGrad(rate=0.01)], ids=["bayes_agg", "rotograd"])
