@@ -30,6 +30,13 @@ class Cut:
         self.features: Tensor | None = None
         self.leaf: Tensor | None = None
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """The leaf and the features, once the network was run."""
+        assert self.leaf is not None, "the heads were run"
+        assert self.features is not None, "with the leaf"
+        return self.leaf, self.features
+
     def __call__(self, module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
         """A hook of the modules that begin the heads."""
         if self.features is None:

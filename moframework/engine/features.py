@@ -39,8 +39,8 @@ class FeatureGradients(TaskGradients):
 
     def take_cut(self, losses: Sequence[Tensor], cut: Cut) -> None:
         """Take the gradients of losses whose graphs end at a cut."""
-        assert cut.leaf is not None and cut.features is not None, "the heads were run"
-        leaf, self._features, self.at_features = cut.leaf, cut.features, []
+        leaf, self._features = cut.tensors
+        self.at_features = []
         last = len(losses) - 1
         for t, loss in enumerate(losses):
             found = torch.autograd.grad(
@@ -116,6 +116,8 @@ class FeaturePass:
                     losses = step.losses_by_task(found.leaves, x, targets)
                 found.take_cut(losses, cut)
                 self._check_beyond(found)
+                if self.objective.needs_heads:
+                    self.objective.check(self._heads(boundary, found.leaves, targets))
             self._boundary = boundary
         return self._boundary
 
@@ -127,9 +129,8 @@ class FeaturePass:
         with boundary.cut() as cut:
             losses = step.losses_by_task(found.leaves, x, targets)
         found.take_cut(losses, cut)
-        assert cut.features is not None, "the heads were run"
         found.features = Features(
-            values=boundary.rows(cut.features.detach()).float(),
+            values=boundary.rows(cut.tensors[1].detach()).float(),
             gradients=torch.stack([boundary.rows(each).float() for each in found.at_features]) / found.factor,
             losses=torch.stack([loss.detach() for loss in losses]),
             heads=self._heads(boundary, found.leaves, targets) if self.objective.needs_heads else (),
@@ -141,7 +142,8 @@ class FeaturePass:
     ) -> None:
         """As `Step._descend`, of one preference."""
         (found,), boundary = rows.gradients, self._boundary
-        assert isinstance(found, FeatureGradients) and boundary is not None, "they were taken here"
+        assert isinstance(found, FeatureGradients), "they were taken here"
+        assert boundary is not None, "it was found before"
         extra = () if state is None else (state,)
         direction = self.objective.combine(found.features, preferences[0], *extra).detach()
         found.backward_features(boundary.back(direction, found.at_features[0]), share)
@@ -204,7 +206,7 @@ class FeaturePass:
         """Each head must be one linear layer whose output the task reads, with a loss that has a likelihood."""
         with boundary.cut() as cut:
             outputs = self.step.outputs(dict(theta), x)
-        assert cut.features is not None, "the heads were run"
+        _, features = cut.tensors
         for t, task in enumerate(self.step.tasks):
             name, loss = boundary.first[t], self.step.minimized[t]
             if loss.likelihood is None:
@@ -213,8 +215,8 @@ class FeaturePass:
                     "it takes mse, cross_entropy and binary_cross_entropy, without weights and smoothing"
                 )
             bias = theta.get(name.removesuffix("weight") + "bias")
-            plain = isinstance(boundary.heads[t], nn.Linear) and cut.features.dim() == 2
-            expected = functional.linear(cut.features, theta[name].to(cut.features), bias) if plain else None
+            plain = isinstance(boundary.heads[t], nn.Linear) and features.dim() == 2
+            expected = functional.linear(features.to(theta[name]), theta[name], bias) if plain else None
             output = outputs[task.output_key]
             if expected is None or output.numel() != expected.numel() or not _close(output, expected):
                 raise SpecError(
@@ -246,8 +248,8 @@ class FeaturePass:
         for task in self.step.tasks:
             if not _close(one[task.output_key], other[task.output_key]):
                 raise SpecError(
-                    f"solver.objective: the head of task '{task.name}' reads the features by more than its first linear "
-                    "layer, so a rotation of them cannot be kept in that layer's weight"
+                    f"solver.objective: the head of task '{task.name}' reads the features by more than its first "
+                    "linear layer, so a rotation of them cannot be kept in that layer's weight"
                 )
 
     def _check_beyond(self, found: FeatureGradients) -> None:

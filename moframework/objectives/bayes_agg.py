@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
 import torch
@@ -63,7 +64,6 @@ class BayesAgg(FeatureAggregation):
         moments, powers = [], []
         for t, head in enumerate(features.heads):
             told = evidence(head, wide)
-            self._check_size(head, told)
             own.make(t, told)
             if not warm:
                 moments.append(gradient_moments(head, features.values, own.prior(t) + told, self.samples))
@@ -77,13 +77,17 @@ class BayesAgg(FeatureAggregation):
         """What the epoch has told is the prior of the next one."""
         cast(_Posteriors, state).end_epoch(self.gamma)
 
-    def _check_size(self, head: Head, told: Gaussian) -> None:
-        size = told.linear.shape[1]
-        if size > self.largest:
-            raise SpecError(
-                f"solver.objective: the posterior of task '{head.task}' is over {size:,} weights, of which the square "
-                f"is kept; the most is {self.largest:,} (largest): take narrower features, or another objective"
-            )
+    def check(self, heads: Sequence[Head]) -> None:
+        """See `FeatureAggregation.check`: posteriors must not be too large."""
+        for head in heads:
+            o, d = head.weight.shape
+            size = (o if head.likelihood == "categorical" else 1) * (d + 1)
+            if size > self.largest:
+                raise SpecError(
+                    f"solver.objective: the posterior of task '{head.task}' is over {size:,} weights, of which the "
+                    f"square is kept; the most is {self.largest:,} (largest): take narrower features, or another "
+                    "objective"
+                )
 
 
 def combined_gradient(moments: list[Moments], powers: list[float], preference: Tensor) -> Tensor:
@@ -99,13 +103,12 @@ def combined_gradient(moments: list[Moments], powers: list[float], preference: T
     >>> combined_gradient([one, two], [1.0, 1.0], torch.tensor([0.5, 0.5]))
     tensor([[3.4000]])
     """
-    total = weights = None
+    total = torch.zeros_like(moments[0].mean[:, 0])
+    weights = torch.zeros_like(total)
     for each, power, share in zip(moments, powers, preference.unbind(), strict=True):
         weight = share * each.variance.clamp_min(_LEAST) ** -power * each.known.unsqueeze(2)
-        part = (weight * each.mean).sum(dim=1)
-        total = part if total is None else total + part
-        weights = weight.sum(dim=1) if weights is None else weights + weight.sum(dim=1)
-    assert total is not None and weights is not None, "there is at least one task"
+        total = total + (weight * each.mean).sum(dim=1)
+        weights = weights + weight.sum(dim=1)
     return torch.where(weights == 0, 0.0, total / torch.where(weights == 0, 1.0, weights))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -74,6 +75,9 @@ class FeatureAggregation(Objective):
     def turns(self) -> bool:
         """Whether `turn` is asked for."""
         return False
+
+    def check(self, heads: Sequence[Head]) -> None:
+        """Raise `SpecError` where these heads are none that it can do with; of `needs_heads`. Asked before training."""
 
     @abstractmethod
     def combine(self, features: Features, preference: Tensor, state: nn.Module | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from moframework.engine.method import Method
 from moframework.errors import SpecError
 from moframework.seeding import derive_seed
 
-__all__ = ["hold_out", "held_out_notes"]
+__all__ = ["held_out_notes", "hold_out"]
 
 # Purpose of the random numbers that choose the samples.
 _HELD_OUT = 9

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from moframework.errors import SpecError
-from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy, L1
+from moframework.losses import L1, MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.objectives.bayes_agg import BayesAgg, combined_gradient
 from moframework.objectives.features import Features, Head
 from moframework.objectives.last_layer import Gaussian, Moments, evidence, gradient_moments
 
-D, O, B = 3, 2, 6
+D, K, B = 3, 3, 6
 
 
 def head_of(likelihood: Any, weight: Tensor, bias: Tensor | None, target: Tensor, known: Tensor | None = None) -> Head:
@@ -27,19 +27,19 @@ def head_of(likelihood: Any, weight: Tensor, bias: Tensor | None, target: Tensor
 def made(likelihood: Any, seed: int = 0) -> tuple[Head, Tensor]:
     """A head with weights, and features, in float64."""
     generator = torch.Generator().manual_seed(seed)
-    weight, features = (torch.randn(n, D, generator=generator).double() for n in (O, B))
-    bias = torch.randn(O, generator=generator).double()
+    weight, features = (torch.randn(n, D, generator=generator).double() for n in (K, B))
+    bias = torch.randn(K, generator=generator).double()
     targets = {
-        "gaussian": torch.randn(B, O, generator=generator).double(),
-        "bernoulli": torch.randint(2, (B, O), generator=generator).double(),
-        "categorical": torch.randint(O, (B,), generator=generator),
+        "gaussian": torch.randn(B, K, generator=generator).double(),
+        "bernoulli": torch.randint(2, (B, K), generator=generator).double(),
+        "categorical": torch.randint(K, (B,), generator=generator),
     }
     return head_of(likelihood, weight, bias, targets[likelihood]), features
 
 
 def loss_of(head: Head, parameters: Tensor, features: Tensor) -> Tensor:
     """The negative logarithm of the likelihood, from all weights in blocks (k · D,)."""
-    matrix = parameters.reshape(O, D + 1)
+    matrix = parameters.reshape(K, D + 1)
     logits = features @ matrix[:, :D].T + matrix[:, D]
     if head.likelihood == "gaussian":
         return 0.5 * (logits - head.target).square().sum()
@@ -98,7 +98,7 @@ def test_moments_are_those_of_gradients_that_autograd_gives(likelihood: str) -> 
 
     def slopes(weights: Tensor) -> Tensor:
         factor = 2 if likelihood == "gaussian" else 1
-        matrix = weights.reshape(O, D + 1)
+        matrix = weights.reshape(K, D + 1)
 
         def of_sample(feature: Tensor, target: Tensor) -> Tensor:
             logits = matrix[:, :D] @ feature + matrix[:, D]
@@ -113,6 +113,25 @@ def test_moments_are_those_of_gradients_that_autograd_gives(likelihood: str) -> 
     gradients = torch.func.vmap(slopes)(drawn)
     torch.testing.assert_close(found.mean, gradients.mean(dim=0), atol=0.06, rtol=0.05)
     torch.testing.assert_close(found.variance, gradients.var(dim=0), atol=0.05, rtol=0.12)
+
+
+def test_two_classes_have_the_moments_of_one_event() -> None:
+    """The event has the difference of the classes' weights: a posterior in which the other class is fixed at 0."""
+    head, features = made("categorical", seed=2)
+    event = head_of("bernoulli", head.weight[1:2], None, (head.target == 1).double())
+    zero = torch.zeros(1, D).double()
+    classes = head_of("categorical", torch.cat([zero, head.weight[1:2]]), None, (head.target == 1).long())
+    told = evidence(event, features)
+    alone = told + Gaussian(torch.eye(D + 1).double()[None], 0 * told.linear)
+    fixed = torch.eye(D + 1).double() * 1e12
+    both = Gaussian(
+        torch.block_diag(fixed, alone.precision[0])[None], torch.cat([0 * alone.linear, alone.linear], dim=1)
+    )
+    torch.manual_seed(0)
+    one = gradient_moments(event, features, alone, samples=20_000)
+    other = gradient_moments(classes, features, both, samples=20_000)
+    torch.testing.assert_close(one.mean, other.mean, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(one.variance, other.variance, atol=0.03, rtol=0.1)
 
 
 def test_samples_without_labels_do_not_count() -> None:
@@ -194,10 +213,10 @@ def test_the_state_is_saved_before_and_after_its_first_step_and_keeps_out_what_i
 
 
 def test_a_posterior_that_is_too_large_is_refused() -> None:
-    objective = BayesAgg(largest=7)
-    head, values = made("categorical")
-    with pytest.raises(SpecError, match="task 'a' is over 8 weights"):
-        objective.combine(features_of(head, values), torch.ones(1), objective.build(1, 1))
+    BayesAgg(largest=12).check([made("categorical")[0]])
+    BayesAgg(largest=4).check([made("bernoulli")[0], made("gaussian")[0]])
+    with pytest.raises(SpecError, match="task 'a' is over 12 weights"):
+        BayesAgg(largest=11).check([made("categorical")[0]])
 
 
 def test_losses_say_what_likelihood_they_have() -> None:
