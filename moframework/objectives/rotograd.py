@@ -70,7 +70,8 @@ class RotoGrad(FeatureAggregation):
         own = cast(_Rotations, state)
         moves = (_norms(features.gradients) > 0) & self.finite(features)
         slopes = torch.where(moves[:, None, None], rotation_slopes(features.gradients), 0.0)
-        return torch.linalg.matrix_exp(-own.step(slopes, moves, self.rate, self.decay))
+        turned: Tensor = torch.linalg.matrix_exp(-own.step(slopes, moves, self.rate, self.decay))
+        return turned
 
 
 def one_size(norms: Tensor, first_norms: Tensor) -> Tensor:
@@ -112,7 +113,8 @@ def rotation_slopes(gradients: Tensor) -> Tensor:
 
 def _norms(gradients: Tensor) -> Tensor:
     """Lengths (m,) over all samples."""
-    return torch.linalg.vector_norm(gradients.flatten(1), dim=1)
+    found: Tensor = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
+    return found
 
 
 class _Rotations(nn.Module):

@@ -256,8 +256,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     method = spec.solver.method(m)
     _check_sizes(problem, method)
     _check_validations(spec)
-    problem, data = _data(problem)
-    data, held_out = hold_out(method, data, spec.seed)
+    problem, data, held_out = _data(problem, method, spec.seed)
     given, spec = spec, attrs.evolve(cast(Any, spec), problem=problem)
     labels = count_labels(problem.tasks, data)
     check_labels(labels)
@@ -268,8 +267,6 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     told = () if method.start is None else method.start(model, problem, data["train"], trust)
     model.preparation = preparation_of(problem)
     compared = _compared(model, data["train"])
-    size = epoch_size(data["train"], spec.training.batch_size)
-    partition = Partition() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
     ready = Plan(
         spec=spec,
@@ -281,7 +278,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         compared=compared,
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=base,
-        partition=partition,
+        partition=_partition(spec, method, world, data["train"]),
         told=told,
         held_out=held_out,
     )
@@ -291,9 +288,17 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     return ready
 
 
+def _partition(spec: Spec, method: Method, world: World, data: Dataset) -> Partition:
+    """This process's part of a step."""
+    if world.size == 1:
+        return Partition()
+    size = epoch_size(data, spec.training.batch_size)
+    return plan_partition(world, size, spec.training, method.preferences, len(spec.problem.tasks))
+
+
 def _check_features(ready: Plan) -> None:
     """Raise `SpecError` where gradients are to be combined at features that the network does not have."""
-    place = attrs.evolve(ready.place, device=_HOST)
+    place = attrs.evolve(ready.place, device=_HOST, autocast_dtype=None)
     step = Step(ready.model, ready.spec.problem.tasks, ready.method, place, ready.partition)
     found = extend(step, ready.spec.training)
     if found is not None and ready.compared:  # else memory may not do
@@ -350,15 +355,16 @@ def _check_validations(spec: Spec) -> None:
         )
 
 
-def _data(problem: Problem) -> tuple[Problem, dict[Split, Dataset]]:
-    """All splits of the problem's data, checked, and the problem with losses fitted to them. Raises `DataError`."""
+def _data(problem: Problem, method: Method, seed: int) -> tuple[Problem, Mapping[Split, Dataset], Dataset | None]:
+    """The problem with losses fitted to its data, all splits of this, checked, and what is held out for the method.
+    Raises `DataError`; `SpecError` as `hold_out`."""
     data = {split: problem.data(split) for split in SPLITS}
     for split, samples in data.items():
         if len(samples) == 0:  # type: ignore[arg-type]
             raise DataError(f"problem: the {split} split is empty")
     problem = fitted(problem, data["train"])
     problem.check(data["train"])
-    return problem, data
+    return problem, *hold_out(method, data, seed)
 
 
 def _model(
