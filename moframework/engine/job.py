@@ -51,6 +51,7 @@ class Job:
         reference: reference point of the validation hypervolume, m numbers.
         folder: checkpoints go here: `last.pt` (everything needed to resume) and `best.pt` (the model with the best
             validation).
+        held_out: training samples set aside for an objective that asks for a share of them; None where it does not.
     """
 
     model: ParetoModel
@@ -66,6 +67,7 @@ class Job:
     place: Placement
     folder: Path
     on_nonfinite: OnNonFinite
+    held_out: Dataset | None = None
 
 
 def optimizer_groups(space: WeightSpace, training: Training) -> Groups:

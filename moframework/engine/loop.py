@@ -21,8 +21,8 @@ from moframework.engine.acceleration import accelerate
 from moframework.engine.distributed.optimizer_sharding import OptimizerSharding, make_sharding
 from moframework.engine.distributed.sync_batchnorm import BufferSync
 from moframework.engine.events import Observer, Progress
+from moframework.engine.extensions import extend
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
-from moframework.engine.micro_batches import MicroBatches
 from moframework.engine.step import Step
 from moframework.errors import SpecError
 from moframework.inputs.trees import Tree
@@ -85,6 +85,7 @@ class Loop:
         world: the processes that train together.
 
     Attributes:
+        data: the training samples where `batches` has them, once it has begun.
         done, steps, per_epoch: steps taken, in all, and of an epoch.
         hooks: called in this order after each step, or at milestones (`Hook.every_step`).
         stopping: somebody asked to stop after this step.
@@ -110,8 +111,7 @@ class Loop:
         groups, lr = optimizer_groups(model.space, training), training.optimizer.lr
         self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
         self.step.note = self.observer.noted
-        if training.accumulate > 1:
-            MicroBatches(self.step, training.accumulate)
+        extend(self.step, training)
         self.choices = accelerate(self.step, training)
         learned: list[Tensor] = list(self.step.objective_states.parameters())
         if learned:
@@ -158,7 +158,7 @@ class Loop:
     def batches(self) -> Iterator[Batch]:
         """Batches for the steps to come, epoch after epoch, on the device and as the network reads them."""
         training, place, split = self.training, self.job.place, self.schedule.batch == "split"
-        data = resident(self.job.data, training.resident, place.device, training.workers)
+        data = self.data = resident(self.job.data, training.resident, place.device, training.workers)
         groups = self.schedule.count(self.m) if split else 1
         while not self.at_end and not self.out_of_patience:
             epoch, skip = divmod(self.done, self.per_epoch)
@@ -168,7 +168,7 @@ class Loop:
                 data, own_size, order=own, device=place.device, workers=training.workers, skip=skip,
                 seed=(self.job.seed, epoch, *self.partition.item_seed),
             ):  # fmt: skip
-                yield self._ready(x, targets)
+                yield self.ready(x, targets)
 
     def order(self, epoch: int) -> Tensor:
         """Samples of an epoch, by their place in the training split, one batch after the other; of all processes."""
@@ -214,7 +214,7 @@ class Loop:
         every = self.training.checkpoint_every
         return self.at_epoch_end or self.ends or (every is not None and self.done % every == 0)
 
-    def _ready(self, x: Tree, targets: dict[str, Tensor]) -> Batch:
+    def ready(self, x: Tree, targets: dict[str, Tensor]) -> Batch:
         """A batch augmented, in the memory order of the training."""
         problem = self.job.problem
         if problem.augmentation:

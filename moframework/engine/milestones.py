@@ -13,6 +13,7 @@ from moframework.data.device_cache import resident
 from moframework.engine.adapting import Adapting
 from moframework.engine.checkpoint import BEST, save, write_checkpoint
 from moframework.engine.evaluate import Evaluator, calibration_data
+from moframework.engine.held_out import HeldOut
 from moframework.engine.hooks import CompileTime, LossLog, Stop
 from moframework.engine.loop import Hook, Loop
 from moframework.optim.averaging import WeightAverage
@@ -132,6 +133,8 @@ def make_hooks(loop: Loop, wished: Callable[[], bool]) -> list[Hook]:
         hooks.append(Averaging(average))
     if isinstance(loop.schedule, Adaptive):
         hooks.append(Adapting(loop, loop.schedule))
+    if loop.job.method.objective.held_out_share is not None:
+        hooks.append(HeldOut(loop))
     losses = LossLog(loop)
     hooks = [*hooks, losses, Validation(loop, average), Checkpoints(losses)]
     return loop.job.on_nonfinite.hooks(loop, hooks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -95,6 +95,12 @@ class Loss(Component, kind="losses"):
     def class_weights(self) -> tuple[float, ...] | None:
         """What a sample of each class weighs, where that differs; None where it does not, or where there are no
         classes. `check` tells it, and a run's report keeps it."""
+        return None
+
+    @property
+    def likelihood(self) -> Literal["gaussian", "bernoulli", "categorical"] | None:
+        """What the output stands for, where the loss is the negative logarithm of a likelihood, up to a factor and a
+        constant: the mean of a Gaussian, logits of events, logits of classes. None, the default: of none of these."""
         return None
 
     def fitted(self, targets: Iterable[Tensor], size: int) -> Loss:

@@ -50,6 +50,11 @@ class CrossEntropy(MeanLoss):
         """`weight`, where it is known."""
         return self.weight if isinstance(self.weight, tuple) else None
 
+    @property
+    def likelihood(self) -> Literal["categorical"] | None:
+        """See `Loss.likelihood`: without weights and smoothing."""
+        return "categorical" if self.weight is None and not self.label_smoothing else None
+
     def fitted(self, targets: Iterable[Tensor], size: int) -> CrossEntropy:
         """See `Loss.fitted`: weights under which each class that occurs counts the same in all. One that never occurs
         in training has weight 1."""
@@ -158,6 +163,11 @@ class BinaryCrossEntropy(MeanLoss):
         """1, and `positive_weight` where it is known and another."""
         weight = self.positive_weight
         return None if isinstance(weight, str) or weight == 1 else (1.0, float(weight))
+
+    @property
+    def likelihood(self) -> Literal["bernoulli"] | None:
+        """See `Loss.likelihood`: without a weight."""
+        return "bernoulli" if self.positive_weight == 1 else None
 
     def fitted(self, targets: Iterable[Tensor], size: int) -> BinaryCrossEntropy:
         """See `Loss.fitted`: a weight under which both classes count the same in all. A target that is a probability

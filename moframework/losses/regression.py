@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -43,6 +43,11 @@ class MSE(_Difference):
     """Mean squared error. Output (b, 1, ...) or as the target (b, ...), where nan is unknown and does not count."""
 
     word: ClassVar[str] = "mse"
+
+    @property
+    def likelihood(self) -> Literal["gaussian"]:
+        """See `Loss.likelihood`."""
+        return "gaussian"
 
     def _reduced(self, output: Tensor, target: Tensor, reduction: str) -> Tensor:
         return functional.mse_loss(output, target, reduction=reduction)

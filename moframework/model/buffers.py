@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["buffers_of", "changed_buffers", "modes_kept"]
+__all__ = ["buffers_kept", "buffers_of", "changed_buffers", "modes_kept"]
 
 
 @contextmanager
@@ -51,6 +51,18 @@ def changed_buffers(buffers: Mapping[str, Tensor], run: Callable[[Mapping[str, T
     with torch.random.fork_rng(devices=list(devices)):
         run(kept)
     return [name for name, value in buffers.items() if not _same(value, kept[name])]
+
+
+@contextmanager
+def buffers_kept(network: nn.Module) -> Iterator[None]:
+    """Afterwards all buffers of a network are as they were before."""
+    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in kept:
+                buffer.copy_(before)
 
 
 @contextmanager

@@ -6,5 +6,6 @@ What must not live here: networks, optimizers, drawing of preferences.
 
 from moframework.objectives.balancing import Balancing
 from moframework.objectives.base import Aggregation, Objective, Scalarization, Weighting
+from moframework.objectives.features import FeatureAggregation
 
-__all__ = ["Aggregation", "Balancing", "Objective", "Scalarization", "Weighting"]
+__all__ = ["Aggregation", "Balancing", "FeatureAggregation", "Objective", "Scalarization", "Weighting"]

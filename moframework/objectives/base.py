@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from moframework.config import Component
 from moframework.config.signature import arguments, options_class
 from moframework.errors import MoframeworkError
+from moframework.objectives.look_ahead import LookAhead
 
-__all__ = ["Aggregation", "Objective", "Scalarization", "Weighting", "wrong_length"]
+__all__ = ["Aggregation", "Objective", "Scalarization", "Weighting", "inner_faults", "wrong_length"]
 
 
 class Objective(Component, kind="objectives"):
@@ -24,7 +25,8 @@ class Objective(Component, kind="objectives"):
 
     - `Scalarization`: one scalar from losses and preferences; the engine differentiates it;
     - `Weighting`: weights from the Gramians of the tasks' gradients; the engine descends the weighted sum of losses;
-    - `Aggregation`: a direction from the tasks' gradients themselves.
+    - `Aggregation`: a direction from the tasks' gradients themselves;
+    - `features.FeatureAggregation`: one from their gradients at the features that all heads read.
 
     A scalarization can also be given as a plain function; its further parameters become options. With `losses` and
     `preference`, both (m,), it scalarizes one preference, and the mean over preferences is descended. With `losses`
@@ -54,6 +56,13 @@ class Objective(Component, kind="objectives"):
         the first half of a batch with those on the second, rather than a Gramian, whose noise is on average above 0."""
         return False
 
+    @property
+    def held_out_share(self) -> float | None:
+        """The share of the training split that is set aside for `look_ahead`, in [0, 1): no step descends it. 0: it
+        sees training samples in another order. None, the default: it wants no further batch. For separable objectives
+        alone."""
+        return None
+
     def faults(self, m: int, r: int) -> list[str]:
         """What does not fit m tasks and r preferences a step, in words; nothing by default. Asked before training."""
         return []
@@ -70,6 +79,10 @@ class Objective(Component, kind="objectives"):
     def review(self, before: Tensor, after: Tensor, state: nn.Module | None) -> None:
         """Change `state` in place given the losses (r, m) of one batch before and after the optimizer's step, detached
         and not balanced. Called when `reviews`."""
+
+    def look_ahead(self, ahead: LookAhead, preference: Tensor, state: nn.Module | None) -> None:
+        """Change `state` in place before a step, given losses as functions of weights, of its batch and of a further
+        one, for a preference (m,). Called where `held_out_share` is not None."""
 
     def progressed(self, progress: float, state: nn.Module | None) -> None:
         """Change `state` in place before a step, given the share of the training that is done after it, in (0, 1];
@@ -180,6 +193,14 @@ class Aggregation(Objective):
             preferences: Λ (r, m).
             state: as `build` made it; left out where it made none.
         """
+
+
+def inner_faults(inner: Objective, m: int, r: int) -> list[str]:
+    """What does not fit m tasks and r preferences a step of an objective inside another one, in words."""
+    found = inner.faults(m, r)
+    if inner.held_out_share is not None:
+        found = [*found, "learns from a further batch of samples, which only an objective by itself is given"]
+    return [f"inner: {fault}" for fault in found]
 
 
 def wrong_length(option: str, values: Sequence[float] | None, m: int) -> list[str]:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from moframework.config import config, option
 from moframework.errors import SpecError
-from moframework.objectives.base import Scalarization
+from moframework.objectives.base import Scalarization, inner_faults
 from moframework.objectives.linear import Linear
 
 __all__ = ["Contrastive", "contrast"]
@@ -43,7 +43,7 @@ class Contrastive(Scalarization):
     def faults(self, m: int, r: int) -> list[str]:
         """See `Objective.faults`."""
         own = ["compares the preferences of a step: preferences.per_batch must be at least 3"] if r < 3 else []
-        return own + [f"inner: {fault}" for fault in self.inner.faults(m, r)]
+        return own + inner_faults(self.inner, m, r)
 
     def build(self, m: int, r: int) -> nn.Module:
         """How much of κ is left, and the state of the inner objective."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.objectives.base import Scalarization
+from moframework.objectives.base import Scalarization, inner_faults
 from moframework.objectives.linear import Linear
 from moframework.objectives.presence import present
 
@@ -44,7 +44,7 @@ class MultiForward(Scalarization):
     def faults(self, m: int, r: int) -> list[str]:
         """See `Objective.faults`."""
         own = ["compares the preferences of a step: preferences.per_batch must be at least 2"] if r < 2 else []
-        return own + [f"inner: {fault}" for fault in self.inner.faults(m, r)]
+        return own + inner_faults(self.inner, m, r)
 
     def build(self, m: int, r: int) -> nn.Module | None:
         """The state of the inner objective."""

@@ -22,7 +22,7 @@ from moframework.engine.job import Job
 from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.inputs.trees import tensor_leaves
-from moframework.objectives import Scalarization
+from moframework.objectives import FeatureAggregation, Scalarization
 from moframework.run.memory import free_memory, held_memory
 
 __all__ = ["MemoryEstimate", "Saved", "estimate_memory", "saved_activations"]
@@ -123,8 +123,10 @@ def estimate_memory(job: Job) -> MemoryEstimate:
     steps = _of_a_step(step, saved, training, count)
     steps["θ(λ)"] = theta  # the gradient of it; what is saved of it counts among the activations
     if step.per_task:
-        copies = 1 if isinstance(method.objective, Scalarization) else 2  # the others put them together
-        steps["gradients of tasks"] = copies * m * whole * (count if step.joined else 1)
+        copies = m if isinstance(method.objective, Scalarization) else 2 * m  # the others put them together
+        if isinstance(method.objective, FeatureAggregation):  # of the shared part there is one
+            copies = 1
+        steps["gradients of tasks"] = copies * whole * (count if step.joined else 1)
     fronts = min(len(job.preferences) * theta, _KEPT_THETAS) + int(2 * saved.largest * job.evaluation.batch_size)
     steps["evaluation"] = max(fronts - sum(steps.values()), 0)
     optimizer = int(gradients * _state_of(training.optimizer.build))

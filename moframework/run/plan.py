@@ -15,9 +15,10 @@ from torch import Tensor
 from moframework.backbones.base import Backbone
 from moframework.config import Trust, unstructure
 from moframework.config.options import OptionError
-from moframework.data import SPLITS, Dataset, Split, batches, epoch_size
+from moframework.data import SPLITS, Dataset, Split, batches, epoch_size, sample_rows
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
+from moframework.engine.extensions import extend
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
@@ -35,6 +36,7 @@ from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
 from moframework.run.constraining import conditions_of
+from moframework.run.held_out import held_out_notes, hold_out
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import estimate_memory
@@ -73,6 +75,8 @@ class Plan:
     """This process's part of a step."""
     told: Sequence[str] = ()
     """What the start of the model has to tell."""
+    held_out: Dataset | None = None
+    """Training samples set aside for the objective; not in `data`."""
 
     @property
     def reference(self) -> tuple[float, ...] | None:
@@ -111,6 +115,7 @@ class Plan:
             place=self.place,
             folder=folder,
             on_nonfinite=on_nonfinite(self.spec.training),
+            held_out=self.held_out,
         )
 
     def accelerations(self) -> list[str]:
@@ -197,6 +202,7 @@ class Plan:
         told = [
             *self.told,
             *self.spec.problem.notes,
+            *held_out_notes(self.held_out),
             *target_notes(self.spec.problem.tasks, self.data["train"]),
             *(
                 batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model)
@@ -250,7 +256,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     method = spec.solver.method(m)
     _check_sizes(problem, method)
     _check_validations(spec)
-    problem, data = _data(problem)
+    problem, data, held_out = _data(problem, method, spec.seed)
     given, spec = spec, attrs.evolve(cast(Any, spec), problem=problem)
     labels = count_labels(problem.tasks, data)
     check_labels(labels)
@@ -261,8 +267,6 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     told = () if method.start is None else method.start(model, problem, data["train"], trust)
     model.preparation = preparation_of(problem)
     compared = _compared(model, data["train"])
-    size = epoch_size(data["train"], spec.training.batch_size)
-    partition = Partition() if world.size == 1 else plan_partition(world, size, spec.training, method.preferences, m)
     anchors = model.space.anchors()
     ready = Plan(
         spec=spec,
@@ -274,12 +278,33 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         compared=compared,
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=base,
-        partition=partition,
+        partition=_partition(spec, method, world, data["train"]),
         told=told,
+        held_out=held_out,
     )
     if method.trains:
         ready.rates()
+        _check_features(ready)
     return ready
+
+
+def _partition(spec: Spec, method: Method, world: World, data: Dataset) -> Partition:
+    """This process's part of a step."""
+    if world.size == 1:
+        return Partition()
+    size = epoch_size(data, spec.training.batch_size)
+    return plan_partition(world, size, spec.training, method.preferences, len(spec.problem.tasks))
+
+
+def _check_features(ready: Plan) -> None:
+    """Raise `SpecError` where gradients are to be combined at features that the network does not have."""
+    place = attrs.evolve(ready.place, device=_HOST, autocast_dtype=None)
+    step = Step(ready.model, ready.spec.problem.tasks, ready.method, place, ready.partition)
+    found = extend(step, ready.spec.training)
+    if found is not None and ready.compared:  # else memory may not do
+        few = sample_rows(ready.data["train"], 2)
+        x, targets = next(batches(ready.data["train"], 2, order=few, device=_HOST))
+        found.prepare(ready.preferences[0], place.arranged(x), targets)
 
 
 def _compared(model: ParetoModel, data: Dataset) -> bool:
@@ -330,15 +355,16 @@ def _check_validations(spec: Spec) -> None:
         )
 
 
-def _data(problem: Problem) -> tuple[Problem, dict[Split, Dataset]]:
-    """All splits of the problem's data, checked, and the problem with losses fitted to them. Raises `DataError`."""
+def _data(problem: Problem, method: Method, seed: int) -> tuple[Problem, Mapping[Split, Dataset], Dataset | None]:
+    """The problem with losses fitted to its data, all splits of this, checked, and what is held out for the method.
+    Raises `DataError`; `SpecError` as `hold_out`."""
     data = {split: problem.data(split) for split in SPLITS}
     for split, samples in data.items():
         if len(samples) == 0:  # type: ignore[arg-type]
             raise DataError(f"problem: the {split} split is empty")
     problem = fitted(problem, data["train"])
     problem.check(data["train"])
-    return problem, data
+    return problem, *hold_out(method, data, seed)
 
 
 def _model(

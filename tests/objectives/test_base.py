@@ -8,7 +8,7 @@ from torch import Tensor
 
 from moframework.config.structure import build, unstructure
 from moframework.errors import MoframeworkError
-from moframework.objectives import Aggregation, Objective, Scalarization, Weighting
+from moframework.objectives import Aggregation, FeatureAggregation, Objective, Scalarization, Weighting
 
 LOSSES = torch.tensor([[1.0, 2.0], [3.0, 0.5]])
 PREFERENCES = torch.tensor([[0.25, 0.75], [0.6, 0.4]])
@@ -80,7 +80,7 @@ def test_a_function_that_returns_the_wrong_shape_is_told_so() -> None:
 @pytest.mark.parametrize("name", Objective.names())
 def test_every_registered_objective_is_of_one_form_and_survives_a_round_trip(name: str) -> None:
     objective = build(Objective, name)
-    assert isinstance(objective, Scalarization | Weighting | Aggregation)
+    assert isinstance(objective, Scalarization | Weighting | Aggregation | FeatureAggregation)
     assert build(Objective, unstructure(objective)) == objective
     assert type(objective).__doc__
 
