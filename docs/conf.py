@@ -12,6 +12,9 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from moframework.cli.main import main
+from moframework.reference.pages import write
+
 HERE = Path(__file__).parent
 
 project = "moframework"
@@ -41,7 +44,7 @@ NAVIGATION = {
     "Your own": ("own-problem", "checkpoints", "blackbox", "plugins"),
     "Train": ("training", "objectives", "metrics", "tracking", "reliability"),
     "Use": ("predicting", "exporting", "serving", "reporting"),
-    "Reference": ("troubleshooting",),
+    "Reference": ("reference/index", "troubleshooting"),
     "Compare": ("comparing", "benchmarks", "compare", "census"),
     "Project": ("design", "reference/contributing", "security", "changelog"),
 }
@@ -74,15 +77,15 @@ def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = source[0].replace("](../.github/CONTRIBUTING.md)", "](reference/contributing.md)")
 
 
-def write_contributing(app: Sphinx) -> None:
-    """Copy CONTRIBUTING, with links that are right in docs/reference."""
+def write_reference(app: Sphinx) -> None:
+    """Write what is made from the code, and a copy of CONTRIBUTING with links that are right in docs/reference."""
+    write(HERE / "reference", main)
     text = CONTRIBUTING.read_text(encoding="utf-8")
     text = re.sub(r"\]\(\.\./docs/", "](../", text).replace("](../LICENSE)", "](../../LICENSE)")
-    (HERE / "reference").mkdir(exist_ok=True)
     (HERE / "reference" / "contributing.md").write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
-    app.connect("builder-inited", write_contributing)
+    app.connect("builder-inited", write_reference)
     app.connect("source-read", add_navigation)
