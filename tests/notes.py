@@ -7,6 +7,7 @@ a name, `HANDED_ON` says so, and `WRITERS` names the functions whose texts are n
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from moframework.reference.errors import template
 
 ROOT = Path(__file__).parents[1]
 _SINK = re.compile(r"(^|\.)_?noted?$|(^|\.)notes\.append$|^warnings\.warn$")
+_MAY = re.compile(r"noted?\(|notes\.append|warnings\.warn")
 _FEWEST = 3
 """Words from which a text is a note, rather than a part of one."""
 
@@ -49,6 +51,8 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
 
 
 PARTS = {
+    "member '…' and the base": "of members that are far apart",
+    "sample … (counted from 0)": "of a target that is far from all others",
     " that have it": "of a target that is the same in all samples",
     " of contender '…'; it has: …": "of an error",
     "`evaluate.checkpoint: best`": "of a validation hypervolume of 0",
@@ -76,25 +80,27 @@ HANDED_ON = {
 def notes() -> dict[str, str]:
     """Every note, with the file that has it."""
     found: dict[str, str] = {}
-    for home in ("moframework", "problems"):
-        for path in sorted((ROOT / home).rglob("*.py")):
-            file = path.relative_to(ROOT).as_posix()
-            if file != "moframework/_moved.py":  # tells authors of plug-ins of import paths
-                tree = ast.parse(path.read_bytes())
-                found |= dict.fromkeys([*_given(tree), *_written(tree, WRITERS.get(file, ()))], file)
+    for file, tree in _files():
+        found |= dict.fromkeys([*_given(tree), *_written(tree, WRITERS.get(file, ()))], file)
     return {text: file for text, file in found.items() if text not in PARTS}
 
 
 def handed_on() -> set[str]:
     """What is given to sinks that is no text: `file: expression`."""
-    found = set()
+    given = ((file, argument) for file, tree in _files() for argument in _arguments(tree))
+    return {f"{file}: {ast.unparse(argument)}" for file, argument in given if not _texts(argument)}
+
+
+@functools.cache
+def _files() -> tuple[tuple[str, ast.Module], ...]:
+    """The files that have sinks or writers, as syntax; one tells authors of plug-ins of import paths."""
+    found = []
     for home in ("moframework", "problems"):
         for path in sorted((ROOT / home).rglob("*.py")):
-            file = path.relative_to(ROOT).as_posix()
-            for argument in _arguments(ast.parse(path.read_bytes())):
-                if not _texts(argument) and file != "moframework/_moved.py":
-                    found.add(f"{file}: {ast.unparse(argument)}")
-    return found
+            file, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+            if file != "moframework/_moved.py" and (file in WRITERS or _MAY.search(text)):
+                found.append((file, ast.parse(text)))
+    return tuple(found)
 
 
 def fixed(note: str) -> str:
@@ -104,8 +110,15 @@ def fixed(note: str) -> str:
 
 def _arguments(tree: ast.AST) -> Iterator[ast.expr]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args and _SINK.search(ast.unparse(node.func)):
+        if isinstance(node, ast.Call) and node.args and _SINK.search(_dotted(node.func)):
             yield node.args[0]
+
+
+def _dotted(node: ast.expr) -> str:
+    """`a.b.c` of a call; of what is no name, its last part."""
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _given(tree: ast.AST) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -37,14 +37,14 @@ def pages(group: click.Group) -> Iterator[Page]:
     yield from (make() for make in _single(group).values())
 
 
-def write(folder: Path, group: click.Group) -> list[Path]:
-    """Write all pages below a folder, where Sphinx reads them; a file that has its text already is left alone.
+def write(folder: Path, made: Iterable[Page]) -> list[Path]:
+    """Write pages below a folder, where Sphinx reads them; a file that has its text already is left alone.
 
     Returns:
         the files, those that are no longer made having been removed.
     """
     written = []
-    for page in pages(group):
+    for page in made:
         path = folder / f"{page.path}.md"
         text = page.markdown()
         path.parent.mkdir(parents=True, exist_ok=True)

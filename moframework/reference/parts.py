@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -76,7 +77,8 @@ def option_lines(options: Iterable[OptionText], prefix: str = "") -> str:
 def takes(one: OptionText) -> str:
     """What an option may be, and its default, in Markdown."""
     default = "must be given" if one.default is None else f"default `{one.default}`"
-    return f"{escaped(one.takes)}; {default}"
+    values = re.sub(r"'([^']*)'", r"`\1`", one.takes)
+    return f"{escaped(values)}; {default}"
 
 
 def _body(part: type[Component]) -> str:
