@@ -69,8 +69,8 @@ def map_at(tops: Tensor, bottoms: Tensor, preference: Tensor) -> Tensor:
 class AlignedHeads(WeightSpaceConfig):
     """One merged network whose heads read `W_p z` in the place of its features z (ReACT, arXiv 2511.10943).
 
-    W_p is linear, so it is multiplied into the first layer of each head: `head.weight W_p`. Held are the network and
-    2 m D² numbers for D features.
+    W_p is linear, so it is multiplied into the first layer of each head: `head.weight W_p`, over the channels that it
+    reads where that is a convolution. Held are the network and 2 m D² numbers for D features.
     """
 
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
@@ -109,7 +109,7 @@ class AlignedHeadsSpace(WeightSpace):
             mapping = map_at(self.tops, self.bottoms, preference)
             for place in self.first.tolist():
                 name = self.stored.names[place]
-                theta[name] = theta[name] @ mapping.to(theta[name])
+                theta[name] = torch.einsum("oi...,ij->oj...", theta[name], mapping.to(theta[name]))
         return theta
 
 
@@ -139,7 +139,7 @@ class ReACTStart:
 
     @torch.no_grad()
     def __call__(self, model: ParetoModel, problem: Problem, data: Dataset, trust: Trust) -> Sequence[str]:
-        """See `engine.method.Start`. Raises `SpecError` where heads do not begin with a linear layer of one width."""
+        """See `engine.method.Start`. Raises `SpecError` where `first_layers` does."""
         found = self.gather.gathered(model, problem, data, trust)
         space, m = cast(AlignedHeadsSpace, model.space), len(model.tasks)
         first = first_layers(model.recipe.make(), found.heads, model.tasks)
@@ -162,13 +162,15 @@ class ReACTStart:
         for state, name in zip(members.states, first, strict=True):
             network = model.recipe.make()
             network.load_state_dict(dict(state))
-            own, other = (features(one, name, inputs, how) for one in (network, merged))
-            found.append(feature_map(*moments(own, other), self.beta))
+            # Batch by batch: features of each pixel of all inputs may be more than the memory holds.
+            each = [moments(*(features(one, name, [x], how) for one in (network, merged))) for x in inputs]
+            cross, covariance = (torch.stack(part).sum(0) for part in zip(*each, strict=True))
+            found.append(feature_map(cross, covariance, self.beta))
         return found
 
 
 def first_layers(network: nn.Module, heads: Sequence[Sequence[str]], tasks: Sequence[str]) -> list[str]:
-    """The weight of the linear layer that each head begins with.
+    """The weight of the linear layer, or convolution in one group, that each head begins with.
 
     Raises:
         SpecError: a task has no head, or heads begin with another layer or read features of different widths.
@@ -176,10 +178,11 @@ def first_layers(network: nn.Module, heads: Sequence[Sequence[str]], tasks: Sequ
     found = []
     for task, names in zip(tasks, heads, strict=True):
         prefix = names[0].rpartition(".")[0] if names else ""
-        if not names or not isinstance(network.get_submodule(prefix), nn.Linear):
+        if not names or not _linear(network.get_submodule(prefix)):
             raise SpecError(
                 f"solver: react maps features in front of each task's own head, which has to begin with a linear "
-                f"layer; that of '{task}' " + (f"begins with {prefix}" if names else "was not found (solver.heads)")
+                f"layer or a convolution in one group; that of '{task}' "
+                + (f"begins with {prefix}" if names else "was not found (solver.heads)")
             )
         found.append(f"{prefix}.weight")
     widths = {network.get_parameter(name).shape[1] for name in found}
@@ -188,12 +191,19 @@ def first_layers(network: nn.Module, heads: Sequence[Sequence[str]], tasks: Sequ
     return found
 
 
+def _linear(layer: nn.Module) -> bool:
+    """Whether the layer mixes all of its input's features, or channels, by a matrix."""
+    convolution = isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.groups == 1
+    return convolution or isinstance(layer, nn.Linear)
+
+
 @torch.no_grad()
 def features(network: nn.Module, name: str, inputs: Sequence[Tree], how: HowToCall) -> Tensor:
-    """What the layer with the weight `name` reads, (n, D), for batches of inputs, in use."""
+    """What the layer with the weight `name` reads, (n, D), for batches of inputs, in use; for each pixel of images."""
     seen: list[Tensor] = []
     layer = network.get_submodule(name.rpartition(".")[0])
-    handle = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0].flatten(0, -2)))
+    last = -1 if isinstance(layer, nn.Linear) else 1
+    handle = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0].movedim(last, -1).flatten(0, -2)))
     try:
         for x in inputs:
             called(network.eval(), x, how)

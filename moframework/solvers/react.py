@@ -22,8 +22,9 @@ class ReACT(OnMembers):
     `W_p = (Σ_t p_t Ŵ_t C_t)(Σ_t p_t C_t)⁻¹`, Ŵ_t the regression from features of the merged network to those of member
     t: a closed form from 10 % of the training inputs, without labels and without a step.
 
-    Source: arXiv 2511.10943, as described there; β = .1. Limits: heads begin with a linear layer and read the same
-    features; only linear scalarization; the merged network below the heads is the same at every λ.
+    Source: arXiv 2511.10943, as described there; β = .1. Limits: heads begin with a linear layer, or a convolution
+    (whose channels are the features, of each pixel; the paper has linear ones), and read the same features; only linear
+    scalarization; the merged network below the heads is the same at every λ.
     """
 
     trains: ClassVar[bool] = False

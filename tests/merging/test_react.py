@@ -12,7 +12,7 @@ from torch import nn
 
 from moframework import check, solve
 from moframework.errors import SpecError
-from moframework.merging.react import feature_map, features, first_layers, map_at, moments
+from moframework.merging.react import AlignedHeadsSpace, feature_map, features, first_layers, map_at, moments
 from tests.merging.two_heads import TASKS, Normed, TwoHeads
 from tests.solvers.tiny import DIGITS, spec
 
@@ -54,6 +54,27 @@ def test_features_are_what_heads_read() -> None:
     network.b = nn.Linear(5, 2)
     with pytest.raises(SpecError, match=r"theirs have \[5, 6\] entries"):
         first_layers(network, heads, TASKS)
+
+
+def test_channels_of_a_convolution_are_its_features() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 3, padding=1), nn.Conv2d(2, 2, 1, groups=2))
+    x, heads = torch.randn(2, 1, 5, 6), [["1.weight", "1.bias"], ["2.weight"]]
+    read = network[0](x)
+    torch.testing.assert_close(
+        features(network, "1.weight", [x[:1], x[1:]], "one"), read.permute(0, 2, 3, 1).reshape(-1, 4)
+    )
+    with pytest.raises(SpecError, match=r"convolution in one group; that of 'right' begins with 2"):
+        first_layers(network, heads, TASKS)
+    assert first_layers(network, [heads[0], heads[0]], TASKS) == ["1.weight"] * 2
+
+    # The mapped head is the head on mapped features, at the image's edge too.
+    space = AlignedHeadsSpace(network, 1)
+    tops, bottoms = torch.randn(1, 4, 4).double(), torch.eye(4)[None].double()
+    space.align(["1.weight"], tops, bottoms)
+    mapped = torch.einsum("ij,bjhw->bihw", tops[0].float(), read)
+    found = nn.functional.conv2d(read, space.weights(torch.ones(1))["1.weight"], network[1].bias, padding=1)
+    torch.testing.assert_close(found, network[1](mapped), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("normed", [False, True])
