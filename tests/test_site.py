@@ -240,7 +240,8 @@ BROWSER = """
   };
   let contrast = 99;
   const seen = new Set();  // what has the same tag and classes looks the same
-  for (const element of document.querySelectorAll("article p, article li, article td, article code, article a, article pre span")) {
+  const texts = ["p", "li", "td", "code", "a", "pre span"].map((one) => `article ${one}`).join(", ");
+  for (const element of document.querySelectorAll(texts)) {
     const kind = [element, element.parentElement, element.parentElement.parentElement]
       .map((one) => one.tagName + "." + one.className).join(" ");
     if (seen.has(kind) || !element.textContent.trim()) continue;
