@@ -115,7 +115,8 @@ def _fence(code: str, language: str) -> str:
 
 def _language(code: str) -> str:
     try:
-        ast.parse(textwrap.dedent(code))
+        body = ast.parse(textwrap.dedent(code)).body
     except SyntaxError:
         return "toml" if re.match(r"\s*\[[\w.\"-]+\]\s*\n", code) else "text"
-    return "python"
+    # YAML on one line reads as annotations without values.
+    return "text" if all(isinstance(one, ast.AnnAssign) and one.value is None for one in body) else "python"

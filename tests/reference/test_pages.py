@@ -24,7 +24,6 @@ from moframework.solvers.palora import PaLoRA
         ("moframework new problem", ["command-new-problem"]),
         ("moframework.Run", ["name-run"]),
         ("adamw", ["part-optimizers-adamw"]),
-        ("OptionError", ["error-optionerror"]),
     ],
 )
 def test_entries_are_found(name: str, anchors: list[str]) -> None:
@@ -32,8 +31,8 @@ def test_entries_are_found(name: str, anchors: list[str]) -> None:
 
 
 def test_a_name_of_nothing() -> None:
-    with pytest.raises(UnknownNameError, match=r"nothing is called 'Solvre': did you mean 'Solver'\?"):
-        find("Solvre", main)
+    with pytest.raises(UnknownNameError, match=r"nothing is called 'ParetoModle': did you mean 'ParetoModel'\?"):
+        find("ParetoModle", main)
 
 
 def test_pages_are_written_and_old_ones_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
