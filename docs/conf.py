@@ -46,7 +46,7 @@ pygments_dark_style = "github-dark"
 NAVIGATION = {
     "Start": ("get-started", "concepts", "which-solver", "choosing", "notebooks"),
     "Your own": ("own-problem", "checkpoints", "blackbox", "plugins"),
-    "Train": ("training", "objectives", "metrics", "tracking", "reliability"),
+    "Train": ("training", "tuning", "objectives", "metrics", "tracking", "reliability"),
     "Use": ("predicting", "exporting", "serving", "reporting"),
     "Reference": ("reference/index", "troubleshooting"),
     "Compare": ("comparing", "benchmarks", "compare", "census"),

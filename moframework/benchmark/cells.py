@@ -23,7 +23,7 @@ from moframework.pareto.front import Front
 from moframework.run.run import SPEC, STATUS, Run
 from moframework.spec import Spec
 
-__all__ = ["Cell", "State", "cell", "chosen"]
+__all__ = ["Cell", "State", "cell", "chosen", "slug"]
 
 State = Literal["done", "failed", "unfinished", "missing"]
 
@@ -122,7 +122,7 @@ def cell(
     nameless = cast(Spec, attrs.evolve(cast(Any, spec), name=None)).to_yaml()
     key = hashlib.sha256(_decisive(nameless).encode()).hexdigest()[:10]
     names = part_name(spec.problem), part_name(spec.solver)
-    place = folder / "cells" / _slug(names[0]) / _slug(names[1]) / f"seed-{seed}-{key}"
+    place = folder / "cells" / slug(names[0]) / slug(names[1]) / f"seed-{seed}-{key}"
     return Cell(
         problem=benchmark.problems[problem].title,
         solver=benchmark.solvers[solver].title,
@@ -149,6 +149,6 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
-def _slug(title: str) -> str:
+def slug(title: str) -> str:
     """A name as that of a folder."""
     return re.sub(r"[^\w.+=-]+", "-", title).strip(".-") or "cell"

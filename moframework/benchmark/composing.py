@@ -9,7 +9,7 @@ from typing import Any
 from moframework.spec.extending import merge
 from moframework.spec.marks import Item
 
-__all__ = ["compose", "expand", "overlay"]
+__all__ = ["absolute", "compose", "expand", "overlay"]
 
 ENTRIES = {"problems": "problem", "solvers": "solver"}
 DEFERRED = ("training", "evaluate")
@@ -31,7 +31,7 @@ def expand(root: Item) -> Item:
             value[key] = Item([_entry(item, part) for item in section.value], section.mark, section.key)
     tune = value.get("tune")
     if tune is not None and isinstance(tune.value, dict) and "grid" in tune.value:
-        grid = {"grid": _absolute(tune.value["grid"])}
+        grid = {"grid": absolute(tune.value["grid"])}
         value["tune"] = Item(tune.value | grid, tune.mark, tune.key)
     return Item(value, root.mark, root.key)
 
@@ -42,17 +42,17 @@ def _entry(item: Item, part: str) -> Item:
         return Item({part: item}, item.mark, item.key)
     if not isinstance(item.value, dict):
         return item
-    deferred = {key: _absolute(item.value[key]) for key in DEFERRED if key in item.value}
+    deferred = {key: absolute(item.value[key]) for key in DEFERRED if key in item.value}
     return Item(item.value | deferred, item.mark, item.key)
 
 
-def _absolute(item: Item) -> Item:
+def absolute(item: Item) -> Item:
     """`item` with `python: ./file.py:Name` resolved against the folder of the spec it stands in."""
     if isinstance(item.value, list):
-        return Item([_absolute(child) for child in item.value], item.mark, item.key)
+        return Item([absolute(child) for child in item.value], item.mark, item.key)
     if not isinstance(item.value, dict):
         return item
-    value = {key: _absolute(child) for key, child in item.value.items()}
+    value = {key: absolute(child) for key, child in item.value.items()}
     reference = value.get("python")
     if reference is not None and isinstance(reference.value, str) and ".py:" in reference.value:
         where, _, name = reference.value.rpartition(":")

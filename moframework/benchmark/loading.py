@@ -20,7 +20,7 @@ from moframework.spec import Spec
 from moframework.spec.loading import Other, load, schema_of
 from moframework.spec.marks import Item, Located, Mark, Source, from_plain, locate, plain
 
-__all__ = ["benchmark_schema", "cell_spec", "load_benchmark"]
+__all__ = ["allow_short_entries", "benchmark_schema", "cell_spec", "entry_faults", "load_benchmark"]
 
 _TYPES: dict[str, type] = {"training": Training, "evaluate": Evaluation, "solver": Solver}
 _SEED = "{seed}"
@@ -30,6 +30,13 @@ _RUN = Other(
     message="this is the spec of one run, not a benchmark",
     command="moframework solve",
     function="load_spec",
+)
+_RANGES = Other(
+    keys=("tune.ranges", "tune.contenders"),
+    wanted=(),
+    message="ranges are searched before a benchmark runs, which takes what was found",
+    command="moframework tune",
+    function="load_study",
 )
 
 
@@ -44,7 +51,9 @@ def load_benchmark(source: str | Path | Mapping[str, object], overrides: Sequenc
         SpecError: with every fault found, each with its position. What entries override and what the grid tries is
             checked for every pair of problem and solver.
     """
-    benchmark = load(source, Benchmark, overrides, expand=expand, further=_faults, other=_RUN, trust=True)
+    benchmark = load(
+        source, Benchmark, overrides, expand=expand, further=entry_faults, other=(_RUN, _RANGES), trust=True
+    )
     if benchmark.name is None and not isinstance(source, Mapping):
         named: Benchmark = attrs.evolve(cast(Any, benchmark), name=Path(source).stem)
         return named
@@ -86,7 +95,11 @@ def _of_seed(value: Any, seed: int) -> Any:
 
 def benchmark_schema() -> Schema:
     """The JSON Schema (draft-07) of benchmarks with every part installed here, for editors."""
-    schema = schema_of(Benchmark)
+    return {"title": "moframework benchmark", **allow_short_entries(schema_of(Benchmark))}
+
+
+def allow_short_entries(schema: Schema) -> Schema:
+    """The schema of benchmarks where a name, or a part with its options, is short for an entry."""
     definitions = schema["definitions"]
     for prefix in ("", "extending."):
         for entry, part in (("ProblemEntry", "problems"), ("SolverEntry", "solvers")):
@@ -94,10 +107,10 @@ def benchmark_schema() -> Schema:
             definitions[whole] = definitions[prefix + entry]
             short = {"$ref": f"#/definitions/{prefix}{part}"}
             definitions[prefix + entry] = {"anyOf": [{"$ref": f"#/definitions/{whole}"}, short]}
-    return {"title": "moframework benchmark", **schema}
+    return schema
 
 
-def _faults(root: Item, benchmark: Benchmark | None) -> list[Located]:
+def entry_faults(root: Item, benchmark: Benchmark | None) -> list[Located]:
     """What is wrong with overrides once they are laid over the rest, and with values of the grid; each told once."""
     found: dict[tuple[Mark, str], Located] = {}
     problems, solvers = _positions(root, "problems"), _positions(root, "solvers")

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from moframework.cli import reference, runs, showing
+from moframework.cli import reference, runs, showing, tuning
 from moframework.cli.shared import (
     EXIT_CODES,
     FAILED,
@@ -257,8 +257,9 @@ def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
 
 @main.command()
 @click.option("--benchmark", "of_benchmarks", is_flag=True, help="Of what `moframework benchmark` reads.")
+@click.option("--study", "of_studies", is_flag=True, help="Of what `moframework tune` reads.")
 @click.option("--of", "name", type=click.Choice(list(RESULT_FILES)), help="Of a file of results, such as status.json.")
-def schema(of_benchmarks: bool, name: str | None) -> None:
+def schema(of_benchmarks: bool, of_studies: bool, name: str | None) -> None:
     """Print the JSON Schema of specs.
 
     Editors complete and check YAML with it. Installed plug-ins are included. With --of, that of the JSON files that
@@ -266,8 +267,8 @@ def schema(of_benchmarks: bool, name: str | None) -> None:
     """
     import json
 
-    if of_benchmarks and name is not None:
-        raise click.UsageError("--benchmark is about specs of benchmarks, --of about results: give one of them")
+    if of_benchmarks + of_studies + (name is not None) > 1:
+        raise click.UsageError("--benchmark and --study are about specs, --of is about results: give one of them")
     if name is not None:
         from moframework.schemas.results import result_schema
 
@@ -275,8 +276,10 @@ def schema(of_benchmarks: bool, name: str | None) -> None:
         return
     from moframework.benchmark.loading import benchmark_schema
     from moframework.spec.spec import spec_schema
+    from moframework.tuning.loading import study_schema
 
-    click.echo(json.dumps(benchmark_schema() if of_benchmarks else spec_schema(), indent=2))
+    made = benchmark_schema() if of_benchmarks else study_schema() if of_studies else spec_schema()
+    click.echo(json.dumps(made, indent=2))
 
 
 @main.group()
@@ -334,7 +337,8 @@ def doctor(as_json: bool) -> None:
 def specs() -> None:
     """List the bundled specs.
 
-    Each can be solved by its name, from any folder; those under benchmarks/ are for `moframework benchmark`.
+    Each can be solved by its name, from any folder; those under benchmarks/ are for `moframework benchmark`,
+    those under studies/ for `moframework tune`.
     """
     from moframework.cli.tables import output, table
     from moframework.spec.bundled import bundled_specs
@@ -353,5 +357,5 @@ def _first_comment(path: Path) -> str:
     return ""
 
 
-for _command in (*runs.COMMANDS, *showing.COMMANDS, *reference.COMMANDS):
+for _command in (*runs.COMMANDS, *showing.COMMANDS, *tuning.COMMANDS, *reference.COMMANDS):
     main.add_command(_command)

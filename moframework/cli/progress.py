@@ -1,4 +1,4 @@
-"""What the command line shows on stderr while a benchmark runs its cells."""
+"""What the command line shows on stderr while a benchmark runs its cells, or a study its trials."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import time
 
 from moframework.benchmark.cells import Cell
 from moframework.benchmark.running import Watcher
+from moframework.tuning.spec import Study
+from moframework.tuning.trial import Trial
+from moframework.tuning.watching import Watcher as TrialWatcher
+from moframework.tuning.words import said_choice
 
-__all__ = ["BenchmarkLines"]
+__all__ = ["BenchmarkLines", "TuningLines"]
 
 
 class BenchmarkLines(Watcher):
@@ -43,6 +47,35 @@ class BenchmarkLines(Watcher):
         left = self._jobs - self._done - self._ended
         rate = (time.monotonic() - self._since) / self._ended
         _line(f"{at} {state}  {cell.name} {took}" + (f"; about {_duration(left * rate)} left" if left else ""))
+
+
+class TuningLines(TrialWatcher):
+    """A line on stderr as each trial of a study starts and ends, with the best so far."""
+
+    def __init__(self) -> None:
+        self._best: float | None = None
+
+    def planned(self, study: Study, begun: int) -> None:
+        """How many trials there are to run."""
+        self._best = None
+        there = f", {begun} have begun before" if begun else ""
+        _line(f"{study.name or 'study'}: at most {study.tune.trials} trials{there}")
+
+    def started(self, study: Study, trial: Trial) -> None:
+        """A trial starts."""
+        _line(f"started  trial {trial.number}: {', '.join(said_choice(trial.choice))}")
+
+    def ended(self, study: Study, trial: Trial) -> None:
+        """A trial ended."""
+        at = f"[{trial.number + 1}/{study.tune.trials}] {trial.state}"
+        if trial.hypervolume is None:
+            _line(f"{at}  trial {trial.number}: {trial.message or ''}")
+            return
+        self._best = trial.hypervolume if self._best is None else max(self._best, trial.hypervolume)
+        _line(
+            f"{at}  trial {trial.number} in {_duration(trial.seconds)}, validation hypervolume {trial.hypervolume:.4f}"
+            f"; best {self._best:.4f}"
+        )
 
 
 def _duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ EXTRAS: Mapping[str, str] = {
     "timm": "timm's networks as backbones",
     "transformers": "the networks of transformers as backbones",
     "botorch": "the solver qnehvi, a baseline of searches",
+    "tune": "moframework tune: the best values in ranges",
     "mlflow": "the logger mlflow",
     "wandb": "the logger wandb",
     "parquet": "tables to predict, and predictions, as .parquet",

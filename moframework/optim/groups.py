@@ -1,4 +1,4 @@
-"""Groups of parameters by pattern, with learning rates and weight decays of their own."""
+"""Groups of parameters by pattern, with learning rates, weight decays and optimizers of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN = 4  # names in a message
 
 @config
 class ParameterGroup:
-    """Parameters by the names that the network gives them, with a learning rate or a weight decay of their own.
+    """Parameters, by the names that the network gives them, with a rate, weight decay or optimizer of their own.
 
     ::
 
@@ -34,6 +34,7 @@ class ParameterGroup:
           parameter_groups:
             - {match: "*.bias", weight_decay: 0}
             - {match: ["encoder.*", "embedding.*"], lr_factor: 0.1}
+            - {match: ["conv*.weight", "linear.weight"], optimizer: {name: muon, lr: 0.02}}
 
     `*` stands for any characters, dots too. A parameter belongs to the first group that matches. The factors of a
     low-rank adapter are called as the weight that they change, followed by `.adapter_a` and `.adapter_b`; parameters of
@@ -44,6 +45,9 @@ class ParameterGroup:
     match: str | tuple[str, ...] = option(help="a pattern of names, or several: encoder.*, *.bias")
     lr_factor: float = option(1.0, gt=0, help="learning rate over the one that these parameters have otherwise")
     weight_decay: float | None = option(None, ge=0, help="weight decay of these parameters; none: the optimizer's")
+    optimizer: Optimizer | None = option(
+        None, help="what steps these parameters; its lr stands for training.optimizer.lr, factors of groups included"
+    )
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -62,7 +66,7 @@ def split_groups(groups: Groups, named: Named, wanted: Sequence[ParameterGroup],
         groups: each with `name`, `params` and `lr`.
         named: see `Named`; what is not among them belongs to no pattern.
         wanted: the first one that matches a parameter counts.
-        optimizer: knows weight decay, where a group has one.
+        optimizer: of what names none of its own.
 
     Returns:
         what is left of each group, then its parts, called `GROUP:PATTERN`; all parameters once, no group empty.
@@ -82,7 +86,7 @@ def split_groups(groups: Groups, named: Named, wanted: Sequence[ParameterGroup],
             parts.setdefault(at.get(id(parameter)), []).append(parameter)
         for number in sorted(parts, key=lambda number: -1 if number is None else number):
             if parts[number]:
-                made.append({**group, **_changes(group, number, wanted), "params": parts[number]})
+                made.append({**group, **_changes(group, number, wanted, optimizer), "params": parts[number]})
     return made
 
 
@@ -97,16 +101,22 @@ def describe_groups(groups: Groups) -> list[str]:
     for group in groups:
         count = sum(parameter.numel() for parameter in group["params"])
         decay = f", weight decay {group['weight_decay']:g}" if "weight_decay" in group else ""
-        lines.append(f"{group['name']}: {count:,} parameters at {group['lr']:g}{decay}")
+        own = f" by {group['optimizer'].target.__name__}" if "optimizer" in group else ""
+        lines.append(f"{group['name']}: {count:,} parameters{own} at {group['lr']:g}{decay}")
     return lines
 
 
-def _changes(group: dict[str, Any], number: int | None, wanted: Sequence[ParameterGroup]) -> dict[str, Any]:
+def _changes(
+    group: dict[str, Any], number: int | None, wanted: Sequence[ParameterGroup], optimizer: Optimizer
+) -> dict[str, Any]:
     """What a part of a group has in place of the group's own."""
     if number is None:
         return {}
     own = wanted[number]
-    changes: dict[str, Any] = {"name": f"{group['name']}:{','.join(own.patterns)}", "lr": group["lr"] * own.lr_factor}
+    rate = group["lr"] * own.lr_factor
+    changes: dict[str, Any] = {"name": f"{group['name']}:{','.join(own.patterns)}", "lr": rate}
+    if own.optimizer is not None:
+        changes |= {"optimizer": own.optimizer, "lr": rate * own.optimizer.lr / optimizer.lr}
     return changes if own.weight_decay is None else {**changes, "weight_decay": own.weight_decay}
 
 
@@ -140,9 +150,10 @@ def _check_patterns(named: Named, wanted: Sequence[ParameterGroup]) -> None:
 
 def _check_optimizer(wanted: Sequence[ParameterGroup], optimizer: Optimizer) -> None:
     for number, group in enumerate(wanted):
-        if group.weight_decay is not None and not hasattr(optimizer, "weight_decay"):
+        steps = group.optimizer or optimizer
+        if group.weight_decay is not None and not hasattr(steps, "weight_decay"):
             raise SpecError(
-                f"{_WHERE}.{number}.weight_decay: the optimizer {type(optimizer).__name__} has none; leave it out, or "
+                f"{_WHERE}.{number}.weight_decay: the optimizer {type(steps).__name__} has none; leave it out, or "
                 "use another optimizer"
             )
 

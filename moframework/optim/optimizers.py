@@ -10,12 +10,15 @@ import torch
 from moframework.config import Component
 from moframework.config.by_name import by_name, classes_of
 from moframework.config.signature import arguments, options_class
+from moframework.errors import SpecError
+from moframework.optim.muon import Muon
+from moframework.optim.several import SeveralOptimizers
 
 __all__ = ["Optimizer", "default_optimizer"]
 
-_NOT_ELEMENTWISE = {"Adafactor"}  # keeps means of rows and columns
-# LBFGS needs a closure that recomputes the loss; SparseAdam takes sparse gradients only; Muon takes matrices only.
-_NOT_OFFERED = frozenset({"Optimizer", "LBFGS", "SparseAdam", "Muon"})
+_NOT_ELEMENTWISE = {"Adafactor", "Muon"}  # of rows and columns; of whole matrices
+# LBFGS needs a closure that recomputes the loss; SparseAdam takes sparse gradients only.
+_NOT_OFFERED = frozenset({"Optimizer", "LBFGS", "SparseAdam"})
 
 
 class Optimizer(Component, kind="optimizers"):
@@ -33,7 +36,24 @@ class Optimizer(Component, kind="optimizers"):
         return self.target.__name__ not in _NOT_ELEMENTWISE
 
     def build(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
-        """Make the optimizer over `groups` (each with its own `lr`). Fused kernels are chosen where torch has them."""
+        """Make the optimizer over `groups`, each with its own `lr`. Fused kernels are chosen where torch has them.
+
+        A group that names an `optimizer` of its own is stepped by that one.
+
+        Raises:
+            SpecError: Muon is to step what is no matrix.
+        """
+        own: dict[Optimizer, list[dict[str, Any]]] = {}
+        for group in groups:
+            own.setdefault(group.get("optimizer", self), []).append(
+                {key: value for key, value in group.items() if key != "optimizer"}
+            )
+        parts = [optimizer._built(part, device) for optimizer, part in own.items()]
+        return parts[0] if len(parts) == 1 else SeveralOptimizers(parts)
+
+    def _built(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
+        if self.target is Muon:
+            _check_matrices(groups)
         given = arguments(self)
         if given.get("fused", False) is None and not given.get("foreach"):
             given["fused"] = device.type in ("cpu", "cuda") or None
@@ -57,12 +77,25 @@ def default_optimizer() -> Optimizer:
 
 @functools.cache
 def _optimizer_types() -> dict[str, type[torch.optim.Optimizer]]:
-    return classes_of(torch.optim, torch.optim.Optimizer, _NOT_OFFERED, str.lower)
+    return classes_of(torch.optim, torch.optim.Optimizer, _NOT_OFFERED, str.lower) | {"muon": Muon}
+
+
+def _check_matrices(groups: list[dict[str, Any]]) -> None:
+    for group in groups:
+        small = [tuple(parameter.shape) for parameter in group["params"] if parameter.dim() < 2]
+        if small:
+            raise SpecError(
+                f"training: the optimizer muon steps matrices and kernels, but {len(small)} of the parameters of group "
+                f"'{group['name']}' are none (shape {small[0]}): let another optimizer step biases, norms and last "
+                "layers, and name the rest in training.parameter_groups: "
+                '{match: "*.linear.weight", optimizer: {name: muon, lr: 0.02}}'
+            )
 
 
 @functools.cache
 def _optimizer_class(name: str) -> type[Component]:
     target = _optimizer_types()[name]
-    made = options_class(target, name=target.__name__, bases=(Optimizer,), skip={"params"})
+    signed = torch.optim.Muon if target is Muon else target
+    made = options_class(signed, name=target.__name__, bases=(Optimizer,), skip={"params"})
     made.target = target
     return cast(type[Component], made)

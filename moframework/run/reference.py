@@ -11,14 +11,35 @@ import torch
 
 from moframework.data.sampling import evenly_spread
 from moframework.engine.evaluate import Evaluator
-from moframework.errors import NonFiniteLossError
+from moframework.errors import NonFiniteLossError, SpecError
 from moframework.model import ParetoModel
+from moframework.processes.world import World
 from moframework.run.plan import INIT, Plan
 from moframework.seeding import derive_seed
 
-__all__ = ["untrained_losses"]
+__all__ = ["reference_of", "untrained_losses"]
 
 _FARTHER = 0.1
+
+
+def reference_of(ready: Plan) -> tuple[float, ...]:
+    """The reference point of the loss hypervolume of a run, m numbers: the one that spec or problem states, else that
+    of `untrained_losses`. Nothing is trained.
+
+    Raises:
+        SpecError: it is a search, whose own evaluations would give the reference, and none is stated.
+        NonFiniteLossError: as of `untrained_losses`.
+    """
+    if ready.reference is not None:
+        return tuple(ready.reference)
+    if ready.method.search is not None:
+        raise SpecError(
+            "evaluate.reference: a search takes its reference point from its first evaluations, which are others in "
+            "each run: state one, a number a task, so that the hypervolumes of several runs can be compared"
+        )
+    ready.place.move(ready.model)
+    spec = ready.spec
+    return untrained_losses(ready, Evaluator.of_spec(spec.problem, ready.place, spec.training, spec.evaluate, World()))
 
 
 def untrained_losses(ready: Plan, evaluator: Evaluator) -> tuple[float, ...]:

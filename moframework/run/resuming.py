@@ -15,7 +15,7 @@ from moframework.spec import Spec
 from moframework.spec.marks import Source, plain
 from moframework.spec.reading import read_yaml
 
-__all__ = ["CHANGEABLE", "check_changes", "is_longer", "resume_command"]
+__all__ = ["CHANGEABLE", "changes", "check_changes", "is_longer", "resume_command"]
 
 BUDGET = ("training.epochs", "training.steps", "solver.evaluations")
 
@@ -63,7 +63,7 @@ def check_changes(folder: Path, before: Spec, after: Spec) -> None:
     Raises:
         RunError: the text says what may change, and what to do.
     """
-    changed = dict(_changes(before, after))
+    changed = dict(changes(before, after))
     others = [text for key, text in changed.items() if not key.startswith(CHANGEABLE)]
     if others:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
@@ -107,8 +107,8 @@ def _budget(spec: Spec) -> tuple[str, int]:
     return "epochs", training.budget(1)
 
 
-def _changes(before: Spec, after: Spec) -> Iterator[tuple[str, str]]:
-    """Key and words of each difference of two specs."""
+def changes(before: Any, after: Any) -> Iterator[tuple[str, str]]:
+    """Key and words of each difference of two specs, of runs or of anything else that is made of options."""
     old, new = dict(_flat(unstructure(before))), dict(_flat(unstructure(after)))
     for key in {**old, **new}:
         if old.get(key, _ABSENT) != new.get(key, _ABSENT):

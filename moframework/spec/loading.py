@@ -30,7 +30,7 @@ class Other:
     """Another kind of spec that is easily given in place of the one wanted."""
 
     keys: tuple[str, ...]
-    """Of its root; one of them, and none of `wanted`, tells it."""
+    """Of its root, or below it with dots; one of them, and none of `wanted`, tells it."""
     wanted: tuple[str, ...]
     message: str
     """What it is."""
@@ -47,7 +47,7 @@ def load(
     *,
     expand: Callable[[Item], Item] = lambda root: root,
     further: Callable[[Item, T | None], list[Located]] = lambda root, made: [],
-    other: Other | None = None,
+    other: Sequence[Other] = (),
     trust: Trust = False,
 ) -> T:
     """Load a spec into an object of `type_`.
@@ -60,7 +60,7 @@ def load(
             It must leave what is already written out, or is not of the expected shape, as it is.
         further: finds faults that the types of options cannot show, in the expanded tree; it is also given the object,
             or None when that has faults. What is wrong at the same place with the same words is told once.
-        other: what the file may be in place of a spec for `type_`; then that alone is told.
+        other: what the file may be in place of a spec for `type_`; then that alone is told, the first that it is.
         trust: what may be imported where the spec names code by `python:`.
 
     Raises:
@@ -74,8 +74,8 @@ def load(
     faults: list[Fault] = []
     made: object = None
     if root is not None:
-        if other is not None:
-            _refuse(root, other, source)
+        for one in other:
+            _refuse(root, one, source)
         root = expand(root)
         for text in overrides:
             root = override(root, text, reader)
@@ -118,10 +118,17 @@ def schema_of(type_: type) -> Schema:
 
 
 def _refuse(root: Item, other: Other, source: str | Path | Mapping[str, object]) -> None:
-    found = next((key for key in other.keys if key in root.value), None)
+    found = next((path for key in other.keys if _has(root, path := tuple(key.split(".")))), None)
     if found is not None and not any(key in root.value for key in other.wanted):
         step = f"{other.function} takes it" if isinstance(source, Mapping) else f"run: {other.command} {source}"
-        raise SpecError(str(Located(locate(root, (found,), on_key=True), (found,), f"{other.message}; {step}")))
+        raise SpecError(str(Located(locate(root, found, on_key=True), found, f"{other.message}; {step}")))
+
+
+def _has(item: Item, path: Sequence[str]) -> bool:
+    """Whether something stands at a path of keys."""
+    if not path:
+        return True
+    return isinstance(item.value, dict) and path[0] in item.value and _has(item.value[path[0]], path[1:])
 
 
 def _structured(root: Item, type_: type, trust: Trust) -> tuple[object, list[Fault]]:

@@ -22,7 +22,7 @@ from moframework.spec.loading import Other, load, schema_of
 from moframework.spec.marks import Item, Located, Mark
 from moframework.spec.writing import write_yaml
 
-__all__ = ["Spec", "load_spec", "spec_schema"]
+__all__ = ["Spec", "Untrained", "allow_untrained", "load_spec", "spec_schema"]
 
 
 _NO_TRAINING = "none"
@@ -88,6 +88,13 @@ _BENCHMARK = Other(
     command="moframework benchmark",
     function="load_benchmark",
 )
+_STUDY = Other(
+    keys=("tune",),
+    wanted=(),
+    message="this spec is to be tuned, and no run is made from it before",
+    command="moframework tune",
+    function="load_study",
+)
 
 
 def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str] = (), *, trust: Trust = True) -> Spec:
@@ -114,9 +121,15 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
             f"a {given} alone ({type(source).__name__}) is no spec, for it has no {missing}: give a mapping such as "
             f'{{"{given}": {given}, {example}}}'
         )
-    untrained = _Untrained()
+    untrained = Untrained()
     spec = load(
-        source, Spec, overrides, expand=untrained.expanded, further=untrained.faults, other=_BENCHMARK, trust=trust
+        source,
+        Spec,
+        overrides,
+        expand=untrained.expanded,
+        further=untrained.faults,
+        other=(_BENCHMARK, _STUDY),
+        trust=trust,
     )
     if spec.name is None and not isinstance(source, Mapping):
         named: Spec = attrs.evolve(cast(Any, spec), name=Path(source).stem)
@@ -126,7 +139,11 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
 
 def spec_schema() -> Schema:
     """The JSON Schema (draft-07) of the spec language with every part installed here, for editors."""
-    schema = {"title": "moframework spec", **schema_of(Spec)}
+    return allow_untrained({"title": "moframework spec", **schema_of(Spec)})
+
+
+def allow_untrained(schema: Schema) -> Schema:
+    """The schema of specs of a run with `training: none`, which `Untrained` reads."""
     for definition in schema["definitions"].values():
         options = definition.get("properties", {})
         if {"problem", "solver", "training"} <= set(options):
@@ -136,7 +153,7 @@ def spec_schema() -> Schema:
     return schema
 
 
-class _Untrained:
+class Untrained:
     """`training: none`, which solvers that take no step may be given; it stands for the defaults."""
 
     def __init__(self) -> None:

@@ -132,7 +132,7 @@ def test_unlike_any_command_lists_all(call: Call) -> None:
     assert found.code == 2
     assert (
         "Commands: benchmark, check, docs, doctor, evaluate, export, front, list, new, pick, plot, predict, report, "
-        "schema, serve, solve, specs." in found.err
+        "schema, serve, solve, specs, tune." in found.err
     )
 
 

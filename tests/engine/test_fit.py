@@ -129,7 +129,11 @@ PLATEAU = {"name": "reduce_on_plateau", "patience": 0, "threshold": 10.0, "facto
 @pytest.mark.parametrize("at", [4, 9])
 def test_a_row_with_a_plateau_and_groups_of_parameters_resume_bitwise(train: Train, tmp_path: Path, at: int) -> None:
     row = [{"name": "linear", "total_iters": 1}, PLATEAU]
-    given = {"epochs": 4, "batch_size": 16, "parameter_groups": [{"match": "*.bias", "lr_factor": 0.5}]}
+    groups = [
+        {"match": "*.bias", "lr_factor": 0.5},
+        {"match": "encoder.1.weight", "optimizer": {"name": "muon", "lr": 1e-3}},
+    ]
+    given = {"epochs": 4, "batch_size": 16, "parameter_groups": groups}
     training = build(Training, {**given, "scheduler": row})
     watch = Watch()
     whole, _ = train(training=training, folder=tmp_path / "whole", observer=watch)

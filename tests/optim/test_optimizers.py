@@ -12,22 +12,24 @@ from moframework.optim import Optimizer
 CPU = torch.device("cpu")
 
 
-def groups() -> list[dict[str, object]]:
-    return [{"name": "all", "params": [torch.nn.Parameter(torch.ones(3))], "lr": 0.5}]
+def groups(*shape: int) -> list[dict[str, object]]:
+    return [{"name": "all", "params": [torch.nn.Parameter(torch.ones(shape or (3,)))], "lr": 0.5}]
 
 
 @pytest.mark.parametrize("name", Optimizer.names())
 def test_every_offered_optimizer_takes_a_step(name: str) -> None:
-    optimizer = build(Optimizer, {"name": name, "lr": 0.1}).build(groups(), CPU)
-    parameter = optimizer.param_groups[0]["params"][0]
-    parameter.grad = torch.ones(3)
+    given = groups(1, 3) if name == "muon" else groups()
+    (parameter,) = given[0]["params"]  # type: ignore[misc]
+    optimizer = build(Optimizer, {"name": name, "lr": 0.1}).build(given, CPU)
+    parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     assert bool((parameter < 1).all()), name
 
 
 def test_the_usual_ones_are_offered() -> None:
     assert {"adam", "adamw", "sgd", "rmsprop"} <= set(Optimizer.names())
-    assert not {"lbfgs", "muon"} & set(Optimizer.names())
+    assert "muon" in Optimizer.names()
+    assert "lbfgs" not in Optimizer.names()
 
 
 def test_options_reach_torch_and_groups_keep_their_rates() -> None:

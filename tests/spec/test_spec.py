@@ -61,7 +61,7 @@ def test_name(tmp_path: Path) -> None:
 def test_bundled_specs_load_and_fit_the_schema(validator: Draft7Validator) -> None:
     assert "quickstart" in bundled_specs()
     for name, path in bundled_specs().items():
-        if name.startswith("benchmarks/"):  # of another kind: see tests/benchmark/test_loading.py
+        if name.startswith(("benchmarks/", "studies/")):  # of other kinds: see test_loading.py of benchmark and tuning
             continue
         spec = load_spec(name)
         assert load_spec({**unstructure(spec)}) == spec, name

@@ -165,6 +165,11 @@ def check_sharding(training: Training) -> None:
         _check_parameters(training)
     elif training.distributed.optimizer == "replicated":
         return
+    if any(group.optimizer is not None for group in training.parameter_groups):
+        raise SpecError(
+            "training.distributed.optimizer: parameter groups with an optimizer of their own cannot be sharded; use "
+            "replicated, or one optimizer"
+        )
     if not training.optimizer.elementwise:
         raise SpecError(
             "training.distributed.optimizer: this training.optimizer does not treat each number by itself, so it "

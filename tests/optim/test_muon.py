@@ -1,0 +1,72 @@
+"""Muon for kernels, and optimizers for parts of the parameters."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from moframework.config.structure import build
+from moframework.errors import SpecError
+from moframework.optim import Optimizer, ParameterGroup, describe_groups
+from moframework.optim.muon import Muon
+from moframework.optim.several import SeveralOptimizers
+from tests.optim.test_groups import ADAMW, groups, space
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_a_kernel_is_stepped_as_the_matrix_that_it_is(order: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    start, gradients = torch.randn(4, 3, 2, 2), torch.randn(3, 4, 3, 2, 2)
+    kernel = nn.Parameter(start.clone().contiguous(memory_format=order))
+    matrix = nn.Parameter(start.flatten(1).clone())
+    own, theirs = Muon([kernel], lr=0.1), torch.optim.Muon([matrix], lr=0.1)
+    for gradient in gradients:
+        kernel.grad, matrix.grad = gradient.contiguous(memory_format=order), gradient.flatten(1)
+        own.step()
+        theirs.step()
+    # torch iterates in bfloat16, whose sums depend on the order of columns.
+    exact = order is torch.contiguous_format
+    torch.testing.assert_close(kernel.detach().flatten(1), matrix.detach(), rtol=0, atol=0 if exact else 0.005)
+    assert not torch.equal(kernel, start)
+
+
+MUON = build(Optimizer, {"name": "muon", "lr": 0.02, "weight_decay": 0.0})  # type: ignore[type-abstract]
+MATRICES = ParameterGroup(match=("stem.weight", "body.weight"), optimizer=MUON)
+
+
+def test_a_group_is_stepped_by_its_own_optimizer() -> None:
+    made = groups(space("low_rank", rank=1), MATRICES)
+    assert {name: group["lr"] for name, group in made.items()} == {
+        "shared": 0.1, "shared:stem.weight,body.weight": pytest.approx(0.02), "adapters": 0.2,
+    }  # fmt: skip
+    assert describe_groups(list(made.values()))[1] == "shared:stem.weight,body.weight: 34 parameters by Muon at 0.02"
+    stepped = ADAMW.build(list(made.values()), CPU)
+    assert isinstance(stepped, SeveralOptimizers)
+    assert [type(part) for part in stepped.parts] == [torch.optim.AdamW, Muon]
+    _, matrix = made["shared:stem.weight,body.weight"]["params"]
+    before = matrix.detach().clone()
+    scheduler = torch.optim.lr_scheduler.StepLR(stepped, 1, 0.5)
+    for group in made.values():
+        for parameter in group["params"]:
+            parameter.grad = torch.randn_like(parameter)
+    stepped.step()
+    # All singular values of what Muon steps by are about 1.
+    singular = torch.linalg.svdvals((before - matrix.detach()) / 0.02)
+    assert singular.min() > 0.5
+    assert singular.max() < 1.3
+
+    # Rates that a scheduler sets, and a state that is read, are those of the parts.
+    scheduler.step()
+    assert stepped.parts[1].param_groups[0]["lr"] == pytest.approx(0.01)
+    stepped.load_state_dict(stepped.state_dict())
+    assert stepped.param_groups[2] is stepped.parts[1].param_groups[0]
+    assert {group["name"] for group in stepped.param_groups} == set(made)
+
+
+def test_muon_alone_is_refused_where_there_are_biases() -> None:
+    made = groups(space("low_rank", rank=1), optimizer=MUON)
+    with pytest.raises(SpecError, match=r"of the parameters of group 'shared' are none \(shape \(2,\)\)"):
+        MUON.build(list(made.values()), CPU)
