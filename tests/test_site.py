@@ -9,6 +9,7 @@ The built site is the folder that `MOFRAMEWORK_SITE` names, as .ci/run sets it; 
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 from collections import Counter
@@ -31,6 +32,7 @@ from moframework.reference.errors import error_classes
 from moframework.reference.pages import pages
 from moframework.schemas.results import RESULT_FILES, result_schema
 from moframework.spec.spec import spec_schema
+from moframework.tuning.loading import study_schema
 from tests.notes import HANDED_ON, PARTS, WRITERS, fixed, handed_on, notes
 
 ROOT = Path(__file__).parents[1]
@@ -57,9 +59,8 @@ def test_a_public_name_has_its_page(known: Mapping[str, Entry], name: str) -> No
     found = getattr(moframework, name)
     assert len(known[f"python/{name} {name}"].body) > len(f"from moframework import {name}") + 40
     if isinstance(found, type):
-        own = [key for key, value in vars(found).items() if not key.startswith("_") and callable(value)]
-        for key in own:
-            if not isinstance(vars(found)[key], type) and getattr(vars(found)[key], "__doc__", None):
+        for key, value in vars(found).items():
+            if not key.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
                 assert known[f"python/{name} {name}.{key}"].body
 
 
@@ -73,8 +74,8 @@ def test_a_part_has_its_page(known: Mapping[str, Entry], kind: str) -> None:
 
 
 def definitions() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of the two schemas with their keys; those of specs that extend others are the same."""
-    for schema in (spec_schema(), benchmark_schema()):
+    """The objects of the schemas with their keys; those of specs that extend others are the same."""
+    for schema in (spec_schema(), benchmark_schema(), study_schema()):
         for name, definition in schema["definitions"].items():
             if not name.startswith("extending.") and "properties" in definition:
                 yield name, definition["properties"]
@@ -82,7 +83,11 @@ def definitions() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def test_every_key_has_a_place_and_a_help(made: Mapping[str, Page], known: Mapping[str, Entry]) -> None:
     """Read from the JSON Schemas, which are made another way."""
-    on_pages = {entry.name.rpartition(".")[2] for path in ("spec", "benchmark") for entry in made[path].entries}
+    on_pages = {
+        entry.name.rpartition(".")[2] for path in ("spec", "benchmark", "study") for entry in made[path].entries
+    }
+    bodies = " ".join(entry.body for page in made.values() for entry in page.entries if page.path.startswith("parts/"))
+    of_parts = set(re.findall(r"^- `[\w.\[\]]+\.(\w+)` \(", bodies, re.MULTILINE))
     missing = []
     for name, properties in definitions():
         kind, _, part = name.partition(".")
@@ -92,7 +97,7 @@ def test_every_key_has_a_place_and_a_help(made: Mapping[str, Page], known: Mappi
                 continue
             everywhere = made[f"parts/{kind}"].introduction if f"parts/{kind}" in made else ""
             body = entry.body if entry is not None else everywhere if part else ""
-            there = f"- `{key}` (" in body + everywhere or (entry is None and key in on_pages)
+            there = f"- `{key}` (" in body + everywhere or (entry is None and key in on_pages | of_parts)
             missing += [] if there else [f"{name}: {key}"]
     assert not missing
     assert not [f"{entry.name}" for entry in made["spec"].entries if entry.body.startswith(".")], (

@@ -13,8 +13,9 @@ from moframework.reference.entry import Entry, Page, anchor
 from moframework.reference.options import nested, option_text
 from moframework.reference.parts import interface_of, takes
 from moframework.spec.spec import Spec
+from moframework.tuning.spec import Contest, Study
 
-__all__ = ["benchmark_page", "keys", "spec_page"]
+__all__ = ["benchmark_page", "keys", "spec_page", "study_page"]
 
 _SPEC = """What the spec of a run can say. Only `problem` and `solver` have to be given. `moframework check SPEC` tells
 what a spec comes to, `moframework schema` prints this as JSON Schema for editors, and `--set KEY=VALUE` replaces one
@@ -24,7 +25,7 @@ names code of your own in place of a part."""
 _BENCHMARK = """What the spec of a benchmark can say: `moframework benchmark SPEC`. `training` and `evaluate` have the
 keys that they have in [the spec of a run](spec.md)."""
 
-_ANY = "NAME"
+_STUDY = """What `moframework tune SPEC` reads beside the keys of [a run](spec.md) or of [a benchmark](benchmark.md)."""
 
 
 def spec_page() -> Page:
@@ -38,6 +39,16 @@ def benchmark_page() -> Page:
     """The page of all keys of a benchmark's spec."""
     entries = _entries(Benchmark, "", "benchmark", ("training", "evaluate"))
     return Page("benchmark", "The spec of a benchmark", _BENCHMARK, tuple(entries))
+
+
+def study_page() -> Page:
+    """The page of the keys that say what is tuned, of a run and of a benchmark."""
+    page, found = "study", dict[str, Entry]()
+    for cls in (Study, Contest):
+        for entry in _entries(cls, "", page, ("training", "evaluate")):
+            if entry.name.split(".")[0] == "tune":
+                found.setdefault(entry.name, entry)
+    return Page(page, "The spec of a study", _STUDY, tuple(found.values()))
 
 
 def keys(cls: Any, prefix: str = "", leave: tuple[str, ...] = ()) -> Iterator[tuple[str, Option]]:

@@ -16,7 +16,7 @@ from moframework.config.references import reference_to
 from moframework.config.words import expected, union_members
 from moframework.errors import MoframeworkError
 
-__all__ = ["OptionText", "nested", "option_text", "option_texts"]
+__all__ = ["OptionText", "deep_texts", "nested", "option_text", "option_texts"]
 
 _BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
 
@@ -49,6 +49,15 @@ def option_texts(cls: Any) -> tuple[OptionText, ...]:
     concentration | a number or a list of numbers, greater than 0 | 1.0
     """
     return tuple(option_text(option) for option in options_of(cls))
+
+
+def deep_texts(cls: Any, prefix: str = "") -> Iterator[OptionText]:
+    """The options of a config class, each followed by those of the config classes in it, with dotted keys."""
+    for option in options_of(cls):
+        text = option_text(option)
+        yield attrs.evolve(text, key=prefix + text.key)
+        for between, inner in nested(option.type):
+            yield from deep_texts(inner, f"{prefix}{text.key}{between}.")
 
 
 def option_text(option: Option) -> OptionText:

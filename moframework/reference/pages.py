@@ -16,7 +16,7 @@ from moframework.reference.entry import Entry, Page
 from moframework.reference.errors import error_classes, errors_page
 from moframework.reference.files import files_page
 from moframework.reference.importing import PUBLIC
-from moframework.reference.keys import benchmark_page, spec_page
+from moframework.reference.keys import benchmark_page, spec_page, study_page
 from moframework.reference.names import name_page, names_page
 from moframework.reference.parts import interface_of, kind_page, part_entry
 
@@ -85,6 +85,7 @@ def _single(group: click.Group) -> Mapping[str, Callable[[], Page]]:
     return {
         "spec": spec_page,
         "benchmark": benchmark_page,
+        "study": study_page,
         "commands": functools.partial(command_page, group),
         "files": files_page,
         "errors": errors_page,
@@ -133,7 +134,7 @@ def index() -> Page:
     """The first page, which says what the others are about."""
     text = """Made from the code of this version: whatever is named here is there, with its default and its help.
 
-- [The spec of a run](spec.md): every key; [of a benchmark](benchmark.md) likewise.
+- [The spec of a run](spec.md): every key; [of a benchmark](benchmark.md) and [of a study](study.md) likewise.
 - [Parts](parts.md): everything that a spec can name, by kind.
 - [Commands](commands.md): every command and option.
 - [Python](python.md): every public name.
@@ -142,7 +143,10 @@ def index() -> Page:
 
 In a terminal: `moframework list KIND NAME` shows the options of a part, `moframework docs NAME` what stands here."""
     return Page(
-        "index", "Reference", text, below=("spec", "parts", "commands", "python", "benchmark", "errors", "files")
+        "index",
+        "Reference",
+        text,
+        below=("spec", "parts", "commands", "python", "benchmark", "study", "errors", "files"),
     )
 
 

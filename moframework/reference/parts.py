@@ -16,7 +16,7 @@ from moframework.reference.catalog import KINDS, PACKAGE_KINDS, all_kinds
 from moframework.reference.docstrings import escaped, markdown, summary
 from moframework.reference.entry import Entry, Page, anchor
 from moframework.reference.importing import attribute
-from moframework.reference.options import OptionText, option_texts
+from moframework.reference.options import OptionText, deep_texts
 
 __all__ = ["find_part", "interface_of", "kind_page", "option_lines", "part_entry"]
 
@@ -48,7 +48,7 @@ def kind_page(kind: str) -> Page:
     interface = interface_of(kind)
     introduction = [f"{KINDS.get(kind, kind).capitalize()}.", _how(interface)]
     if interface.overrides is not None:
-        introduction += [f"Keys of all {kind}:", option_lines(option_texts(interface.overrides))]
+        introduction += [f"Keys of all {kind}:", option_lines(deep_texts(interface.overrides))]
     absent = interface.unavailable()
     if absent is not None:
         introduction.append(escaped(absent))
@@ -84,8 +84,8 @@ def takes(one: OptionText) -> str:
 def _body(part: type[Component]) -> str:
     own = part.interface().kind not in PACKAGE_KINDS
     # What other packages say is long, and written for their own pages.
-    told = [markdown(part.__doc__) if own else summary(part.__doc__), "**Options**", option_lines(option_texts(part))]
-    kinds = dict.fromkeys(kind for one in option_texts(part) for kind in one.kinds)
+    told = [markdown(part.__doc__) if own else summary(part.__doc__), "**Options**", option_lines(deep_texts(part))]
+    kinds = dict.fromkeys(kind for one in deep_texts(part) for kind in one.kinds)
     if kinds:
         told.append("Parts that these options name: " + ", ".join(f"[{kind}]({kind}.md)" for kind in kinds) + ".")
     return "\n\n".join([*told, f"Source: `{source_of(part)}`"])
