@@ -18,7 +18,7 @@ __all__ = ["MOVED", "install", "renamed"]
 MOVED: Mapping[str, str] = {
     "moframework.adapting": "moframework.data.adapters",
     "moframework.analytic": "moframework.problem.analytic",
-    "moframework.catalog": "moframework.cli.catalog",
+    "moframework.catalog": "moframework.reference.catalog",
     "moframework.columns": "moframework.data.table",
     "moframework.contents": "moframework.data.fingerprint",
     "moframework.datafiles": "moframework.data.cache",

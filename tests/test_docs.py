@@ -96,9 +96,12 @@ class Session:
         assert "Traceback" not in said, what
 
 
+_MADE = {"benchmarks", "reference", "_build"}
+
+
 def written() -> list[Path]:
-    """The pages that people write: not the results of benchmarks."""
-    return sorted(page for page in DOCS.rglob("*.md") if "benchmarks" not in page.relative_to(DOCS).parts)
+    """The pages that people write: not the results of benchmarks, and not what is made from the code."""
+    return sorted(page for page in DOCS.rglob("*.md") if not _MADE & set(page.relative_to(DOCS).parts))
 
 
 def prose(page: Path) -> list[tuple[int, str]]:
@@ -174,7 +177,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         yield words
 
 
-PAGES = sorted(page for page in DOCS.rglob("*.md") if any(b.language in ("python", "sh") for b in blocks(page)))
+PAGES = sorted(page for page in written() if any(b.language in ("python", "sh") for b in blocks(page)))
 NEEDS = {"exporting": [needs_onnx, needs_peft], "serving": [needs_serve]}
 """Marks of pages whose code needs extras."""
 

@@ -1,4 +1,4 @@
-"""The command line: commands, progress bars, tables, catalogs, and what `new` writes. The only place that prints.
+"""The command line: commands, progress bars, tables, and what `new` writes. The only place that prints.
 
 What must not live here: anything that a program would want to call; that belongs to `run`, `spec` or `benchmark`.
 """

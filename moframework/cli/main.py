@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from moframework.cli import runs, showing, tuning
+from moframework.cli import reference, runs, showing, tuning
 from moframework.cli.shared import (
     EXIT_CODES,
     FAILED,
@@ -327,38 +327,6 @@ def new_problem(name: str, out: Path) -> None:
     click.echo(f"  python -m pytest {test}")
 
 
-@main.command("list")
-@click.argument("kind", metavar="[KIND]", required=False)
-def list_(kind: str | None) -> None:
-    """List what a spec can name.
-
-    Without KIND the kinds of parts; with it all parts of that kind, the package that brought each, and the keys that
-    all of them take.
-    """
-    from moframework.cli.catalog import KINDS, PACKAGE_KINDS, all_kinds, parts, shared_keys
-    from moframework.cli.tables import output, table
-    from moframework.config import entries
-
-    if kind is not None:
-        rows = table(("name", "what it is", "package"))
-        for part in parts(kind):
-            rows.add_row(part.name, part.summary, part.package)
-        output().print(rows)
-        shared = shared_keys(kind)
-        if shared:
-            rows = table((f"key of all {kind}", "what it is"))
-            for key, text in shared.items():
-                rows.add_row(key, text)
-            output().print(rows)
-        return
-    rows = table(("kind", "what it is", "names"))
-    for each in all_kinds():
-        names = f"{PACKAGE_KINDS[each][1]}'s own" if each in PACKAGE_KINDS else str(len(entries(each)))
-        rows.add_row(each, KINDS.get(each, ""), names)
-    output().print(rows)
-    click.echo("The names of one kind: moframework list KIND")
-
-
 @main.command(epilog=EXIT_CODES.replace("failed run", "something is wrong"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: sections with their findings, and problems.")
 def doctor(as_json: bool) -> None:
@@ -405,5 +373,5 @@ def _first_comment(path: Path) -> str:
     return ""
 
 
-for _command in (*runs.COMMANDS, *showing.COMMANDS, *tuning.COMMANDS):
+for _command in (*runs.COMMANDS, *showing.COMMANDS, *tuning.COMMANDS, *reference.COMMANDS):
     main.add_command(_command)

@@ -25,6 +25,7 @@ EXTRAS: Mapping[str, str] = {
     "onnx": "exports to .onnx, which onnxruntime runs",
     "peft": "exports of adapters, which PEFT loads",
     "serve": "moframework serve: a model over HTTP",
+    "docs": "building the site of the documentation",
     "test": "running the tests",
     "dev": "working on moframework: tests, formatter, linter, types",
 }

@@ -15,7 +15,7 @@ from moframework.config.references import Reference, remember
 from moframework.config.reinstall import reinstall_hint
 from moframework.config.trust import Trust, part_of_reference
 from moframework.config.unstructure import unstructure
-from moframework.config.words import allowed, expected, shown, suggestion, union_members
+from moframework.config.words import allowed, article, expected, shown, suggestion, union_members
 from moframework.errors import MoframeworkError, SpecError, shortened
 from moframework.io.paths import path_fault
 
@@ -260,7 +260,8 @@ class _Structure:
                     return None, None
                 return self.referenced(name["python"], interface, (*path, "name", "python")), None
             if not isinstance(name, str):
-                text = f"must be the name of a {interface.noun()}, but it is {shown(name)}; {_names(interface, None)}"
+                wanted = article(interface.noun())
+                text = f"must be the name of {wanted}, but it is {shown(name)}; {_names(interface, None)}"
                 self.fail((*path, "name"), text)
                 return None, None
             return self.named(name, interface, (*path, "name")), None

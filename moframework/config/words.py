@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 from moframework.config.options import Component
 from moframework.errors import nearest, shortened
 
-__all__ = ["allowed", "either", "expected", "shown", "suggestion", "union_members"]
+__all__ = ["allowed", "article", "either", "expected", "shown", "suggestion", "union_members"]
 
 _SCALARS: dict[Any, str] = {
     bool: "true or false",
@@ -65,6 +65,15 @@ def either(words: Iterable[str]) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
+def article(noun: str) -> str:
+    """A noun with its article.
+
+    >>> article("objective"), article("solver"), article("lr schedule")
+    ('an objective', 'a solver', 'an lr schedule')
+    """
+    return f"{'an' if noun[0] in 'aeio' or noun.startswith('lr ') else 'a'} {noun}"
+
+
 # All parts of a kind, and the columns of a table that one still looks through.
 _LISTED = 100
 
@@ -105,7 +114,7 @@ def expected(type_: Any) -> str:
     if origin is dict:
         return f"a mapping of names to {_plural(arguments[1])}"
     if isinstance(type_, type) and issubclass(type_, Component):
-        return f"the name of a {type_.noun()}, or a mapping with its options"
+        return f"the name of {article(type_.noun())}, or a mapping with its options"
     return "a mapping of options"
 
 

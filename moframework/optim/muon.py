@@ -45,7 +45,7 @@ class Muon(torch.optim.Muon):
         """See `torch.optim.Optimizer.step`."""
         for parameter, view in self._kernels:
             view.grad = None if parameter.grad is None else _matrix(parameter.grad, parameter)
-        return super().step(closure)
+        return super().step(closure)  # type: ignore[no-untyped-call]
 
 
 def _matrix(values: Tensor, parameter: Tensor) -> Tensor:

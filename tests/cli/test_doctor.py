@@ -61,6 +61,7 @@ def test_everything_is_looked_at_in_little_time() -> None:
         "onnx",
         "peft",
         "serve",
+        "docs",
         "test",
         "dev",
     }

@@ -15,7 +15,6 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from moframework.cli.catalog import all_kinds
 from moframework.cli.main import main
 from moframework.config import entries
 from moframework.errors import (
@@ -27,6 +26,7 @@ from moframework.errors import (
     SpecError,
     UnknownNameError,
 )
+from moframework.reference.catalog import all_kinds
 from moframework.spec.bundled import bundled_specs
 
 SMALL = """\
@@ -131,8 +131,8 @@ def test_unlike_any_command_lists_all(call: Call) -> None:
     found = call("xyzzy")
     assert found.code == 2
     assert (
-        "Commands: benchmark, check, doctor, evaluate, export, front, list, new, pick, plot, predict, report, schema, "
-        "serve, solve, specs." in found.err
+        "Commands: benchmark, check, docs, doctor, evaluate, export, front, list, new, pick, plot, predict, report, "
+        "schema, serve, solve, specs, tune." in found.err
     )
 
 
@@ -149,7 +149,7 @@ def test_forgotten_command(call: Call, spec: Path) -> None:
         (["solve", "x", "--devise", "cpu"], "--device"),
         (["solve", "x", "--resume"], "--out RUN"),
         (["front", "run", "--split", "train"], "'val', 'test'"),
-        (["list", "a", "b"], "unexpected extra argument"),
+        (["list", "a", "b", "c"], "unexpected extra argument"),
     ],
 )
 def test_wrong_usage(call: Call, arguments: list[str], said: str) -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from moframework.cli.catalog import parts
 from moframework.config import build
 from moframework.config.structure import unstructure
 from moframework.errors import MoframeworkError
 from moframework.objectives import Objective, torchjd_by_name
 from moframework.objectives.torchjd_by_name import TorchJD, TorchJDMethod
+from moframework.reference.catalog import parts
 from tests.extras import needs_torchjd
 
 EVEN, LOSSES = torch.full((1, 4), 0.25), torch.ones(1, 4)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from moframework.cli.catalog import KINDS, PACKAGE_KINDS, all_kinds, parts, shared_keys, summary
 from moframework.config import Component, Entry, entries, kinds
 from moframework.config.fields import options_of
 from moframework.errors import UnknownNameError
+from moframework.reference.catalog import KINDS, PACKAGE_KINDS, all_kinds, parts, shared_keys, summary
 
 
 def test_every_kind_is_described_once() -> None:
@@ -56,7 +56,7 @@ def test_torch_parts_share_no_keys() -> None:
 
 def test_lines_are_read_without_importing() -> None:
     script = (
-        "import sys; from moframework.cli.catalog import all_kinds, parts, shared_keys, PACKAGE_KINDS\n"
+        "import sys; from moframework.reference.catalog import all_kinds, parts, shared_keys, PACKAGE_KINDS\n"
         "for kind in set(all_kinds()) - set(PACKAGE_KINDS): parts(kind), shared_keys(kind)\n"
         "print([name for name in ('torch', 'numpy', 'matplotlib', 'yaml') if name in sys.modules])"
     )
@@ -113,7 +113,7 @@ def test_summary(target: str, line: str | None) -> None:
 )
 def test_broken_part_harms_only_its_own_line(target: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     broken, fine = Entry("solvers", "broken", target, "p"), Entry("solvers", "fine", "some_plugin.deep.real:Real", "p")
-    monkeypatch.setattr("moframework.cli.catalog.entries", lambda kind: (broken, fine))
+    monkeypatch.setattr("moframework.reference.catalog.entries", lambda kind: (broken, fine))
     first, second = parts("solvers")
     assert first.summary.startswith("(broken: ")
     assert said in first.summary

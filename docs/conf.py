@@ -1,0 +1,125 @@
+"""The site of these pages: `python -m sphinx -W --keep-going -j 2 docs docs/_build/html`, with the extra `docs`.
+
+The pages are read in the repository too, so they are plain Markdown with relative links; how they hang together in the
+site stands here alone. What is made from the code is written to docs/reference before the pages are read.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from moframework.cli.main import main
+from moframework.reference.entry import Page
+from moframework.reference.pages import pages, write
+
+HERE = Path(__file__).parent
+
+project = "moframework"
+author = "The moframework developers"
+copyright = "The moframework developers, MIT license"
+version = release = metadata.version("moframework")
+
+extensions = ["myst_parser"]
+exclude_patterns = ["_build", "notebooks/*"]
+myst_heading_anchors = 4  # the anchors that GitHub gives to headings
+myst_enable_extensions = ["attrs_block"]
+suppress_warnings = ["myst.xref_ambiguous"]
+
+smartquotes = False  # what stands in quotes may be typed
+
+html_theme = "furo"
+html_title = "moframework"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_search_summary = False  # it fetches the pages, which a browser refuses for file://
+html_theme_options = {"navigation_with_keys": True}
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"
+
+NAVIGATION = {
+    "Start": ("get-started", "concepts", "which-solver", "choosing", "notebooks"),
+    "Your own": ("own-problem", "checkpoints", "blackbox", "plugins"),
+    "Train": ("training", "tuning", "objectives", "metrics", "tracking", "reliability"),
+    "Use": ("predicting", "exporting", "serving", "reporting"),
+    "Reference": ("reference/index", "troubleshooting"),
+    "Compare": ("comparing", "clusters", "benchmarks", "compare", "census"),
+    "Project": ("design", "reference/contributing", "security", "changelog"),
+}
+"""What stands beside every page: headings, and the pages under each."""
+
+BELOW = {
+    "benchmarks": ("benchmarks/*/results",),
+    "design": ("design/contracts", "design/decisions", "design/performance"),
+}
+"""Pages that belong below another one."""
+
+LINKED_KINDS = {"balancings", "merges", "objectives", "problems", "schedules", "solvers"}
+"""Kinds whose parts are linked where a page names them."""
+
+CONTRIBUTING = HERE.parent / ".github" / "CONTRIBUTING.md"
+"""It lies where GitHub looks for it; the site has a copy."""
+
+
+def toctree(pages: tuple[str, ...], caption: str = "") -> str:
+    """The directive that puts `pages` into the navigation, without a list of them in the page itself."""
+    options = [":hidden:", *([f":caption: {caption}"] if caption else []), *([":glob:"] if "*" in str(pages) else [])]
+    return "\n".join(["", "```{toctree}", *options, "", *(f"/{page}" for page in pages), "```", ""])
+
+
+def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
+    """Put what only the site needs into the text of a page."""
+    if name == "index":
+        source[0] += "".join(toctree(pages, caption) for caption, pages in NAVIGATION.items())
+    elif name in BELOW:
+        source[0] += toctree(BELOW[name])
+    if not re.search(r"^# ", source[0], re.MULTILINE):  # pages that are a table alone
+        source[0] = f"# {name.split('/')[-2].capitalize()}\n\n{source[0]}"
+    source[0] = source[0].replace("](../.github/CONTRIBUTING.md)", "](reference/contributing.md)")
+
+
+def write_reference(app: Sphinx) -> None:
+    """Write what is made from the code, and a copy of CONTRIBUTING with links that are right in docs/reference."""
+    made = list(pages(main))
+    write(HERE / "reference", made)
+    app.moframework_names = linked(made)  # type: ignore[attr-defined]
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    text = re.sub(r"\]\(\.\./docs/", "](../", text).replace("](../LICENSE)", "](../../LICENSE)")
+    (HERE / "reference" / "contributing.md").write_text(text, encoding="utf-8")
+
+
+def linked(made: list[Page]) -> dict[str, tuple[str, str]]:
+    """What code in the text of a page links to: page and anchor by name. Public names with a capital, keys with a dot,
+    commands, and parts of the kinds that pages speak of, where one kind has the name."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for page in made:
+        for entry in page.entries:
+            kind, _, part = entry.name.partition("/")
+            named = part if kind in LINKED_KINDS else entry.name
+            if named == part or named[0].isupper() or "." in named or named.startswith("moframework "):
+                found.setdefault(named, []).append((f"reference/{page.path}", entry.anchor))
+    return {name: places[0] for name, places in found.items() if len(places) == 1 and name}
+
+
+def link_names(app: Sphinx, doctree: nodes.document, name: str) -> None:
+    """Let code that is the name of something lead to what the reference says of it; headings stay as they are."""
+    if name.startswith(("reference/", "changelog", "design/")):
+        return
+    for code in list(doctree.findall(nodes.literal)):
+        place = app.moframework_names.get(code.astext())  # type: ignore[attr-defined]
+        if place is not None and not isinstance(code.parent, nodes.reference | nodes.title):
+            uri = f"{app.builder.get_relative_uri(name, place[0])}#{place[1]}"
+            code.replace_self(nodes.reference("", "", code.deepcopy(), refuri=uri, internal=True))
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("builder-inited", write_reference)
+    app.connect("source-read", add_navigation)
+    app.connect("doctree-resolved", link_names)

@@ -1,0 +1,53 @@
+"""Entries are found by name; pages are written and removed. What is on them: tests/test_site.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from moframework.cli.main import main
+from moframework.errors import UnknownNameError
+from moframework.reference.keys import spec_page
+from moframework.reference.options import option_texts
+from moframework.reference.pages import find, index, write
+from moframework.solvers.palora import PaLoRA
+
+
+@pytest.mark.parametrize(
+    ("name", "anchors"),
+    [
+        ("Front.select", ["name-front-select"]),
+        ("solvers palora", ["part-solvers-palora"]),
+        ("training.optimizer", ["key-spec-training-optimizer"]),
+        ("front", ["command-front", "file-front"]),
+        ("moframework new problem", ["command-new-problem"]),
+        ("moframework.Run", ["name-run"]),
+        ("adamw", ["part-optimizers-adamw"]),
+    ],
+)
+def test_entries_are_found(name: str, anchors: list[str]) -> None:
+    assert [entry.anchor for entry in find(name, main)] == anchors
+
+
+def test_a_name_of_nothing() -> None:
+    with pytest.raises(UnknownNameError, match=r"nothing is called 'ParetoModle': did you mean 'ParetoModel'\?"):
+        find("ParetoModle", main)
+
+
+def test_pages_are_written_and_old_ones_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [index(), spec_page()]
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "gone.md").write_text("old")
+    assert sorted(write(tmp_path, made)) == [tmp_path / "index.md", tmp_path / "spec.md"]
+    assert sorted(tmp_path.rglob("*.md")) == [tmp_path / "index.md", tmp_path / "spec.md"]
+    before = (tmp_path / "spec.md").stat().st_mtime_ns
+    write(tmp_path, made)
+    assert (tmp_path / "spec.md").stat().st_mtime_ns == before, "else Sphinx would read it again"
+
+
+def test_defaults_are_as_a_spec_has_them() -> None:
+    found = {one.key: one for one in option_texts(PaLoRA)}
+    assert (found["rank"].default, found["members"].default, found["preferences"].default) == ("4", "none", "annealed")
+    assert found["rank"].takes == "a whole number, at least 1 and at most 4096"
+    assert found["preferences"].kinds == ("schedules",)
