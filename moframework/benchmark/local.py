@@ -79,7 +79,8 @@ class Local(Executor):
         """See `Executor.run`."""
         with contextlib.ExitStack() as stack:
             server: ForkServer | None = None
-            if self.start == "fork" or (self.start == "auto" and len(jobs) > 1 and _forks()):
+            forkable = sum(map(_forkable, jobs))
+            if forkable and (self.start == "fork" or (self.start == "auto" and forkable > 1 and _forks())):
                 server = stack.enter_context(ForkServer(self._environment()))
             yield from self._run(list(jobs), server, started, stop)
 
@@ -160,7 +161,7 @@ class Local(Executor):
             before = log.tell()
             try:
                 # The process inherits the lock and holds it as long as it lives, whatever happens to this one.
-                if server is not None and server.alive and job.command[:3] == (sys.executable, "-m", "moframework"):
+                if server is not None and server.alive and _forkable(job):
                     forked = server.start(job.command[3:], self._environment(), log, lock)
                     return _Running(job, forked, time.monotonic(), before)
                 process = subprocess.Popen(
@@ -177,6 +178,11 @@ class Local(Executor):
             count = self.threads or max(1, available_cores() // self.jobs)
             environment["OMP_NUM_THREADS"] = str(count)
         return environment
+
+
+def _forkable(job: Job) -> bool:
+    """Whether a process with moframework imported can do the job."""
+    return job.command[:3] == (sys.executable, "-m", "moframework")
 
 
 def _forks() -> bool:
