@@ -55,7 +55,7 @@ NAVIGATION = {
 """What stands beside every page: headings, and the pages under each."""
 
 BELOW = {
-    "benchmarks": ("benchmarks/*/results",),
+    "benchmarks": ("benchmarks/*/results", "benchmarks/quick/through-ray"),
     "design": ("design/contracts", "design/decisions", "design/performance"),
 }
 """Pages that belong below another one."""
