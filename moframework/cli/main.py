@@ -46,11 +46,12 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or propose what may have been meant."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            guess = nearest(args[0], self.list_commands(ctx))
+            shown = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
+            guess = nearest(args[0], shown)
             if Path(args[0]).exists():
                 hint = f" To solve it: moframework solve {args[0]}"
             else:
-                hint = f" Did you mean '{guess}'?" if guess else f" Commands: {', '.join(self.list_commands(ctx))}."
+                hint = f" Did you mean '{guess}'?" if guess else f" Commands: {', '.join(shown)}."
             ctx.fail(f"there is no command '{args[0]}'.{hint}")
         return super().resolve_command(ctx, args)
 

@@ -19,6 +19,8 @@ EXTRAS: Mapping[str, str] = {
     "transformers": "the networks of transformers as backbones",
     "botorch": "the solver qnehvi, a baseline of searches",
     "tune": "moframework tune: the best values in ranges",
+    "ray": "benchmarks on a Ray cluster",
+    "submitit": "benchmarks on a Slurm cluster",
     "mlflow": "the logger mlflow",
     "wandb": "the logger wandb",
     "parquet": "tables to predict, and predictions, as .parquet",
