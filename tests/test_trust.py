@@ -81,7 +81,9 @@ class Foreign:
     action: str
 
     def marks(self) -> list[str]:
-        return sorted(path.name for path in self.code.parent.iterdir() if path.suffix == "")
+        return sorted(
+            path.name for path in self.code.parent.iterdir() if path.suffix == "" and path.name != "__pycache__"
+        )
 
 
 @pytest.fixture(params=["file", "module"])

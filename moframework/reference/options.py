@@ -44,8 +44,8 @@ def option_texts(cls: Any) -> tuple[OptionText, ...]:
     """The options of a config class, in order.
 
     >>> from moframework.preferences.dirichlet import Dirichlet
-    >>> first = option_texts(Dirichlet)[0]
-    >>> print(first.key, "|", first.takes, "|", first.default)
+    >>> (found,) = (one for one in option_texts(Dirichlet) if one.key == "concentration")
+    >>> print(found.key, "|", found.takes, "|", found.default)
     concentration | a number or a list of numbers, greater than 0 | 1.0
     """
     return tuple(option_text(option) for option in options_of(cls))

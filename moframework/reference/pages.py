@@ -71,7 +71,10 @@ def find(name: str, group: click.Group) -> tuple[Entry, ...]:
     if not found:
         found += _parts(wanted, tuple(PACKAGE_KINDS))
     if not found:
-        guess = nearest(wanted, _known(group))
+        known = _known(group)
+        # Names of classes are told by their capitals.
+        classes = [name for name in known if wanted[:1].isupper() and name[:1].isupper()]
+        guess = nearest(wanted, classes) or nearest(wanted, known)
         hint = f" did you mean '{guess}'?" if guess else ""
         raise UnknownNameError(
             f"nothing is called '{name}':{hint} a name is that of a part (`moframework list`), a public name of the "

@@ -165,7 +165,7 @@ def test_a_finished_training_goes_on_along_the_course_of_a_longer_one(train: Tra
         train(training=training(1), resume=True)
 
 
-@pytest.mark.parametrize("name", Objective.names())
+@pytest.mark.parametrize("name", sorted({*Objective.names()} - {"bayes_agg", "rotograd"}))  # want heads
 @pytest.mark.parametrize("at", [3, 8])
 def test_every_objective_resumes_bitwise(train: Train, tmp_path: Path, name: str, at: int) -> None:
     # What compares what a space computes from preferences needs one that does.

@@ -16,6 +16,7 @@ from moframework.weights.finite import Finite
 from tests.solvers.tiny import parts, solved
 
 OBJECTIVES = [entry.name for entry in entries("objectives") if entry.package == "moframework"]
+HEADS = {"bayes_agg", "rotograd"}  # their features are those that heads read, which formulas do not have
 
 
 def test_parts() -> None:
@@ -26,7 +27,7 @@ def test_parts() -> None:
     assert not Multipoint.continuous
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", sorted({*OBJECTIVES} - HEADS))
 def test_solves_by_every_objective(name: str, tmp_path: Path) -> None:
     cls = Objective.lookup(name)
     assert issubclass(cls, Objective)
