@@ -38,8 +38,11 @@ HOUSES = {
 VARIANTS = (LAYER, {**LAYER, "objectives": 3}, {"name": "dtlz2", "objectives": 5, "k": 2}, HOUSES)
 # Whole hypernetworks have a hundred times a network's parameters: those of these networks take minutes.
 LARGE = {"adult", "arm", "census", "docstrings", "fairness", "german_credit", "multimnist3", "sarcos", "scenes"}
-# What a solver searches with each time a run is planned, and a pair is planned several times.
-SEARCH = {"map": {"samples": 8, "population": 20, "generations": 10}}
+# What a solver searches with each time a run is planned, and a pair is planned several times; or at each evaluation.
+SEARCH = {
+    "map": {"samples": 8, "population": 20, "generations": 10},
+    "qnehvi": {"samples": 8, "restarts": 1, "raw_samples": 8},
+}
 
 
 def affordable(pair: Pair) -> Pair:

@@ -46,7 +46,7 @@ def option_texts(cls: Any) -> tuple[OptionText, ...]:
     >>> from moframework.preferences.dirichlet import Dirichlet
     >>> (found,) = (one for one in option_texts(Dirichlet) if one.key == "concentration")
     >>> print(found.key, "|", found.takes, "|", found.default)
-    concentration | a number or a list of numbers, greater than 0 | 1.0
+    concentration | a number, at least 0.001 | 1.0
     """
     return tuple(option_text(option) for option in options_of(cls))
 
