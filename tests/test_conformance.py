@@ -41,7 +41,7 @@ LARGE = {"adult", "arm", "census", "docstrings", "fairness", "german_credit", "m
 # What a solver searches with each time a run is planned, and a pair is planned several times; or at each evaluation.
 SEARCH = {
     "map": {"samples": 8, "population": 20, "generations": 10},
-    "qnehvi": {"samples": 8, "restarts": 1, "raw_samples": 8},
+    "qnehvi": {"evaluations": 8, "initial_design": 5, "batch": 2, "samples": 8, "restarts": 1, "raw_samples": 8},
 }
 
 
