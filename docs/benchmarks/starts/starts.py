@@ -129,6 +129,8 @@ def table(file: str, page: str) -> None:
         row["hypervolume"] for row in rows if (row["kind"], row["start"]) == ("ours", same)
     ]
     lines = [
+        "# What starts decide",
+        "",
         f"`{SPEC}`, loss hypervolume on validation after the first of ten epochs. Starts differ at order {common}.",
         "",
         "| over | trainings | mean | deviation | lowest | highest |",
