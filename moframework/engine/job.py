@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from attrs import frozen
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from moframework.engine.settings import Evaluation, Training
 from moframework.engine.step import Partition
 from moframework.errors import DataError, NonFiniteLossError
 from moframework.model import ParetoModel
-from moframework.optim.groups import Groups, group_number, split_groups
+from moframework.optim.groups import Groups, check_matrices, group_number, split_groups
 from moframework.preferences import Schedule
 from moframework.problem import Problem
 from moframework.processes.world import World
@@ -70,13 +71,26 @@ class Job:
     held_out: Dataset | None = None
 
 
-def optimizer_groups(space: WeightSpace, training: Training) -> Groups:
-    """The parameters of a weight space in groups, as `training.parameter_groups` divides them. Those that differ are
-    tensors of their own afterwards. Raises as `split_groups`."""
+def optimizer_groups(space: WeightSpace, training: Training, m: int) -> Groups:
+    """The parameters of a weight space for m tasks in groups, as `training.parameter_groups` divides them. Those that
+    differ are tensors of their own afterwards. Raises as `split_groups` and `check_matrices`."""
     if training.parameter_groups:
         space.separate(lambda name: group_number(name, training.parameter_groups))
     groups = space.parameter_groups(training.optimizer.lr)
-    return split_groups(groups, space.named_storage(), training.parameter_groups, training.optimizer)
+    named = space.named_storage()
+    made = split_groups(groups, named, training.parameter_groups, training.optimizer)
+    check_matrices(made, named, training.optimizer, lambda: _shapes(space, m))
+    return made
+
+
+@torch.no_grad()
+def _shapes(space: WeightSpace, m: int) -> dict[str, torch.Size]:
+    """Shapes of what θ(λ) consists of, by the names of `WeightSpace.named_storage`."""
+    anchors, device = space.anchors(), next(space.parameters()).device
+    theta = space.weights(torch.full((m,), 1 / m, device=device) if anchors is None else anchors[0])
+    return {name.removeprefix("network."): value.shape for name, value in theta.items()} | {
+        name: value.shape for name, value in theta.items()
+    }
 
 
 def steps_per_epoch(size: int, training: Training, schedule: Schedule, m: int) -> int:

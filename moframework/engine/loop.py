@@ -108,7 +108,7 @@ class Loop:
         self.steps, self.done, self.skipped_steps = training.budget(self.per_epoch), 0, 0
         self.partition = plan_partition(self.world, size, training, self.schedule, self.m)
         self.sharded, self.sync_buffers = self._shard_parameters(), BufferSync(model, self.world)
-        groups, lr = optimizer_groups(model.space, training), training.optimizer.lr
+        groups, lr = optimizer_groups(model.space, training, self.m), training.optimizer.lr
         self.step = Step(model, job.problem.tasks, job.method, place, self.partition)
         self.step.note = self.observer.noted
         extend(self.step, training)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from torch import Tensor
+from torch import Size, Tensor
 
 from moframework.config import config, option
 from moframework.errors import SpecError, nearest
 from moframework.optim.optimizers import Optimizer
 
-__all__ = ["Groups", "Named", "ParameterGroup", "describe_groups", "group_number", "split_groups"]
+__all__ = ["Groups", "Named", "ParameterGroup", "check_matrices", "describe_groups", "group_number", "split_groups"]
 
 Groups = list[dict[str, Any]]
 """Parameter groups for a torch optimizer; each has a `name`."""
@@ -88,6 +88,40 @@ def split_groups(groups: Groups, named: Named, wanted: Sequence[ParameterGroup],
             if parts[number]:
                 made.append({**group, **_changes(group, number, wanted, optimizer), "params": parts[number]})
     return made
+
+
+def check_matrices(
+    groups: Groups, named: Named, optimizer: Optimizer, shapes: Callable[[], Mapping[str, Size]]
+) -> None:
+    """Refuse to let Muon step what is no matrix or kernel of a network.
+
+    A tensor that holds several networks, or factors of the adapters of all tasks, looks like a matrix too; its steps
+    would be made orthogonal across what has nothing to do with each other.
+
+    Args:
+        groups, optimizer: as `split_groups` gives and takes them.
+        named: see `Named`.
+        shapes: gives those of the network's parameters; asked where there is something to check.
+
+    Raises:
+        SpecError: which parameter, and what to do.
+    """
+    stepped = [p for group in groups if group.get("optimizer", optimizer).of_matrices for p in group["params"]]
+    if not stepped:
+        return
+    names, known = {id(tensor): names for names, tensor in named}, shapes()
+    for parameter in stepped:
+        held = names.get(id(parameter), ())
+        if len(held) == 1 and known.get(held[0]) == parameter.shape and parameter.dim() > 1:
+            continue
+        small = len(held) == 1 and known.get(held[0]) == parameter.shape
+        why = "is none" if small else "is kept by this solver in a tensor that is none of the network's own"
+        raise SpecError(
+            f"{_WHERE}: the optimizer muon steps matrices and kernels of the network, and "
+            f"'{held[0] if held else 'a parameter'}' {why}: let training.optimizer be another one, such as adam, and "
+            'name what muon steps: {match: "*.linear.weight", optimizer: {name: muon, lr: 0.02}}; solvers that train '
+            "one network, or one with adapters, can"
+        )
 
 
 def group_number(name: str, wanted: Sequence[ParameterGroup]) -> int | None:

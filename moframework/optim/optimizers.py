@@ -10,7 +10,6 @@ import torch
 from moframework.config import Component
 from moframework.config.by_name import by_name, classes_of
 from moframework.config.signature import arguments, options_class
-from moframework.errors import SpecError
 from moframework.optim.muon import Muon
 from moframework.optim.several import SeveralOptimizers
 
@@ -35,13 +34,15 @@ class Optimizer(Component, kind="optimizers"):
         """Whether each number of a parameter is treated by itself, so that parts of it can be stepped apart."""
         return self.target.__name__ not in _NOT_ELEMENTWISE
 
+    @property
+    def of_matrices(self) -> bool:
+        """Whether it treats each parameter as one matrix, so that it must be one of the network."""
+        return self.target is Muon
+
     def build(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
         """Make the optimizer over `groups`, each with its own `lr`. Fused kernels are chosen where torch has them.
 
         A group that names an `optimizer` of its own is stepped by that one.
-
-        Raises:
-            SpecError: Muon is to step what is no matrix.
         """
         own: dict[Optimizer, list[dict[str, Any]]] = {}
         for group in groups:
@@ -52,8 +53,6 @@ class Optimizer(Component, kind="optimizers"):
         return parts[0] if len(parts) == 1 else SeveralOptimizers(parts)
 
     def _built(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
-        if self.target is Muon:
-            _check_matrices(groups)
         given = arguments(self)
         if given.get("fused", False) is None and not given.get("foreach"):
             given["fused"] = device.type in ("cpu", "cuda") or None
@@ -78,18 +77,6 @@ def default_optimizer() -> Optimizer:
 @functools.cache
 def _optimizer_types() -> dict[str, type[torch.optim.Optimizer]]:
     return classes_of(torch.optim, torch.optim.Optimizer, _NOT_OFFERED, str.lower) | {"muon": Muon}
-
-
-def _check_matrices(groups: list[dict[str, Any]]) -> None:
-    for group in groups:
-        small = [tuple(parameter.shape) for parameter in group["params"] if parameter.dim() < 2]
-        if small:
-            raise SpecError(
-                f"training: the optimizer muon steps matrices and kernels, but {len(small)} of the parameters of group "
-                f"'{group['name']}' are none (shape {small[0]}): let another optimizer step biases, norms and last "
-                "layers, and name the rest in training.parameter_groups: "
-                '{match: "*.linear.weight", optimizer: {name: muon, lr: 0.02}}'
-            )
 
 
 @functools.cache

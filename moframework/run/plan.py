@@ -190,8 +190,9 @@ class Plan:
             SpecError: as `optimizer_groups` and `parts_of`.
         """
         training, lines = self.spec.training, list[str]()
+        groups = optimizer_groups(self.model.space, training, len(self.spec.problem.tasks))
         if training.parameter_groups:
-            lines += describe_groups(optimizer_groups(self.model.space, training))
+            lines += describe_groups(groups)
         if training.schedulers:
             lines.append(describe_row(parts_of(training.schedulers, self.steps, self.per_epoch)))
         return _headed("rates", lines)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +15,7 @@ from moframework.optim import Optimizer, ParameterGroup, describe_groups
 from moframework.optim.muon import Muon
 from moframework.optim.several import SeveralOptimizers
 from tests.optim.test_groups import ADAMW, groups, space
+from tests.solvers.tiny import planned, solved
 
 CPU = torch.device("cpu")
 
@@ -66,7 +70,34 @@ def test_a_group_is_stepped_by_its_own_optimizer() -> None:
     assert {group["name"] for group in stepped.param_groups} == set(made)
 
 
-def test_muon_alone_is_refused_where_there_are_biases() -> None:
-    made = groups(space("low_rank", rank=1), optimizer=MUON)
-    with pytest.raises(SpecError, match=r"of the parameters of group 'shared' are none \(shape \(2,\)\)"):
-        MUON.build(list(made.values()), CPU)
+MATRICES_OF_DIGITS = {"match": ["encoder.*.weight"], "optimizer": {"name": "muon", "lr": 0.02}}
+
+
+@pytest.mark.parametrize("solver", ["palora", "single", "multipoint", "cosmos", "stl"])
+def test_solvers_that_keep_matrices_are_stepped_by_muon(solver: str, tmp_path: Path) -> None:
+    run = solved(solver, tmp_path, parameter_groups=[MATRICES_OF_DIGITS])
+    assert "by Muon" in "\n".join(planned(solver, parameter_groups=[MATRICES_OF_DIGITS]).rates())
+    assert run.front("val").losses.size
+
+
+@pytest.mark.parametrize(
+    ("solver", "training", "words"),
+    [
+        # Members of a hull, heads of a hypernetwork, adapters of all tasks: each in one tensor, which looks like a matrix.
+        (
+            "pamal",
+            {"parameter_groups": [MATRICES_OF_DIGITS]},
+            r"'encoder\.\S*weight' is kept by this solver in a tensor",
+        ),
+        ("phn", {"parameter_groups": [MATRICES_OF_DIGITS]}, "is kept by this solver in a tensor"),
+        (
+            "palora",
+            {"parameter_groups": [{"match": "*.adapter_a", "optimizer": {"name": "muon"}}]},
+            r"adapter_a' is kept by this solver in a tensor",
+        ),
+        ("single", {"optimizer": {"name": "muon"}}, r"'encoder\.\S*bias' is none"),
+    ],
+)
+def test_what_is_no_matrix_of_the_network_is_refused(solver: str, training: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        planned(solver, **training)

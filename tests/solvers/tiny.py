@@ -27,9 +27,9 @@ def spec(solver: Any, problem: Any = None, **training: Any) -> dict[str, Any]:
     }
 
 
-def planned(solver: Any, problem: Any = None) -> Plan:
+def planned(solver: Any, problem: Any = None, **training: Any) -> Plan:
     """What would be trained."""
-    return plan(load_spec(spec(solver, problem)))
+    return plan(load_spec(spec(solver, problem, **training)))
 
 
 def parts(solver: Any, problem: Any = None) -> Method:
