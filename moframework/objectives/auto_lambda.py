@@ -31,15 +31,16 @@ class AutoLambda(Scalarization):
 
     The preference says which tasks are primary, p_t = m λ_t: with equal ones all are, as in multi-task learning, and a
     task with λ_t = 0 is auxiliary: it is trained as far as it helps the others. λ enters nowhere else, so this is for
-    solvers with a network for each preference (`single`, `multipoint`).
+    solvers with a network for each preference (`single`, `multipoint`, `stl`); others are refused.
 
     The other batch is of the training split, in an order of its own, as released; never of the validation split, which
     chooses the best checkpoint. `held_out` sets a share of the training split aside for it, which no step descends.
 
     Costs two passes forward and back, and two forward, beside those of the step. The moved weights are those of plain
-    gradient descent at the optimizer's learning rate α: momentum and weight decay, which the released code has for SGD,
-    are left out, as is what makes Adam's step another one. Weights stay at least 0, which the released code does not
-    see to. Of a single process; batches of one set each (`by: turn`) tell of few tasks at a time.
+    gradient descent at the optimizer's learning rate α (of its first group): momentum and weight decay, which the
+    released code has for SGD, are left out, as is what makes Adam's step another one. Weights stay at least 0, which
+    the released code does not see to. Of a single process; batches of one set each (`by: turn`) tell of few tasks at a
+    time.
     """
 
     rate: float = option(1e-4, gt=0, help="Adam's learning rate of the task weights")

@@ -13,7 +13,7 @@ from moframework.engine.method import Method
 from moframework.errors import SpecError
 from moframework.seeding import derive_seed
 
-__all__ = ["held_out_notes", "hold_out"]
+__all__ = ["check_fixed", "held_out_notes", "hold_out"]
 
 # Purpose of the random numbers that choose the samples.
 _HELD_OUT = 9
@@ -47,6 +47,16 @@ def hold_out(
     order = torch.randperm(size, generator=torch.Generator().manual_seed(derive_seed(seed, _HELD_OUT, 0)))
     aside, rest = order[:count].sort().values, order[count:].sort().values
     return {**data, "train": _taken(train, rest)}, _taken(train, aside)
+
+
+def check_fixed(method: Method, anchors: torch.Tensor | None) -> None:
+    """Raise `SpecError` where an objective that learns from a further batch for each preference would see others at
+    each step: what it learned for one would be used for the next, and the dial would do nothing."""
+    if method.objective.held_out_share is not None and anchors is None:
+        raise SpecError(
+            "solver.objective: learns something of its own for each preference, but this solver draws others at each "
+            "step; use it with single, multipoint or stl"
+        )
 
 
 def held_out_notes(held_out: Dataset | None) -> list[str]:

@@ -36,7 +36,7 @@ from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
 from moframework.run.constraining import conditions_of
-from moframework.run.held_out import held_out_notes, hold_out
+from moframework.run.held_out import check_fixed, held_out_notes, hold_out
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import estimate_memory
@@ -285,7 +285,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     )
     if method.trains:
         ready.rates()
-        _check_features(ready)
+        _check_objective(ready)
     return ready
 
 
@@ -297,8 +297,10 @@ def _partition(spec: Spec, method: Method, world: World, data: Dataset) -> Parti
     return plan_partition(world, size, spec.training, method.preferences, len(spec.problem.tasks))
 
 
-def _check_features(ready: Plan) -> None:
-    """Raise `SpecError` where gradients are to be combined at features that the network does not have."""
+def _check_objective(ready: Plan) -> None:
+    """Raise `SpecError` where gradients are to be combined at features that the network does not have, or as
+    `check_fixed`."""
+    check_fixed(ready.method, ready.model.space.anchors())
     place = attrs.evolve(ready.place, device=_HOST, autocast_dtype=None)
     step = Step(ready.model, ready.spec.problem.tasks, ready.method, place, ready.partition)
     found = extend(step, ready.spec.training)

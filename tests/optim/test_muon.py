@@ -83,7 +83,7 @@ def test_solvers_that_keep_matrices_are_stepped_by_muon(solver: str, tmp_path: P
 @pytest.mark.parametrize(
     ("solver", "training", "words"),
     [
-        # Members of a hull, heads of a hypernetwork, adapters of all tasks: each in one tensor, which looks like a matrix.
+        # Members of a hull, heads of a hypernetwork, adapters of all tasks lie in one tensor that looks like a matrix.
         (
             "pamal",
             {"parameter_groups": [MATRICES_OF_DIGITS]},

@@ -24,6 +24,12 @@ SPEC: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("solver", ["palora", "pamal", "cosmos"])
+def test_solvers_that_draw_preferences_are_refused(solver: str) -> None:
+    with pytest.raises(SpecError, match="draws others at each step; use it with single"):
+        plan(load_spec({**SPEC, "solver": {**SPEC["solver"], "name": solver}}))
+
+
 def splits(data: Any) -> Any:
     return {"train": data, "val": Conflict().data("val"), "test": Conflict().data("test")}
 
