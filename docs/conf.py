@@ -7,6 +7,7 @@ site stands here alone. What is made from the code is written to docs/reference 
 from __future__ import annotations
 
 import re
+import shutil
 from importlib import metadata
 from pathlib import Path
 
@@ -63,8 +64,15 @@ BELOW = {
 LINKED_KINDS = {"balancings", "merges", "objectives", "problems", "schedules", "solvers"}
 """Kinds whose parts are linked where a page names them."""
 
+REPORT = re.compile(r"\[([^\]]+)\]\(([\w/.-]+\.html)\)")
+"""A link to a report, which Sphinx would take for a download and put elsewhere, without its neighbors."""
+
 CONTRIBUTING = HERE.parent / ".github" / "CONTRIBUTING.md"
 """It lies where GitHub looks for it; the site has a copy."""
+
+
+NAMES: dict[str, tuple[str, str]] = {}
+"""What `linked` found in the reference that was made."""
 
 
 def toctree(pages: tuple[str, ...], caption: str = "") -> str:
@@ -82,13 +90,20 @@ def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
     if not re.search(r"^# ", source[0], re.MULTILINE):  # pages that are a table alone
         source[0] = f"# {name.split('/')[-2].capitalize()}\n\n{source[0]}"
     source[0] = source[0].replace("](../.github/CONTRIBUTING.md)", "](reference/contributing.md)")
+    source[0] = REPORT.sub(r'<a href="\2">\1</a>', source[0])
+
+
+def copy_reports(app: Sphinx, error: Exception | None) -> None:
+    """Put reports that are HTML already beside the pages that lead to them, so that what they lead to is found too."""
+    for path in () if error else HERE.glob("benchmarks/*/*.html"):
+        shutil.copyfile(path, Path(app.outdir) / path.relative_to(HERE))
 
 
 def write_reference(app: Sphinx) -> None:
     """Write what is made from the code, and a copy of CONTRIBUTING with links that are right in docs/reference."""
     made = list(pages(main))
     write(HERE / "reference", made)
-    app.moframework_names = linked(made)  # type: ignore[attr-defined]
+    NAMES.update(linked(made))
     text = CONTRIBUTING.read_text(encoding="utf-8")
     text = re.sub(r"\]\(\.\./docs/", "](../", text).replace("](../LICENSE)", "](../../LICENSE)")
     (HERE / "reference" / "contributing.md").write_text(text, encoding="utf-8")
@@ -112,7 +127,7 @@ def link_names(app: Sphinx, doctree: nodes.document, name: str) -> None:
     if name.startswith(("reference/", "changelog", "design/")):
         return
     for code in list(doctree.findall(nodes.literal)):
-        place = app.moframework_names.get(code.astext())  # type: ignore[attr-defined]
+        place = NAMES.get(code.astext())
         if place is not None and not isinstance(code.parent, nodes.reference | nodes.title):
             uri = f"{app.builder.get_relative_uri(name, place[0])}#{place[1]}"
             code.replace_self(nodes.reference("", "", code.deepcopy(), refuri=uri, internal=True))
@@ -123,3 +138,4 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", write_reference)
     app.connect("source-read", add_navigation)
     app.connect("doctree-resolved", link_names)
+    app.connect("build-finished", copy_reports)

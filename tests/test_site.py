@@ -208,9 +208,7 @@ class Links(HTMLParser):
 
 
 def test_links_anchors_and_pictures_of_the_built_site(site: Path) -> None:
-    # What is offered for download is no page of the site: Sphinx puts each file into a folder of its own.
-    pages = (path for path in sorted(site.rglob("*.html")) if "_downloads" not in path.parts)
-    found = {path: Links(path.read_text(encoding="utf-8")) for path in pages}
+    found = {path: Links(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     assert len(found) > 100
     broken, outside = [], set()
     for path, links in found.items():
