@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
+from moframework.objectives.adam import adam_direction
 from moframework.objectives.base import Scalarization
 from moframework.objectives.look_ahead import LookAhead, moved
 from moframework.objectives.presence import StateByTask, present
 
 __all__ = ["AutoLambda", "meta_gradient"]
 
-# Adam's constants; and the length of a step of the finite difference, as released.
-_BETAS, _ADAM_EPS, _LENGTH = (0.9, 0.999), 1e-8, 0.01
+# The length of a step of the finite difference, as released.
+_LENGTH = 0.01
 # What keeps the length of a gradient of 0 apart from 0.
 _LEAST = 1e-12
 
@@ -114,10 +115,6 @@ class _Weights(StateByTask):
     def step(self, gradient: Tensor, known: Tensor, rate: float) -> None:
         """Adam's step of the weights that are `known` (r, m); the others stay, with their moments."""
         gradient = torch.where(known, gradient, 0.0).to(self.first)
-        self.steps += known
-        self.first.copy_(torch.where(known, self.first.lerp(gradient, 1 - _BETAS[0]), self.first))
-        self.second.copy_(torch.where(known, self.second.lerp(gradient.square(), 1 - _BETAS[1]), self.second))
-        taken = self.steps.clamp_min(1)
-        first = self.first / (1 - _BETAS[0] ** taken)
-        second = self.second / (1 - _BETAS[1] ** taken)
-        self.task_weights.sub_(known * rate * first / (second.sqrt() + _ADAM_EPS)).clamp_min_(0)
+        self.task_weights.sub_(rate * adam_direction(self.first, self.second, self.steps, gradient, known)).clamp_min_(
+            0
+        )

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from moframework.config import config, option
 from moframework.constants import constant
+from moframework.objectives.adam import adam_direction
 from moframework.objectives.base import Scalarization, wrong_length
 from moframework.objectives.presence import StateByTask, present
 
 __all__ = ["FAMO"]
 
-# Adam's constants, as released; and what keeps the logarithm of a loss of 0 finite.
-_BETAS, _ADAM_EPS, _LOSS_EPS = (0.9, 0.999), 1e-8, 1e-8
+# What keeps the logarithm of a loss of 0 finite.
+_LOSS_EPS = 1e-8
 
 
 @config
@@ -92,10 +93,4 @@ class _Logits(StateByTask):
     def step(self, gradient: Tensor, known: Tensor, lr: float, weight_decay: float) -> None:
         """Adam's step of the logits that are `known` (r, m); the others stay, with their moments."""
         gradient = gradient + weight_decay * self.logits
-        self.steps += known
-        self.first.copy_(torch.where(known, self.first.lerp(gradient, 1 - _BETAS[0]), self.first))
-        self.second.copy_(torch.where(known, self.second.lerp(gradient.square(), 1 - _BETAS[1]), self.second))
-        taken = self.steps.clamp_min(1)
-        first = self.first / (1 - _BETAS[0] ** taken)
-        second = self.second / (1 - _BETAS[1] ** taken)
-        self.logits.sub_(known * lr * first / (second.sqrt() + _ADAM_EPS))
+        self.logits.sub_(lr * adam_direction(self.first, self.second, self.steps, gradient, known))

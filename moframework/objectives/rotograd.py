@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
+from moframework.objectives.adam import adam_direction
 from moframework.objectives.features import FeatureAggregation, Features
 
 __all__ = ["RotoGrad", "one_size", "rotation_slopes"]
 
-# Adam's constants; and what keeps divisions by a norm of 0 finite, as released.
-_BETAS, _ADAM_EPS, _LEAST = (0.9, 0.999), 1e-8, 1e-15
+# What keeps divisions by a norm of 0 finite, as released.
+_LEAST = 1e-15
 
 
 @config
@@ -140,14 +141,9 @@ class _Rotations(nn.Module):
         """What Adam steps S by (m, d, d); 0 for tasks that do not move."""
         if not self.first.numel():
             self.first, self.second = torch.zeros_like(slopes), torch.zeros_like(slopes)
-        self.steps.add_(moves)
-        wide = moves[:, None, None]
-        self.first.copy_(torch.where(wide, self.first.lerp(slopes, 1 - _BETAS[0]), self.first))
-        self.second.copy_(torch.where(wide, self.second.lerp(slopes.square(), 1 - _BETAS[1]), self.second))
-        taken = self.steps.clamp_min(1)[:, None, None].to(slopes)
-        first = self.first / (1 - _BETAS[0] ** taken)
-        second = self.second / (1 - _BETAS[1] ** taken)
-        return wide * rate * decay ** (taken - 1) * first / (second.sqrt() + _ADAM_EPS)
+        steps, wide = (each[:, None, None] for each in (self.steps, moves))  # views: steps are counted in place
+        direction = adam_direction(self.first, self.second, steps, slopes, wide)
+        return rate * decay ** (steps.clamp_min(1) - 1).to(slopes) * direction
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         for name in self.shaped:
