@@ -28,7 +28,7 @@ from moframework.cli.main import main
 from moframework.config import entries, kinds
 from moframework.reference.commands import commands
 from moframework.reference.entry import Entry, Page
-from moframework.reference.errors import error_classes
+from moframework.reference.errors import GROUPS, error_classes, messages
 from moframework.reference.pages import pages
 from moframework.schemas.results import RESULT_FILES, result_schema
 from moframework.spec.spec import spec_schema
@@ -126,7 +126,17 @@ def test_an_error_has_its_place(known: Mapping[str, Entry]) -> None:
     tree = ast.parse((ROOT / "moframework" / "errors.py").read_text(encoding="utf-8"))
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     assert classes <= {cls.__name__ for cls in error_classes()}
-    assert "no … called '…':" in known["errors UnknownNameError"].body
+
+
+def test_a_text_of_an_error_has_an_address_and_a_group(known: Mapping[str, Entry]) -> None:
+    groups = [known[f"errors errors/{title}"].body for title in GROUPS]
+    lines = [line for body in groups for line in body.splitlines() if line.startswith("  ")]
+    names = {cls.__name__ for cls in error_classes()}
+    assert len(lines) == sum(len(texts) for name, texts in messages().items() if name in names) > 500
+    assert all(re.search(r" \(`moframework[\w.]*`\) \[#\]\(#text-[\w-]+\)$", line) for line in lines)
+    assert max(body.count("\n  ") for body in groups) <= 80, "a long list is not looked through: divide it"
+    (group,) = [title for title in GROUPS if "no … called '…':" in known[f"errors errors/{title}"].body]
+    assert f"[{group}](#" in known["errors UnknownNameError"].body
 
 
 @pytest.mark.parametrize("name", RESULT_FILES)
@@ -138,7 +148,9 @@ def test_a_file_of_results_has_its_keys(known: Mapping[str, Entry], name: str) -
 
 def test_links_between_pages_and_anchors_are_right(made: Mapping[str, Page]) -> None:
     names = {f"{path}.md" for path in made}
-    counts = Counter(entry.anchor for page in made.values() for entry in page.entries)
+    targets = re.compile(r"^(?:- )?\(([\w-]+)\)=$", re.MULTILINE)
+    counts = Counter(anchor for page in made.values() for anchor in targets.findall(page.markdown()))
+    assert counts.keys() >= {entry.anchor for page in made.values() for entry in page.entries}
     assert not [anchor for anchor, count in counts.items() if count > 1]
     for page in made.values():
         for target in re.findall(r"\]\((?!\.\./|https?:)([^)]+)\)", re.sub(r"`[^`]*`", "", page.markdown())):
