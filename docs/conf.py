@@ -6,10 +6,13 @@ site stands here alone. What is made from the code is written to docs/reference 
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -45,17 +48,18 @@ pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
 NAVIGATION = {
-    "Start": ("get-started", "concepts", "which-solver", "choosing", "notebooks"),
-    "Your own": ("own-problem", "checkpoints", "blackbox", "plugins"),
-    "Train": ("training", "tuning", "objectives", "metrics", "tracking", "reliability"),
-    "Use": ("predicting", "exporting", "serving", "reporting"),
-    "Reference": ("reference/index", "troubleshooting"),
+    "Start": ("get-started", "concepts", "which-solver", "choosing", "notebooks", "gallery"),
+    "Your own": ("own-problem", "problems", "checkpoints", "blackbox", "plugins"),
+    "Train": ("specs", "recipes", "training", "devices", "tuning", "objectives", "metrics", "tracking", "reliability"),
+    "Use": ("runs", "predicting", "exporting", "serving", "reporting"),
+    "Reference": ("reference/index", "troubleshooting", "questions"),
     "Compare": ("comparing", "clusters", "benchmarks", "compare", "census"),
     "Project": ("design", "reference/contributing", "security", "changelog"),
 }
 """What stands beside every page: headings, and the pages under each."""
 
 BELOW = {
+    "notebooks": ("reference/notebooks/*",),
     "benchmarks": ("benchmarks/*/results", "benchmarks/quick/through-ray"),
     "design": ("design/contracts", "design/decisions", "design/performance"),
 }
@@ -90,6 +94,8 @@ def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
     if not re.search(r"^# ", source[0], re.MULTILINE):  # pages that are a table alone
         source[0] = f"# {name.split('/')[-2].capitalize()}\n\n{source[0]}"
     source[0] = source[0].replace("](../.github/CONTRIBUTING.md)", "](reference/contributing.md)")
+    if not name.startswith("reference/"):
+        source[0] = re.sub(r"\]\(notebooks/([\w-]+)\.ipynb\)", r"](reference/notebooks/\1.md)", source[0])
     source[0] = REPORT.sub(r'<a href="\2">\1</a>', source[0])
 
 
@@ -107,6 +113,33 @@ def write_reference(app: Sphinx) -> None:
     text = CONTRIBUTING.read_text(encoding="utf-8")
     text = re.sub(r"\]\(\.\./docs/", "](../", text).replace("](../LICENSE)", "](../../LICENSE)")
     (HERE / "reference" / "contributing.md").write_text(text, encoding="utf-8")
+
+
+def write_notebooks(app: Sphinx) -> None:
+    """Write each notebook as a page, with what its cells gave; the notebook itself is a link on it."""
+    folder = HERE / "reference" / "notebooks"
+    folder.mkdir(exist_ok=True)
+    for path in sorted((HERE / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "\n\n".join(part for cell in cells for part in cell_blocks(cell))
+        itself = f"[This page is a notebook](../../notebooks/{path.name}), to be downloaded and run."
+        text = text.replace("](../", "](../../").replace("\n\n", f"\n\n{itself}\n\n", 1)
+        (folder / f"{path.stem}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def cell_blocks(cell: Mapping[str, Any]) -> Iterator[str]:
+    """A cell of a notebook in Markdown: its text or code, and its outputs by the richest form a page can show."""
+    source = "".join(cell["source"])
+    yield source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```"
+    for output in cell.get("outputs", ()):
+        data = {kind: "".join(value) for kind, value in output.get("data", {}).items()}
+        if "image/png" in data:
+            image = data["image/png"].replace("\n", "")
+            yield f'```{{raw}} html\n<p><img alt="figure made by the cell above" src="data:image/png;base64,{image}"></p>\n```'
+        elif "text/html" in data:
+            yield f"```{{raw}} html\n{data['text/html']}\n```"
+        else:
+            yield f"```text\n{data.get('text/plain') or ''.join(output['text'])}\n```"
 
 
 def linked(made: list[Page]) -> dict[str, tuple[str, str]]:
@@ -136,6 +169,7 @@ def link_names(app: Sphinx, doctree: nodes.document, name: str) -> None:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("builder-inited", write_reference)
+    app.connect("builder-inited", write_notebooks)
     app.connect("source-read", add_navigation)
     app.connect("doctree-resolved", link_names)
     app.connect("build-finished", copy_reports)
