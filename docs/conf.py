@@ -50,8 +50,8 @@ pygments_dark_style = "github-dark"
 NAVIGATION = {
     "Start": ("get-started", "concepts", "which-solver", "choosing", "notebooks", "gallery"),
     "Your own": ("own-problem", "problems", "checkpoints", "blackbox", "plugins"),
-    "Train": ("specs", "recipes", "training", "devices", "tuning", "objectives", "metrics", "tracking", "reliability"),
-    "Use": ("runs", "predicting", "exporting", "serving", "reporting"),
+    "Train": ("specs", "recipes", "training", "devices", "tuning", "objectives", "metrics", "tracking"),
+    "Use": ("runs", "predicting", "exporting", "serving", "reporting", "reproducing", "reliability"),
     "Reference": ("reference/index", "troubleshooting", "questions"),
     "Compare": ("comparing", "clusters", "benchmarks", "compare", "census"),
     "Project": ("design", "reference/contributing", "security", "changelog"),
@@ -135,7 +135,8 @@ def cell_blocks(cell: Mapping[str, Any]) -> Iterator[str]:
         data = {kind: "".join(value) for kind, value in output.get("data", {}).items()}
         if "image/png" in data:
             image = data["image/png"].replace("\n", "")
-            yield f'```{{raw}} html\n<p><img alt="figure made by the cell above" src="data:image/png;base64,{image}"></p>\n```'
+            figure = f'<img alt="figure made by the cell above" src="data:image/png;base64,{image}">'
+            yield f"```{{raw}} html\n<p>{figure}</p>\n```"
         elif "text/html" in data:
             yield f"```{{raw}} html\n{data['text/html']}\n```"
         else:

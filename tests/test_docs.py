@@ -127,6 +127,27 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+_MEASURED = re.compile(r"±|(?<![\w.\d\[(,])-?\.\d{3}\b|0\.\d{4}\b")
+_SOURCE = re.compile(
+    r"\]\((\.\./|docs/)*(benchmarks|design/performance|census)[^)]*\)"  # a report
+    r"|`(moframework (benchmark|tune)|python -m tests\.\w+)|which no report keeps"  # a command; or it is said
+)
+
+
+def sections(page: Path) -> list[str]:
+    """Below each heading of the first two levels, without what stands in fenced blocks."""
+    return re.split(r"(?m)^(?=##? )", _FENCE.sub("", page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *written()], ids=lambda page: page.stem)
+def test_what_was_measured_leads_to_its_report(page: Path) -> None:
+    if page.stem in ("benchmarks", "changelog"):  # the report itself, and what was so at the time
+        return
+    measured = [section for section in sections(page) if _MEASURED.search(section)]
+    assert [section.split("\n")[0] for section in measured if not _SOURCE.search(section)] == []
+    assert measured or page.stem not in ("README", "which-solver", "checkpoints", "compare", "training")
+
+
 def is_there(name: str) -> bool:
     """Whether `a.b.C.d`, a name in moframework whose first part is a package or module of it, exists."""
     parts = f"moframework.{name}".split(".")
