@@ -22,6 +22,13 @@ class Merge(Component, kind="merges"):
 
             def edited(self, vectors: Tensor) -> Tensor:
                 return vectors / 2
+
+    >>> import torch
+    >>> from moframework.merging.ties import TIES
+    >>> merge = TIES(density=0.5)
+    >>> kept = merge.edited(torch.tensor([[4.0, 1.0], [-2.0, 3.0]]))  # once
+    >>> merge.combined(kept, torch.tensor([0.5, 0.5]))  # at each preference
+    tensor([4., 3.])
     """
 
     needs_base: ClassVar[bool] = True
