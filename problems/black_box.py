@@ -38,6 +38,11 @@ class BlackBox(AnalyticProblem):
     It is called by `solve`, once for each evaluation of the search, and by whatever evaluates the finished run at other
     preferences (`moframework evaluate`, `export`), never by `check`. Nothing is known of its true front; its reference
     point is that of `reference`, else of `evaluate.reference`, else the search's own.
+
+    >>> from moframework.problems.pymoo_function import PymooFunction
+    >>> problem = BlackBox(function=PymooFunction(problem="kursawe"))
+    >>> problem.n, problem.m, problem.bounds
+    (3, 2, ((-5.0, -5.0, -5.0), (5.0, 5.0, 5.0)))
     """
 
     differentiable: ClassVar[bool] = False

@@ -361,6 +361,10 @@ def get_problem(name: str, **options: Any) -> Problem:
 
         problem = get_problem("digits", train=1000, backbone="mlp")
         network, train = problem.backbone(), problem.data("train")
+
+    >>> problem = get_problem("quadratics", objectives=3)
+    >>> [task.name for task in problem.tasks], problem.reference
+    (['f1', 'f2', 'f3'], (1.1, 1.1, 1.1))
     """
     # What a caller writes in Python may name code as well as be it.
     return build(Problem, {"name": name, **options}, trust=True)  # type: ignore[type-abstract]
