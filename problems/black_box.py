@@ -25,9 +25,9 @@ class BlackBox(AnalyticProblem):
     """m objectives of a vector x, all minimized, that a function returns: expensive, and without gradients.
 
     It is what solvers that search (`psl`, `nsga2`, `qnehvi`) are for; those that follow gradients refuse it. The
-    function is one of pymoo's by name, or Python of yours, which takes a point (n,) and returns m numbers::
+    function is one of pymoo's by name, `{name: pymoo, problem: kursawe}`, or Python of yours, which takes a point (n,)
+    and returns m numbers::
 
-        problem: {name: black_box, function: {name: pymoo, problem: kursawe}}
         problem:
           name: black_box
           function: {python: ./beam.py:beam, load: 12.0}

@@ -42,7 +42,7 @@ class BayesAgg(FeatureAggregation):
 
     In a spec, with the numbers of UTKFace::
 
-        problem: digits
+        problem: {name: digits, backbone: mlp}
         solver: {name: single, objective: {name: bayes_agg, gamma: 0.005, power: 0.3, power_classes: 0.1}}
     """
 
