@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import importlib.util
 import inspect
-import pkgutil
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
 import moframework
-import moframework.problems
 from moframework.config import Component, entries
 from moframework.errors import SpecError
 from moframework.reference.catalog import PACKAGE_KINDS, all_kinds
@@ -22,22 +19,14 @@ from moframework.run.plan import plan
 from moframework.spec import Spec
 from tests.extras import marks_of_part, with_extras
 from tests.fragments import fragments, names_part, read, with_files
+from tests.test_layers import MODULES
 
 # The command line's entry point runs when it is imported.
-NAMES = sorted(
-    one.name
-    for home in (moframework, moframework.problems)
-    for one in pkgutil.walk_packages(home.__path__, f"{home.__name__}.")
-    if "__main__" not in one.name
+WITH_EXAMPLES = sorted(
+    name
+    for name, path in MODULES.items()
+    if "__main__" not in name and ">>> " in Path(path).read_text(encoding="utf-8")
 )
-
-
-def has_examples(name: str) -> bool:
-    spec = importlib.util.find_spec(name)
-    return spec is not None and spec.origin is not None and ">>> " in Path(spec.origin).read_text(encoding="utf-8")
-
-
-WITH_EXAMPLES = [name for name in NAMES if has_examples(name)]
 
 
 @frozen
@@ -111,7 +100,7 @@ def test_examples_in_yaml(part: Part, folder: Path) -> None:
 
 
 def test_a_misspelt_key_of_an_example_is_an_error(tmp_path: Path) -> None:
-    for fragment in ("solver: {name: palora, rnak: 4}\n", "executor: {jobz: 2}\n", "backbone: {name: mlp, hiden: [2]}\n"):
+    for fragment in ("solver: {name: palora, rnk: 4}\n", "executor: {jobz: 2}\n", "backbone: {name: mlp, hid: [2]}\n"):
         with pytest.raises(SpecError, match="unknown key"):
             read(fragment, tmp_path)
     with pytest.raises(ValueError, match="no spec, benchmark or problem"):
