@@ -58,12 +58,6 @@ JOURNAL = "evaluations.jsonl"
 class Run:
     """A run directory.
 
-    Example::
-
-        run = Run("runs/quickstart-20260101-120000")
-        front = run.front("test")
-        network = run.model().at([0.3, 0.7])
-
     Args:
         path: of the folder.
         trust: where the run's spec or model names code (`python: ./mine.py:Mine`), neither is loaded unless True says
@@ -72,6 +66,16 @@ class Run:
 
     Raises:
         RunError: `path` is not a run.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from moframework import solve
+    >>> spec = {"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}
+    >>> with TemporaryDirectory() as folder:
+    ...     run = Run(solve(spec, f"{folder}/run").path)
+    ...     front = run.front("test")
+    ...     network = run.model().at([0.3, 0.7])
+    >>> front.tasks, len(front.preferences), sum(p.numel() for p in network.parameters())
+    (('f1', 'f2'), 11, 2)
     """
 
     def __init__(self, path: Path | str, *, trust: Trust = False) -> None:
@@ -502,12 +506,15 @@ def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
     Raises:
         RunError: it is not a run, has not finished, is damaged, or names code that is not trusted.
 
-    Example::
-
-        run = moframework.load("runs/quickstart")
-        point = run.pick("left/accuracy >= 0.85", maximize="right/accuracy")
-        answers = run.predict(images, point.preference)
-        network = run.at(point.preference)
+    >>> from tempfile import TemporaryDirectory
+    >>> from moframework import solve
+    >>> spec = {"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}
+    >>> with TemporaryDirectory() as folder:
+    ...     run = load(solve(spec, f"{folder}/run").path)
+    ...     point = run.pick("f1/loss <= 9", minimize="f2/loss")
+    ...     network = run.at(point.preference)
+    >>> len(point.preference), sum(p.numel() for p in network.parameters())
+    (2, 2)
     """
     found = run if isinstance(run, Run) else Run(run, trust=trust)
     found.front()

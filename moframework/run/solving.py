@@ -65,6 +65,10 @@ def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) 
 
     Raises:
         SpecError, DataError: what is wrong with the spec or its data.
+
+    >>> lines = check({"problem": "quadratics", "solver": {"name": "pamal"}})
+    >>> lines[3]
+    'solver      pamal, 4 parameters (+2, +100.0%)'
     """
     ready = plan(_loaded(spec), trust=trust)
     lines = ready.describe()
@@ -110,6 +114,13 @@ def solve(
         InterruptedRun: SIGINT, SIGTERM or SIGHUP asked for it. In training the step is finished and saved; a second
             signal ends at once.
         PeerError: another process failed, and raises one of these or what else went wrong.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> spec = {"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}
+    >>> with TemporaryDirectory() as folder:
+    ...     run = solve(spec, f"{folder}/run")
+    ...     run.status, run.front("test").preferences.shape
+    ('done', (11, 2))
     """
     if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
         out, spec = Path(spec if out is None else out), Run(spec, trust=trust).spec
