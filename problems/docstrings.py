@@ -53,7 +53,7 @@ class Docstrings(Problem):
     area, names, is of little use for the kind, which shows in grammar: both compete for one small encoder.
     **Reference point** (2.5, 1.1): what guessing costs, ln 12 and ln 3.
 
-    In a spec::
+    With texts of half the length::
 
         problem: {name: docstrings, words: 32}
         solver: palora

@@ -70,11 +70,9 @@ def run_benchmark(
 
     What was run so far of one, which here is nothing:
 
-    >>> from tempfile import TemporaryDirectory
     >>> from moframework import load_benchmark
     >>> benchmark = load_benchmark({"problems": ["quadratics"], "solvers": ["pamal", "palora"], "seeds": [0]})
-    >>> with TemporaryDirectory() as folder:
-    ...     results = run_benchmark(benchmark, folder, report_only=True)
+    >>> results = run_benchmark(benchmark, "runs/toys", report_only=True)
     >>> [(row.solver, [cell.state for cell in row.cells]) for row in results.groups[0].rows]
     [('pamal', ['missing']), ('palora', ['missing'])]
     """

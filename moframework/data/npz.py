@@ -34,7 +34,7 @@ class NPZ(DataSource):
     puts a sample into train, val or test; without it they are split at random by `fractions`. Pickled objects are
     refused.
 
-    In a problem of a spec's own::
+    In a problem that a spec declares::
 
         problem:
           data: {name: npz, path: houses.npz, fractions: [0.8, 0.1, 0.1]}

@@ -226,7 +226,7 @@ class CAGrad(_TorchJDWeighting):
     """Conflict-averse gradient descent: near the mean gradient, the direction that helps the worst task most (Liu et
     al., NeurIPS 2021, arXiv 2110.14048). A preference scales the gradients. Needs cvxpy as well.
 
-    In a spec::
+    With half of the radius::
 
         solver: {name: single, objective: {name: cagrad, c: 0.2}}
     """

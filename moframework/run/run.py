@@ -67,15 +67,14 @@ class Run:
     Raises:
         RunError: `path` is not a run.
 
-    >>> from tempfile import TemporaryDirectory
     >>> from moframework import solve
     >>> spec = {"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}
-    >>> with TemporaryDirectory() as folder:
-    ...     run = Run(solve(spec, f"{folder}/run").path)
-    ...     front = run.front("test")
-    ...     network = run.model().at([0.3, 0.7])
-    >>> front.tasks, len(front.preferences), sum(p.numel() for p in network.parameters())
-    (('f1', 'f2'), 11, 2)
+    >>> run = Run(solve(spec, "runs/toy").path)
+    >>> run.front("test").losses.shape
+    (11, 2)
+    >>> network = run.model().at([0.3, 0.7])
+    >>> sum(p.numel() for p in network.parameters())  # the two variables of the problem
+    2
     """
 
     def __init__(self, path: Path | str, *, trust: Trust = False) -> None:
@@ -506,15 +505,13 @@ def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
     Raises:
         RunError: it is not a run, has not finished, is damaged, or names code that is not trusted.
 
-    >>> from tempfile import TemporaryDirectory
     >>> from moframework import solve
     >>> spec = {"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}
-    >>> with TemporaryDirectory() as folder:
-    ...     run = load(solve(spec, f"{folder}/run").path)
-    ...     point = run.pick("f1/loss <= 9", minimize="f2/loss")
-    ...     network = run.at(point.preference)
-    >>> len(point.preference), sum(p.numel() for p in network.parameters())
-    (2, 2)
+    >>> run = load(solve(spec, "runs/another").path)
+    >>> point = run.pick("f1/loss <= 9", minimize="f2/loss")
+    >>> point.conditions, point.rule
+    (('f1/loss <= 9',), 'smallest f2/loss')
+    >>> network = run.at(point.preference)
     """
     found = run if isinstance(run, Run) else Run(run, trust=trust)
     found.front()

@@ -23,9 +23,12 @@ class PHNHVI(HypernetworkSolver):
     graphs of all preferences of a step; a hypervolume costs more with each task (see `hypervolume_gradient`);
     parameters as of `phn`.
 
-    With eight preferences a batch::
+    With eight preferences a batch, and the smaller hypernetwork::
 
-        solver: {name: phn_hvi, preferences: {name: stratified, per_batch: 8, margin: 0.1}}
+        solver:
+          name: phn_hvi
+          preferences: {name: stratified, per_batch: 8, margin: 0.1}
+          weights: chunked_hypernetwork
         training: {optimizer: {name: adam, lr: 5e-4}}
     """
 
