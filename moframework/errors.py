@@ -33,6 +33,13 @@ class MoframeworkError(Exception):
     """Root of all errors raised on purpose. Its text is complete: the command line prints it without a traceback.
 
     A line of more than 4,000 characters is cut in its middle, and lines after the first 200 are only counted.
+
+    >>> from moframework import load_spec
+    >>> try:
+    ...     load_spec({"problem": "digits", "solver": {"name": "palora", "rank": 0}})
+    ... except MoframeworkError as error:
+    ...     print(type(error).__name__)
+    SpecError
     """
 
     def __init__(self, *args: object) -> None:
@@ -40,7 +47,14 @@ class MoframeworkError(Exception):
 
 
 class SpecError(MoframeworkError):
-    """A spec, or options given from Python, cannot be used. The text lists every problem found, a line each."""
+    """A spec, or options given from Python, cannot be used. The text lists every problem found, a line each.
+
+    >>> from moframework import load_spec
+    >>> load_spec({"problem": "digits", "solver": {"name": "palora", "rank": 0}, "training": {"epochs": "ten"}})
+    Traceback (most recent call last):
+    moframework.errors.SpecError: solver.rank: must be at least 1 and at most 4096, but it is 0
+    training.epochs: must be a whole number or null, but it is 'ten'
+    """
 
 
 class UnknownNameError(MoframeworkError):

@@ -85,6 +85,11 @@ class Adult(FairTable):
     below (2, 2) 3.353 and 3.345. Cross-entropy from .317 where it alone counts, accuracy .858.
 
     **Reference point** (1, 1), as others report hypervolumes with DEO; the code of COSMOS has (2, 2).
+
+    As COSMOS has it::
+
+        problem: {name: adult, criterion: equal_opportunity, form: published, preparation: cosmos, split: cosmos}
+        solver: cosmos
     """
 
     decision: ClassVar[str] = "income"

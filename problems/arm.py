@@ -178,6 +178,11 @@ class Arm(SevenJoints):
 
     **Tasks.** `torque1` … `torque7`: mean squared error; mean absolute error beside it.
     **Reference point** 1 for each: the cost of the mean.
+
+    >>> problem = Arm(train=200, val=50, test=50)
+    >>> inputs, targets = problem.data("train")[0]
+    >>> tuple(inputs.shape), len(targets)  # position, velocity and acceleration of seven joints, and their torques
+    ((21,), 7)
     """
 
     train: int = option(10_000, ge=2, le=100_000, help="states for training")

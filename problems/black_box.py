@@ -25,9 +25,9 @@ class BlackBox(AnalyticProblem):
     """m objectives of a vector x, all minimized, that a function returns: expensive, and without gradients.
 
     It is what solvers that search (`psl`, `nsga2`, `qnehvi`) are for; those that follow gradients refuse it. The
-    function is one of pymoo's by name, or Python of yours, which takes a point (n,) and returns m numbers::
+    function is one of pymoo's by name, `{name: pymoo, problem: kursawe}`, or Python of yours, which takes a point (n,)
+    and returns m numbers::
 
-        problem: {name: black_box, function: {name: pymoo, problem: kursawe}}
         problem:
           name: black_box
           function: {python: ./beam.py:beam, load: 12.0}
@@ -38,6 +38,11 @@ class BlackBox(AnalyticProblem):
     It is called by `solve`, once for each evaluation of the search, and by whatever evaluates the finished run at other
     preferences (`moframework evaluate`, `export`), never by `check`. Nothing is known of its true front; its reference
     point is that of `reference`, else of `evaluate.reference`, else the search's own.
+
+    >>> from moframework.problems.pymoo_function import PymooFunction
+    >>> problem = BlackBox(function=PymooFunction(problem="kursawe"))
+    >>> problem.n, problem.m, problem.bounds
+    (3, 2, ((-5.0, -5.0, -5.0), (5.0, 5.0, 5.0)))
     """
 
     differentiable: ClassVar[bool] = False

@@ -57,6 +57,11 @@ class CelebA(Faces):
     Oval_Face and Pointy_Nose for a hard one.
 
     **Network:** ResNet-18 for small images, as for `utkface`.
+
+    Two attributes that are hard to tell together::
+
+        problem: {name: celeba, attributes: [Oval_Face, Pointy_Nose]}
+        solver: palora
     """
 
     name: ClassVar[str] = "celeba"

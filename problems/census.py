@@ -57,6 +57,11 @@ class Census(CensusTable):
     **Reference point** 1 for each task: guessing costs ln 2 = 0.69 nats.
 
     The encoded table (30 MB) is made once, in about 10 seconds, and cached: see `moframework.data.cache`.
+
+    Income and age, as PaMaL has them::
+
+        problem: {name: census, tasks: [income, age], masters: false}
+        solver: pamal
     """
 
     # On the interface this name is the tasks themselves; here it says which.

@@ -29,6 +29,11 @@ class CityScapes(MTANScenes):
     **Tasks** (see `moframework.problems.scene_tasks`): `segmentation`, cross-entropy over 7 classes; `depth`, which is
     inverse depth here, mean absolute error where it is known. Zooming divides it by the factor as the papers' code
     does, though the inverse depth of what comes nearer grows. **Reference point**: none is customary.
+
+    With a hundred images that validate, all of which are read as they are needed::
+
+        problem: {name: cityscapes, validation: 100, memory: 0}
+        solver: {name: palora, rank: 4}
     """
 
     layout: ClassVar[Layout] = Layout(

@@ -95,6 +95,14 @@ class CSV(TableFile):
 
     **Splits.** `split` names a column with train, val or test in each row; without it rows are split at random by
     `fractions` and `seed`. **Reference point.** None: the losses of the untrained network serve, and 1 for gaps.
+
+    Accuracy against fairness, on one output::
+
+        problem:
+          name: csv
+          path: people.csv
+          targets: {income: binary}
+          fairness: {sex: equal_opportunity}
     """
 
     path: Path = option(help="the file; relative to the spec's folder")

@@ -35,6 +35,11 @@ class Digits(Overlaid):
     **Tasks.** `left` and `right`: cross-entropy over 10 classes; accuracy. Both compete for one small encoder.
     **Reference point** (1, 1), as for MultiMNIST: guessing costs ln 10 = 2.3 nats, so only models that are of use on
     both digits add volume.
+
+    >>> problem = Digits()
+    >>> inputs, targets = problem.data("val")[0]
+    >>> tuple(inputs.shape), sorted(targets), problem.reference
+    ((1, 20, 20), ['left', 'right'], (1.0, 1.0))
     """
 
     train: int = option(12000, ge=1, le=200_000, help="pairs drawn for training")

@@ -52,6 +52,11 @@ class Docstrings(Problem):
     **Tasks.** `area`: cross-entropy over 12 classes; `kind`: over 3 (class, function, method); accuracy. What tells the
     area, names, is of little use for the kind, which shows in grammar: both compete for one small encoder.
     **Reference point** (2.5, 1.1): what guessing costs, ln 12 and ln 3.
+
+    With texts of half the length::
+
+        problem: {name: docstrings, words: 32}
+        solver: palora
     """
 
     words: int = option(64, ge=3, le=4096, help="words of a text, at most")

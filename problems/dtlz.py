@@ -100,6 +100,9 @@ class DTLZ1(_DTLZ):
     Thiele, Laumanns, Zitzler, CEC 2002. **Pareto set** the last k variables ½; methods that follow gradients end on a
     local front. **Reference point** 0.55 for each function: a tenth beyond the largest values on the front.
     **Hypervolume** Π r_t − (½)^m / m!: all of the box but the corner under the front, a simplex.
+
+    >>> DTLZ1(k=1).evaluate(torch.tensor([[0.5, 0.5, 0.5]]))  # on the front: a sum of ½
+    tensor([[0.1250, 0.1250, 0.2500]])
     """
 
     k: int = option(5, ge=1, le=1_000_000, help="number of variables that measure the distance from the front")
@@ -141,6 +144,9 @@ class DTLZ2(_Spherical):
     `g = Σ (x_i − ½)²` over the last k variables, x in [0, 1]^n. **Source.** Deb, Thiele, Laumanns, Zitzler, CEC 2002.
     **Pareto set** the last k variables ½. **Front** Σ f_t² = 1. **Reference point** 1.1 for each function.
     **Hypervolume** Π r_t − (√π/2)^m / Γ(m/2 + 1): all of the box but a part of the unit ball.
+
+    >>> DTLZ2(objectives=2, k=1).evaluate(torch.tensor([[1 / 3, 0.5]]))  # on the front: cos 30° and sin 30°
+    tensor([[0.8660, 0.5000]])
     """
 
     def evaluate(self, x: Tensor) -> Tensor:
@@ -154,6 +160,10 @@ class DTLZ3(_Spherical):
 
     As DTLZ2, with the g of DTLZ1. **Source.** Deb, Thiele, Laumanns, Zitzler, CEC 2002. Methods that follow gradients
     end on a local front.
+
+    >>> DTLZ3(objectives=2, k=1).evaluate(torch.tensor([[1 / 3, 0.5], [1 / 3, 0.6]])).round(decimals=4)  # g is 0, and 1
+    tensor([[0.8660, 0.5000],
+            [1.7320, 1.0000]])
     """
 
     def evaluate(self, x: Tensor) -> Tensor:
@@ -167,6 +177,9 @@ class DTLZ4(_Spherical):
 
     As DTLZ2, with x^α in place of each x that chooses the place on the front. **Source.** Deb, Thiele, Laumanns,
     Zitzler, CEC 2002. With α = 100 gradients by those variables vanish unless they are near 1.
+
+    >>> DTLZ4(objectives=2, k=1).evaluate(torch.tensor([[0.9, 0.5]])).round(decimals=4)  # 0.9¹⁰⁰ is nearly 0
+    tensor([[1., 0.]])
     """
 
     alpha: float = option(100.0, gt=0, help="power α of the variables that choose the place on the front")

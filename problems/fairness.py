@@ -44,6 +44,12 @@ class Fairness(CensusTable):
 
     **Reference point** (0.25, 0.15): a little more than a constant answer costs, and than the gap of a network that is
     trained for accuracy alone.
+
+    With batches that are large enough for the gap::
+
+        problem: {name: fairness, gap: equal_opportunity}
+        solver: {name: pamal, preferences: {name: dirichlet, per_batch: 2, batch: shared}}
+        training: {batch_size: 2048}
     """
 
     gap: Literal["demographic_parity", "equal_opportunity"] = option(

@@ -26,6 +26,11 @@ class FashionAndMNIST(OverlaidMNIST):
 
     **Tasks.** `fashion` and `digit`: cross-entropy over 10 classes; accuracy. **Reference point** (1, 1). The tensors
     take 220 MB.
+
+    With the weight of the cosine that COSMOS has for it::
+
+        problem: fashion_and_mnist
+        solver: {name: cosmos, objective: {name: cosine_penalty, coefficient: 8}}
     """
 
     name: ClassVar[str] = "fashion_and_mnist"

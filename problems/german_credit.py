@@ -57,6 +57,11 @@ class GermanCredit(FairTable):
 
     **Network:** hidden layers of 60 and 25, as for `adult`. **Reference point** (1, 1): guessing costs ln 2 = 0.69
     nats.
+
+    Between younger and older people::
+
+        problem: {name: german_credit, criterion: demographic_parity, group: age}
+        solver: palora
     """
 
     decision: ClassVar[str] = "good"

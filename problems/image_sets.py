@@ -66,6 +66,15 @@ class MNISTImages(_Images):
     **Source.** Y. LeCun, C. Cortes, C. Burges; http://yann.lecun.com/exdb/mnist/: 70,000 digits of 28×28.
     **License.** Creative Commons Attribution-ShareAlike 3.0. **How to obtain.** As the problem `multimnist`: the four
     IDX files are read from `root/MNIST/raw`, and those that are missing are downloaded and verified.
+
+    Digits and clothes, a data set for each task, in one network::
+
+        problem:
+          data: {digit: {name: mnist, train: 10000}, item: fashion_mnist}
+          backbone: lenet
+          tasks:
+            digit: {loss: cross_entropy, size: 10, metrics: [accuracy]}
+            item: {loss: cross_entropy, size: 10, metrics: [accuracy]}
     """
 
     source: ClassVar[ImageSet] = MNIST
@@ -77,6 +86,15 @@ class FashionMNISTImages(_Images):
 
     **Source.** H. Xiao, K. Rasul, R. Vollgraf, Zalando Research, 2017; https://github.com/zalandoresearch/fashion-mnist:
     70,000 items of 28×28. **License.** MIT. **How to obtain.** As `mnist`, from `root/FashionMNIST/raw`.
+
+    Beside `mnist`, with fewer images::
+
+        problem:
+          data: {digit: mnist, item: {name: fashion_mnist, train: 10000, val: 1000}}
+          backbone: lenet
+          tasks:
+            digit: {loss: cross_entropy, size: 10, metrics: [accuracy]}
+            item: {loss: cross_entropy, size: 10, metrics: [accuracy]}
     """
 
     source: ClassVar[ImageSet] = FASHION_MNIST

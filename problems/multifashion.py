@@ -25,6 +25,11 @@ class MultiFashion(OverlaidMNIST):
 
     **Tasks.** `left` and `right`: cross-entropy over 10 classes; accuracy. **Reference point** (1, 1). The tensors take
     220 MB.
+
+    With another draw of the images::
+
+        problem: {name: multifashion, seed: 1}
+        solver: pamal
     """
 
     name: ClassVar[str] = "multifashion"

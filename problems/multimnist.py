@@ -28,6 +28,12 @@ class MultiMNIST(OverlaidMNIST):
 
     **Tasks.** `left` and `right`: cross-entropy over 10 classes; accuracy. **Reference point** (1, 1). The tensors take
     220 MB.
+
+    With the batches and the optimizer of PaLoRA's experiments::
+
+        problem: multimnist
+        solver: {name: palora, rank: 1}
+        training: {epochs: 10, batch_size: 256, optimizer: {name: adam, lr: 1e-3}}
     """
 
     name: ClassVar[str] = "multimnist"

@@ -26,6 +26,11 @@ class MultiMNIST3(OverlaidMNIST):
 
     **Tasks.** `left`, `bottom` and `right`, which are tasks 1, 2 and 3 of the paper: cross-entropy over 10 classes;
     accuracy. **Reference point** (1, 1, 1). The tensors take 220 MB.
+
+    Six preferences a batch, which are a lattice of three tasks::
+
+        problem: multimnist3
+        solver: {name: palora, preferences: {name: annealed, per_batch: 6}}
     """
 
     name: ClassVar[str] = "multimnist3"

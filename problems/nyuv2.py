@@ -29,6 +29,11 @@ class NYUv2(MTANScenes):
 
     **Tasks** (see `moframework.problems.scene_tasks`): `segmentation`, cross-entropy over 13 classes; `depth` in
     meters, mean absolute error where it is known; `normal`, 1 − cosine. **Reference point**: none is customary.
+
+    With MTAN's attention in place of the plain SegNet::
+
+        problem: {name: nyuv2, backbone: {name: segnet_mtan, width: 32}}
+        solver: pamal
     """
 
     layout: ClassVar[Layout] = Layout(

@@ -24,6 +24,10 @@ class PymooFunction(ObjectiveFunction):
 
     Its bounds and its number of objectives come with it. Refused are problems with constraints, which no search here
     would heed, and those whose variables are not real numbers between bounds.
+
+    >>> function = PymooFunction(problem="zdt1", options={"n_var": 2})
+    >>> np.asarray(function(np.array([0.25, 0.0]))).tolist()  # ¼ and 1 − √¼
+    [0.25, 0.5]
     """
 
     problem: str = option(help="pymoo's name of the problem: zdt1, dtlz2, kursawe, truss2d, …")

@@ -40,6 +40,12 @@ class Quadratics(AnalyticProblem):
 
     over the simplex of k entries, of volume 1/(k−1)!: polynomials in q, whose moments under the uniform distribution
     are rational numbers. For two tasks r_1·r_2 − 1/6.
+
+    >>> problem = Quadratics()
+    >>> problem.evaluate(torch.tensor([[0.25, 0.75]]))  # x = λ: ½ ((¾)² + (¾)²) and ½ ((¼)² + (¼)²)
+    tensor([[0.5625, 0.0625]])
+    >>> round(problem.hypervolume(), 4)  # 1.1² − 1/6
+    1.0433
     """
 
     objectives: int = option(2, ge=2, le=100, help="number m of functions")

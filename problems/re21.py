@@ -42,6 +42,10 @@ class RE21(AnalyticProblem):
     **Nadir** f_1 where f_2 is least and the other way round: (2886.37, 0.04). **Reference point** 1.1 times the nadir.
     **Hypervolume** r_1·r_2 minus the area under the front: between values of s at which a bound is met,
     f_1 = A s + B and f_2 = C/s + D, so that `∫ f_2 df_1 = A (C ln s + D s)`.
+
+    >>> volume, displacement = RE21().evaluate(torch.tensor([[2.0, 2.0, 2**0.5, 2.0]]))[0].tolist()
+    >>> round(volume, 1), round(displacement, 6)  # the second is 0.01 (1 + √2 − 2 + 1)
+    (2003.5, 0.014142)
     """
 
     @property

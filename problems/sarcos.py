@@ -44,6 +44,11 @@ class SARCOS(SevenJoints):
     **Tasks.** `torque1` … `torque7`: mean squared error; mean absolute error beside it.
     **Reference point** (1, 5, 1, 1, 10, 10, 1), the one of PaLoRA's experiments, which makes up for the signed
     quantiles; 1 for each task with `absolute_quantile`, some three to ten times what a constant costs.
+
+    With torques and inputs on one footing::
+
+        problem: {name: sarcos, scale: absolute_quantile, standardize: true}
+        solver: palora
     """
 
     root: Path | None = option(

@@ -53,6 +53,11 @@ class Scenes(Problem):
     x right, y up, z towards the viewer. **Reference point** (1.3, 1.5, 0.4): about what it costs to answer every pixel
     alike on the default test images (frequencies of the classes, median depth, mean normal: 1.22, 1.48, 0.38), so that
     only models that are of use on all three tasks add volume.
+
+    >>> problem = Scenes(size=(16, 16), train=1, val=1, test=1)
+    >>> inputs, targets = problem.data("test")[0]
+    >>> {key: tuple(target.shape) for key, target in targets.items()}
+    {'segmentation': (16, 16), 'depth': (1, 16, 16), 'normal': (3, 16, 16)}
     """
 
     size: tuple[int, int] = option((48, 64), ge=8, le=4096, help="height and width of the images")

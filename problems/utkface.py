@@ -49,6 +49,11 @@ class UTKFace(Faces):
     customary reference point.
 
     **Network**, that of PaMaL and PaLoRA: ResNet-18 for small images, 11,185,224 parameters.
+
+    With a hidden layer in each head::
+
+        problem: {name: utkface, backbone: {name: resnet, depth: 18, stem: small, hidden: [64]}}
+        solver: palora
     """
 
     name: ClassVar[str] = "utkface"

@@ -33,6 +33,9 @@ class VLMOP2(AnalyticProblem):
     **Hypervolume** below r, with a = 1 − f_1, b = 1 − f_2: the area under b(a),
     `a(p) b(p) + ∫ b(u)·a'(u) du` with `b·a' = 2(1 − u)·exp(−2u² − 2)`, and what lies beyond 1,
     `(r_1 − 1)(r_2 − 1) + (r_1 − 1) b(p) + (r_2 − 1) a(q)`. From −1 to 1 the area is `e^−4 + e^−2·√(2π)·erf(√2)`.
+
+    >>> VLMOP2().evaluate(torch.full((1, 2), 0.5**0.5))  # u = 1: 0 and 1 − e^−4
+    tensor([[0.0000, 0.9817]])
     """
 
     variables: int = option(2, ge=1, le=1_000_000, help="number n of variables")

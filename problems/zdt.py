@@ -81,6 +81,9 @@ class ZDT1(_ZDT):
     `f_1 = x_1, f_2 = g·(1 − √(f_1/g)), g = 1 + 9·mean(x_2, …)`, x in [0, 1]^n. **Source.** Zitzler, Deb, Thiele,
     Evolutionary Computation 8(2), 2000. **Pareto set** x_2 = … = 0. **Reference point** (1.1, 1.1).
     **Hypervolume** r_1·r_2 − ∫₀¹ (1 − √f) df = r_1·r_2 − 1/3.
+
+    >>> ZDT1(variables=2).evaluate(torch.tensor([[0.25, 0.0]]))  # on the front: ¼ and 1 − √¼
+    tensor([[0.2500, 0.5000]])
     """
 
     def evaluate(self, x: Tensor) -> Tensor:
@@ -104,6 +107,9 @@ class ZDT2(_ZDT):
     `f_1 = x_1, f_2 = g·(1 − (f_1/g)²), g = 1 + 9·mean(x_2, …)`, x in [0, 1]^n. **Source.** Zitzler, Deb, Thiele,
     Evolutionary Computation 8(2), 2000. **Pareto set** x_2 = … = 0. **Reference point** (1.1, 1.1).
     **Hypervolume** r_1·r_2 − ∫₀¹ (1 − f²) df = r_1·r_2 − 2/3.
+
+    >>> ZDT2(variables=2).evaluate(torch.tensor([[0.5, 0.0]]))  # on the front: ½ and 1 − (½)²
+    tensor([[0.5000, 0.7500]])
     """
 
     def evaluate(self, x: Tensor) -> Tensor:
@@ -131,6 +137,9 @@ class ZDT3(_ZDT):
     **Hypervolume.** Along a piece M is the curve, with
     `∫ F df = f − 2/3·f^(3/2) − sin(10πf)/(100π²) + f·cos(10πf)/(10π)`;
     between two pieces, and after the last, M is the value at the end of the piece before.
+
+    >>> ZDT3(variables=2).evaluate(torch.tensor([[0.25, 0.0]]))  # ¼ and 1 − √¼ − ¼ sin(2.5π)
+    tensor([[0.2500, 0.2500]])
     """
 
     def evaluate(self, x: Tensor) -> Tensor:
@@ -176,6 +185,10 @@ class ZDT4(_ZDT):
     `f_1 = x_1, f_2 = g·(1 − √(f_1/g)), g = 1 + 10(n−1) + Σ (x_i² − 10·cos(4π x_i))` over i ≥ 2, x_1 in [0, 1], others
     in [−5, 5]. **Source.** Zitzler, Deb, Thiele, Evolutionary Computation 8(2), 2000. **Pareto set** x_2 = … = 0;
     methods that follow gradients end on a local front. **Reference point** (1.1, 1.1). **Hypervolume** r_1·r_2 − 1/3.
+
+    >>> ZDT4(variables=2).evaluate(torch.tensor([[0.25, 0.0], [0.25, 0.5]]))  # on the front, and where g is 1.25
+    tensor([[0.2500, 0.5000],
+            [0.2500, 0.6910]])
     """
 
     variables: int = option(10, ge=2, le=1_000_000, help="number n of variables")
@@ -210,6 +223,9 @@ class ZDT6(_ZDT):
     `a = 1 − exp(−4x*)·(τ²/(1 + τ²))³` with τ = 9π. **Hypervolume** (r_1 − a)·r_2 − ∫_a^1 (1 − f²) df.
 
     The fourth root makes gradients infinite at g = 1; here they are those of a number so small that it is never met.
+
+    >>> ZDT6(variables=2).evaluate(torch.tensor([[0.0, 0.0]]))  # the end of the front
+    tensor([[1., 0.]])
     """
 
     variables: int = option(10, ge=2, le=1_000_000, help="number n of variables")

@@ -29,6 +29,18 @@ class Augmentation(Component, kind="augmentations"):
 
     Implementations are pure, draw from the generator alone (on the host, so that every device sees the same numbers),
     and read nothing back from the device.
+
+    >>> import torch
+    >>> from moframework.config import config, option
+    >>> @config
+    ... class Noise(Augmentation):
+    ...     "Normal noise on all inputs."
+    ...     deviation: float = option(0.1, ge=0, help="of the noise")
+    ...     def apply(self, x, targets, maps, generator):
+    ...         return x + self.deviation * torch.randn(x.shape, generator=generator).to(x), targets
+    >>> x, _ = Noise(deviation=0.0).apply(torch.ones(1, 2), {}, {}, Generator())
+    >>> x
+    tensor([[1., 1.]])
     """
 
     @abstractmethod

@@ -19,6 +19,11 @@ class Crop(Augmentation):
     """Pads images on all sides and cuts out a piece of the old size, at a random place for each image.
 
     The usual augmentation of small images to classify. Maps move with their image.
+
+    >>> x = torch.ones(100, 1, 4, 4)
+    >>> x, _ = Crop(padding=1).apply(x, {}, {}, Generator().manual_seed(0))
+    >>> sorted(set(x.sum(dim=(1, 2, 3)).tolist()))  # shifted along both sides, one or none
+    [9.0, 12.0, 16.0]
     """
 
     padding: int = option(4, ge=1, le=10_000, help="pixels on each side, and so the largest shift")

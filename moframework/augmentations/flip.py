@@ -19,6 +19,11 @@ class Flip(Augmentation):
 
     Maps are mirrored with their image, and the x component of normals changes its sign. Not for images whose meaning
     depends on the side, such as digits.
+
+    >>> x, depth = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[3.0, 4.0]]])
+    >>> x, targets = Flip(probability=1.0).apply(x, {"depth": depth}, {"depth": "depth"}, Generator())
+    >>> x.tolist(), targets["depth"].tolist()
+    ([[[[2.0, 1.0]]]], [[[4.0, 3.0]]])
     """
 
     probability: float = option(0.5, ge=0, le=1, help="of each image to be mirrored")

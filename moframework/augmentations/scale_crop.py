@@ -20,6 +20,11 @@ class ScaleCrop(Augmentation):
 
     As MTAN and what follows it do with CityScapes and NYUv2: images, normals and values are interpolated, classes and
     depth take the nearest pixel, and depth is divided by the factor, since what is larger is nearer.
+
+    >>> x, depth = torch.ones(1, 3, 4, 4), torch.full((1, 4, 4), 6.0)
+    >>> _, targets = ScaleCrop(scales=(1.5,)).apply(x, {"depth": depth}, {"depth": "depth"}, Generator().manual_seed(0))
+    >>> targets["depth"].unique()  # nearer by the factor
+    tensor([4.])
     """
 
     scales: tuple[float, ...] = option(

@@ -34,6 +34,18 @@ class Backbone(Component, kind="backbones"):
             return nn.Linear(input_shape[0], sum(outputs.values()), bias=bias)
 
     In a spec `weights` and `freeze` may stand beside the options of any backbone: see `BackboneOverrides`.
+
+    >>> from moframework.config import config, option
+    >>> @config
+    ... class OneLayer(Backbone):
+    ...     "A linear layer for all outputs, and one for each."
+    ...     width: int = option(8, help="of the shared features")
+    ...     def build(self, input_shape, outputs):
+    ...         heads = Heads({key: nn.Linear(self.width, size) for key, size in outputs.items()})
+    ...         return Shared(nn.Linear(input_shape[0], self.width), heads)
+    >>> network = OneLayer().build((3,), {"left": 2, "right": 2})
+    >>> sum(p.numel() for p in network.parameters())  # 3 · 8 + 8 and 2 · (8 · 2 + 2)
+    68
     """
 
     returns = nn.Module

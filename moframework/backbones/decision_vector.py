@@ -28,6 +28,10 @@ class DecisionVector(Backbone):
     With `lower` and `upper` the output is `lower + (upper − lower) · sigmoid(x)`: always inside the box, its border
     neared but not reached. A bare vector x starts standard normal, so in the inner part of a box, since problems may be
     flat near its border; a linear layer starts as torch has it. Either is multiplied by `spread`.
+
+    >>> network = DecisionVector(lower=(0.0,), upper=(4.0,), spread=0.0).build((1,), {"x": 3})
+    >>> network(torch.ones(1, 1))["x"].detach()  # a start at the middle of the box
+    tensor([[2., 2., 2.]])
     """
 
     form: Literal["vector", "linear"] = option(

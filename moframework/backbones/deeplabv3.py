@@ -32,6 +32,11 @@ class DeepLabV3(Backbone):
 
     Outputs are (b, size, height, width) at the input's own size, and raw. Training needs batches of two or more: the
     heads normalize a mean over the image.
+
+    >>> import torch
+    >>> network = DeepLabV3(depth=18, width=8).build((3, 32, 48), {"segmentation": 7, "depth": 1}).eval()
+    >>> {key: tuple(output.shape) for key, output in network(torch.zeros(1, 3, 32, 48)).items()}
+    {'segmentation': (1, 7, 32, 48), 'depth': (1, 1, 32, 48)}
     """
 
     depth: Literal[18, 34, 50, 101, 152] = option(50, help="number of layers with weights of the encoder")

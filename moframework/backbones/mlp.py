@@ -23,6 +23,10 @@ class MLP(Backbone):
 
     With `hidden: [256, 256, 256]`, 21 inputs and 7 outputs of 1 it is the network of the SARCOS experiments (139,015
     parameters). Without hidden layers every output is linear in the input.
+
+    >>> network = MLP(hidden=(256, 256, 256)).build((21,), {f"torque{joint}": 1 for joint in range(1, 8)})
+    >>> sum(p.numel() for p in network.parameters())
+    139015
     """
 
     hidden: tuple[int, ...] = option((256,), ge=1, le=WIDEST, help="width of each hidden layer")

@@ -29,6 +29,11 @@ class SegNet(Backbone):
     25,017,672 parameters on CityScapes (7 classes, depth), 25,055,185 on NYUv2 (13 classes, depth, 3 of normals).
 
     Outputs are (b, size, height, width) at the input's own size, and raw: logits of classes, normals of any length.
+
+    >>> import torch
+    >>> network = SegNet(width=4, stages=2).build((3, 16, 24), {"segmentation": 7, "depth": 1})
+    >>> {key: tuple(output.shape) for key, output in network(torch.zeros(2, 3, 16, 24)).items()}
+    {'segmentation': (2, 7, 16, 24), 'depth': (2, 1, 16, 24)}
     """
 
     width: int = option(

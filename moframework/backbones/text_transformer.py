@@ -25,6 +25,11 @@ class TextTransformer(Backbone):
     Reads inputs {"input_ids": (b, n) integers in [0, vocabulary), "attention_mask": (b, n)}, as tokenizers and
     `collate: {name: pad, entries: [input_ids], mask: attention_mask}` make them: n is the longest of each batch, at
     most `length`. What is masked changes nothing. Layers normalize first (Xiong et al., ICML 2020, arXiv 2002.04745).
+
+    Wider and deeper than in the problem `docstrings`::
+
+        problem: {name: docstrings, backbone: {name: text_transformer, vocabulary: 4096, width: 64, depth: 4}}
+        solver: palora
     """
 
     takes_trees = True

@@ -26,6 +26,11 @@ class TimmBackbone(Backbone):
     `model` is timm's name, with a tag where weights are wanted that are not its default: `resnet50`,
     `vit_tiny_patch16_224.augreg_in21k`. Images may have any number of channels; networks made for one size of images
     are made for that of the input. Needs the extra: `pip install 'moframework[timm]'`.
+
+    >>> import torch
+    >>> network = TimmBackbone(model="lcnet_035").build((1, 32, 32), {"left": 10, "right": 10})
+    >>> {key: tuple(output.shape) for key, output in network(torch.zeros(2, 1, 32, 32)).items()}
+    {'left': (2, 10), 'right': (2, 10)}
     """
 
     model: str = option(help="timm's name of the network")

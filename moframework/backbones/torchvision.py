@@ -31,6 +31,11 @@ class TorchvisionBackbone(Backbone):
     `model` is torchvision's name: `mobilenet_v3_small`, `efficientnet_b0`, `convnext_tiny`, `swin_t`, `vit_b_16`, …
     Images may have any number of channels; vision transformers are made for the size of the input, which must be a
     square. For ResNets on small images see `resnet`.
+
+    >>> backbone = TorchvisionBackbone(model="mobilenet_v3_small", hidden=(64,))
+    >>> network = backbone.build((1, 32, 32), {"left": 10, "right": 10})
+    >>> {key: tuple(output.shape) for key, output in network(torch.zeros(2, 1, 32, 32)).items()}
+    {'left': (2, 10), 'right': (2, 10)}
     """
 
     model: str = option(help="torchvision's name of the network")

@@ -23,6 +23,11 @@ class ViT(Backbone):
     torchvision's (Dosovitskiy et al., ICLR 2021, arXiv 2010.11929), for square images with any number of channels. The
     defaults are those of ViT-Ti (Touvron et al., ICML 2021, arXiv 2012.12877), with patches for small images; weights
     for ImageNet come with `{name: torchvision, model: vit_b_16}`.
+
+    >>> import torch
+    >>> network = ViT(patch=4, width=24, depth=2).build((1, 28, 28), {"left": 10, "right": 10})
+    >>> {key: tuple(output.shape) for key, output in network(torch.zeros(2, 1, 28, 28)).items()}
+    {'left': (2, 10), 'right': (2, 10)}
     """
 
     patch: int = option(

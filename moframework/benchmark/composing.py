@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +82,30 @@ def compose(root: Item, problem: int, solver: int) -> Item:
 
 
 def overlay(root: Item, values: Mapping[str, Item]) -> Item:
-    """`root` with a value at each dotted key: `{"training.optimizer.lr": …}`. Sections on the way are made."""
+    """`root` with a value at each dotted key: `{"training.optimizer.lr": …}`. Sections on the way are made; a number
+    steps into a list that is there."""
     for key, item in values.items():
-        *sections, last = key.split(".")
-        over = Item({last: item}, item.mark, item.at)
-        for section in reversed(sections):
-            over = Item({section: over}, item.mark, item.at)
-        root = merge(root, over, root=True)
+        root = _laid(root, key.split("."), item)
     return root
+
+
+def _laid(root: Item, path: Sequence[str], item: Item) -> Item:
+    inside: Item | None = root
+    for place, key in enumerate(path):
+        if inside is None:
+            break
+        if isinstance(inside.value, list) and key.isdecimal() and int(key) < len(inside.value):
+            entries = [*inside.value]
+            entries[int(key)] = _laid(entries[int(key)], path[place + 1 :], item)
+            path, item = path[:place], Item(entries, inside.mark, inside.key)
+            break
+        inside = _get(inside, key)
+    if not path:
+        return item
+    over = item
+    for section in reversed(path):
+        over = Item({section: over}, item.mark, item.at)
+    return merge(root, over, root=True)
 
 
 def _at(root: Item, key: str, position: int) -> Item:

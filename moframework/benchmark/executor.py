@@ -49,6 +49,20 @@ class Executor(Component, kind="executors"):
 
     Registered under `moframework.executors` and chosen in a benchmark's spec: `executor: {name: local, jobs: 4}`. The
     option that says how many jobs run at a time is called `jobs`, so that `--jobs` finds it.
+
+    >>> import subprocess, sys
+    >>> from pathlib import Path
+    >>> from moframework.config import config
+    >>> @config
+    ... class Serial(Executor):
+    ...     "One cell after the other."
+    ...     def run(self, jobs, *, started, stop):
+    ...         for job in jobs:
+    ...             started(job)
+    ...             yield Outcome(job=job, code=subprocess.run(job.command).returncode, seconds=0.0)
+    >>> job = Job(name="nothing", command=(sys.executable, "-c", ""), folder=Path("cell"), log=Path("cell/log.txt"))
+    >>> [outcome.code for outcome in Serial().run([job], started=lambda job: None, stop=lambda: False)]
+    [0]
     """
 
     @abstractmethod

@@ -50,6 +50,10 @@ def load_benchmark(source: str | Path | Mapping[str, object], overrides: Sequenc
     Raises:
         SpecError: with every fault found, each with its position. What entries override and what the grid tries is
             checked for every pair of problem and solver.
+
+    >>> benchmark = load_benchmark({"problems": ["digits"], "solvers": ["palora", "pamal"], "seeds": [0, 1]})
+    >>> [entry.title for entry in benchmark.solvers], benchmark.seeds
+    (['palora', 'pamal'], (0, 1))
     """
     benchmark = load(
         source, Benchmark, overrides, expand=expand, further=entry_faults, other=(_RUN, _RANGES), trust=True

@@ -54,6 +54,10 @@ class Local(Executor):
 
     On Linux they are forked from a process that has done their imports (see `fork_server`): a cell of the embedded
     digits takes half the time.
+
+    Two cells at a time, of an hour each at most::
+
+        executor: {name: local, jobs: 2, threads: 4, limit: 3600}
     """
 
     jobs: int = option(1, ge=1, le=1024, help="processes at a time; times are only comparable for the same number")

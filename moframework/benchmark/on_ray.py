@@ -41,6 +41,10 @@ class Ray(Executor):
 
     A worker that dies is a lost try of its cell; the next one goes on from the last checkpoint. On an existing cluster
     cells go on when the benchmark is killed; the same command takes them up again.
+
+    Four cells share a GPU, on the cluster that this machine is part of::
+
+        executor: {name: ray, address: auto, cpus: 2, gpus: 0.25}
     """
 
     address: str | None = option(

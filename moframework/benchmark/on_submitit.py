@@ -47,6 +47,10 @@ class Submitit(Executor):
     A job that is preempted or dies is a lost try of its cell; the next one goes on from the last checkpoint. When the
     benchmark is killed, its jobs go on; the same command waits for those that run. Needs the extra:
     `pip install 'moframework[submitit]'`.
+
+    Jobs of one GPU and two hours in a partition of Slurm::
+
+        executor: {name: submitit, gpus: 1, cpus: 8, limit: 7200, slurm: {partition: gpu}}
     """
 
     cluster: Literal["slurm", "local"] = option(

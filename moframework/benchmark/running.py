@@ -67,6 +67,14 @@ def run_benchmark(
     Raises:
         InterruptedRun: asked to stop by SIGINT or SIGTERM; running cells were saved, and the results are not written.
         SpecError: `tune.by` names no hypervolume of a problem, or a file that is imported is not as it should be.
+
+    What was run so far of one, which here is nothing:
+
+    >>> from moframework import load_benchmark
+    >>> benchmark = load_benchmark({"problems": ["quadratics"], "solvers": ["pamal", "palora"], "seeds": [0]})
+    >>> results = run_benchmark(benchmark, "runs/toys", report_only=True)
+    >>> [(row.solver, [cell.state for cell in row.cells]) for row in results.groups[0].rows]
+    [('pamal', ['missing']), ('palora', ['missing'])]
     """
     imported = read_all(benchmark)
     folder = Path(out) if out is not None else default_folder(benchmark)

@@ -51,6 +51,18 @@ class Collate(Component, kind="collates"):
 
     All samples must be in the batch, in their order: what is evaluated, and what processes share, is counted by them.
     It runs wherever items are loaded, and in a divided batch once for all groups.
+
+    >>> from moframework.config import config
+    >>> @config
+    ... class Shortest(Collate):
+    ...     "Cuts texts to the shortest."
+    ...     def batch(self, items):
+    ...         length = min(len(ids) for ids, _ in items)
+    ...         return torch.stack([ids[:length] for ids, _ in items]), stacked_targets(items)
+    >>> texts = [(torch.tensor([5, 6, 7]), {"topic": torch.tensor(0)}), (torch.tensor([8]), {"topic": torch.tensor(1)})]
+    >>> Shortest().batch(texts)
+    (tensor([[5],
+            [8]]), {'topic': tensor([0, 1])})
     """
 
     @classmethod

@@ -156,7 +156,21 @@ def where(data: Dataset, index: int) -> str | None:
 
 
 class DataSource(Component, kind="data"):
-    """Where the data of a problem declared in a spec comes from: inputs and targets in three splits."""
+    """Where the data of a problem declared in a spec comes from: inputs and targets in three splits.
+
+    >>> from moframework.config import config, option
+    >>> @config
+    ... class Noise(DataSource):
+    ...     "Normal numbers, with their sum as target."
+    ...     count: int = option(100, ge=1, help="samples of each split")
+    ...     def input_shape(self):
+    ...         return (3,)
+    ...     def split(self, name):
+    ...         inputs = torch.randn(self.count, 3)
+    ...         return TensorData(inputs, {"sum": inputs.sum(dim=1)})
+    >>> len(Noise(count=5).split("train"))
+    5
+    """
 
     @abstractmethod
     def split(self, name: Split) -> Dataset:

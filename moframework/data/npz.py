@@ -33,6 +33,15 @@ class NPZ(DataSource):
     of 8-bit unsigned integers are images, whose batches are float32 in [0, 1]. An array `split` (n,) with 0, 1 or 2
     puts a sample into train, val or test; without it they are split at random by `fractions`. Pickled objects are
     refused.
+
+    In a problem that a spec declares::
+
+        problem:
+          data: {name: npz, path: houses.npz, fractions: [0.8, 0.1, 0.1]}
+          backbone: {name: mlp, hidden: [64]}
+          tasks:
+            price: {loss: mse, metrics: [mae]}
+            sold: {loss: binary_cross_entropy, metrics: [accuracy]}
     """
 
     path: Path = option(help="the file")

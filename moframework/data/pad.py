@@ -43,6 +43,11 @@ class Pad(Collate):
     ::
 
         collate: {name: pad, entries: [input_ids], value: 0, mask: attention_mask}
+
+    >>> texts = [(torch.tensor([5, 6, 7]), {"topic": torch.tensor(0)}), (torch.tensor([8]), {"topic": torch.tensor(1)})]
+    >>> inputs, targets = Pad().batch(texts)
+    >>> inputs.tolist(), targets["topic"].tolist()
+    ([[5, 6, 7], [8, 0, 0]], [0, 1])
     """
 
     entries: str | tuple[str, ...] | None = option(

@@ -17,7 +17,12 @@ __all__ = ["Observer", "Observers", "Progress", "Reading"]
 @frozen(kw_only=True)
 class Progress:
     """How far training is. `step` counts optimizer steps done (0 … steps); `epoch` is fractional, 0 … epochs. `seconds`
-    and `processor_seconds` were spent in training steps, as `Fit` counts them."""
+    and `processor_seconds` were spent in training steps, as `Fit` counts them.
+
+    >>> progress = Progress(step=50, steps=200, epoch=2.5, epochs=10.0)
+    >>> f"{progress.step / progress.steps:.0%}"
+    '25%'
+    """
 
     step: int
     steps: int
@@ -29,7 +34,17 @@ class Progress:
 
 @frozen(kw_only=True)
 class Reading:
-    """What the steps since the last reading came to."""
+    """What the steps since the last reading came to.
+
+    >>> reading = Reading(
+    ...     losses={"left": 0.4, "right": 0.7},
+    ...     learning_rates={"shared": 1e-3, "adapters": 2e-3},
+    ...     preferences=np.array([[0.25, 0.75]]),
+    ...     seconds_per_step=0.01,
+    ... )
+    >>> max(reading.losses, key=reading.losses.get)
+    'right'
+    """
 
     losses: dict[str, float]
     """Mean by task, over steps and preferences with labels of it."""
@@ -46,6 +61,15 @@ class Observer:
     Called in this order: `started` once (after a resume again, with `step > 0`); `stepped` after every step;
     `logged` every `training.log_every` steps; `evaluated` at each validation; `saved` after a checkpoint is on disk;
     `finished` once.
+
+    >>> class Hypervolumes(Observer):
+    ...     "Keeps those of all validations: `solve(spec, observers=[Hypervolumes()])`."
+    ...     def __init__(self):
+    ...         self.found = []
+    ...     def evaluated(self, progress, front, *, hypervolume, is_best):
+    ...         self.found.append(hypervolume)
+    >>> Hypervolumes().listens("evaluated"), Hypervolumes().listens("stepped")
+    (True, False)
     """
 
     def listens(self, event: str) -> bool:

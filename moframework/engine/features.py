@@ -222,7 +222,7 @@ class FeaturePass:
                 raise SpecError(
                     f"solver.objective: the head of task '{task.name}' must be one linear layer that reads features "
                     "(b, d) and gives the output, for its weights are what has a posterior; take a backbone with such "
-                    "heads (mlp, resnet18), or write them so"
+                    "heads (mlp, resnet), or write them so"
                 )
 
     @torch.no_grad()

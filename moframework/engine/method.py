@@ -46,6 +46,16 @@ class Method:
         loss: what training minimizes of each task's output in the place of its own loss, or None. Evaluation has the
             tasks' own.
         search: what evaluates a function without gradients in the place of a training, or None.
+
+    >>> from moframework.objectives.tchebycheff import Tchebycheff
+    >>> from moframework.preferences.dirichlet import Dirichlet
+    >>> from moframework.weights.convex_hull import ConvexHull
+    >>> objective = Tchebycheff(ideal=(0, 0, 0))
+    >>> method = Method(weights=ConvexHull(), preferences=Dirichlet(per_batch=4), objective=objective)
+    >>> method.check(m=3)
+    >>> method.check(m=2)
+    Traceback (most recent call last):
+    moframework.errors.SpecError: solver.objective: ideal: has 3 numbers; the problem has 2 tasks
     """
 
     weights: WeightSpaceConfig

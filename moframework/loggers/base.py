@@ -82,6 +82,22 @@ class Logger(Component, kind="loggers"):
     """Options of a logger, which a spec names under `log`: `log: [tensorboard, {name: mlflow, experiment: digits}]`.
 
     Registered under `moframework.loggers`; the built-in ones come in by the same door.
+
+    >>> from moframework.config import config
+    >>> from moframework.engine.events import Progress
+    >>> class Line(Log):
+    ...     def __init__(self, name):
+    ...         self.name = name
+    ...     def finished(self, progress):
+    ...         print(f"{self.name}: {progress.step} steps")
+    >>> @config
+    ... class Printed(Logger):
+    ...     "Prints a line when a training is done."
+    ...     def log(self, run):
+    ...         return Line(run.name)
+    >>> run = LoggedRun(folder=Path("runs/digits"), name="digits", tasks=("left", "right"), spec={})
+    >>> Printed().log(run).finished(Progress(step=100, steps=100, epoch=1.0, epochs=1.0))
+    digits: 100 steps
     """
 
     def check(self) -> None:

@@ -35,7 +35,12 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 @config
 class MLflow(Logger):
     """A run of MLflow: the spec as parameters, numbers over the steps, picture and files, and the model as an MLflow
-    model with the preference as a parameter. Needs the extra: `pip install 'moframework[mlflow]'`."""
+    model with the preference as a parameter. Needs the extra: `pip install 'moframework[mlflow]'`.
+
+    A server of one's own, which gets all but the model::
+
+        log: {name: mlflow, uri: "http://localhost:5000", experiment: digits, model: false}
+    """
 
     uri: str | None = option(
         None, help="tracking server or store, such as http://localhost:5000; none: what MLflow has without it"

@@ -29,7 +29,12 @@ BINS = np.linspace(0.0, 1.0, 21)  # of the histograms of preferences
 @config
 class TensorBoard(Logger):
     """TensorBoard events in `events/` of the run folder: numbers over the steps, pictures of the front, the spec as
-    hparams with the final numbers."""
+    hparams with the final numbers.
+
+    It is the default; beside another logger it has to be named::
+
+        log: [tensorboard, mlflow]
+    """
 
     def log(self, run: LoggedRun) -> Log:
         return TensorBoardLog(run.folder / "events", run.tasks, run.spec)

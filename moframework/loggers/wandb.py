@@ -18,7 +18,12 @@ _ID = "wandb"
 @config
 class WandB(Logger):
     """A run of Weights & Biases: the spec as its configuration, numbers over the steps, the picture of the front, and,
-    if asked for, the model as an artifact. Needs the extra: `pip install 'moframework[wandb]'`."""
+    if asked for, the model as an artifact. Needs the extra: `pip install 'moframework[wandb]'`.
+
+    Written into the run folder alone, for `wandb sync`::
+
+        log: {name: wandb, project: digits, mode: offline}
+    """
 
     project: str | None = option(None, help="name of the project; none: WANDB_PROJECT, else moframework")
     entity: str | None = option(None, help="user or team; none: the default of the account")

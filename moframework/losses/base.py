@@ -36,6 +36,18 @@ class Loss(Component, kind="losses"):
 
         def log_cosh(output, target, scale: float = 1.0):
             return (scale * (output.squeeze(1) - target)).cosh().log()
+
+    >>> from moframework.config import config
+    >>> @config
+    ... class Largest(Loss):
+    ...     "The mean over samples of each one's largest difference."
+    ...     def statistics(self, output, target):
+    ...         largest = (output - target).abs().amax(dim=1)
+    ...         return torch.stack([largest, torch.ones_like(largest)], dim=1)
+    ...     def finish(self, totals):
+    ...         return totals[..., 0] / totals[..., 1]
+    >>> float(Largest()(torch.tensor([[1.0, 4.0], [2.0, 0.0]]), torch.zeros(2, 2)))  # (4 + 2) / 2
+    3.0
     """
 
     returns = Tensor

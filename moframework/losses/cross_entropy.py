@@ -27,6 +27,12 @@ class CrossEntropy(MeanLoss):
     """Cross-entropy of classes, mean over samples and positions; as `torch.nn.functional.cross_entropy`.
 
     Output: logits (b, c, ...). Target: classes in [0, c), integers (b, ...).
+
+    >>> output = torch.tensor([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]).log()
+    >>> round(float(CrossEntropy()(output, torch.tensor([0, -100]))), 4)  # log 2; class -100 is unknown
+    0.6931
+    >>> round(float(CrossEntropy(weight=(1, 3, 1))(output, torch.tensor([0, 1]))), 4)  # (log 2 + 3 log 4) / (1 + 3)
+    1.213
     """
 
     expects_logits: ClassVar[bool] = True
@@ -141,6 +147,12 @@ class BinaryCrossEntropy(MeanLoss):
 
     Output: logits (b, 1, ...) or (b, ...). Target: 0, 1, booleans or probabilities, of that shape or without
     the 1; nan is unknown and does not count.
+
+    >>> output, target = torch.logit(torch.tensor([0.5, 0.75, 0.9])), torch.tensor([1.0, 0.0, float("nan")])
+    >>> round(float(BinaryCrossEntropy()(output, target)), 4)  # (log 2 + log 4) / 2
+    1.0397
+    >>> round(float(BinaryCrossEntropy(positive_weight=3.0)(output, target)), 4)  # (3 log 2 + log 4) / 2
+    1.7329
     """
 
     expects_logits: ClassVar[bool] = True

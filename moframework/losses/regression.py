@@ -40,7 +40,11 @@ class _Difference(MeanLoss):
 
 @config
 class MSE(_Difference):
-    """Mean squared error. Output (b, 1, ...) or as the target (b, ...), where nan is unknown and does not count."""
+    """Mean squared error. Output (b, 1, ...) or as the target (b, ...), where nan is unknown and does not count.
+
+    >>> float(MSE()(torch.tensor([1.0, 2.0, 5.0]), torch.tensor([0.0, 5.0, float("nan")])))  # (1² + 3²) / 2
+    5.0
+    """
 
     word: ClassVar[str] = "mse"
 
@@ -55,7 +59,11 @@ class MSE(_Difference):
 
 @config
 class L1(_Difference):
-    """Mean absolute error. Output (b, 1, ...) or as the target (b, ...), where nan is unknown and does not count."""
+    """Mean absolute error. Output (b, 1, ...) or as the target (b, ...), where nan is unknown and does not count.
+
+    >>> float(L1()(torch.tensor([1.0, 2.0, 5.0]), torch.tensor([0.0, 5.0, float("nan")])))  # (1 + 3) / 2
+    2.0
+    """
 
     word: ClassVar[str] = "l1"
 
@@ -66,7 +74,12 @@ class L1(_Difference):
 @config
 class Huber(_Difference):
     """Huber loss: squared (halved) below `delta`, linear beyond; as `torch.nn.functional.huber_loss`. A target of nan
-    is unknown and does not count."""
+    is unknown and does not count.
+
+    >>> output, target = torch.tensor([1.0, 2.0]), torch.tensor([0.0, 5.0])
+    >>> float(Huber(delta=2.0)(output, target))  # (½ 1² + 2 (3 − ½ 2)) / 2
+    2.25
+    """
 
     word: ClassVar[str] = "huber"
     delta: float = option(1.0, gt=0, help="difference at which the loss turns from squared to linear")
@@ -80,6 +93,9 @@ class MaskedL1(MeanLoss):
     """Mean absolute error over valid targets, such as depth maps in which 0 means unknown.
 
     Output (b, 1, ...) or as the target (b, ...), where nan is unknown too.
+
+    >>> float(MaskedL1()(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 0.0, 5.0])))  # (1 + 2) / 2
+    1.5
     """
 
     invalid: float = option(0.0, help="target value that means unknown and does not count")

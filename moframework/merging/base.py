@@ -14,14 +14,16 @@ __all__ = ["Merge"]
 class Merge(Component, kind="merges"):
     """How m task vectors become one vector at a preference. Both steps are pure; a merge defines what differs.
 
-    Example::
-
-        @config
-        class Halved(Merge):
-            "Half of each task vector."
-
-            def edited(self, vectors: Tensor) -> Tensor:
-                return vectors / 2
+    >>> import torch
+    >>> from moframework.config import config
+    >>> @config
+    ... class Halved(Merge):
+    ...     "Half of each task vector."
+    ...     def edited(self, vectors):
+    ...         return vectors / 2
+    >>> merge = Halved()
+    >>> merge.combined(merge.edited(torch.tensor([[2.0, 0.0], [0.0, 4.0]])), torch.tensor([0.5, 0.5]))
+    tensor([0.5000, 1.0000])
     """
 
     needs_base: ClassVar[bool] = True

@@ -21,6 +21,11 @@ class DARE(Merge):
 
     Source: arXiv 2311.03099, where p is .9 for large language models. Limits: small networks have fewer
     entries to spare; p = .5 is our default.
+
+    >>> import torch
+    >>> kept = DARE(drop=0.75).edited(torch.ones(2, 100))
+    >>> sorted(set(kept.flatten().tolist()))  # dropped, or divided by 1 − p
+    [0.0, 4.0]
     """
 
     drop: float = option(0.5, ge=0, lt=1, help="probability p that an entry is dropped")

@@ -22,7 +22,12 @@ __all__ = ["FrozenHull", "FrozenHullSpace", "fill_hull"]
 
 @config
 class FrozenHull(WeightSpaceConfig):
-    """θ(λ) = Σ_t λ_t θ_t, where some of the θ_t are not trained: see `convex_hull`."""
+    """θ(λ) = Σ_t λ_t θ_t, where some of the θ_t are not trained: see `convex_hull`.
+
+    >>> space = FrozenHull(frozen=(0,)).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sum(p.numel() for p in space.parameters() if p.requires_grad)  # one network of two
+    8
+    """
 
     frozen: tuple[int, ...] = option(ge=0, le=9_999, help="tasks whose members stay as they are, by their place from 0")
     lr_factor: float | None = option(

@@ -17,6 +17,10 @@ class LinearMerge(Merge):
     With `scale: m` the center of the simplex is task arithmetic's sum with coefficient 1 (Ilharco et al., ICLR 2023,
     arXiv 2212.04089); its usual coefficient .3 is `scale: 0.3·m`. Limits: rests on linear mode connectivity, so on
     members that started from one network.
+
+    >>> import torch
+    >>> LinearMerge().combined(torch.tensor([[2.0, 0.0], [0.0, 4.0]]), torch.tensor([0.25, 0.75]))
+    tensor([0.5000, 3.0000])
     """
 
     needs_base: ClassVar[bool] = False

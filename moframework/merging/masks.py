@@ -19,6 +19,11 @@ class TALL(Merge):
     the merged vector. Kept as bits, masks are a compression of the members; here they are numbers.
 
     Source: arXiv 2405.07813; κ is chosen there from .2 to .6 for each task. The mixture over λ is ours.
+
+    >>> import torch
+    >>> TALL().edited(torch.tensor([[4.0, 0.0, 2.0], [0.0, 3.0, 2.0]]))  # of the sum what each task needs
+    tensor([[4., 0., 4.],
+            [0., 3., 4.]])
     """
 
     threshold: float = option(0.4, ge=0, help="threshold κ of the masks")
@@ -36,6 +41,11 @@ class Consensus(Merge):
 
     Source: arXiv 2405.07813; two tasks are the paper's. Limits: with two tasks only entries that both need stay,
     so that vertices are no longer the members.
+
+    >>> import torch
+    >>> Consensus(least=2).edited(torch.tensor([[4.0, 0.0, 2.0], [0.0, 3.0, 2.0]]))  # what both tasks need
+    tensor([[0., 0., 2.],
+            [0., 0., 2.]])
     """
 
     threshold: float = option(0.4, ge=0, help="threshold κ of the masks")

@@ -38,6 +38,10 @@ class ParetoMerged(WeightSpaceConfig):
     2408.12105, where it is a Tucker product `G ×₁ A ×₂ B ×₃ γ`): `bilinear` around what was merged, with α = r.
 
     Heads are those of the members that trained them, and have no adapters that move.
+
+    >>> space = ParetoMerged(rank=1).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sum(p.numel() for group in space.parameter_groups(lr=1.0) for p in group["params"])  # 1 · (3 + 2) + 2 · 1²
+    7
     """
 
     rank: int = option(4, ge=1, le=4096, help="inner rank r of the adapters")

@@ -71,6 +71,12 @@ class AlignedHeads(WeightSpaceConfig):
 
     W_p is linear, so it is multiplied into the first layer of each head: `head.weight W_p`, over the channels that it
     reads where that is a convolution. Held are the network and 2 m D² numbers for D features.
+
+    >>> heads, eye = {"left": nn.Linear(2, 1), "right": nn.Linear(2, 1)}, torch.eye(2)
+    >>> space = AlignedHeads().build(lambda: nn.ModuleDict(heads), m=2, initial=None)
+    >>> space.align(["left.weight", "right.weight"], torch.stack([eye, 3 * eye]), torch.stack([eye, eye]))
+    >>> space.weights(torch.tensor([0.5, 0.5]))["left.weight"] / heads["left"].weight.detach()  # ½ · 1 + ½ · 3
+    tensor([[2., 2.]])
     """
 
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:

@@ -28,6 +28,11 @@ class Routed(WeightSpaceConfig):
     hidden units, whose last bias starts at `start` and whose weights start at normal numbers of deviation .01. So at
     first it is task arithmetic with that coefficient, the same at every λ but for the noise. m + 1 networks are held;
     m² + m numbers a group are trained, or 4m² + 3m with two layers.
+
+    >>> space = Routed(start=0.3).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> space.coefficients(torch.tensor([0.5, 0.5])).detach().round(decimals=1)  # of weight and bias
+    tensor([[0.3000, 0.3000],
+            [0.3000, 0.3000]])
     """
 
     groups: Literal["block", "layer", "all"] = option(

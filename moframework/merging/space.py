@@ -71,6 +71,13 @@ class Merged(WeightSpaceConfig):
 
     `θ(λ) = θ_0 + s f ⊙ v(c(λ))`: v is the merge of the task vectors, s a scale, f factors by depth (LiNeS), c(λ) = λ
     unless the members were trained at other preferences than the vertices. m + 1 networks are held.
+
+    >>> def of(value):
+    ...     return {"weight": torch.tensor([[value]])}
+    >>> space = Merged().build(lambda: nn.Linear(1, 1, bias=False), m=2, initial=None)
+    >>> _ = space.take(Members(states=[of(3.0), of(5.0)], base=of(1.0)), heads=[[], []])
+    >>> space.weights(torch.tensor([0.5, 0.5]))["weight"]  # 1 + ½ (3 − 1) + ½ (5 − 1)
+    tensor([[4.]])
     """
 
     merge: Merge = option(LinearMerge(), help="how task vectors become one")

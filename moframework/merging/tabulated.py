@@ -28,6 +28,10 @@ class Tabulated(WeightSpaceConfig):
 
     The lattice has at most 100 partitions and 1,000 points, or 1 partition and m points where m is large. Pieces are
     those of Kuhn's triangulation. Until `fill` the coefficients are λ. m + 1 networks are held; nothing is trained.
+
+    >>> space = Tabulated().build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> space.coefficients(torch.tensor([0.25, 0.75]))  # until `fill`
+    tensor([0.2500, 0.7500])
     """
 
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:

@@ -22,6 +22,15 @@ class TIES(Merge):
 
     Source: arXiv 2306.01708, Algorithm 1; 20 % is the paper's. Weights λ before the election are ours, so that the
     front has one vector for each preference. Limits: θ(λ) jumps where an elected sign changes.
+
+    >>> import torch
+    >>> merge = TIES(density=0.75)
+    >>> kept = merge.edited(torch.tensor([[4.0, 1.0, 3.0, 2.0], [-2.0, 3.0, 1.0, 6.0]]))
+    >>> kept
+    tensor([[ 4.,  0.,  3.,  2.],
+            [-2.,  3.,  0.,  6.]])
+    >>> merge.combined(kept, torch.tensor([0.5, 0.5]))  # the sign of 4 wins over that of −2
+    tensor([4., 3., 3., 4.])
     """
 
     density: float = option(0.2, gt=0, le=1, help="share of each task vector's entries that is kept")

@@ -20,6 +20,11 @@ class Accuracy(Metric):
     """Share of samples or positions that get the right class.
 
     Output: logits (b, size, ...), or (b, 1, ...) and (b, ...) for size 1, where positive means class 1.
+
+    >>> import torch
+    >>> output = torch.tensor([[2.0, 0.0, 1.0], [0.0, 0.0, 3.0], [1.0, 0.0, 0.0]])
+    >>> float(Accuracy().make(size=3)(output, torch.tensor([0, 1, -100])))  # -100 is unknown
+    0.5
     """
 
     higher_is_better: ClassVar[bool] = True

@@ -65,6 +65,10 @@ class MeanAngle(Metric):
 
     Output and target: vectors of any length along dimension 1, (b, c, ...). A target of all zeros, or with a nan,
     means unknown and does not count.
+
+    >>> output, target = torch.tensor([[0.0, 2.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    >>> round(float(MeanAngle().make(size=2)(output, target)), 2)  # of 0 and 90 degrees
+    45.0
     """
 
     higher_is_better: ClassVar[bool] = False
@@ -86,6 +90,10 @@ class MedianAngle(Metric):
 
     From a histogram kept on the device, not from stored angles: within 0.005 degrees of the exact median (of an even
     number of angles, the lower of the middle two), whatever the size of the data.
+
+    >>> output, target = torch.tensor([[0.0, 2.0], [1.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 1.0]]).expand(3, 2)
+    >>> round(float(MedianAngle().make(size=2)(output, target)), 1)  # of 0, 90 and 45 degrees
+    45.0
     """
 
     higher_is_better: ClassVar[bool] = False
@@ -104,7 +112,12 @@ class MedianAngle(Metric):
 
 @config
 class AngleWithin(Metric):
-    """Share of positions whose angle is less than a bound. Output and target as for `mean_angle`."""
+    """Share of positions whose angle is less than a bound. Output and target as for `mean_angle`.
+
+    >>> output, target = torch.tensor([[0.0, 2.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    >>> float(AngleWithin(degrees=30).make(size=2)(output, target))  # of 0 and 90 degrees
+    0.5
+    """
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0

@@ -45,6 +45,13 @@ class Metric(Component, kind="metrics"):
     seconds to import, is imported when a metric is first made.
 
     A metric can also be given as a plain function of output and target: see `moframework.metrics.function`.
+
+    >>> from moframework.metrics import MAE
+    >>> meter = MAE().make(size=1)
+    >>> meter.update(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.0]))  # a batch
+    >>> meter.update(torch.tensor([6.0]), torch.tensor([0.0]))  # and another
+    >>> float(meter.compute()), MAE().label, MAE.higher_is_better
+    (3.0, 'mae', False)
     """
 
     of_function: ClassVar[type[Metric]]

@@ -59,6 +59,10 @@ class Precision(_OfClasses):
 
     With size 1 that of class 1; otherwise averaged over the classes, where one that neither occurs nor is predicted
     does not count.
+
+    >>> output, target = torch.tensor([2.0, 1.0, 1.0, -1.0]), torch.tensor([1, 0, 0, 1])
+    >>> round(float(Precision().make(size=1)(output, target)), 4)  # 1 of 3 that are predicted
+    0.3333
     """
 
     @property
@@ -80,6 +84,10 @@ class Recall(_OfClasses):
     """Share of the samples of a class that are predicted as it.
 
     With size 1 that of class 1 (nan where it never occurs); otherwise averaged as `precision` is.
+
+    >>> output, target = torch.tensor([2.0, 1.0, 1.0, -1.0]), torch.tensor([1, 0, 0, 1])
+    >>> float(Recall().make(size=1)(output, target))  # 1 of 2 that there are
+    0.5
     """
 
     @property
@@ -102,6 +110,10 @@ class BalancedAccuracy(Metric):
 
     Classes that never occur do not count; with one class alone it is nan, for it says nothing of the others. Output as
     `accuracy` has it.
+
+    >>> output, target = torch.tensor([2.0, -1.0, -1.0, -1.0, 1.0, -1.0]), torch.tensor([1, 1, 0, 0, 0, 0])
+    >>> float(BalancedAccuracy().make(size=1)(output, target))  # (1/2 + 3/4) / 2
+    0.625
     """
 
     higher_is_better: ClassVar[bool] = True

@@ -24,6 +24,10 @@ class CalibrationError(Metric):
 
     With size 1 the probability of class 1 is held against its share, otherwise that of the predicted class against the
     share of right predictions. In [0, 1].
+
+    >>> output, target = torch.logit(torch.tensor([0.8, 0.8, 0.8, 0.8])), torch.tensor([1, 1, 0, 0])
+    >>> round(float(CalibrationError().make(size=1)(output, target)), 4)  # said 0.8, came true 0.5
+    0.3
     """
 
     higher_is_better: ClassVar[bool] = False

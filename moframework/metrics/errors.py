@@ -22,6 +22,10 @@ class MAE(Metric):
     """Mean absolute error. Output (b, 1, ...) or as the target (b, ...).
 
     In the target's own units, where the data has it standardized; `mse`, `rmse` and `relative_error` are so too.
+
+    >>> output, target = torch.tensor([1.0, 2.0, 5.0]), torch.tensor([0.0, 5.0, float("nan")])
+    >>> float(MAE().make(size=1)(output, target))  # (1 + 3) / 2
+    2.0
     """
 
     higher_is_better: ClassVar[bool] = False
@@ -45,7 +49,12 @@ class MAE(Metric):
 
 @config
 class MSE(Metric):
-    """Mean squared error. Output (b, 1, ...) or as the target (b, ...)."""
+    """Mean squared error. Output (b, 1, ...) or as the target (b, ...).
+
+    >>> output, target = torch.tensor([1.0, 2.0, 5.0]), torch.tensor([0.0, 5.0, -1.0])
+    >>> float(MSE(invalid=-1.0).make(size=1)(output, target))  # (1² + 3²) / 2
+    5.0
+    """
 
     higher_is_better: ClassVar[bool] = False
     in_units: ClassVar[bool] = True
@@ -65,7 +74,12 @@ class MSE(Metric):
 
 @config
 class RMSE(Metric):
-    """Root of the mean squared error. Output (b, 1, ...) or as the target (b, ...)."""
+    """Root of the mean squared error. Output (b, 1, ...) or as the target (b, ...).
+
+    >>> output, target = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 9.0])
+    >>> float(RMSE().make(size=1)(output, target))  # √((1² + 7²) / 2)
+    5.0
+    """
 
     higher_is_better: ClassVar[bool] = False
     in_units: ClassVar[bool] = True
@@ -89,6 +103,10 @@ class R2(Metric):
 
     1 is perfect; 0 is as good as always saying the mean of these targets; nan where they do not vary. Output
     (b, 1, ...) or as the target (b, ...).
+
+    >>> output, target = torch.tensor([0.0, 2.0, 3.0]), torch.tensor([0.0, 2.0, 4.0])
+    >>> float(R2().make(size=1)(output, target))  # 1 − 1² / (2² + 0 + 2²)
+    0.875
     """
 
     higher_is_better: ClassVar[bool] = True
@@ -112,6 +130,10 @@ class RelativeError(Metric):
 
     A fraction, not a percentage. The relative error of depth maps in MTAN and what follows it, where 0 means unknown
     and does not count; tables often give it times 100.
+
+    >>> output, target = torch.tensor([1.0, 3.0, 5.0]), torch.tensor([2.0, 4.0, 0.0])
+    >>> float(RelativeError().make(size=1)(output, target))  # (1/2 + 1/4) / 2; 0 is unknown
+    0.375
     """
 
     higher_is_better: ClassVar[bool] = False

@@ -19,6 +19,11 @@ class F1(Metric):
 
     With size 1 that of class 1; otherwise averaged over the classes, where one that neither occurs nor is predicted
     does not count.
+
+    >>> import torch
+    >>> output, target = torch.tensor([2.0, 1.0, 1.0, -1.0]), torch.tensor([1, 0, 0, 1])
+    >>> round(float(F1().make(size=1)(output, target)), 4)  # precision 1/3, recall 1/2
+    0.4
     """
 
     higher_is_better: ClassVar[bool] = True

@@ -94,6 +94,10 @@ class DemographicParity(_Published):
     samples.
 
     Output as `accuracy` has it, of size 1 or 2. Target as the loss of this name: label and group, (b, 2).
+
+    >>> output, target = torch.tensor([1.0, -1.0, 1.0, 1.0]), torch.tensor([[1, 0], [0, 0], [1, 1], [0, 1]])
+    >>> float(DemographicParity().make(size=1)(output, target))  # of group 0 half get class 1, of group 1 all
+    0.5
     """
 
     @property
@@ -116,6 +120,10 @@ class EqualOpportunity(_Published):
     of true positives, over all samples.
 
     Output as `accuracy` has it, of size 1 or 2. Target as the loss of this name: label and group, (b, 2).
+
+    >>> output, target = torch.tensor([1.0, -1.0, 1.0, 1.0]), torch.tensor([[1, 0], [0, 0], [1, 1], [0, 1]])
+    >>> float(EqualOpportunity().make(size=1)(output, target))  # who is of class 1 gets it, in both groups
+    0.0
     """
 
     @property
@@ -137,6 +145,12 @@ class EqualizedOdds(_Fairness):
     two groups, of which fairlearn says 0.
 
     Output as `accuracy` has it, of size 1 or 2. Target as the loss of this name: label and group, (b, 2).
+
+    >>> output, target = torch.tensor([1.0, -1.0, 1.0, 1.0]), torch.tensor([[1, 0], [0, 0], [1, 1], [0, 1]])
+    >>> float(EqualizedOdds().make(size=1)(output, target))  # of class 0 none gets class 1 in group 0, all in group 1
+    1.0
+    >>> float(EqualizedOdds(combine="mean").make(size=1)(output, target))
+    0.5
     """
 
     combine: Literal["worst", "mean"] = option(

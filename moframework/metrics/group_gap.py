@@ -26,6 +26,10 @@ class GroupGap(Metric):
     equal-opportunity gap; with labels beside the groups, the metrics of these names find them by themselves. Unlike the
     loss of this name it counts decisions, not chances. In [0, 1]; groups without a sample are left out, and with fewer
     than two others it is nan. Output as `accuracy` has it, of size 1 or 2; target: group 0, 1, … (b,).
+
+    >>> output, group = torch.tensor([1.0, -1.0, 1.0, 1.0]), torch.tensor([0, 0, 1, 1])
+    >>> float(GroupGap().make(size=1)(output, group))  # 1 of 2, and 2 of 2
+    0.5
     """
 
     higher_is_better: ClassVar[bool] = False

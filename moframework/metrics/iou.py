@@ -27,6 +27,10 @@ class IoU(Metric):
 
     A class that `ignore_index` names is left out of the mean, over the data and over images alike; pixels of other
     classes that are taken for it are misses of theirs.
+
+    >>> output = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])  # one image of four pixels, of one logit each
+    >>> round(float(IoU().make(size=1)(output, torch.tensor([[0, 0, 0, 1]]))), 4)  # (2/3 + 1/2) / 2
+    0.5833
     """
 
     higher_is_better: ClassVar[bool] = True

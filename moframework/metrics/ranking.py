@@ -94,6 +94,10 @@ class AUROC(_Ranking):
     With size 1 that of class 1, by its logit; otherwise of each class against all others, by its probability, averaged
     over the classes. A class that never occurs, or is the only one, does not count; nan where that leaves none. Outputs
     of the whole split are kept until the end.
+
+    >>> output, target = torch.tensor([0.1, 0.4, 0.3, 0.8]), torch.tensor([0, 0, 1, 1])
+    >>> float(AUROC().make(size=1)(output, target))  # of 4 pairs all but (0.3, 0.4)
+    0.75
     """
 
     @property
@@ -111,6 +115,10 @@ class AveragePrecision(_Ranking):
     """Average precision: the precision at each threshold, weighted by the gain in recall, as scikit-learn has it.
 
     Classes, and what is kept, as for `auroc`.
+
+    >>> output, target = torch.tensor([0.1, 0.4, 0.3, 0.8]), torch.tensor([0, 0, 1, 1])
+    >>> round(float(AveragePrecision().make(size=1)(output, target)), 4)  # ½ · 1 + ½ · 2/3
+    0.8333
     """
 
     @property

@@ -68,11 +68,18 @@ class ParetoModel(nn.Module):
             text that says why it is not known; or None.
         folder: that it was loaded from, or None.
 
-    Example::
+    That of a run is read by `ParetoModel.load("runs/quickstart/model")`.
 
-        model = ParetoModel.load("runs/quickstart/model")
-        outputs = model(x, [0.3, 0.7])                  # {"left": (b, 10), "right": (b, 10)}
-        network = model.at([0.3, 0.7])                  # a plain nn.Module, ready to ship
+    >>> from moframework.backbones.mlp import MLP
+    >>> from moframework.weights.low_rank import LowRank
+    >>> tasks, outputs = ("left", "right"), {"left": 10, "right": 10}
+    >>> recipe = Recipe(tasks=tasks, backbone=MLP(), input_shape=(4,), outputs=outputs, weights=LowRank(rank=2))
+    >>> model, x = ParetoModel(recipe), torch.ones(5, 4)
+    >>> {key: tuple(output.shape) for key, output in model(x, [0.3, 0.7]).items()}
+    {'left': (5, 10), 'right': (5, 10)}
+    >>> network = model.at([0.3, 0.7])  # a plain nn.Module, ready to ship
+    >>> torch.allclose(network(x)["left"], model(x, [0.3, 0.7])["left"], atol=1e-5)
+    True
     """
 
     def __init__(self, recipe: Recipe, initial: Mapping[str, Tensor] | None = None) -> None:

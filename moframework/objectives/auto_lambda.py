@@ -42,6 +42,10 @@ class AutoLambda(Scalarization):
     released code has for SGD, are left out, as is what makes Adam's step another one. Weights stay at least 0, which
     the released code does not see to. Of a single process; batches of one set each (`by: turn`) tell of few tasks at a
     time.
+
+    >>> objective, losses, preferences = AutoLambda(initial=0.1), torch.tensor([[1.0, 3.0]]), torch.tensor([[0.5, 0.5]])
+    >>> round(float(objective(losses, preferences, objective.build(m=2, r=1))), 4)  # 0.1 · 1 + 0.1 · 3
+    0.4
     """
 
     rate: float = option(1e-4, gt=0, help="Adam's learning rate of the task weights")

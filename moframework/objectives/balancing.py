@@ -18,6 +18,14 @@ class Balancing(Component, kind="balancings"):
     """Positive factors, one a task, that multiply the losses of one preference; no gradient flows through them.
 
     Pure: state is a dict of tensors that the engine keeps, saves and hands back.
+
+    >>> @config
+    ... class Inverse(Balancing):
+    ...     "Divides each loss by what it is."
+    ...     def scales(self, losses, gradient_norms, state):
+    ...         return 1 / losses
+    >>> Inverse().scales(torch.tensor([4.0, 0.5]), None, {})
+    tensor([0.2500, 2.0000])
     """
 
     needs_gradients: ClassVar[bool] = False
@@ -50,6 +58,11 @@ class LossBalancing(Balancing):
 
     The released code of PaMaL and PaLoRA instead multiplies by one minus the task's share of the running means, after
     `window` steps of factor 1: `form: published`.
+
+    >>> balancing, losses = LossBalancing(), torch.tensor([4.0, 0.5])
+    >>> state = balancing.updated(balancing.initial_state(2), losses.unsqueeze(0))
+    >>> balancing.scales(losses, None, state)
+    tensor([0.2500, 2.0000])
     """
 
     window: int = option(25, ge=1, le=1_000_000, help="steps that the running mean covers")
@@ -83,7 +96,12 @@ class LossBalancing(Balancing):
 @config
 class GradientBalancing(Balancing):
     """Divides each task's loss by the norm of its gradient over the shared parameters (PaMaL, PaLoRA):
-    `λ_t L_t / (‖∇_shared L_t‖ + ξ)`, ξ = 1e-3 as released, so that a vanishing gradient is not blown up."""
+    `λ_t L_t / (‖∇_shared L_t‖ + ξ)`, ξ = 1e-3 as released, so that a vanishing gradient is not blown up.
+
+    >>> norms = torch.tensor([3.999, 0.499])
+    >>> GradientBalancing(xi=0.001).scales(torch.tensor([1.0, 1.0]), norms, {})
+    tensor([0.2500, 2.0000])
+    """
 
     needs_gradients: ClassVar[bool] = True
     xi: float = option(1e-3, gt=0, help="added to the norm, so that a vanishing gradient is not blown up")

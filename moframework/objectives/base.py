@@ -40,6 +40,15 @@ class Objective(Component, kind="objectives"):
         separable: the result is the mean over preferences of something that depends on one preference alone. The
             engine then goes preference by preference and holds one graph at a time, and each of the r preferences of a
             step has a state of its own.
+
+    >>> from moframework.objectives.linear import Linear
+    >>> from moframework.objectives.nash_mtl import NashMTL
+    >>> losses, preferences = torch.tensor([[1.0, 3.0]]), torch.tensor([[0.25, 0.75]])
+    >>> float(Linear()(losses, preferences))  # a scalarization: ¼ · 1 + ¾ · 3
+    2.5
+    >>> gramians = torch.eye(2).unsqueeze(0)  # of gradients with length 1, at right angles
+    >>> NashMTL(max_norm=None).weights(losses, preferences, gramians)  # a weighting: here m λ_t
+    tensor([[0.5000, 1.5000]])
     """
 
     returns = Tensor
@@ -123,7 +132,17 @@ class Objective(Component, kind="objectives"):
 
 
 class Scalarization(Objective):
-    """A scalar from losses and preferences."""
+    """A scalar from losses and preferences.
+
+    >>> from moframework.config import config
+    >>> @config
+    ... class Squares(Scalarization):
+    ...     "The weighted sum of squared losses."
+    ...     def __call__(self, losses, preferences, state=None):
+    ...         return (preferences * losses**2).sum() / len(losses)
+    >>> float(Squares()(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.5, 0.5]])))  # ½ · 1² + ½ · 3²
+    5.0
+    """
 
     @abstractmethod
     def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:
@@ -156,7 +175,18 @@ class Scalarization(Objective):
 
 class Weighting(Objective):
     """Weights of the losses from inner products of the tasks' gradients. The engine descends
-    `mean_j Σ_t w_jt L_jt`; the weights are constants to it."""
+    `mean_j Σ_t w_jt L_jt`; the weights are constants to it.
+
+    >>> from moframework.config import config
+    >>> @config
+    ... class EqualLengths(Weighting):
+    ...     "Gradients of length 1."
+    ...     def weights(self, losses, preferences, gramians, state=None):
+    ...         return preferences / gramians.diagonal(dim1=1, dim2=2).sqrt()
+    >>> gramians = torch.tensor([[[1.0, 0.0], [0.0, 4.0]]])
+    >>> EqualLengths().weights(torch.ones(1, 2), torch.tensor([[0.5, 0.5]]), gramians)
+    tensor([[0.5000, 0.2500]])
+    """
 
     @abstractmethod
     def weights(self, losses: Tensor, preferences: Tensor, gramians: Tensor, state: nn.Module | None = None) -> Tensor:
@@ -177,7 +207,19 @@ class Weighting(Objective):
 
 class Aggregation(Objective):
     """A direction from the tasks' gradients, for what a Gramian does not tell: signs of single entries, or gradients
-    of other preferences."""
+    of other preferences.
+
+    >>> from moframework.config import config
+    >>> @config
+    ... class Agreeing(Aggregation):
+    ...     "The weighted gradients, where all have one sign."
+    ...     def aggregate(self, jacobians, losses, preferences, state=None):
+    ...         agree = jacobians.sign().sum(dim=1).abs() == jacobians.shape[1]
+    ...         return agree * (preferences.unsqueeze(2) * jacobians).sum(dim=1)
+    >>> jacobians = torch.tensor([[[2.0, 1.0], [4.0, -1.0]]])
+    >>> Agreeing().aggregate(jacobians, torch.ones(1, 2), torch.tensor([[0.5, 0.5]]))
+    tensor([[3., 0.]])
+    """
 
     @abstractmethod
     def aggregate(

@@ -39,6 +39,11 @@ class BayesAgg(FeatureAggregation):
     Limits: each head must be one linear layer on features (b, d), as `mlp` and the image encoders have it, and each
     loss `mse`, `cross_entropy` or `binary_cross_entropy`, without weights and smoothing. The classes of a task need a
     matrix of (o (d + 1))² numbers and its Cholesky factor in each step.
+
+    With the numbers of UTKFace, and heads of one layer::
+
+        problem: {name: digits, backbone: mlp}
+        solver: {name: single, objective: {name: bayes_agg, gamma: 0.005, power: 0.3, power_classes: 0.1}}
     """
 
     needs_heads: ClassVar[bool] = True

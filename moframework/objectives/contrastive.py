@@ -27,6 +27,13 @@ class Contrastive(Scalarization):
     width are ours. It fades out over the training, so that what is found at its end is due to the losses alone.
 
     For weight spaces that compute weights from features of λ: `hyper_lora`, `hypernetwork`, `chunked_hypernetwork`.
+
+    >>> objective, preferences = Contrastive(coefficient=1.0), torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    >>> state = objective.build(m=2, r=3)
+    >>> round(float(objective.of_embeddings(torch.ones_like, preferences, state)), 2)  # all alike: log 2
+    0.69
+    >>> round(float(objective.of_embeddings(torch.clone, preferences, state)), 2)  # near ones alike, distant ones not
+    0.29
     """
 
     separable: ClassVar[bool] = False

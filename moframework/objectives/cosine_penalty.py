@@ -21,6 +21,11 @@ class CosinePenalty(Scalarization):
     The cosine spreads the front. As published u is λ: the sum then asks for a small loss where λ_t is large, the
     cosine for a large one, and with a large c the cosine wins. With `direction: inverse` both ask for the same.
     Losses are expected to be positive.
+
+    >>> import torch
+    >>> losses, preferences = torch.tensor([[3.0, 1.0]]), torch.tensor([[0.25, 0.75]])
+    >>> round(float(CosinePenalty(coefficient=2.0)(losses, preferences)), 4)  # on the ray: ¼ · 3 + ¾ · 1 − 2
+    -0.5
     """
 
     coefficient: float = option(2.0, ge=0, help="weight c of the cosine; COSMOS uses 0.01 to 8")

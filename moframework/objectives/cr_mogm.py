@@ -26,6 +26,15 @@ class CRMOGM(Weighting):
     What is smoothed is ŵ_t / (m λ_t), so that preferences that change from step to step are not mixed; where λ_t is 0
     it stays. Limits: `inner` must be a weighting; one whose weights are not in proportion to λ_t, such as
     `aligned_mtl`, is better smoothed with preferences that stay (`single`, `multipoint`).
+
+    >>> from moframework.objectives.nash_mtl import NashMTL
+    >>> objective = CRMOGM(inner=NashMTL(max_norm=None), alpha=0.5)
+    >>> losses, preferences = torch.ones(1, 2), torch.tensor([[0.5, 0.5]])
+    >>> state, gramians = objective.build(m=2, r=1), torch.tensor([[[1.0, 0.0], [0.0, 4.0]]])
+    >>> objective.weights(losses, preferences, gramians, state)  # at first those of `inner`
+    tensor([[1.0000, 0.5000]])
+    >>> objective.weights(losses, preferences, gramians.flip(1, 2), state)  # halfway to (½, 1)
+    tensor([[0.7500, 0.7500]])
     """
 
     inner: Weighting = option(factory=MGDA, help="the weighting that is smoothed")

@@ -19,6 +19,11 @@ class DBMTL(Weighting):
 
     A preference multiplies its weights, m λ_t w_t. Limits: losses must be above 0. The paper takes running means of the
     gradients, which are as large as m networks; here each step goes by its own.
+
+    >>> losses, preferences = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, 0.0], [0.0, 16.0]]])  # n = 1/1 and 4/2
+    >>> DBMTL().weights(losses, preferences, gramians)  # (2/1) / 1 and (2/2) / 2
+    tensor([[2.0000, 0.5000]])
     """
 
     def weights(self, losses: Tensor, preferences: Tensor, gramians: Tensor, state: nn.Module | None = None) -> Tensor:

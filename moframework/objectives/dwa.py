@@ -21,6 +21,14 @@ class DWA(Scalarization):
 
     For the first two epochs w is 1: linear scalarization. Losses are expected to keep their sign. An epoch's mean is
     that over the batches with labels of the task; an epoch without any keeps the means as they are.
+
+    >>> objective, preferences = DWA(temperature=2.0), torch.tensor([[0.5, 0.5]])
+    >>> state = objective.build(m=2, r=1)
+    >>> for losses in (torch.tensor([[4.0, 4.0]]), torch.tensor([[2.0, 4.0]])):
+    ...     _ = objective(losses, preferences, state)
+    ...     objective.epoch_ended(state)
+    >>> round(float(objective(torch.tensor([[1.0, 3.0]]), preferences, state)), 4)  # w = 2 softmax(½ / 2, 1 / 2)
+    2.1244
     """
 
     temperature: float = option(2.0, gt=0, help="temperature T; large makes the weights more even")

@@ -34,6 +34,13 @@ class EPO(Weighting):
 
     Limits: losses must not be negative; reads losses and Gramians on the host in every step, where each preference
     costs a linear program of m unknowns.
+
+    >>> import torch
+    >>> losses, gramians = torch.tensor([[1.0, 3.0]]), torch.eye(2).unsqueeze(0)
+    >>> EPO().weights(losses, torch.tensor([[0.5, 0.5]]), gramians)  # λ ⊙ L is uneven: down with the larger one
+    tensor([[0., 1.]])
+    >>> EPO().weights(losses, torch.tensor([[0.9, 0.1]]), gramians)  # the other way round
+    tensor([[1., 0.]])
     """
 
     tolerance: float = option(

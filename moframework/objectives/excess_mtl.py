@@ -30,6 +30,11 @@ class ExcessMTL(Aggregation):
     A preference multiplies the weights: the direction is Σ_t m λ_t w_t g_t, and equal preferences give the method
     itself. Limits: it keeps a sum for each parameter and task, as large as m networks; parameters of single tasks get
     plain gradients, where the released code weighs them too.
+
+    >>> objective, jacobians = ExcessMTL(), torch.tensor([[[1.0, 0.0], [0.0, 3.0]]])
+    >>> state = objective.build(m=2, r=1)
+    >>> objective.aggregate(jacobians, torch.ones(1, 2), torch.tensor([[0.5, 0.5]]), state)  # even weights at first
+    tensor([[0.5000, 1.5000]])
     """
 
     rate: float = option(0.01, gt=0, help="step η of the weights; as in LibMTL")

@@ -29,6 +29,11 @@ class FAMO(Scalarization):
 
     Costs one more forward pass a preference. Losses must stay above the bound b. A task that a batch has no label of is
     left out of that step: z is that of the others, and its logit and the moments of it stay.
+
+    >>> objective, losses = FAMO(), torch.tensor([[1.0, 3.0]], requires_grad=True)
+    >>> objective(losses, torch.tensor([[0.5, 0.5]]), objective.build(m=2, r=1)).backward()
+    >>> losses.grad  # z / L, scaled to add up to 1
+    tensor([[0.7500, 0.2500]])
     """
 
     lr: float = option(0.025, ge=0, help="learning rate of the task logits ω")

@@ -46,6 +46,12 @@ class FERERO(Weighting):
     anew from equal weights at each step, where here it is kept, as in the paper. Cones other than that of dominance
     and inequalities are not offered. Tasks whose losses differ in size want a balancing
     first, or the ray means little.
+
+    >>> losses, gramians = torch.tensor([[1.0, 3.0]]), torch.eye(2).unsqueeze(0)
+    >>> FERERO().weights(losses, torch.tensor([[0.75, 0.25]]), gramians)  # on the ray: down along it
+    tensor([[0.2500, 0.7500]])
+    >>> FERERO().weights(losses, torch.tensor([[0.5, 0.5]]), gramians)  # L_2 has to fall
+    tensor([[0., 1.]])
     """
 
     steps: int | None = option(

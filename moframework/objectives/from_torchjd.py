@@ -149,7 +149,14 @@ class _TorchJDAggregation(_FromTorchJD, Aggregation):
 @config
 class MGDA(_TorchJDWeighting):
     """Multiple-gradient descent: the shortest convex combination of gradients, by Frank–Wolfe (Désidéri 2012; Sener and
-    Koltun, NeurIPS 2018). A preference multiplies its weights."""
+    Koltun, NeurIPS 2018). A preference multiplies its weights.
+
+    >>> objective, even = MGDA(), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, 0.0], [0.0, 3.0]]])
+    >>> weights = objective.weights(torch.ones(1, 2), even, gramians, objective.build(m=2, r=1))
+    >>> weights.round(decimals=2)  # in proportion to 1 and 1/3
+    tensor([[0.7500, 0.2500]])
+    """
 
     tilt: ClassVar[Tilt] = "weights"
     epsilon: float = option(0.001, gt=0, help="step of Frank–Wolfe below which it stops")
@@ -165,7 +172,13 @@ class MGDA(_TorchJDWeighting):
 @config
 class PCGrad(_TorchJDWeighting):
     """Gradient surgery: each gradient without what conflicts with the others (Yu et al., NeurIPS 2020, arXiv
-    2001.06782). A preference scales the gradients."""
+    2001.06782). A preference scales the gradients.
+
+    >>> objective, even = PCGrad(), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, -0.5], [-0.5, 1.0]]])  # gradients in conflict
+    >>> objective.weights(torch.ones(1, 2), even, gramians, objective.build(m=2, r=1))  # g_1 + ½ g_2 and g_2 + ½ g_1
+    tensor([[1.5000, 1.5000]])
+    """
 
     tilt: ClassVar[Tilt] = "gradients"
 
@@ -179,7 +192,13 @@ class PCGrad(_TorchJDWeighting):
 @config
 class GradVac(_TorchJDWeighting):
     """Gradient vaccine: gradients are turned to the angle they had on average (Wang et al., ICLR 2021, arXiv
-    2010.05874). A preference scales the gradients. Its averages are saved."""
+    2010.05874). A preference scales the gradients. Its averages are saved.
+
+    >>> objective, even = GradVac(), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, -0.5], [-0.5, 1.0]]])  # gradients in conflict
+    >>> objective.weights(torch.ones(1, 2), even, gramians, objective.build(m=2, r=1))  # turned to right angles
+    tensor([[1.5000, 1.5000]])
+    """
 
     tilt: ClassVar[Tilt] = "gradients"
     beta: float = option(0.5, ge=0, le=1, help="share of the newest angle in the running average")
@@ -205,7 +224,12 @@ class GradVac(_TorchJDWeighting):
 @config
 class CAGrad(_TorchJDWeighting):
     """Conflict-averse gradient descent: near the mean gradient, the direction that helps the worst task most (Liu et
-    al., NeurIPS 2021, arXiv 2110.14048). A preference scales the gradients. Needs cvxpy as well."""
+    al., NeurIPS 2021, arXiv 2110.14048). A preference scales the gradients. Needs cvxpy as well.
+
+    With half of the radius::
+
+        solver: {name: single, objective: {name: cagrad, c: 0.2}}
+    """
 
     extra: ClassVar[str] = "cagrad"
     packages: ClassVar[tuple[str, ...]] = ("torchjd", "cvxpy", "clarabel")
@@ -223,7 +247,13 @@ class CAGrad(_TorchJDWeighting):
 @config
 class IMTLG(_TorchJDWeighting):
     """Impartial multi-task learning: a direction with equal projections on all gradients (Liu et al., ICLR 2021). A
-    preference multiplies its weights."""
+    preference multiplies its weights.
+
+    >>> objective, even = IMTLG(), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, 0.0], [0.0, 9.0]]])  # of gradients with lengths 1 and 3
+    >>> objective.weights(torch.ones(1, 2), even, gramians, objective.build(m=2, r=1))  # w_1 · 1 = w_2 · 3, of sum 1
+    tensor([[0.7500, 0.2500]])
+    """
 
     tilt: ClassVar[Tilt] = "weights"
 
@@ -237,7 +267,14 @@ class IMTLG(_TorchJDWeighting):
 @config
 class FairGrad(_TorchJDWeighting):
     """Fair resource allocation, `G w = w^(−1/α)` (Ban and Ji, ICML 2024, arXiv 2402.15638). A preference multiplies its
-    weights."""
+    weights.
+
+    >>> objective, even = FairGrad(alpha=2.0), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, 0.0], [0.0, 8.0]]])
+    >>> weights = objective.weights(torch.ones(1, 2), even, gramians, objective.build(m=2, r=1))
+    >>> weights.round(decimals=3)  # 1 = 1^(−½) and 8 · ¼ = ¼^(−½)
+    tensor([[1.0000, 0.2500]])
+    """
 
     tilt: ClassVar[Tilt] = "weights"
     alpha: float = option(2.0, ge=0, help="kind of fairness: 0 linear, 1 proportional (Nash), large max–min")
@@ -253,7 +290,13 @@ class FairGrad(_TorchJDWeighting):
 @config
 class AlignedMTL(_TorchJDWeighting):
     """Independent component alignment: gradients made orthogonal and equally long (Senushkin et al., CVPR 2023). The
-    preference is its own vector."""
+    preference is its own vector.
+
+    >>> objective, even = AlignedMTL(), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, 0.0], [0.0, 9.0]]])  # of gradients with lengths 1 and 3
+    >>> objective.weights(torch.ones(1, 2), even, gramians, objective.build(m=2, r=1))  # ½ and ½ · ⅓
+    tensor([[0.5000, 0.1667]])
+    """
 
     tilt: ClassVar[Tilt] = "vector"
     scale_mode: Literal["min", "median", "rmse"] = option("min", help="which singular value sets the common length")
@@ -268,7 +311,13 @@ class AlignedMTL(_TorchJDWeighting):
 @config
 class UPGrad(_TorchJDWeighting):
     """Unconflicting projection: the mean of the gradients, each projected onto their dual cone (Quinton and Rey 2024,
-    arXiv 2406.16232). A preference scales the gradients, which here is the same as a vector of its own."""
+    arXiv 2406.16232). A preference scales the gradients, which here is the same as a vector of its own.
+
+    >>> objective, even = UPGrad(), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, -0.5], [-0.5, 1.0]]])  # gradients in conflict
+    >>> objective.weights(torch.ones(1, 2), even, gramians, objective.build(m=2, r=1))  # of g_1 + ½ g_2 and g_2 + ½ g_1
+    tensor([[0.7500, 0.7500]])
+    """
 
     tilt: ClassVar[Tilt] = "gradients"
 
@@ -282,7 +331,13 @@ class UPGrad(_TorchJDWeighting):
 @config
 class DualProj(_TorchJDWeighting):
     """Dual cone projection: the mean gradient, projected onto the dual cone of the gradients (Lopez-Paz and Ranzato,
-    NeurIPS 2017). A preference scales the gradients, which here is the same as a vector of its own."""
+    NeurIPS 2017). A preference scales the gradients, which here is the same as a vector of its own.
+
+    >>> objective, even = DualProj(), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, -2.0], [-2.0, 5.0]]])  # the mean gradient would raise the first loss
+    >>> objective.weights(torch.ones(1, 2), even, gramians, objective.build(m=2, r=1))  # now 1 · 1 − ½ · 2 = 0
+    tensor([[1.0000, 0.5000]])
+    """
 
     tilt: ClassVar[Tilt] = "gradients"
 
@@ -296,7 +351,13 @@ class DualProj(_TorchJDWeighting):
 @config
 class GradDrop(_TorchJDAggregation):
     """Gradient sign dropout: each entry keeps the gradients of one sign, drawn in proportion (Chen et al., NeurIPS
-    2020, arXiv 2010.06808). A preference scales the gradients."""
+    2020, arXiv 2010.06808). A preference scales the gradients.
+
+    >>> objective, even = GradDrop(), torch.tensor([[0.5, 0.5]])
+    >>> jacobians = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])  # signs agree: all are kept
+    >>> objective.aggregate(jacobians, torch.ones(1, 2), even, objective.build(m=2, r=1))
+    tensor([[4., 6.]])
+    """
 
     tilt: ClassVar[Tilt] = "gradients"
     leak: tuple[float, ...] | None = option(None, help="share of each task's gradient that is never dropped; none: 0")
@@ -315,7 +376,14 @@ class GradDrop(_TorchJDAggregation):
 @config
 class ConFIG(_TorchJDAggregation):
     """Conflict-free inverse gradients: equal cosines with all gradients (Liu, Chu, Thuerey, ICLR 2025, arXiv
-    2408.11104). The preference is its own vector: the cosines are in the ratio of λ."""
+    2408.11104). The preference is its own vector: the cosines are in the ratio of λ.
+
+    >>> objective, even = ConFIG(), torch.tensor([[0.5, 0.5]])
+    >>> jacobians = torch.tensor([[[1.0, 0.0], [0.0, 3.0]]])
+    >>> direction = objective.aggregate(jacobians, torch.ones(1, 2), even, objective.build(m=2, r=1))
+    >>> direction.round(decimals=2)  # 45 degrees to both
+    tensor([[2., 2.]])
+    """
 
     tilt: ClassVar[Tilt] = "vector"
 

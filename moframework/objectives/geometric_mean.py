@@ -20,6 +20,10 @@ class GeometricMean(Scalarization):
     The gradient of a loss is divided by the loss, so that the size of a task does not matter. Limits: losses must be
     above 0; one that comes near 0 takes the gradients of all others with it. A task that a batch has no label of is
     left out, the preferences of the others scaled to add up to 1.
+
+    >>> losses, preferences = torch.tensor([[1.0, 16.0]]), torch.tensor([[0.5, 0.5]])
+    >>> round(float(GeometricMean()(losses, preferences)), 4)  # √1 · √16
+    4.0
     """
 
     def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:

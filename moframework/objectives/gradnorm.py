@@ -28,6 +28,11 @@ class GradNorm(Weighting):
 
     ‖g_t‖ is that over the parameters that all tasks share, where the paper takes the last shared layer alone. Weights
     move by plain steps of size `rate`, where the paper lets the optimizer of the network move them.
+
+    >>> objective, losses, preferences = GradNorm(rate=0.2), torch.tensor([[1.0, 1.0]]), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, 0.0], [0.0, 9.0]]])  # of gradients with lengths 1 and 3
+    >>> objective.weights(losses, preferences, gramians, objective.build(m=2, r=1))  # 1.1 and 0.7, scaled to sum 2
+    tensor([[1.2222, 0.7778]])
     """
 
     alpha: float = option(1.5, ge=0, help="how strongly slow tasks are pulled; 0: gradients of one size")

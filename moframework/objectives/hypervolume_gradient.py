@@ -31,6 +31,13 @@ class HypervolumeGradient(Scalarization):
     vector to its preference.
 
     Limits: reads the losses on the host in every step; for m > 3 tasks its time grows as r^(m−2).
+
+    >>> losses = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    >>> objective = HypervolumeGradient(reference=(4, 4), normalize=False)
+    >>> objective.weights(losses.double().numpy()).tolist()  # the area grows by so much when a loss falls by 1
+    [[2.0, 1.0], [1.0, 2.0]]
+    >>> float(objective(losses, torch.eye(2)))  # (2 · 1 + 1 · 2 + 1 · 2 + 2 · 1) / 2
+    4.0
     """
 
     separable: ClassVar[bool] = False

@@ -23,6 +23,10 @@ class IMTLL(Scalarization):
     `mean_j Σ_t m λ_jt (…)`, so that it does not move the best scale; equal preferences give the method itself. The s_t
     start at 0 and join the optimizer at its base rate. Its part on gradients is `imtl_g`.
     A batch without a label of a task says nothing of its s_t.
+
+    >>> objective, losses, preferences = IMTLL(), torch.tensor([[1.0, 3.0]]), torch.tensor([[0.5, 0.5]])
+    >>> objective(losses, preferences, objective.build(m=2, r=1)).item()  # s = 0 at the start: 1 + 3
+    4.0
     """
 
     def build(self, m: int, r: int) -> nn.Module:

@@ -29,6 +29,11 @@ class MoDo(DoubleSampling):
     w does not depend on λ but through the network, so a preference multiplies it: loss t weighs m λ_t w_t, and equal
     preferences give the method itself. Limits: gradients are taken as they are, so γ must suit their size; BatchNorm
     sees half batches; a batch of one sample stands for both halves.
+
+    >>> objective, losses, preferences = MoDo(gamma=0.1), torch.tensor([[1.0, 1.0]]), torch.tensor([[0.5, 0.5]])
+    >>> products = torch.tensor([[[1.0, 0.0], [0.0, 3.0]]])
+    >>> objective.weights(losses, preferences, products, objective.build(m=2, r=1))  # w_2 − w_1 = −0.1 · (3 − 1) · ½
+    tensor([[0.5500, 0.4500]])
     """
 
     gamma: float = option(0.1, gt=0, help="size γ of a step of the weights")

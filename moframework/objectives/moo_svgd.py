@@ -28,6 +28,12 @@ class MOOSVGD(Aggregation):
 
     Preferences play no part: made for a finite set of networks; which of them ends where is open. Limits: keeps the
     gradients of all rows at once; reads Gramians on the host in every step.
+
+    >>> objective, losses = MOOSVGD(bandwidth=0.01), torch.tensor([[1.0, 3.0], [3.0, 1.0]])
+    >>> jacobians = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 3.0]]])
+    >>> objective.aggregate(jacobians, losses, torch.ones(2, 2) / 2)  # far apart: each its shortest convex combination
+    tensor([[0.5000, 0.5000],
+            [0.9000, 0.3000]])
     """
 
     separable: ClassVar[bool] = False

@@ -27,6 +27,12 @@ class MultiForward(Scalarization):
     and the released code have the opposite sign; `sign: published` reproduces them. R sees the losses as they are,
     before any balancing. PaMaL sums over preferences where this takes means: c has the weight of the paper relative to
     the losses.
+
+    >>> losses, preferences = torch.tensor([[1.0, 3.0], [2.0, 2.0]]), torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    >>> float(MultiForward().total(losses, preferences))  # in order: Σ_t λ_t L_t alone
+    1.75
+    >>> float(MultiForward(coefficient=1.0).total(losses, preferences.flip(0)))  # 2.25, and 1 for each task over r = 2
+    3.25
     """
 
     separable: ClassVar[bool] = False

@@ -32,6 +32,11 @@ class NashMTL(Weighting):
     α does not depend on the scale of a loss, so a preference tilts the result: loss t weighs m λ_t α_t. Equal
     preferences give Nash-MTL itself. Limits: with more than two tasks Gramians are read on the host in every step; two
     have a closed form.
+
+    >>> losses, preferences = torch.tensor([[1.0, 1.0]]), torch.tensor([[0.5, 0.5]])
+    >>> gramians = torch.tensor([[[1.0, 0.0], [0.0, 4.0]]])
+    >>> NashMTL(max_norm=None).weights(losses, preferences, gramians)  # α_1 = 1 / α_1 and 4 α_2 = 1 / α_2
+    tensor([[1.0000, 0.5000]])
     """
 
     max_norm: float | None = option(1.0, gt=0, help="largest norm of the combined gradient Σ α_t g_t; none: any")

@@ -31,6 +31,15 @@ class ParetoMTL(Weighting):
     Made for a finite set of preferences that does not change. Within its sector a row ends anywhere on the front.
     Limits: a row that meets the front outside its sector stays there, so the search matters; keeps the gradients of all
     rows at once; reads Gramians on the host in every step.
+
+    >>> losses, preferences = torch.tensor([[1.0, 3.0], [3.0, 1.0]]), torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    >>> objective, gramians = ParetoMTL(), torch.eye(2).expand(2, 2, 2)
+    >>> objective.weights(losses, preferences, gramians, objective.build(m=2, r=2))  # inside their sectors
+    tensor([[0.5000, 0.5000],
+            [0.5000, 0.5000]])
+    >>> objective.weights(losses.flip(0), preferences, gramians, objective.build(m=2, r=2))  # back along u_k − u_j
+    tensor([[ 0.6325, -0.6325],
+            [-0.6325,  0.6325]])
     """
 
     separable: ClassVar[bool] = False

@@ -21,6 +21,10 @@ class PBI(Scalarization):
 
     `d1 + θ d2` with `d1 = u·(L − z)` and `d2 = ‖L − z − d1 u‖`, u the unit ray of the preference. Reaches concave
     fronts when θ is large enough; a small θ may leave the ray, a large one slows the way along it.
+
+    >>> losses, preferences = torch.tensor([[3.0, 1.0]]), torch.tensor([[0.5, 0.5]])
+    >>> round(float(PBI(theta=5.0)(losses, preferences)), 4)  # 2 √2 along the ray, 5 times √2 from (2, 2) on it
+    9.8995
     """
 
     theta: float = option(5.0, ge=0, help="weight θ of the distance to the ray")

@@ -40,6 +40,13 @@ class PMGDA(Weighting):
     Limits: reads losses and Gramians on the host in every step, where each preference costs a linear program of m + 2
     unknowns. Far from the ray all steps correct and few descend; tasks whose losses differ in size want a balancing
     first, or the ray means little. The angle that a training ends at is `Front.angles`.
+
+    >>> import torch
+    >>> losses, gramians = torch.tensor([[1.0, 3.0]]), torch.eye(2).unsqueeze(0)
+    >>> PMGDA().weights(losses, torch.tensor([[0.75, 0.25]]), gramians)  # on the ray: as MGDA
+    tensor([[0.5000, 0.5000]])
+    >>> PMGDA().weights(losses, torch.tensor([[0.5, 0.5]]), gramians).sign()  # off the ray: L_1 up, L_2 down
+    tensor([[-1.,  1.]])
     """
 
     sigma: float = option(

@@ -39,6 +39,11 @@ class RotoGrad(FeatureAggregation):
     Limits: heads must begin with a linear layer or a convolution, whose channels are then rotated at all positions
     alike; a solver that keeps whole networks (`single`, `multipoint`); and an exponential of a matrix (d, d) a task in
     each step, for d features.
+
+    >>> objective, gradients = RotoGrad(), torch.tensor([[[3.0, 0.0]], [[0.0, 1.0]]])
+    >>> features = Features(values=torch.zeros(1, 2), gradients=gradients, losses=torch.ones(2))
+    >>> objective.combine(features, torch.tensor([0.5, 0.5]), objective.build(m=2, r=1))  # both of length 2
+    tensor([[2., 2.]])
     """
 
     rotate: bool = option(True, help="false: lengths alone are made equal")

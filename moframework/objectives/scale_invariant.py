@@ -19,6 +19,10 @@ class ScaleInvariant(Scalarization):
 
     The gradient is that of `geometric_mean` over the mean itself, so that steps stay as long while losses fall. Limits:
     losses must be above 0. A task that a batch has no label of is left out.
+
+    >>> losses, preferences = torch.tensor([[1.0, 100.0]]), torch.tensor([[0.5, 0.5]])
+    >>> round(float(ScaleInvariant()(losses, preferences)), 4)  # ½ log 1 + ½ log 100
+    2.3026
     """
 
     def __call__(self, losses: Tensor, preferences: Tensor, state: nn.Module | None = None) -> Tensor:

@@ -32,6 +32,12 @@ class SDMGrad(DoubleSampling):
 
     The two samples are the halves of a batch, and the step goes down the mean of both, where the paper takes a third.
     Limits: it is solved on the host in every step; BatchNorm sees half batches; a batch of one sample stands for both.
+
+    >>> objective, losses, preferences = SDMGrad(kappa=0.0, rate=0.5), torch.ones(1, 2), torch.tensor([[0.5, 0.5]])
+    >>> products = torch.tensor([[[1.0, 0.0], [0.0, 3.0]]])
+    >>> weights = objective.weights(losses, preferences, products, objective.build(m=2, r=1))
+    >>> weights.round(decimals=2)  # MGDA's, in proportion to 1 and 1/3
+    tensor([[0.7500, 0.2500]])
     """
 
     kappa: float = option(0.3, ge=0, help="pull κ toward the direction of the preference")

@@ -21,6 +21,12 @@ class Tchebycheff(Scalarization):
     all λ_t (L_t − z_t) are equal. Only the largest term has a gradient, so training may go back and forth between
     tasks; `smooth_tchebycheff` does not. With an augmentation ρ the plain sum of losses, times ρ, is added (Steuer,
     Choo 1983): then what is only weakly Pareto optimal is no optimum, and every task has a gradient.
+
+    >>> losses, preferences = torch.tensor([[1.0, 3.0]]), torch.tensor([[0.25, 0.75]])
+    >>> float(Tchebycheff()(losses, preferences))  # the larger of ¼ · 1 and ¾ · 3
+    2.25
+    >>> float(Tchebycheff(ideal=(0, 2), augmentation=0.5)(losses, preferences))  # ¾ · (3 − 2) + ½ · (1 + 1)
+    1.75
     """
 
     ideal: tuple[float, ...] | None = option(

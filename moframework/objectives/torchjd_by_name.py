@@ -85,6 +85,11 @@ class TorchJD(Aggregation):
 
     A task that a batch has no label of is left out, unless the method keeps something from step to step. Buffers and
     numbers that it keeps are saved. Limits: parameters of single tasks get plain gradients.
+
+    >>> objective = TorchJD(method=TorchJDMethod.lookup("trimmedmean")(trim_number=1))
+    >>> jacobians, even = torch.tensor([[[1.0], [2.0], [9.0]]]), torch.ones(1, 3) / 3
+    >>> objective.aggregate(jacobians, torch.ones(1, 3), even, objective.build(m=3, r=1))  # the mean of the middle
+    tensor([[2.]])
     """
 
     method: TorchJDMethod | None = option(None, help="which one, with its options: `moframework list torchjd_methods`")

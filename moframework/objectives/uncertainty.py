@@ -22,6 +22,10 @@ class Uncertainty(Scalarization):
     A preference multiplies a task's whole term, `mean_j Σ_t m λ_jt (…)`: the best s_t, log L_t, then does not depend on
     it, and equal preferences give the method itself. The s_t start at 0 and join the optimizer at its base rate. A
     batch without a label of a task says nothing of its s_t.
+
+    >>> objective, losses, preferences = Uncertainty(), torch.tensor([[1.0, 3.0]]), torch.tensor([[0.5, 0.5]])
+    >>> objective(losses, preferences, objective.build(m=2, r=1)).item()  # s = 0 at the start: ½ · 1 + ½ · 3
+    2.0
     """
 
     def build(self, m: int, r: int) -> nn.Module:

@@ -28,6 +28,11 @@ class ImageReader(Reader):
 
     Raw data is a folder, whose images (also in folders inside) are read in the order of their names, one file, or a
     list of files and of images of Pillow. The name of each is kept as the column `file`.
+
+    >>> image = Image.new("RGB", (8, 8), color=(255, 0, 0))
+    >>> part = next(ImageReader(size=(2, 2)).parts([image], Reading()))
+    >>> tuple(part.inputs.shape), part.inputs[0, :, 0, 0].tolist()  # red, green and blue
+    ((1, 3, 2, 2), [1.0, 0.0, 0.0])
     """
 
     size: tuple[int, int] = option(ge=1, le=4096, help="height and width that images are resized to")

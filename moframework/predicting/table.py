@@ -59,6 +59,12 @@ class TableReader(Reader):
     A table is a delimited text file (plain or .gz), a .parquet file, a data frame, a mapping from names of columns to
     cells, or a list of mappings, a row each. Columns are found by their names, in any order; those of targets may be
     missing.
+
+    >>> age = NumberColumn(column="age", mean=40.0, scale=10.0)
+    >>> reader = TableReader(numbers=(age,), categories=(CategoryColumn(column="sex", categories=("f", "m")),))
+    >>> part = next(reader.parts({"age": [50, 40], "sex": ["m", "f"]}, Reading()))
+    >>> part.inputs.tolist()
+    [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
     """
 
     numbers: tuple[NumberColumn, ...] = option((), help="columns of numbers, in the order of the inputs")

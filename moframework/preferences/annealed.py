@@ -34,6 +34,16 @@ class Annealed(Schedule):
 
     With margin 0 the border points of a fixed base have zeros that no progress changes: they are on the border from
     the first step.
+
+    >>> schedule = Annealed(temperature=5.0, margin=0.1)
+    >>> schedule.draw(0.2, 3, 2, Generator())  # at progress 1/Q the base
+    tensor([[0.1000, 0.9000],
+            [0.5000, 0.5000],
+            [0.9000, 0.1000]])
+    >>> schedule.draw(0.4, 3, 2, Generator())  # its squares, scaled to add up to 1
+    tensor([[0.0122, 0.9878],
+            [0.5000, 0.5000],
+            [0.9878, 0.0122]])
     """
 
     temperature: float = option(

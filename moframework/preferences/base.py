@@ -18,6 +18,18 @@ class Schedule(Component, kind="schedules"):
 
     A schedule keeps no state: what it draws depends on its options and on the arguments of `draw` alone, so that a
     resumed training draws what an uninterrupted one would have drawn. What learns from losses derives from `Adaptive`.
+
+    >>> import torch
+    >>> from moframework.config import config
+    >>> @config
+    ... class Vertices(Schedule):
+    ...     "The vertices of the simplex, in turn."
+    ...     def natural_count(self, m):
+    ...         return m
+    ...     def draw(self, progress, count, m, generator):
+    ...         return torch.eye(m)[torch.arange(count) % m]
+    >>> Vertices(per_batch=3).draw(0.5, 3, 2, Generator()).tolist()
+    [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     """
 
     per_batch: int | None = option(

@@ -13,7 +13,13 @@ __all__ = ["Grid"]
 
 @config
 class Grid(Schedule):
-    """The same even set of preferences at every step; nothing is random. See `simplex.even` for the construction."""
+    """The same even set of preferences at every step; nothing is random. See `simplex.even` for the construction.
+
+    >>> Grid(margin=0.1).draw(0.5, 3, 2, Generator())
+    tensor([[0.1000, 0.9000],
+            [0.5000, 0.5000],
+            [0.9000, 0.1000]])
+    """
 
     margin: float = option(
         0.0, ge=0, lt=0.3, help="how far the grid stays inside the border (beyond three tasks 3/m times that)"

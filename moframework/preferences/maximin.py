@@ -34,6 +34,13 @@ class Maximin(Adaptive):
     chosen among a fixed set of preferences, exactly repeatable.
 
     A preference is drawn between a point and one of those nearest to it, all points in turn.
+
+    >>> share = torch.linspace(0, 1, 41, dtype=torch.float64)
+    >>> losses = torch.stack([(1 - share) ** 3, 1 - (1 - share) ** 3], dim=1)  # a straight front, crowded at one end
+    >>> schedule, preferences = Maximin(points=3, margin=0.0), torch.stack([share, 1 - share], dim=1)
+    >>> state = schedule.adapted(schedule.initial_state(2), preferences, losses, Generator())
+    >>> ((1 - state["points"][:, 0]) ** 3).round(decimals=1)  # where the points are on it
+    tensor([1.0000, 0.5000, 0.0000], dtype=torch.float64)
     """
 
     sweeps: int = option(20, ge=0, le=1000, help="rounds in which points are moved, at most")

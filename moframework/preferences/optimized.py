@@ -35,6 +35,14 @@ class Optimized(Adaptive):
     points, `rounds` times.
 
     A preference is drawn from the distribution around one of the points, all in turn.
+
+    >>> share = torch.linspace(0, 1, 41, dtype=torch.float64)
+    >>> losses = torch.stack([(1 - share) ** 3, 1 - (1 - share) ** 3], dim=1)  # a straight front, crowded at one end
+    >>> schedule, preferences = Optimized(points=3), torch.stack([share, 1 - share], dim=1)
+    >>> state = schedule.adapted(schedule.initial_state(2), preferences, losses, Generator().manual_seed(0))
+    >>> _, middle, _ = ((1 - state["points"][:, 0]) ** 3).tolist()  # where the points are on it
+    >>> 0.3 < middle < 0.7  # that of even preferences: 0.125
+    True
     """
 
     samples: int = option(24, ge=4, le=1000, help="preferences that are drawn around each point in a round")

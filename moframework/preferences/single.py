@@ -17,7 +17,11 @@ __all__ = ["Single"]
 @config
 class Single(Schedule):
     """One fixed preference at every step; nothing is random. For single-point training, and to refine one operating
-    point of a continuous solver."""
+    point of a continuous solver.
+
+    >>> Single(preference=(1, 3)).draw(0.5, 1, 2, Generator())
+    tensor([[0.2500, 0.7500]])
+    """
 
     preference: tuple[float, ...] | None = option(
         None, ge=0, help="the preference, a number a task, scaled to add up to 1; none: all tasks alike"

@@ -28,6 +28,11 @@ class Stratified(Schedule):
     by inverse distribution functions, each at numbers that form a Latin hypercube: one in each of `count` equal parts
     of [margin·2/π, 1 − margin·2/π]. The share of one task is thus stratified as for two, given it that of the next,
     and so on; which task comes first is drawn anew each time. With margin 0 each row alone is uniform on the sphere.
+
+    >>> drawn = Stratified().draw(0.5, 4, 2, Generator().manual_seed(0))
+    >>> angles = torch.atan2(drawn[:, 1], drawn[:, 0])
+    >>> sorted((angles / (math.pi / 2) * 4).int().tolist())  # one in each quarter of the quarter circle
+    [0, 1, 2, 3]
     """
 
     margin: float = option(

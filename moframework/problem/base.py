@@ -36,6 +36,21 @@ class Problem(Component, kind="problems"):
     A problem is a config class that fills in `tasks`, `network`, `input_shape` and `data`. In a spec it is named, with
     any part exchanged (`{name: digits, backbone: mlp}`), or declared without a name: see `problem.declared`. One that
     changes a part of another problem derives from `problem.wrapping.WrappedProblem`.
+
+    >>> from moframework.backbones.mlp import MLP
+    >>> from moframework.config import config
+    >>> from moframework.losses import MSE
+    >>> @config
+    ... class Lines(Problem):
+    ...     "Two linear functions of one number, by one network with an output for each."
+    ...     tasks = (Task(name="up", loss=MSE()), Task(name="down", loss=MSE()))
+    ...     network = MLP(hidden=())
+    ...     input_shape = (1,)
+    ...     def data(self, split):
+    ...         x = torch.linspace(0, 1, 10).unsqueeze(1)
+    ...         return TensorData(x, {"up": x[:, 0], "down": -x[:, 0]})
+    >>> Lines().outputs, len(Lines().data("train"))
+    ({'up': 1, 'down': 1}, 10)
     """
 
     of_function: ClassVar[type[Problem]]
@@ -361,6 +376,10 @@ def get_problem(name: str, **options: Any) -> Problem:
 
         problem = get_problem("digits", train=1000, backbone="mlp")
         network, train = problem.backbone(), problem.data("train")
+
+    >>> problem = get_problem("quadratics", objectives=3)
+    >>> [task.name for task in problem.tasks], problem.reference
+    (['f1', 'f2', 'f3'], (1.1, 1.1, 1.1))
     """
     # What a caller writes in Python may name code as well as be it.
     return build(Problem, {"name": name, **options}, trust=True)  # type: ignore[type-abstract]

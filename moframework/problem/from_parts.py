@@ -62,13 +62,12 @@ def problem_from_parts(
     Raises:
         SpecError: a part is not of these forms; all that is wrong with the tasks.
 
-    Example::
-
-        problem = problem_from_parts(
-            tasks={"even": {"loss": "binary_cross_entropy"}, "half": {"loss": "mse"}},
-            network=lambda: nn.Linear(1, 2),
-            data={split: (x, {"even": x[:, 0] % 2, "half": x[:, 0] / 2}) for split in ("train", "val", "test")},
-        )
+    >>> import torch
+    >>> x = torch.arange(6.0).unsqueeze(1)
+    >>> data = {split: (x, {"even": x[:, 0] % 2, "half": x[:, 0] / 2}) for split in ("train", "val", "test")}
+    >>> tasks = {"even": {"loss": "binary_cross_entropy"}, "half": {"loss": "mse"}}
+    >>> problem_from_parts(tasks, lambda: nn.Linear(1, 2), data).outputs
+    {'even': 1, 'half': 1}
     """
     sets, given_tasks = _sets_of(data), _tasks(tasks)
     return _Parts(

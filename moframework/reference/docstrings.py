@@ -8,6 +8,8 @@ import re
 import textwrap
 from collections.abc import Iterator
 
+import yaml
+
 __all__ = ["escaped", "markdown", "summary"]
 
 _CODE = re.compile(r"(`+)(.+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -114,9 +116,23 @@ def _fence(code: str, language: str) -> str:
 
 
 def _language(code: str) -> str:
+    code = textwrap.dedent(code)
     try:
-        body = ast.parse(textwrap.dedent(code)).body
+        body = ast.parse(code).body
     except SyntaxError:
-        return "toml" if re.match(r"\s*\[[\w.\"-]+\]\s*\n", code) else "text"
+        if re.match(r"\s*\[[\w.\"-]+\]\s*\n", code):
+            return "toml"
+        return "yaml" if _is_yaml(code) else "text"
     # YAML on one line reads as annotations without values.
-    return "text" if all(isinstance(one, ast.AnnAssign) and one.value is None for one in body) else "python"
+    if all(isinstance(one, ast.AnnAssign) and one.value is None for one in body):
+        return "yaml" if _is_yaml(code) else "text"
+    return "python"
+
+
+def _is_yaml(code: str) -> bool:
+    """Whether it is a mapping whose keys are names, as a spec and its sections are."""
+    try:
+        found = yaml.safe_load(code)
+    except yaml.YAMLError:
+        return False
+    return isinstance(found, dict) and all(isinstance(key, str) and re.fullmatch(r"[\w.-]+", key) for key in found)

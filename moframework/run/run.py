@@ -58,12 +58,6 @@ JOURNAL = "evaluations.jsonl"
 class Run:
     """A run directory.
 
-    Example::
-
-        run = Run("runs/quickstart-20260101-120000")
-        front = run.front("test")
-        network = run.model().at([0.3, 0.7])
-
     Args:
         path: of the folder.
         trust: where the run's spec or model names code (`python: ./mine.py:Mine`), neither is loaded unless True says
@@ -72,6 +66,15 @@ class Run:
 
     Raises:
         RunError: `path` is not a run.
+
+    >>> from moframework import solve
+    >>> spec = {"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}
+    >>> run = Run(solve(spec, "runs/toy").path)
+    >>> run.front("test").losses.shape
+    (11, 2)
+    >>> network = run.model().at([0.3, 0.7])
+    >>> sum(p.numel() for p in network.parameters())  # the two variables of the problem
+    2
     """
 
     def __init__(self, path: Path | str, *, trust: Trust = False) -> None:
@@ -502,12 +505,13 @@ def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
     Raises:
         RunError: it is not a run, has not finished, is damaged, or names code that is not trusted.
 
-    Example::
-
-        run = moframework.load("runs/quickstart")
-        point = run.pick("left/accuracy >= 0.85", maximize="right/accuracy")
-        answers = run.predict(images, point.preference)
-        network = run.at(point.preference)
+    >>> from moframework import solve
+    >>> spec = {"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}
+    >>> run = load(solve(spec, "runs/another").path)
+    >>> point = run.pick("f1/loss <= 9", minimize="f2/loss")
+    >>> point.conditions, point.rule
+    (('f1/loss <= 9',), 'smallest f2/loss')
+    >>> network = run.at(point.preference)
     """
     found = run if isinstance(run, Run) else Run(run, trust=trust)
     found.front()

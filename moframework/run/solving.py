@@ -65,6 +65,10 @@ def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) 
 
     Raises:
         SpecError, DataError: what is wrong with the spec or its data.
+
+    >>> lines = check({"problem": "quadratics", "solver": {"name": "pamal"}})
+    >>> lines[3]
+    'solver      pamal, 4 parameters (+2, +100.0%)'
     """
     ready = plan(_loaded(spec), trust=trust)
     lines = ready.describe()
@@ -85,10 +89,8 @@ def solve(
 
     Where torchrun has started several processes, each calls this alike, and they solve it together: `training.
     distributed` says how. The first one writes the run directory and is heard by `observers`; all stop together. A run
-    can be resumed by another number of processes.
-
-    Whatever ends a run is recorded in its `status.json`, with the traceback in `log.txt`. One process at a time solves
-    in a folder.
+    can be resumed by another number of processes. Whatever ends it is recorded in its `status.json`, with the traceback
+    in `log.txt`. One process at a time solves in a folder.
 
     Args:
         spec: a spec, a path or bundled name, or a mapping. With `resume` also a run folder.
@@ -110,17 +112,30 @@ def solve(
         InterruptedRun: SIGINT, SIGTERM or SIGHUP asked for it. In training the step is finished and saved; a second
             signal ends at once.
         PeerError: another process failed, and raises one of these or what else went wrong.
+
+    >>> run = solve({"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}, "runs/toy")
+    >>> run.status, run.front("test").preferences.shape
+    ('done', (11, 2))
     """
-    if resume and isinstance(spec, str | Path) and Path(spec).is_dir():
-        out, spec = Path(spec if out is None else out), Run(spec, trust=trust).spec
+    if resume:
+        spec, out = _to_resume(spec, out, trust)
     loaded = _loaded(spec) if device is None else _on(_loaded(spec), device)
-    if resume and out is None:
-        raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
     with launched_world() as world, stop_signals(polled=False) as stop:
         folder, done = world.from_rank_zero(lambda: _chosen(loaded, out, resume, trust))
         if not done:
             _Solving(loaded, folder, world, stop, trust, observers, progress).run(resume)
     return Run(folder, trust=trust)
+
+
+def _to_resume(
+    spec: Spec | Path | str | Mapping[str, Any], out: Path | str | None, trust: Trust
+) -> tuple[Spec | Path | str | Mapping[str, Any], Path | str]:
+    """Spec and run folder, where the folder may have been given in place of the spec. Raises `RunError` without one."""
+    if isinstance(spec, str | Path) and Path(spec).is_dir():
+        return Run(spec, trust=trust).spec, Path(spec if out is None else out)
+    if out is None:
+        raise RunError("resume needs the run folder: give --out RUN, or the run folder in place of the spec")
+    return spec, out
 
 
 @frozen

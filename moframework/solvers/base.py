@@ -28,17 +28,20 @@ class Solver(Component, kind="solvers"):
     """A named assembly of weight space, preference schedule and objective.
 
     A solver gives its weight space and the options that this takes. `preferences`, `objective`, `balancing` and
-    `initial` are options of every solver, written after its own; class data changes their defaults::
+    `initial` are options of every solver, written after its own; class data changes their defaults:
 
-        @config
-        class TaskArithmetic(Solver):
-            "A shared network and one task vector a task."
-
-            default_preferences = Annealed()
-            scale: float = option(1.0, gt=0, help="factor of the task vectors")
-
-            def weight_space(self, m: int) -> WeightSpaceConfig:
-                return TaskVectors(scale=self.scale)
+    >>> from moframework.config import config
+    >>> from moframework.weights.convex_hull import ConvexHull
+    >>> @config
+    ... class Hull(Solver):
+    ...     "Everything between m networks, at two preferences a batch."
+    ...     default_preferences = Dirichlet(per_batch=2)
+    ...     lr_factor: float = option(1.0, gt=0, help="learning rate of the networks over that of the training")
+    ...     def weight_space(self, m):
+    ...         return ConvexHull(lr_factor=self.lr_factor)
+    >>> method = Hull(objective=Linear()).method(m=3)
+    >>> type(method.weights).__name__, method.preferences.count(3)
+    ('ConvexHull', 2)
 
     A solver that declares one of them again, as an option with a help of its own, replaces it. One whose preferences
     follow from its other options overrides `schedule`, and leaves `preferences` out of `shared_options`.

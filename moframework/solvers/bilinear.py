@@ -32,6 +32,17 @@ class Bilinear(Solver):
     Source: the released code of PBLoRA, which adapts language models. That W0 is trained by default is PaLoRA's way,
     for networks that start fresh. Limits: linear scalarization cannot reach a concave part of a front; W is linear in
     λ; at B = 0 every preference is the same network.
+
+    Panacea of rank 4, around a trained network::
+
+        solver:
+          name: bilinear
+          core: diagonal
+          rank: 1
+          free_rank: 4
+          alpha: 4
+          train_base: false
+          initial: base.safetensors
     """
 
     default_preferences = Dirichlet(concentration=0.5, per_batch=1)

@@ -25,6 +25,10 @@ class COSMOS(Solver):
 
     Limits: inputs are vectors or images, or have an entry that is one; controllability depends on c, to be tuned for
     each problem.
+
+    With the weight of the cosine for Fashion+MNIST::
+
+        solver: {name: cosmos, objective: {name: cosine_penalty, coefficient: 8}}
     """
 
     # The network's first layer is wider than that of a plain one, whose weights would not fit.

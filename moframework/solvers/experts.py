@@ -25,6 +25,10 @@ class Experts(Solver):
     Source: arXiv 2502.01804, of which the abstract was read; number of experts, sizes, starts and schedule are ours,
     and none of its numbers are claimed. Limits: as many networks more as there are experts; linear scalarization cannot
     reach a concave part of a front.
+
+    With more experts than tasks, and one preference a batch::
+
+        solver: {name: experts, count: 4, preferences: {name: dirichlet, per_batch: 1}}
     """
 
     default_preferences = Dirichlet(concentration=1.0, per_batch=4)

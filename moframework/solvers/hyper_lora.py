@@ -28,6 +28,10 @@ class HyperLoRA(Solver):
     released, so sizes, starts, schedule and the weight of the term are ours, and none of its numbers are claimed.
     Limits: linear scalarization cannot reach a concave part of a front, whatever the weight space; for one
     `objective: {name: contrastive, inner: smooth_tchebycheff}`.
+
+    With a scalarization that reaches concave fronts::
+
+        solver: {name: hyper_lora, rank: 2, objective: {name: contrastive, inner: smooth_tchebycheff}}
     """
 
     default_preferences = Dirichlet(concentration=1.0, per_batch=4)

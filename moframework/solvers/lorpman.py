@@ -24,6 +24,10 @@ class LORPMAN(Solver):
     the penalty, the rank and the learning rate of the adapters given here are ours. The paper penalizes three sampled
     tasks a step where there are more; here all pairs are, since inner products of low-rank matrices need only their
     factors. Limits: as of PaLoRA.
+
+    With nine tenths of the training before the main network is frozen::
+
+        solver: {name: lorpman, rank: 8, scale: 0.5, freeze_after: 0.9}
     """
 
     default_preferences = Dirichlet(concentration=1.0, per_batch=4)

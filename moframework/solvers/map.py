@@ -32,6 +32,17 @@ class MAP(OnMembers):
     nested and Bayesian variants are not here. Limits: a quadratic holds near where it was fitted, [0, 1]^m, not in all
     of [−3, 3]; R², and errors of predictions on the front, are told. Evaluations grow with m². They run on the
     host, as a run is planned.
+
+    With a small and quick search::
+
+        solver:
+          name: map
+          members: {left: left.safetensors, right: right.safetensors}
+          base: base.safetensors
+          samples: 100
+          population: 40
+          generations: 20
+        training: none
     """
 
     trains: ClassVar[bool] = False

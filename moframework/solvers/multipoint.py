@@ -23,6 +23,10 @@ class Multipoint(Solver):
       and Rajan, ICML 2020), or any weighting of the tasks' gradients;
     - all networks together: `pareto_mtl` (Lin et al., NeurIPS 2019), `hypervolume_gradient` (Deist et al., EMO 2021),
       `moo_svgd` (Liu et al., NeurIPS 2021). These hold the gradients of all K at once.
+
+    Ten networks that reach a concave front too::
+
+        solver: {name: multipoint, points: 10, objective: {name: smooth_tchebycheff, mu: 0.01}}
     """
 
     continuous = False

@@ -20,6 +20,11 @@ class NSGA2(Searching):
 
     It learns no model: its network at a preference returns one of the evaluated points, and there is nothing between
     them. A baseline where evaluations are few; it takes thousands of cheap ones without slowing down.
+
+    A function of pymoo, with 50 generations after the first population::
+
+        problem: {name: black_box, function: {name: pymoo, problem: kursawe}}
+        solver: {name: nsga2, evaluations: 2000, initial_design: 40, batch: 40}
     """
 
     continuous: ClassVar[bool] = False

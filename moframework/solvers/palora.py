@@ -37,6 +37,10 @@ class PaLoRA(Solver):
 
     Source: arXiv 2407.08056, Eq. 2–4 and the released code. Limits: linear scalarization cannot reach a concave part
     of a front; at B = 0 every preference is the same network, so very short trainings give a narrow front.
+
+    Adapters of higher rank and scale, for a wider front, at preferences that open more slowly::
+
+        solver: {name: palora, rank: 8, alpha: 4, preferences: {name: annealed, temperature: 3}}
     """
 
     default_preferences = Annealed()

@@ -35,6 +35,10 @@ class PaMaL(Solver):
     Source: arXiv 2210.09759, Eq. 2–4; defaults are those of MultiMNIST. The paper gives the members m times the
     learning rate, its released code does not (`lr_factor: 1`). Limits: m times the parameters of the network; linear
     scalarization cannot reach a concave part of a front.
+
+    Heads for each task, and one encoder for all preferences, with the term that keeps the order of losses::
+
+        solver: {name: pamal, only: "heads*", objective: {name: multi_forward, coefficient: 1}}
     """
 
     lr_factor: float | None = option(

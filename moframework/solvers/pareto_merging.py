@@ -35,6 +35,15 @@ class ParetoMerging(OnMembers):
     are in units of their mean at the start. Limits: W is linear in λ, and far from the members where their task vectors
     are of higher rank; a step with `distance` draws a batch in vain; entropy is least where all samples get one class,
     which long trainings and large rates end in.
+
+    Without data, on the distances to the members::
+
+        solver:
+          name: pareto_merging
+          members: {left: left.safetensors, right: right.safetensors}
+          base: base.safetensors
+          loss: distance
+          rank: 8
     """
 
     shared_options = ("preferences", "objective", "balancing")

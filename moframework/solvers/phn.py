@@ -20,6 +20,11 @@ class PHN(HypernetworkSolver):
 
     Source: arXiv 2010.04104 and its released code, which trains with Adam at 1e-4. Limits: the full hypernetwork has
     about a hundred times the parameters of the network; `weights: chunked_hypernetwork` has a few percent more than it.
+
+    For a concave front, with the smaller hypernetwork::
+
+        solver: {name: phn, objective: epo, weights: {name: chunked_hypernetwork, chunk: 512}}
+        training: {optimizer: {name: adam, lr: 1e-4}}
     """
 
     default_preferences = Dirichlet(concentration=0.2, per_batch=1)

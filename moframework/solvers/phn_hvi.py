@@ -22,6 +22,14 @@ class PHNHVI(HypernetworkSolver):
     the cosine alone and lowers the learning rate when validation stops improving; both are left out. Limits: holds the
     graphs of all preferences of a step; a hypervolume costs more with each task (see `hypervolume_gradient`);
     parameters as of `phn`.
+
+    With eight preferences a batch, and the smaller hypernetwork::
+
+        solver:
+          name: phn_hvi
+          preferences: {name: stratified, per_batch: 8, margin: 0.1}
+          weights: chunked_hypernetwork
+        training: {optimizer: {name: adam, lr: 5e-4}}
     """
 
     default_preferences = Stratified(margin=0.1, per_batch=16)

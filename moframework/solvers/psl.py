@@ -29,6 +29,11 @@ class PSL(Searching):
     Tchebycheff scalarization; the points that enlarge the hypervolume most are evaluated. Then x(λ) is trained on all
     that is known. Source: the paper and its released code (Xi-L/PSL-MOBO, 5abce23), whose settings are the defaults.
     Limits: Gaussian processes serve up to some hundred evaluations and a few dozen variables.
+
+    With 60 evaluations, of which the search chooses the last 40, five at a time::
+
+        problem: re21
+        solver: {name: psl, evaluations: 60, initial_design: 20, batch: 5}
     """
 
     shared_options: ClassVar[tuple[str, ...]] = ("preferences", "objective")

@@ -27,6 +27,15 @@ class PWEMoE(OnMembers):
 
     Limits: coefficients are free, so λ at a vertex need not give that task's member; with two tasks and one layer they
     are affine in λ.
+
+    With a router for each block::
+
+        solver:
+          name: pwemoe
+          members: {left: left.safetensors, right: right.safetensors}
+          base: base.safetensors
+          groups: block
+        training: {optimizer: {name: adam, lr: 1e-2}}
     """
 
     shared_options = ("preferences", "objective", "balancing")

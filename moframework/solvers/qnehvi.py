@@ -22,6 +22,11 @@ class QNEHVI(Searching):
     It learns no model: its network at a preference returns one of the evaluated points, and there is nothing between
     them. A batch takes seconds to minutes, more with more objectives. Needs the extra:
     `pip install 'moframework[botorch]'`.
+
+    With 40 evaluations, of which the search chooses the last 30, two at a time::
+
+        problem: vlmop2
+        solver: {name: qnehvi, evaluations: 40, initial_design: 10, batch: 2}
     """
 
     continuous: ClassVar[bool] = False

@@ -25,6 +25,15 @@ class ReACT(OnMembers):
     Source: arXiv 2511.10943, as described there; β = .1. Limits: heads begin with a linear layer, or a convolution
     (whose channels are the features, of each pixel; the paper has linear ones), and read the same features; only linear
     scalarization; the merged network below the heads is the same at every λ.
+
+    With features of a fifth of the training inputs::
+
+        solver:
+          name: react
+          members: {left: left.safetensors, right: right.safetensors}
+          base: base.safetensors
+          share: 0.2
+        training: none
     """
 
     trains: ClassVar[bool] = False

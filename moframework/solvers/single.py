@@ -22,6 +22,10 @@ class SinglePoint(Solver):
     The objective names the method: linear scalarization by default; `uncertainty`, `dwa`, `rlw`, `famo`, or a weighting
     of the tasks' gradients such as `nash_mtl`, `mgda`, `pcgrad`, `cagrad`, `imtl_g`, `aligned_mtl`, `upgrad`
     (`moframework list objectives` has them all, with their sources). Its front is a single point.
+
+    Nash-MTL, with a preference for the first of two tasks::
+
+        solver: {name: single, objective: nash_mtl, preference: [0.7, 0.3]}
     """
 
     continuous = False

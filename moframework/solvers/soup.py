@@ -25,6 +25,15 @@ class Soup(OnMembers):
 
     Limits: rests on linear mode connectivity; members that do not come from one start are refused. The merge is not
     trained on any data, so between the members nothing makes it optimal.
+
+    Members in files, merged by TIES::
+
+        solver:
+          name: soup
+          members: {left: left.safetensors, right: right.safetensors}
+          base: base.safetensors
+          merge: {name: ties, density: 0.3}
+        training: none
     """
 
     trains: ClassVar[bool] = False

@@ -19,6 +19,10 @@ class SingleTask(Solver):
     such as heads, stay untrained for the others. Δm, the mean relative difference to single-task learning, refers to
     these m numbers; the hypervolume of the m points is not of interest. Costs m times the parameters and the time of
     one network.
+
+    Its networks are also the members that `soup` and other solvers merge, where they start from one::
+
+        solver: {name: stl, initial: base.safetensors}
     """
 
     continuous = False

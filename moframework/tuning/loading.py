@@ -25,7 +25,7 @@ from moframework.spec.marks import Item, Located, Mark, Source, from_plain, loca
 from moframework.spec.spec import Untrained, allow_untrained
 from moframework.tuning.spec import Contest, Study, key_fault
 
-__all__ = ["best_spec", "contender_study", "load_study", "own_choice", "study_schema", "trial_spec"]
+__all__ = ["best_spec", "contender_study", "load_study", "own_choice", "study_schema", "trial_spec", "with_values"]
 
 _TYPES: dict[str, type] = {"training": Training, "solver": Solver}
 
@@ -94,11 +94,20 @@ def trial_spec(study: Study, choice: Mapping[str, Any], reference: Sequence[floa
 
 def best_spec(study: Study, choice: Mapping[str, Any], reference: Sequence[float] | None, name: str) -> Spec:
     """The spec of a run that takes what was found: as `trial_spec`, but trained as long as the study's spec says."""
-    mark = Mark(Source("", Path.cwd(), 1), 1, 1)
     values = dict(choice) if reference is None else {**choice, "evaluate.reference": list(reference)}
     own = {key: value for key, value in unstructure(study).items() if key != "tune"}
-    tree = overlay(from_plain(own, mark), {key: from_plain(value, mark) for key, value in values.items()})
-    return build(Spec, {**plain(tree), "name": name}, trust=True)
+    return build(Spec, {**with_values(own, values), "name": name}, trust=True)
+
+
+def with_values(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data with a value at each dotted key.
+
+    >>> with_values({"training": {"groups": [{"lr": 1}, {"lr": 2}]}}, {"training.groups.1.lr": 3})
+    {'training': {'groups': [{'lr': 1}, {'lr': 3}]}}
+    """
+    mark = Mark(Source("", Path.cwd(), 1), 1, 1)
+    laid = overlay(from_plain(dict(tree), mark), {key: from_plain(value, mark) for key, value in values.items()})
+    return cast(dict[str, Any], plain(laid))
 
 
 def own_choice(study: Study) -> tuple[dict[str, Any], list[str]]:
@@ -123,7 +132,10 @@ def own_choice(study: Study) -> tuple[dict[str, Any], list[str]]:
 def _at(tree: Any, key: str) -> Any:
     """The value at a dotted key of plain data; None where there is none."""
     for part in key.split("."):
-        tree = tree.get(part) if isinstance(tree, Mapping) else None
+        if isinstance(tree, list) and part.isdecimal():
+            tree = dict(enumerate(tree)).get(int(part))
+        else:
+            tree = tree.get(part) if isinstance(tree, Mapping) else None
     return tree
 
 

@@ -11,7 +11,7 @@ from moframework.config import unstructure
 from moframework.io.atomic import atomic_write, write_text
 from moframework.spec.writing import write_yaml
 from moframework.tuning.figures import history_figure, ranges_figure
-from moframework.tuning.loading import best_spec
+from moframework.tuning.loading import best_spec, with_values
 from moframework.tuning.results import ContestResults, StudyResults
 from moframework.tuning.spec import Search
 from moframework.tuning.trial import State, Trial
@@ -74,13 +74,7 @@ def best_benchmark(results: ContestResults, problem: int) -> str:
     plain = {key: value for key, value in unstructure(contest).items() if key != "tune"}
     plain["problems"] = [plain["problems"][problem]]
     for place, entry in enumerate(plain["solvers"]):
-        for key, value in (results.chosen(problem, place) or {}).items():
-            *sections, last = key.split(".")
-            inside = entry
-            for section in sections:
-                inside[section] = {} if inside.get(section) is None else inside[section]
-                inside = inside[section]
-            inside[last] = value
+        plain["solvers"][place] = with_values(entry, results.chosen(problem, place) or {})
     plain["name"] = f"{contest.name or 'benchmark'}-best"
     head = (
         f"# Found by `moframework tune`: {contest.tune.trials} trials of each contender, of one budget, on validation; "

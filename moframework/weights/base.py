@@ -19,6 +19,17 @@ class WeightSpace(nn.Module, ABC):
 
     Shapes: `m` objectives; θ(λ) has the names and shapes of the network's `named_parameters()` (tied parameters appear
     once, under their first name). It may name buffers of the network too: these are then what depends on λ.
+
+    >>> import torch
+    >>> class Segment(WeightSpace):
+    ...     "Between two networks of one weight each."
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.ends = nn.Parameter(torch.tensor([1.0, 3.0]))
+    ...     def weights(self, preference):
+    ...         return {"weight": preference @ self.ends}
+    >>> Segment().weights(torch.tensor([0.25, 0.75]))["weight"].item()
+    2.5
     """
 
     group: ClassVar[str] = "network"
@@ -84,7 +95,14 @@ class WeightSpace(nn.Module, ABC):
 
 
 class WeightSpaceConfig(Component, kind="weights"):
-    """Options of a weight space; `build` makes the space for a given network."""
+    """Options of a weight space; `build` makes the space for a given network.
+
+    >>> import torch
+    >>> from moframework.weights.convex_hull import ConvexHull
+    >>> space = ConvexHull(lr_factor=1.0).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sorted(space.weights(torch.tensor([0.5, 0.5])))
+    ['bias', 'weight']
+    """
 
     @abstractmethod
     def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:

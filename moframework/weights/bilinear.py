@@ -37,6 +37,10 @@ class Bilinear(WeightSpaceConfig):
 
     A is drawn kaiming-uniform with a = √5, as are the cores; B is zero, so that at the start every λ gives the same
     network, and C_t is not, without which nothing would move.
+
+    >>> space = Bilinear(rank=1).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sum(p.numel() for p in space.parameters())  # 3 · 2 + 2 of the network, 1 · (3 + 2) + 2 · 1² of the adapter
+    15
     """
 
     rank: int = option(4, ge=1, le=4096, help="inner rank r of what depends on λ; with a diagonal core, of each task")

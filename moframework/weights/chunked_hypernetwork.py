@@ -31,6 +31,11 @@ class ChunkedHypernetwork(WeightSpaceConfig):
     Overhead in parameters for p parameters in n = ⌈p/chunk⌉ pieces and h features: n·embedding + h·chunk plus the MLP;
     ResNet-18 (11,689,512) costs 491,412 more, +4.2 %. θ0 stands where the full hypernetwork has the biases of its
     heads: without it no two pieces could differ by more than h shared directions allow.
+
+    >>> options = ChunkedHypernetwork(hidden=(10,), chunk=4, embedding=3)
+    >>> space = options.build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sum(p.numel() for p in space.parameters())  # θ0 8, n·embedding 2 · 3, h·chunk 10 · 4, the MLP 60 + 110
+    224
     """
 
     hidden: tuple[int, ...] = option(

@@ -36,6 +36,10 @@ class Conditioned(WeightSpaceConfig):
     Of inputs that are a dict or tuple, one entry is joined with λ: the only one that is a vector or image of
     floating-point numbers, or that which `entry` names. The network must be made for the larger entry: a function that
     makes it is told by its parameter `input_shape`.
+
+    >>> network = Conditioned().network(lambda shape: nn.Linear(shape[0], 1), (3,), m=2)
+    >>> {name: tuple(weight.shape) for name, weight in network.named_parameters()}  # it reads 3 + 2 numbers
+    {'network.weight': (1, 5), 'network.bias': (1,)}
     """
 
     entry: str | None = option(

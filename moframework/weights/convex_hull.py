@@ -34,6 +34,12 @@ class ConvexHull(WeightSpaceConfig):
     With `only`, members have parameters of their own where a pattern matches, as in Conditional Language Policy (Wang
     et al., EMNLP Findings 2024, arXiv 2407.15762); all others are one for every λ, and the overhead is m − 1 times what
     matches. That work starts all members from one pretrained network (`initial`).
+
+    >>> import torch
+    >>> space = ConvexHull().build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> first, second = (space.weights(vertex)["weight"] for vertex in torch.eye(2))
+    >>> torch.allclose(space.weights(torch.tensor([0.25, 0.75]))["weight"], first / 4 + second * 3 / 4)
+    True
     """
 
     lr_factor: float | None = option(

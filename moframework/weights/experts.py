@@ -31,6 +31,11 @@ class Experts(WeightSpaceConfig):
     PHN. The overhead is as many networks as there are experts.
 
     Unlike the members of `convex_hull`, experts belong to no task, and a is not linear in λ.
+
+    >>> space = Experts(count=3, hidden=(10,)).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> first, second = (space.weights(vertex)["weight"] for vertex in torch.eye(2))
+    >>> torch.equal(first, second)  # at the start, while the experts are zero
+    True
     """
 
     count: int | None = option(None, ge=1, le=1024, help="number of experts; none: one for each task")

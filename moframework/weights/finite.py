@@ -22,7 +22,14 @@ __all__ = ["Finite", "FiniteSpace"]
 
 @config
 class Finite(WeightSpaceConfig):
-    """K separate networks, one a preference, trained side by side; between the K preferences there is nothing."""
+    """K separate networks, one a preference, trained side by side; between the K preferences there is nothing.
+
+    >>> options = Finite(anchors=((1.0, 0.0), (0.5, 0.5), (0.0, 1.0)))
+    >>> space = options.build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> at = {share: space.weights(torch.tensor([share, 1 - share]))["weight"] for share in (0.5, 0.6, 0.9)}
+    >>> torch.equal(at[0.5], at[0.6]), torch.equal(at[0.6], at[0.9])  # that of the nearest preference
+    (True, False)
+    """
 
     anchors: tuple[tuple[float, ...], ...] = option(help="the K preferences, each m numbers on the simplex")
 

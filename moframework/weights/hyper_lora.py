@@ -37,6 +37,10 @@ class HyperLoRA(WeightSpaceConfig):
     Overhead in parameters: those of one adapter of `low_rank`, times the number of features, and the MLP; LeNet, r = 1
     has 1,715, so 171,500 with 100 features. For large networks `chunk` lets all layers share one head: it computes the
     adapters' numbers in pieces of that size, each with a learned embedding beside λ, as `chunked_hypernetwork` does.
+
+    >>> space = HyperLoRA(rank=1, hidden=(10,)).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sum(p.numel() for p in space.parameters())  # θ0 8, heads of B(λ) 10 · 2 and A(λ) 10 · 3 + 3, the MLP 30 + 110
+    201
     """
 
     rank: int = option(4, ge=1, le=4096, help="rank r of the adapter")

@@ -30,6 +30,10 @@ class Hypernetwork(WeightSpaceConfig):
     With h features it has h + 1 times the parameters of the network (LeNet: 2,792,950 with h = 100): for large
     networks see `chunked_hypernetwork`. Biases of the heads start as a fresh network, so that training begins at
     weights as the backbone draws them, a little different for every λ.
+
+    >>> space = Hypernetwork(hidden=(10,)).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sum(p.numel() for p in space.parameters())  # a head 10 · 8 + 8, the MLP 30 + 110
+    228
     """
 
     hidden: tuple[int, ...] = option(

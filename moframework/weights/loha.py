@@ -31,6 +31,10 @@ class LoHa(WeightSpaceConfig):
     An adapter has rank up to r² for 2r·(in + out) numbers, twice those of `low_rank`. The product is computed as one of
     inner rank r², of the columns' and rows' products: exact, and fast for small r. A, B and C are drawn kaiming-uniform
     with a = √5, one factor is zero, as PEFT has it; its tensors for kernels (`use_effective_conv2d`) are left out.
+
+    >>> space = LoHa(rank=1).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sum(p.numel() for p in space.parameters())  # 3 · 2 + 2 of the network, 2 · 2 · 1 · (3 + 2) of the adapters
+    28
     """
 
     rank: int = option(4, ge=1, le=64, help="rank r of each of the two products; the adapter's is up to r²")

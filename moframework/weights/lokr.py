@@ -34,6 +34,10 @@ class LoKr(WeightSpaceConfig):
     whose sizes are prime gets a low-rank adapter times a number. C is zero at the start, A and B are drawn
     kaiming-uniform with a = √5, as PEFT has it, which takes a full matrix for B A where r is half its larger side or
     more; here r is at most its smaller side. `decompose_both` and `use_effective_conv2d` are left out.
+
+    >>> space = LoKr(rank=1).build(lambda: nn.Linear(4, 4), m=2, initial=None)
+    >>> sum(p.numel() for p in space.parameters())  # 4 · 4 + 4 of the network, 2 · (2 · 2 + 1 · (2 + 2)) more
+    36
     """
 
     rank: int = option(4, ge=1, le=4096, help="rank r of the second factor")

@@ -42,6 +42,12 @@ class LowRank(WeightSpaceConfig):
     The `separable` form has as many parameters (where there are no groups) and the same rank budget r·k, but its
     factors are filters, 1×k and then k×1 (Jaderberg, Vedaldi, Zisserman, BMVC 2014, arXiv 1405.3866). Its product lies
     in memory as a channels-last kernel does, so that merging it into one costs less.
+
+    >>> space = LowRank(rank=1).build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> sum(p.numel() for p in space.parameters())  # 3 · 2 + 2 of the network, 2 · 1 · (3 + 2) of the adapters
+    18
+    >>> {name: tuple(weight.shape) for name, weight in space.weights(torch.tensor([0.5, 0.5])).items()}
+    {'weight': (2, 3), 'bias': (2,)}
     """
 
     rank: int = option(4, ge=1, le=4096, help="rank r of each adapter")

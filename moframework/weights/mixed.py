@@ -32,6 +32,13 @@ class Mixed(WeightSpaceConfig):
     With members, or adapters, that are combined with coefficients c, c is λ no longer but `(Pᵀ)⁻¹ λ`, P the rows of
     `trained_at`. Its entries sum to 1, too, and are negative where λ lies outside of the hull of the rows. Limits: of
     accelerations, only those apply that need not know the space; no parameters in shards.
+
+    >>> from moframework.weights.convex_hull import ConvexHull
+    >>> options = Mixed(space=ConvexHull(), trained_at=((0.75, 0.25), (0.25, 0.75)))
+    >>> space = options.build(lambda: nn.Linear(3, 2), m=2, initial=None)
+    >>> member = space.space.weights(torch.tensor([1.0, 0.0]))["weight"]
+    >>> torch.allclose(space.weights(torch.tensor([0.75, 0.25]))["weight"], member)
+    True
     """
 
     space: WeightSpaceConfig = option(help="the space that combines, such as convex_hull or low_rank")

@@ -67,3 +67,9 @@ def test_overlay_makes_the_sections_on_the_way() -> None:
         "training": {"optimizer": {"name": "sgd", "lr": 0.1}},
         "evaluate": {"points": 3},
     }
+
+
+def test_overlay_steps_into_lists() -> None:
+    root = tree({"training": {"groups": [{"lr": 1, "optimizer": {"name": "muon", "lr": 2}}, {"lr": 3}]}})
+    laid = overlay(root, {"training.groups.0.optimizer.lr": tree(4), "training.groups.1.lr": tree(5)})
+    assert plain(laid) == {"training": {"groups": [{"lr": 1, "optimizer": {"name": "muon", "lr": 4}}, {"lr": 5}]}}

@@ -26,7 +26,14 @@ def test_a_section_with_paragraphs_and_code() -> None:
 
 @pytest.mark.parametrize(
     ("code", "language"),
-    [("problem: {name: digits}\nb: 1", "text"), ('[project."x.y"]\na = "b:c"', "toml"), ("f(1)", "python")],
+    [
+        ("problem: {name: digits}\nb: 1", "yaml"),
+        ("solver:\n  name: palora      # or pamal\n  rank: 4", "yaml"),
+        ("members: {left: a, left: b", "text"),
+        ("It ends so: with words.", "text"),
+        ('[project."x.y"]\na = "b:c"', "toml"),
+        ("f(1)", "python"),
+    ],
 )
 def test_languages_of_code(code: str, language: str) -> None:
     indented = "\n".join(f"    {line}" for line in code.split("\n"))

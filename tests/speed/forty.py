@@ -1,14 +1,11 @@
-"""Forty tasks at little cost: `bilinear` beside `palora`, on CelebA's layout with generated images.
+"""Forty tasks at little cost: `bilinear` beside `palora`, on CelebA's layout (problem `textures`).
 
-    python -m tests.speed.forty step       # processor time of a step and parameters, ResNet-18
-    python -m tests.speed.forty front      # loss hypervolume of 40 tasks over 3 seeds, a small network
-
-An attribute is a texture of its own, faint under noise; attributes come in correlated groups, as faces have them.
+python -m tests.speed.forty step       # processor time of a step and parameters, ResNet-18
+python -m tests.speed.forty front      # loss hypervolume of 40 tasks over 3 seeds, a small network
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 import tempfile
@@ -18,42 +15,19 @@ from typing import Any
 
 import torch
 from moframework.problems.celeba import ATTRIBUTES
-from torch import Tensor, nn
 
-from moframework.backbones.lenet import LeNet
 from moframework.backbones.resnet import ResNet
 from moframework.engine.acceleration import accelerate
 from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.model import ParetoModel, Recipe
-from moframework.problem import Problem
-from moframework.problem.from_parts import problem_from_parts
 from moframework.run.solving import solve
 from moframework.solvers.base import Solver
 from tests.engine.conftest import CPU
 
-M, SIDE, ROUNDS = len(ATTRIBUTES), 16, 7
+M, ROUNDS = len(ATTRIBUTES), 7
 TASKS = {name: {"loss": "binary_cross_entropy"} for name in ATTRIBUTES}
 SPLIT = {"name": "dirichlet", "concentration": 0.5, "per_batch": 4, "batch": "split"}
-
-
-def faces(count: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Images (count, 3, 16, 16) and forty attributes each."""
-    fixed, own = torch.Generator().manual_seed(0), torch.Generator().manual_seed(seed)
-    textures = nn.functional.interpolate(torch.randn(M, 3, 6, 6, generator=fixed), SIDE, mode="bilinear")
-    shares = torch.rand(M, generator=fixed) * 0.7 + 0.1
-    groups = torch.randn(count, 8, generator=own).repeat_interleave(5, dim=1)
-    scores = torch.special.ndtr((groups + torch.randn(count, M, generator=own)) / math.sqrt(2))
-    there = (scores < shares).long()
-    signal = torch.einsum("nt,tchw->nchw", there.float() - shares, textures)
-    images = 0.25 * signal + torch.randn(count, 3, SIDE, SIDE, generator=own)
-    return images, dict(zip(ATTRIBUTES, there.unbind(1), strict=True))
-
-
-def problem() -> Problem:
-    """4,000 images to learn from."""
-    data = {"train": faces(4000, 1), "val": faces(500, 2), "test": faces(1000, 3)}
-    return problem_from_parts(tasks=TASKS, network=LeNet(), data=data, reference=(1.0,) * M)
 
 
 def step(solver: dict[str, Any], batch: int) -> tuple[Step, int]:
@@ -112,7 +86,7 @@ def front(steps: int = 200) -> None:
     for name, solver in solvers.items():
         for seed in range(3):
             spec = {
-                "problem": {"python": "tests.speed.forty:problem"},
+                "problem": {"name": "textures", "attributes": M},
                 "solver": {**solver, "rank": 4, "preferences": SPLIT},
                 "training": {"steps": steps, "batch_size": 128, "optimizer": {"name": "adam", "lr": 2e-3}},
                 "evaluate": {"every": 0, "points": M + 1},

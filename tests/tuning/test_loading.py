@@ -110,6 +110,18 @@ def test_the_spec_of_a_trial() -> None:
     }  # fmt: skip
 
 
+def test_a_range_of_an_entry_of_a_list() -> None:
+    lr = "training.parameter_groups.0.lr_factor"
+    groups = [{"match": "linear.*", "lr_factor": 0.5}, {"match": "*.bias"}]
+    tune = {"ranges": {lr: {"log": [0.1, 1]}}}
+    training = {"epochs": 1, "parameter_groups": groups}
+    given = load_study({"problem": "digits", "solver": "single", "training": training, "tune": tune})
+    assert isinstance(given, Study)
+    assert own_choice(given) == ({lr: 0.5}, [])
+    tried = unstructure(trial_spec(given, {lr: 0.2}, None, "x"))["training"]["parameter_groups"]
+    assert [group["lr_factor"] for group in tried] == [0.2, 1.0]
+
+
 def test_what_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"tune: is missing; .* as in \{ranges: "):
         load_study("quickstart")

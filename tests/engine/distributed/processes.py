@@ -16,14 +16,17 @@ from moframework.processes.world import World
 
 __all__ = ["in_processes"]
 
+_LOADED = ["moframework.testing", "moframework.run.solving", "matplotlib.pyplot", "torchmetrics", "torch.distributed.fsdp"]
+
 
 def in_processes(function: Callable[..., Any], folder: Path, *arguments: Any, count: int = 2) -> list[Any]:
     """What `function(world, *arguments)` returns in each process; it must be defined at the top of a module. All that a
-    test file asks for should go into one call: starting processes takes seconds."""
+    test file asks for should go into one call: the first one takes the seconds of imports, the others take some."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_LOADED)  # one process imports them, once; the others are forked from it
     started = [
         context.Process(target=_run, args=(function, folder, arguments, rank, count, port)) for rank in range(count)
     ]
