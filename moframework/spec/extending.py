@@ -152,13 +152,14 @@ def merge(base: Item, over: Item, *, root: bool = False) -> Item:
     A text stands for the part of that name. A mapping that names another part than `base` does replaces it whole,
     except at the root, where `name` is the name of the spec.
     """
+    given = over
     if not root:
         base, over = _part(base, over), _part(over, base)
     if not isinstance(base.value, dict) or not isinstance(over.value, dict):
         return over
     chosen = _chosen(over)
     if not root and chosen is not None and chosen != _chosen(base):
-        return over
+        return given
     value = dict(base.value)
     for key, item in over.value.items():
         value[key] = merge(value[key], item) if key in value else item

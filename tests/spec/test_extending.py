@@ -54,7 +54,8 @@ def test_deep_merge() -> None:
     [
         ("{name: palora, rank: 4}", "{name: grid, points: 3}", {"name": "grid", "points": 3}),
         ("{name: palora, rank: 4}", "{name: palora, alpha: 2}", {"name": "palora", "rank": 4, "alpha": 2}),
-        ("{name: palora, rank: 4}", "grid", {"name": "grid"}),
+        ("{name: palora, rank: 4}", "grid", "grid"),
+        ("{epochs: 3}", "none", "none"),  # of training: no part, but a text all the same
         ("{name: palora, rank: 4}", "palora", {"name": "palora", "rank": 4}),
         ("palora", "{rank: 4}", {"name": "palora", "rank": 4}),
         ("palora", "{name: grid, points: 3}", {"name": "grid", "points": 3}),

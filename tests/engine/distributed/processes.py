@@ -16,7 +16,9 @@ from moframework.processes.world import World
 
 __all__ = ["in_processes"]
 
-_LOADED = ["moframework.testing", "moframework.run.solving", "matplotlib.pyplot", "torchmetrics", "torch.distributed.fsdp"]
+_LOADED = [
+    "moframework.testing", "moframework.run.solving", "matplotlib.pyplot", "torchmetrics", "torch.distributed.fsdp",
+]  # fmt: skip
 
 
 def in_processes(function: Callable[..., Any], folder: Path, *arguments: Any, count: int = 2) -> list[Any]:
