@@ -3,11 +3,14 @@
     python docs/benchmarks/starts/starts.py train ours 0,1,2 100 starts.jsonl
     python docs/benchmarks/starts/starts.py train released 0,1,2 100 starts.jsonl CLONE
     python docs/benchmarks/starts/starts.py train ours 0 100,101,102 starts.jsonl
+    python docs/benchmarks/starts/starts.py features starts.jsonl CLONE
     python docs/benchmarks/starts/starts.py table starts.jsonl results.md
 
 `train` takes starts (seeds of the initial weights) and orders (seeds of all that is drawn afterwards: samples and
 preferences). `ours` draws initial weights as a run with that seed does, `released` by the authors' code in a clone of
 https://github.com/nik-dim/palora. What the file already has is not trained again. Loss hypervolume, validation.
+`features` adds to each row what its start is before any training: the share of the shared features that are not dead,
+and their effective rank. `table` then tells what a choice among starts by these would have been worth.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import importlib
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +30,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from moframework import Front, Observer, Progress, load_spec, solve
+from moframework import Front, Observer, Progress, get_problem, load_spec, solve
 from moframework.run import plan
 
 SPEC = "paper/multimnist-palora"
@@ -56,6 +60,17 @@ def train(kind: str, starts: str, orders: str, file: str, clone: str = "") -> No
 
 
 def _trained(kind: str, start: int, order: int, clone: str) -> float:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(plan, "_model", _starting(kind, start, clone)):
+        spec = load_spec(SPEC, [f"seed={order}", "evaluate.every=1"])
+        try:
+            solve(spec, out=Path(folder) / "run", observers=[First()])
+        except Reached as reached:
+            return float(reached.args[0])
+    raise SystemExit("no validation")
+
+
+def _starting(kind: str, start: int, clone: str) -> Callable[..., Any]:
+    """What makes the model of a training, with this start whatever the seed of the training."""
     make, released = plan._model, _released(clone, start) if kind == "released" else None
 
     def started(spec: Any, *others: Any) -> Any:
@@ -64,13 +79,27 @@ def _trained(kind: str, start: int, order: int, clone: str) -> float:
             _fill(made[0], released)
         return made
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(plan, "_model", started):
-        spec = load_spec(SPEC, [f"seed={order}", "evaluate.every=1"])
-        try:
-            solve(spec, out=Path(folder) / "run", observers=[First()])
-        except Reached as reached:
-            return float(reached.args[0])
-    raise SystemExit("no validation")
+    return started
+
+
+@torch.no_grad()
+def features(file: str, clone: str = "") -> None:
+    """Add to each row the share of live shared features and their effective rank, over 1,000 images to validate on."""
+    rows = _rows(Path(file))
+    images = get_problem("multimnist").data("val").inputs[:1000]
+    known: dict[tuple[str, int], dict[str, float]] = {}
+    for row in rows:
+        of = row["kind"], row["start"]
+        if of not in known:
+            with mock.patch.object(plan, "_model", _starting(*of, clone)):
+                model = plan.plan(load_spec(SPEC)).model
+            found = model.at([0.5, 0.5]).encoder(images)
+            values = torch.linalg.svdvals(found - found.mean(0))
+            shares = values / values.sum()
+            rank = float(torch.exp(-(shares * shares.clamp_min(1e-12).log()).sum()))
+            known[of] = {"live": float((found > 0).any(0).float().mean()), "rank": rank}
+        row |= known[of]
+    Path(file).write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
 def _released(clone: str, seed: int) -> dict[str, torch.Tensor]:
@@ -146,7 +175,31 @@ def table(file: str, page: str) -> None:
         f"distributions, Kolmogorov and Smirnov: p = {stats.ks_2samp(ours, released).pvalue:.2f}. Spread over starts "
         f"against spread over orders, Levene: p = {stats.levene(ours, orders).pvalue:.2f}.",
     ]
+    lines += _choices([row for row in rows if row["order"] == common and "live" in row])
     Path(page).write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _choices(rows: list[dict[str, Any]]) -> list[str]:
+    """What a choice of the start before training would have been worth: the quarter that a measure puts first."""
+    if not rows:
+        return []
+    lines = [
+        "",
+        f"Of these {len(rows)} starts, those that are best before training, by the features over 1,000 images:",
+        "",
+        "| chosen by | Spearman with the hypervolume | p | the first quarter | all |",
+        "|---|---|---|---|---|",
+    ]
+    heights = np.array([row["hypervolume"] for row in rows])
+    for key, name in {"live": "share of features that are not dead", "rank": "effective rank of the features"}.items():
+        measured = np.array([row[key] for row in rows])
+        found = stats.spearmanr(measured, heights)
+        first = heights[np.argsort(-measured, kind="stable")[: len(rows) // 4]]
+        lines.append(
+            f"| {name} | {found.statistic:.2f} | {found.pvalue:.4f} | {first.mean():.3f} ± {first.std(ddof=1):.3f} "
+            f"| {heights.mean():.3f} ± {heights.std(ddof=1):.3f} |"
+        )
+    return lines
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
@@ -154,4 +207,4 @@ def _rows(file: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    {"train": train, "table": table}[sys.argv[1]](*sys.argv[2:])
+    {"train": train, "features": features, "table": table}[sys.argv[1]](*sys.argv[2:])
