@@ -37,6 +37,7 @@ suppress_warnings = ["myst.xref_ambiguous"]
 smartquotes = False  # what stands in quotes may be typed
 
 html_theme = "furo"
+html_use_index = False  # the reference is the index
 html_title = "moframework"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -67,6 +68,9 @@ BELOW = {
 
 LINKED_KINDS = {"balancings", "merges", "objectives", "problems", "schedules", "solvers"}
 """Kinds whose parts are linked where a page names them."""
+
+WORDS = {"config", "images"}
+"""Names of parts that pages use for something else: a module, a reader."""
 
 REPORT = re.compile(r"\[([^\]]+)\]\(([\w/.-]+\.html)\)")
 """A link to a report, which Sphinx would take for a download and put elsewhere, without its neighbors."""
@@ -153,7 +157,7 @@ def linked(made: list[Page]) -> dict[str, tuple[str, str]]:
             named = part if kind in LINKED_KINDS else entry.name
             if named == part or named[0].isupper() or "." in named or named.startswith("moframework "):
                 found.setdefault(named, []).append((f"reference/{page.path}", entry.anchor))
-    return {name: places[0] for name, places in found.items() if len(places) == 1 and name}
+    return {name: places[0] for name, places in found.items() if len(places) == 1 and name not in ("", *WORDS)}
 
 
 def link_names(app: Sphinx, doctree: nodes.document, name: str) -> None:

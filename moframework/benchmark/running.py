@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from moframework.benchmark.cells import Cell, cell
 from moframework.benchmark.collecting import collect
 from moframework.benchmark.executor import Outcome
 from moframework.benchmark.imported import read_all
+from moframework.benchmark.loading import load_benchmark
 from moframework.benchmark.results import Results
 from moframework.benchmark.saving import save
 from moframework.benchmark.spec import Benchmark
@@ -42,7 +43,7 @@ class Watcher:
 
 
 def run_benchmark(
-    benchmark: Benchmark,
+    benchmark: Benchmark | Path | str | Mapping[str, object],
     out: Path | str | None = None,
     *,
     report_only: bool = False,
@@ -57,7 +58,7 @@ def run_benchmark(
     each, and its log), and the results: see `saving.save`.
 
     Args:
-        benchmark: see `load_benchmark`.
+        benchmark: what `load_benchmark` gives, or what it takes.
         out: its folder; by default `runs/benchmark-NAME`. The same folder again goes on.
         report_only: run nothing; make the results of what is there.
         watcher: told about progress.
@@ -66,16 +67,18 @@ def run_benchmark(
 
     Raises:
         InterruptedRun: asked to stop by SIGINT or SIGTERM; running cells were saved, and the results are not written.
-        SpecError: `tune.by` names no hypervolume of a problem, or a file that is imported is not as it should be.
+        SpecError: as `load_benchmark`; `tune.by` names no hypervolume of a problem, or a file that is imported is not
+            as it should be.
 
     What was run so far of one, which here is nothing:
 
-    >>> from moframework import load_benchmark
-    >>> benchmark = load_benchmark({"problems": ["quadratics"], "solvers": ["pamal", "palora"], "seeds": [0]})
-    >>> results = run_benchmark(benchmark, "runs/toys", report_only=True)
+    >>> given = {"problems": ["quadratics"], "solvers": ["pamal", "palora"], "seeds": [0]}
+    >>> results = run_benchmark(given, "runs/toys", report_only=True)
     >>> [(row.solver, [cell.state for cell in row.cells]) for row in results.groups[0].rows]
     [('pamal', ['missing']), ('palora', ['missing'])]
     """
+    if not isinstance(benchmark, Benchmark):
+        benchmark = load_benchmark(benchmark)
     imported = read_all(benchmark)
     folder = Path(out) if out is not None else default_folder(benchmark)
     folder.mkdir(parents=True, exist_ok=True)

@@ -170,7 +170,14 @@ def solve(
 
         raise click.UsageError(f"{spec} is a folder. To continue the run in it: {resume_command(folder)}")
     if resume and folder is None and out is None:
-        raise click.UsageError("--resume continues a run: say which with --out RUN, or give the run folder as SPEC")
+        from moframework.run.run import nearest_run
+
+        near = nearest_run(Path(spec))
+        hint = f"; did you mean {near}?" if near else ""
+        raise click.UsageError(
+            f"--resume continues a run, and {spec} is no run folder: say which with --out RUN, or give the run folder "
+            f"as SPEC{hint}"
+        )
     if folder is not None and out is not None and folder.resolve() != out.resolve():
         raise click.UsageError(f"--resume continues one run, but SPEC is {folder} and --out is {out}")
 

@@ -212,7 +212,10 @@ def predict(
     from moframework.run.predicting import predict
 
     if (preference is None) == (asked is None):
-        raise click.UsageError("an operating point is needed: give --preference or --pick, and not both")
+        raise click.UsageError(
+            'an operating point is needed: give one of --preference 0.3,0.7 and --pick "COLUMN <= X; minimize COLUMN"'
+            if asked is None else "give one of --preference and --pick, not both"
+        )  # fmt: skip
     with imports_told():
         if asked is not None:
             from moframework.cli.picking import picked_by_text

@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
 from moframework.config.options import Component
+from moframework.config.words import allowed
 from moframework.errors import MoframeworkError
 
-__all__ = ["Option", "is_config", "is_interface", "options_of"]
+__all__ = ["Option", "deeper", "is_config", "is_interface", "options_of", "unknown_key"]
+
+_DEEP = 2  # sections below which a key is looked for that is not where it was written
 
 
 @attrs.frozen
@@ -78,6 +82,12 @@ def _options_of(cls: Any) -> tuple[Option, ...]:
         for field in attrs.fields(cls)
         if field.init
     )
+    bare = next((option.name for option in found if option.type is None), None)
+    if bare is not None:
+        raise MoframeworkError(
+            f"{cls.__module__}.{cls.__qualname__} has an option '{bare}' without a type: write one, as in "
+            f"`{bare}: float = option(…)`"
+        )
     reserved = {"name", "python"} & {o.key for o in found} if issubclass(cls, Component) else set()
     if reserved:
         raise MoframeworkError(
@@ -85,3 +95,40 @@ def _options_of(cls: Any) -> tuple[Option, ...]:
             "but in a spec that key chooses the part"
         )
     return found
+
+
+def deeper(options: Sequence[Option], key: str) -> tuple[str, ...] | None:
+    """Where a key stands that is none of `options`: the path to it in one of their sections; None for nowhere.
+
+    >>> from moframework.spec import Spec
+    >>> deeper(options_of(Spec), "epochs"), deeper(options_of(Spec), "lr")
+    (('training', 'epochs'), ('training', 'optimizer', 'lr'))
+    """
+    level: list[tuple[tuple[str, ...], Sequence[Option]]] = [((), options)]
+    for _ in range(_DEEP):
+        level = [((*path, option.key), inner) for path, own in level for option in own if (inner := _inner(option))]
+        for path, inner in level:
+            if any(option.key == key for option in inner):
+                return (*path, key)
+    return None
+
+
+def unknown_key(options: Sequence[Option], key: str, path: Sequence[object] = (), more: Sequence[str] = ()) -> str:
+    """What is said of a key that is none of `options`: all of these, and where it was meant to stand, or its right name.
+
+    Args:
+        path: of the mapping that has the key.
+        more: keys that are allowed beside the options.
+    """
+    known, below = [*(option.key for option in options), *more], deeper(options, key)
+    if below is None:
+        return f"unknown key; {allowed(known, key)}"
+    return f"unknown key; {allowed(known, None)}; did you mean '{'.'.join(map(str, (*path, *below)))}'?"
+
+
+def _inner(option: Option) -> Sequence[Option]:
+    """The options of the section that an option is: those of its default, else of its class."""
+    made = option.default()
+    types = [type(made), option.type, *typing.get_args(option.type)]
+    found = next((one for one in types if is_config(one) and not is_interface(one)), None)
+    return () if found is None else options_of(found)

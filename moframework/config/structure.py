@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import attrs
 
 from moframework.config import registry
-from moframework.config.fields import Option, is_config, is_interface, options_of
+from moframework.config.fields import Option, is_config, is_interface, options_of, unknown_key
 from moframework.config.options import Component, OptionError, check_bounds
 from moframework.config.references import Reference, remember
 from moframework.config.reinstall import reinstall_hint
@@ -210,7 +210,7 @@ class _Structure:
             return value
         if not isinstance(value, Mapping):
             return self.fail(path, f"must be a mapping of options ({_keys(cls)}), but it is {shown(value)}")
-        given = self.keys(value, path, [o.key for o in options_of(cls)])
+        given = self.keys(value, path, options_of(cls))
         return self.options(given, cls, path, default if type(default) is cls else None)
 
     def component(self, value: object, interface: type[Component], path: KeyPath, default: object) -> Any:
@@ -229,7 +229,8 @@ class _Structure:
         over = [o.key for o in options_of(interface.overrides)] if interface.overrides is not None else []
         over = [key for key in over if key not in own] if cls is not cls.unnamed else []
         before = len(self.faults)
-        rest = self.keys(rest, path, [*own, *over])
+        shared = options_of(interface.overrides) if over else ()
+        rest = self.keys(rest, path, [*options_of(cls), *(o for o in shared if o.key in over)])
         part = self.options({k: v for k, v in rest.items() if k in own}, cls, path, default)
         changes = {k: v for k, v in rest.items() if k in over}
         if not changes or interface.overrides is None:
@@ -303,11 +304,12 @@ class _Structure:
             return None
         return cls
 
-    def keys(self, value: Mapping[Any, Any], path: KeyPath, known: list[str]) -> dict[str, Any]:
+    def keys(self, value: Mapping[Any, Any], path: KeyPath, options: Sequence[Option]) -> dict[str, Any]:
         """The known keys of `value`; the others become faults."""
+        known = [option.key for option in options]
         unknown = [key for key in value if key not in known]
         for key in unknown[:_TOLD]:
-            self.fail((*path, str(key)), f"unknown key; {allowed(known, str(key))}", on_key=True)
+            self.fail((*path, str(key)), unknown_key(options, str(key), path), on_key=True)
         if len(unknown) > _TOLD:
             self.fail(path, f"has {len(unknown) - _TOLD:,} more unknown keys")
         return {key: item for key, item in value.items() if key in known}

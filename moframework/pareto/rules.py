@@ -13,6 +13,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from moframework.errors import nearest, shortened
 from moframework.pareto.conditions import column, column_name
 from moframework.pareto.front import Front
 
@@ -233,7 +234,10 @@ def rule_named(rule: str) -> Rule:
     try:
         return rules[column_name(rule, rules)]()
     except ValueError:
-        raise ValueError(f"there is no rule '{rule}'; rules: {', '.join(rules)}") from None
+        known = ["maximize COLUMN", "minimize COLUMN", *rules]
+        guess = nearest(rule.split(" ")[0], ["maximize", "minimize", *rules])
+        hint = f"; did you mean '{' '.join([guess, *rule.split(' ')[1:]])}'?" if guess else ""
+        raise ValueError(f"there is no rule '{shortened(rule)}'; rules: {', '.join(known)}{hint}") from None
 
 
 def _by_task(weights: Mapping[str, float], tasks: Sequence[str]) -> Array:

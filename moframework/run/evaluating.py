@@ -24,11 +24,13 @@ from moframework.predicting import Unseen
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem, fitted
 from moframework.processes.world import World
+from moframework.run.splits import compare_splits, describe_splits
 from moframework.spec import Spec
 
 __all__ = ["Batchnorm", "Trained", "new_data", "preferences_for"]
 
 Batchnorm = Literal["shared", "recalibrate"]
+_CHANGED = "Bring the former data back; or evaluate other samples as such, by --data FILE (in Python `data`)."
 _SAME = 1e-4  # numbers that people type for 1/3
 
 
@@ -40,17 +42,24 @@ class Trained:
         problem: its losses have what they take from the training data.
         model: on the device.
         evaluator: with the reference point of the run.
+        began: the file with the hashes of the data that the run was trained on; None compares nothing.
     """
 
     problem: Problem
     model: ParetoModel
     place: Placement
     evaluator: Evaluator
+    began: Path | None = None
     samples: dict[Split, Dataset] = field(factory=dict, init=False)
 
     @classmethod
     def of(
-        cls, spec: Spec, model: ParetoModel, reference: Sequence[float] | None, batchnorm: Batchnorm | None = None
+        cls,
+        spec: Spec,
+        model: ParetoModel,
+        reference: Sequence[float] | None,
+        batchnorm: Batchnorm | None = None,
+        began: Path | None = None,
     ) -> Trained:
         """What `spec` says, with a model that it gave.
 
@@ -58,6 +67,7 @@ class Trained:
             reference: reference point of the loss hypervolume; None for the problem's own.
             batchnorm: in place of `evaluate.batchnorm`. `recalibrate` reads training data, as losses do that take
                 something from it.
+            began: as the attribute.
         """
         problem = fitted(spec.problem)
         place = placement(spec.training, model.skeleton, model.recipe.inputs)
@@ -73,7 +83,7 @@ class Trained:
             reference=reference,
             calibration=calibration,
         )
-        return cls(problem=problem, model=model, place=place, evaluator=evaluator)
+        return cls(problem=problem, model=model, place=place, evaluator=evaluator, began=began)
 
     @property
     def anchors(self) -> Tensor | None:
@@ -81,9 +91,16 @@ class Trained:
         return self.model.space.anchors()
 
     def data(self, split: Split) -> Dataset:
-        """The samples of a split of the problem, read once."""
+        """The samples of a split of the problem, read once.
+
+        Raises:
+            DataError: they are not those that the run was trained and evaluated with.
+        """
         if split not in self.samples:
-            self.samples[split] = self.problem.data(split)
+            read = self.problem.data(split)
+            if self.began is not None:
+                compare_splits(self.began, describe_splits({split: read}), _CHANGED)
+            self.samples[split] = read
         return self.samples[split]
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:

@@ -47,6 +47,7 @@ __all__ = [
     "STATUS",
     "Run",
     "load",
+    "nearest_run",
 ]
 
 SPEC, STATUS, ENVIRONMENT, LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
@@ -82,10 +83,8 @@ class Run:
         self.trust = trust
         self._kept: tuple[tuple[str, int], ParetoModel] | None = None
         if not (self.path / SPEC).is_file():
-            hint = ""
-            if self.path.parent.is_dir():
-                guess = nearest(self.path.name, [p.name for p in self.path.parent.iterdir() if (p / SPEC).is_file()])
-                hint = f" Did you mean {self.path.parent / guess}?" if guess else ""
+            near = nearest_run(self.path)
+            hint = f" Did you mean {near}?" if near else ""
             raise RunError(f"{self.path} is not a run folder: it has no {SPEC}.{hint} `moframework solve` makes one.")
 
     def __repr__(self) -> str:
@@ -489,7 +488,7 @@ class Run:
         if as_saved and isinstance(model.preparation, Preparation):
             prepared = spec.problem.prepared(model.preparation)
             spec = cast(Spec, attrs.evolve(cast(Any, spec), problem=prepared))
-        return Trained.of(spec, model, reference, batchnorm)
+        return Trained.of(spec, model, reference, batchnorm, self.path / DATA)
 
 
 def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
@@ -517,3 +516,11 @@ def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
     found.front()
     found._used("cpu")
     return found
+
+
+def nearest_run(path: Path) -> Path | None:
+    """The run folder beside `path` whose name is the most like it."""
+    if not path.parent.is_dir():
+        return None
+    guess = nearest(path.name, [p.name for p in path.parent.iterdir() if (p / SPEC).is_file()])
+    return path.parent / guess if guess else None

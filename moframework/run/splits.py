@@ -1,4 +1,4 @@
-"""The splits of a run's data, written down when training starts and compared when it goes on."""
+"""The splits of a run's data: written down when training starts, compared when it goes on or its model is evaluated."""
 
 from __future__ import annotations
 
@@ -35,8 +35,15 @@ def write_splits(path: Path, splits: Splits) -> None:
     write_json(path, {"format": _FORMAT, **splits})
 
 
-def compare_splits(path: Path, splits: Splits) -> None:
+def compare_splits(
+    path: Path, splits: Splits, advice: str = "Bring the former data back, or start a new run with another --out."
+) -> None:
     """Hold `splits` against those that a run began with, if they were written to `path`.
+
+    Args:
+        path: the `data.json` of the run.
+        splits: as `describe_splits` has them; some of them will do.
+        advice: what to do where they differ.
 
     Raises:
         DataError: they differ; the text says which and how, and what to do.
@@ -57,10 +64,7 @@ def compare_splits(path: Path, splits: Splits) -> None:
         if split in before and _said(before[split]) != _said(splits[split])
     ]
     if changed:
-        raise DataError(
-            f"the data is not what {path.parent} was started with: {'; '.join(changed)}. "
-            "Bring the former data back, or start a new run with another --out."
-        )
+        raise DataError(f"the data is not what {path.parent} was started with: {'; '.join(changed)}. {advice}")
 
 
 def _said(split: Mapping[str, Any]) -> str:

@@ -9,11 +9,10 @@ from typing import TypeVar, cast
 
 from attrs import frozen
 
-from moframework.config.fields import options_of
+from moframework.config.fields import Option, options_of, unknown_key
 from moframework.config.schema import Schema, json_schema
 from moframework.config.structure import Fault, KeyPath, structure
 from moframework.config.trust import Trust
-from moframework.config.words import allowed
 from moframework.errors import SpecError
 from moframework.spec.bundled import find_spec
 from moframework.spec.extending import SpecReader
@@ -69,6 +68,8 @@ def load(
     """
     if not isinstance(source, str | Path | Mapping):
         raise SpecError(f"a spec is a path, the name of a bundled one, or a mapping; {type(source).__name__} is none")
+    if isinstance(overrides, str | Mapping):
+        raise SpecError("overrides are a list of texts, each KEY=VALUE: ['training.epochs=5', 'solver.rank=4']")
     reader = SpecReader()
     root = reader.mapping(source) if isinstance(source, Mapping) else reader.file(find_spec(source))
     faults: list[Fault] = []
@@ -136,12 +137,11 @@ def _structured(root: Item, type_: type, trust: Trust) -> tuple[object, list[Fau
         return locate(root, path).source.folder
 
     made, faults = structure(plain(root), type_, base=folder, trust=trust)
-    keys = [option.key for option in options_of(type_)] + ["extends"]
-    return made, [_at_root(fault, keys) for fault in faults]
+    return made, [_at_root(fault, options_of(type_)) for fault in faults]
 
 
-def _at_root(fault: Fault, keys: list[str]) -> Fault:
+def _at_root(fault: Fault, options: Sequence[Option]) -> Fault:
     """An unknown key of the root may also have been meant as `extends`, which `structure` knows nothing of."""
     if fault.on_key and len(fault.path) == 1:
-        return Fault(fault.path, f"unknown key; {allowed(keys, str(fault.path[0]))}", on_key=True)
+        return Fault(fault.path, unknown_key(options, str(fault.path[0]), more=["extends"]), on_key=True)
     return fault

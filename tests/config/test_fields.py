@@ -6,8 +6,9 @@ import attrs
 import pytest
 
 from moframework.config import config, option
-from moframework.config.fields import is_interface, options_of
+from moframework.config.fields import deeper, is_interface, options_of, unknown_key
 from moframework.errors import MoframeworkError
+from moframework.spec import Spec
 from tests.config.parts import Fixed, Palora, Schedule, Solver
 
 if TYPE_CHECKING:
@@ -33,6 +34,24 @@ def test_unresolvable_annotation() -> None:
 
     with pytest.raises(MoframeworkError, match=r"Decimal.*import the types of options at the top of the module"):
         options_of(Bad)
+
+
+def test_an_option_needs_a_type() -> None:
+    @config
+    class Untyped:
+        speed = option(1.0, help="how fast")
+
+    with pytest.raises(MoframeworkError, match=r"Untyped has an option 'speed' without a type: .*`speed: float = "):
+        options_of(Untyped)
+
+
+def test_a_key_that_stands_in_a_section_is_told_where() -> None:
+    options = options_of(Spec)
+    assert unknown_key(options, "epochs").endswith("log; did you mean 'training.epochs'?")
+    assert unknown_key(options, "lr").endswith("did you mean 'training.optimizer.lr'?")
+    assert unknown_key(options, "sead", more=["extends"]).endswith("log, extends; did you mean 'seed'?")
+    training = next(option for option in options if option.key == "training")
+    assert deeper(options_of(training.type), "lr") == ("optimizer", "lr")
 
 
 def test_interfaces_are_abstract_or_name_a_kind() -> None:

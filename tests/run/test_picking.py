@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Subset
 
 from moframework import Run, load_spec, solve
-from moframework.errors import RunError
+from moframework.errors import DataError, RunError
 from moframework.pareto.rules import Compromise, Weights
 from moframework.run.intervals import intervals
 from moframework.run.picking import NothingSatisfiesError, pick
@@ -92,6 +92,33 @@ def test_a_file_in_the_place_of_the_data(tmp_path: Path, run: Run) -> None:
         run.evaluate(data=tmp_path / "new.npz")
 
 
+def test_data_that_have_changed_since_are_not_taken_for_those_of_the_run(tmp_path: Path) -> None:
+    """Else stored and new numbers of a pick would be of different samples."""
+    rng = np.random.default_rng(0)
+
+    def write(scale: float) -> None:
+        x = (rng.random((90, 2)) * scale).astype(np.float32)
+        arrays = {"inputs": x, "sum": x.sum(1, keepdims=True), "product": x.prod(1, keepdims=True)}
+        np.savez(tmp_path / "data.npz", **arrays, split=np.repeat([0, 1, 2], 30))
+
+    write(1)
+    problem = {
+        "data": {"name": "npz", "path": str(tmp_path / "data.npz")},
+        "backbone": {"name": "mlp", "hidden": [4]},
+        "tasks": {"sum": {"loss": "mse"}, "product": {"loss": "mse"}},
+    }
+    made = solve(
+        load_spec({**DIGITS, "problem": problem, "training": {"steps": 2, "batch_size": 30}}), tmp_path / "run"
+    )
+    kept = (tmp_path / "data.npz").read_bytes()
+    write(3)
+    for ask in (made.evaluate, lambda: made.evaluate(split="val"), made.pick):
+        with pytest.raises(DataError, match=r"not what .*run was started with: (val|test) was 30 .*--data FILE"):
+            ask()
+    (tmp_path / "data.npz").write_bytes(kept)
+    made.pick()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -159,6 +186,7 @@ def test_when_nothing_satisfies_the_nearest_miss_is_told(run: Run) -> None:
     [
         ({"where": "left/acc >= 0.9"}, "did you mean 'left/accuracy'"),
         ({"maximize": "left/acc"}, "did you mean 'left/accuracy'"),
+        ({"rule": "minimise left/loss"}, "rules: maximize COLUMN, .*did you mean 'minimize left/loss'"),
         ({"maximize": "left/accuracy", "rule": "knee"}, "one rule decides, but 2 are given"),
         ({"rule": Weights({"lef": 1})}, "did you mean 'left'"),
     ],

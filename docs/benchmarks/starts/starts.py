@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import numpy as np
@@ -93,7 +93,7 @@ def features(file: str, clone: str = "") -> None:
         if of not in known:
             with mock.patch.object(plan, "_model", _starting(*of, clone)):
                 model = plan.plan(load_spec(SPEC)).model
-            found = model.at([0.5, 0.5]).encoder(images)
+            found = cast(torch.nn.Module, model.at([0.5, 0.5]).encoder)(images)
             values = torch.linalg.svdvals(found - found.mean(0))
             shares = values / values.sum()
             rank = float(torch.exp(-(shares * shares.clamp_min(1e-12).log()).sum()))
