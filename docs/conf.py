@@ -50,7 +50,7 @@ pygments_dark_style = "github-dark"
 
 NAVIGATION = {
     "Start": ("get-started", "concepts", "which-solver", "choosing", "notebooks", "gallery"),
-    "Your own": ("own-problem", "problems", "checkpoints", "blackbox", "plugins"),
+    "Your own": ("own-table", "own-problem", "problems", "checkpoints", "blackbox", "plugins"),
     "Train": ("specs", "recipes", "training", "devices", "tuning", "objectives", "metrics", "tracking"),
     "Use": ("runs", "predicting", "exporting", "serving", "reporting", "reproducing", "reliability"),
     "Reference": ("reference/index", "troubleshooting", "questions"),
