@@ -61,7 +61,12 @@ NAVIGATION = {
 
 BELOW = {
     "notebooks": ("reference/notebooks/*",),
-    "benchmarks": ("benchmarks/*/results", "benchmarks/quick/through-ray"),
+    "benchmarks": (
+        "benchmarks/*/results",
+        "benchmarks/quick/through-ray",
+        "benchmarks/time-to-front/study",
+        "benchmarks/time-to-front/ratio",
+    ),
     "design": ("design/contracts", "design/decisions", "design/performance"),
 }
 """Pages that belong below another one."""

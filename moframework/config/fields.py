@@ -114,7 +114,7 @@ def deeper(options: Sequence[Option], key: str) -> tuple[str, ...] | None:
 
 
 def unknown_key(options: Sequence[Option], key: str, path: Sequence[object] = (), more: Sequence[str] = ()) -> str:
-    """What is said of a key that is none of `options`: all of these, and where it was meant to stand, or its right name.
+    """What is said of a key that is none of `options`: all of these, and where it was meant to be, or its right name.
 
     Args:
         path: of the mapping that has the key.
