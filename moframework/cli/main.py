@@ -114,6 +114,15 @@ def _unexpected(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error}\nThe traceback is in {file.name}"
 
 
+def _no_run(spec: str) -> str:
+    """What is said where a run is to be continued and no run folder is named."""
+    from moframework.run.run import nearest_run
+
+    near = nearest_run(Path(spec))
+    hint = f"; did you mean {near}?" if near else ""
+    return f"--resume continues a run, and {spec} is no run folder: say which with --out RUN, or as SPEC{hint}"
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -170,14 +179,7 @@ def solve(
 
         raise click.UsageError(f"{spec} is a folder. To continue the run in it: {resume_command(folder)}")
     if resume and folder is None and out is None:
-        from moframework.run.run import nearest_run
-
-        near = nearest_run(Path(spec))
-        hint = f"; did you mean {near}?" if near else ""
-        raise click.UsageError(
-            f"--resume continues a run, and {spec} is no run folder: say which with --out RUN, or give the run folder "
-            f"as SPEC{hint}"
-        )
+        raise click.UsageError(_no_run(spec))
     if folder is not None and out is not None and folder.resolve() != out.resolve():
         raise click.UsageError(f"--resume continues one run, but SPEC is {folder} and --out is {out}")
 

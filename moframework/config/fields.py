@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import typing
@@ -16,6 +17,7 @@ from moframework.errors import MoframeworkError
 
 __all__ = ["Option", "deeper", "is_config", "is_interface", "options_of", "unknown_key"]
 
+_ALIKE = 0.8  # from here on a key is a slip of one beside it, rather than one of another section
 _DEEP = 2  # sections below which a key is looked for that is not where it was written
 
 
@@ -120,7 +122,8 @@ def unknown_key(options: Sequence[Option], key: str, path: Sequence[object] = ()
         path: of the mapping that has the key.
         more: keys that are allowed beside the options.
     """
-    known, below = [*(option.key for option in options), *more], deeper(options, key)
+    known = [*(option.key for option in options), *more]
+    below = None if difflib.get_close_matches(key, known, n=1, cutoff=_ALIKE) else deeper(options, key)
     if below is None:
         return f"unknown key; {allowed(known, key)}"
     return f"unknown key; {allowed(known, None)}; did you mean '{'.'.join(map(str, (*path, *below)))}'?"

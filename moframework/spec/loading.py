@@ -66,10 +66,7 @@ def load(
         SpecError: with every fault found, a line each, `file:line:column: key.path: what is wrong; what is allowed`,
             sorted by position; faults in a spec that is extended stand at their place in that file.
     """
-    if not isinstance(source, str | Path | Mapping):
-        raise SpecError(f"a spec is a path, the name of a bundled one, or a mapping; {type(source).__name__} is none")
-    if isinstance(overrides, str | Mapping):
-        raise SpecError("overrides are a list of texts, each KEY=VALUE: ['training.epochs=5', 'solver.rank=4']")
+    _check_given(source, overrides)
     reader = SpecReader()
     root = reader.mapping(source) if isinstance(source, Mapping) else reader.file(find_spec(source))
     faults: list[Fault] = []
@@ -130,6 +127,14 @@ def _has(item: Item, path: Sequence[str]) -> bool:
     if not path:
         return True
     return isinstance(item.value, dict) and path[0] in item.value and _has(item.value[path[0]], path[1:])
+
+
+def _check_given(source: object, overrides: object) -> None:
+    """Raise `SpecError` for what is no spec, or no list of overrides."""
+    if not isinstance(source, str | Path | Mapping):
+        raise SpecError(f"a spec is a path, the name of a bundled one, or a mapping; {type(source).__name__} is none")
+    if isinstance(overrides, str | Mapping):
+        raise SpecError("overrides are a list of texts, each KEY=VALUE: ['training.epochs=5', 'solver.rank=4']")
 
 
 def _structured(root: Item, type_: type, trust: Trust) -> tuple[object, list[Fault]]:

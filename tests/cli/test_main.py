@@ -147,7 +147,7 @@ def test_forgotten_command(call: Call, spec: Path) -> None:
     [
         (["solve"], "Missing argument 'SPEC'"),
         (["solve", "x", "--devise", "cpu"], "--device"),
-        (["solve", "x", "--resume"], "--out RUN"),
+        (["solve", "x", "--resume"], "x is no run folder: say which with --out RUN"),
         (["front", "run", "--split", "train"], "'val', 'test'"),
         (["list", "a", "b", "c"], "unexpected extra argument"),
     ],

@@ -103,8 +103,8 @@ def test_predict_picks_its_operating_point(call: Call, run: Run, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ([], 2, "give --preference or --pick"),
-        (["--preference", "1,1", "--pick", "knee"], 2, "give --preference or --pick"),
+        ([], 2, "give one of --preference 0.3,0.7 and --pick"),
+        (["--preference", "1,1", "--pick", "knee"], 2, "give one of --preference and --pick, not both"),
         (["--pick", "knee; maximize left/accuracy"], 1, "one rule decides"),
         (["--pick", "kne"], 1, "there is no rule 'kne'"),
         (["--pick", "left/acc >= 0.5"], 1, "did you mean 'left/accuracy'?"),

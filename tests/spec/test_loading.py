@@ -187,3 +187,9 @@ def test_schema(value: dict[str, Any], good: bool) -> None:
     schema = schema_of(Root)
     Draft7Validator.check_schema(schema)
     assert Draft7Validator(schema).is_valid(value) is good
+
+
+@pytest.mark.parametrize("overrides", ["training.epochs=5", {"training.epochs": 5}])
+def test_overrides_are_a_list(overrides: Any) -> None:
+    with pytest.raises(SpecError, match=r"overrides are a list of texts, each KEY=VALUE"):
+        load({"problem": "digits"}, Root, overrides)
