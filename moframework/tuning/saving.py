@@ -100,7 +100,8 @@ def to_markdown(results: StudyResults) -> str:
     """The page of a study: what was found, what it cost, what mattered, and every trial."""
     tuning = results.study.tune
     lines = [f"# {results.study.name or 'study'}: tuned", "", *_summary(results), ""]
-    lines += ["![Trials](history.png)", "", "![Values](ranges.png)", ""]
+    lines += ["![Validation hypervolume of every trial, and the best so far](history.png)", ""]
+    lines += ["![Validation hypervolume over the values of each key, with its importance](ranges.png)", ""]
     lines += ["## What mattered", "", *_importances(results), "", "## Trials", ""]
     lines += list(_trial_table(results))
     lines += ["", "## Budget", "", *_budget(tuning, results), ""]
