@@ -208,7 +208,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
 
 
 PAGES = sorted(page for page in written() if any(b.language in ("python", "sh") for b in blocks(page)))
-SMALL = {"own-problem": {"epochs: 6\n  batch_size: 64\n  resident": "epochs: 1\n  batch_size: 64\n  resident"}}
+SMALL = {"own-problem": {"epochs: 6\n  batch_size: 64\n  optimizer": "epochs: 1\n  batch_size: 64\n  optimizer"}}
 """What is executed in the place of what a page shows, so that networks of some size train for seconds."""
 NEEDS = {"exporting": [needs_onnx, needs_peft], "serving": [needs_serve]}
 """Marks of pages whose code needs extras."""
