@@ -104,8 +104,11 @@ class InterruptedRun(MoframeworkError):
     """Training was asked to stop and did, after saving. The text says how to resume."""
 
 
-def nearest(name: str, choices: Iterable[str]) -> str | None:
+def nearest(name: str, choices: Iterable[str], alike: float = 0.5) -> str | None:
     """The choice that looks most like `name`, or None when nothing comes close.
+
+    Args:
+        alike: how close, from 0 to 1, by `difflib`: the share of characters that both have in the same order.
 
     Names of more than 100 characters are like nothing, and of very many choices the first 2,000 are looked at.
 
@@ -115,7 +118,7 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     if len(name) > _NAME_CHARACTERS:
         return None
     known = [choice for choice in itertools.islice(choices, _NAMES) if len(choice) <= _NAME_CHARACTERS]
-    matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=alike)
     return matches[0] if matches else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import typing
@@ -12,8 +11,8 @@ from typing import Any
 import attrs
 
 from moframework.config.options import Component
-from moframework.config.words import allowed
-from moframework.errors import MoframeworkError
+from moframework.config.words import allowed, union_members
+from moframework.errors import MoframeworkError, nearest
 
 __all__ = ["Option", "deeper", "is_config", "is_interface", "options_of", "unknown_key"]
 
@@ -123,15 +122,16 @@ def unknown_key(options: Sequence[Option], key: str, path: Sequence[object] = ()
         more: keys that are allowed beside the options.
     """
     known = [*(option.key for option in options), *more]
-    below = None if difflib.get_close_matches(key, known, n=1, cutoff=_ALIKE) else deeper(options, key)
+    below = None if nearest(key, known, alike=_ALIKE) else deeper(options, key)
     if below is None:
         return f"unknown key; {allowed(known, key)}"
     return f"unknown key; {allowed(known, None)}; did you mean '{'.'.join(map(str, (*path, *below)))}'?"
 
 
 def _inner(option: Option) -> Sequence[Option]:
-    """The options of the section that an option is: those of its default, else of its class."""
+    """The options of the section that an option is: those of its default, else of its class. What a list or a mapping
+    from names holds is none: a key of it has a number or a name before it."""
     made = option.default()
-    types = [type(made), option.type, *typing.get_args(option.type)]
+    types = [type(made), option.type, *(union_members(option.type) or ())]
     found = next((one for one in types if is_config(one) and not is_interface(one)), None)
     return () if found is None else options_of(found)

@@ -19,8 +19,8 @@ class Muon(torch.optim.Muon):
     (Jordan, 2024; Liu et al., arXiv 2502.16982). It is meant for hidden layers: biases, norms, embeddings and last
     layers want another optimizer, and can have it in the same training (`training.parameter_groups`).
 
-    On a CPU the iteration is torch's in float32: in bfloat16, which torch has for all devices, that of a 50×320 layer
-    takes nine times as long there (torch 2.14, a processor without AMX), and is rounded to 1 %.
+    On a CPU the iteration is torch's in float32: in bfloat16, which torch has for all devices, it takes several times
+    as long there where the processor has no units for that, and is rounded to 1 % (findings/torch_muon_float64.sh).
 
     Args:
         params: parameters or groups, each of two dimensions or more.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from moframework.data import Dataset, Split
 from moframework.engine.device import Placement, placement
 from moframework.engine.evaluate import Evaluator, calibration_data
-from moframework.errors import RunError
+from moframework.errors import DataError, RunError
 from moframework.model import ParetoModel
 from moframework.model.operating_point import on_simplex
 from moframework.pareto.front import Front
@@ -27,11 +27,25 @@ from moframework.processes.world import World
 from moframework.run.splits import compare_splits, describe_splits
 from moframework.spec import Spec
 
-__all__ = ["Batchnorm", "Trained", "new_data", "preferences_for"]
+__all__ = ["Batchnorm", "Began", "Trained", "new_data", "preferences_for"]
 
 Batchnorm = Literal["shared", "recalibrate"]
 _CHANGED = "Bring the former data back; or evaluate other samples as such, by --data FILE (in Python `data`)."
+_AGAIN = 1e-4  # of a loss: more than rounding changes, less than other samples do
 _SAME = 1e-4  # numbers that people type for 1/3
+
+
+@frozen
+class Began:
+    """What a run says of the data that it was trained and evaluated with.
+
+    Attributes:
+        file: `data.json`, with a hash of each split.
+        front: the stored front of a split.
+    """
+
+    file: Path
+    front: Callable[[Split], Front]
 
 
 @frozen(kw_only=True)
@@ -42,14 +56,16 @@ class Trained:
         problem: its losses have what they take from the training data.
         model: on the device.
         evaluator: with the reference point of the run.
-        began: the file with the hashes of the data that the run was trained on; None compares nothing.
+        takes_from_training: whether its losses have something from the training data.
+        began: what the run says of its data; None compares nothing.
     """
 
     problem: Problem
     model: ParetoModel
     place: Placement
     evaluator: Evaluator
-    began: Path | None = None
+    takes_from_training: bool = False
+    began: Began | None = None
     samples: dict[Split, Dataset] = field(factory=dict, init=False)
 
     @classmethod
@@ -59,7 +75,7 @@ class Trained:
         model: ParetoModel,
         reference: Sequence[float] | None,
         batchnorm: Batchnorm | None = None,
-        began: Path | None = None,
+        began: Began | None = None,
     ) -> Trained:
         """What `spec` says, with a model that it gave.
 
@@ -83,7 +99,14 @@ class Trained:
             reference=reference,
             calibration=calibration,
         )
-        return cls(problem=problem, model=model, place=place, evaluator=evaluator, began=began)
+        return cls(
+            problem=problem,
+            model=model,
+            place=place,
+            evaluator=evaluator,
+            began=began,
+            takes_from_training=problem is not spec.problem,
+        )
 
     @property
     def anchors(self) -> Tensor | None:
@@ -97,11 +120,33 @@ class Trained:
             DataError: they are not those that the run was trained and evaluated with.
         """
         if split not in self.samples:
-            read = self.problem.data(split)
-            if self.began is not None:
-                compare_splits(self.began, describe_splits({split: read}), _CHANGED)
-            self.samples[split] = read
+            self.samples[split] = self.problem.data(split)
+            self._compare(split)
         return self.samples[split]
+
+    def _compare(self, split: Split) -> None:
+        """Raise `DataError` where samples, or what is taken from those to train with, are not the run's. Their hashes
+        decide; where these differ, as they may by rounding on another machine, whether a stored point comes out
+        again."""
+        if self.began is None:
+            return
+        used: dict[Split, Dataset] = {split: self.samples[split]}
+        if self.evaluator.calibration is not None or self.takes_from_training:
+            used["train"] = self.problem.data("train")
+        try:
+            compare_splits(self.began.file, describe_splits(used), _CHANGED)
+        except (DataError, RunError):  # other hashes, or a file that cannot be read
+            if not self._comes_out_again(split, self.began.front(split)):
+                del self.samples[split]
+                raise
+
+    def _comes_out_again(self, split: Split, stored: Front) -> bool:
+        """Whether the first point of the run's front has its losses again on the samples of a split."""
+        try:
+            again = self.front_on(self.samples[split], torch.tensor(stored.preferences[:1]), split, metrics=False)
+        except Exception:  # samples of another form, which networks and losses refuse as they like
+            return False
+        return np.allclose(again.losses, stored.losses[:1], rtol=_AGAIN, atol=0, equal_nan=True)
 
     def weights(self, preference: Tensor) -> dict[str, Tensor]:
         """θ(λ) with the statistics of BatchNorm layers that an evaluation uses."""

@@ -25,7 +25,7 @@ from moframework.model.io import verify_model
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Rule
 from moframework.predicting import Predictions, Preparation, Unseen
-from moframework.run.evaluating import Batchnorm, Trained, new_data, preferences_for
+from moframework.run.evaluating import Batchnorm, Began, Trained, new_data, preferences_for
 from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
 from moframework.run.picking import Pick, pick, pick_evaluated, rule_of, step
@@ -339,7 +339,7 @@ class Run:
         Raises:
             RunError: the run has not finished, a preference cannot be used, or the file cannot stand for the data.
             SpecError: the spec names code that is not trusted, or another device is needed.
-            DataError: the data is missing.
+            DataError: the data is missing, or has changed since the training.
 
         Example::
 
@@ -488,7 +488,7 @@ class Run:
         if as_saved and isinstance(model.preparation, Preparation):
             prepared = spec.problem.prepared(model.preparation)
             spec = cast(Spec, attrs.evolve(cast(Any, spec), problem=prepared))
-        return Trained.of(spec, model, reference, batchnorm, self.path / DATA)
+        return Trained.of(spec, model, reference, batchnorm, Began(self.path / DATA, self.front))
 
 
 def load(run: Path | str | Run, *, trust: Trust = False) -> Run:

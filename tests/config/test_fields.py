@@ -50,6 +50,7 @@ def test_a_key_that_stands_in_a_section_is_told_where() -> None:
     assert unknown_key(options, "epochs").endswith("log; did you mean 'training.epochs'?")
     assert unknown_key(options, "lr").endswith("did you mean 'training.optimizer.lr'?")
     assert unknown_key(options, "sead", more=["extends"]).endswith("log, extends; did you mean 'seed'?")
+    assert unknown_key(options, "lr_factor").endswith("constraints, seed, name, log")  # that of a group has a number
     training = next(option for option in options if option.key == "training")
     assert deeper(options_of(training.type), "lr") == ("optimizer", "lr")
 

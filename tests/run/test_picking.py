@@ -7,16 +7,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
+from moframework.problems.digits import Digits
 from torch.utils.data import Subset
 
 from moframework import Run, load_spec, solve
+from moframework.data import Split, TensorData
 from moframework.errors import DataError, RunError
 from moframework.pareto.rules import Compromise, Weights
 from moframework.run.intervals import intervals
 from moframework.run.picking import NothingSatisfiesError, pick
+from moframework.run.splits import describe_splits
 from tests.run.test_batchnorm_gap import BACKBONE
 
 DIGITS: dict[str, Any] = {
@@ -117,6 +121,28 @@ def test_data_that_have_changed_since_are_not_taken_for_those_of_the_run(tmp_pat
             ask()
     (tmp_path / "data.npz").write_bytes(kept)
     made.pick()
+
+
+def test_data_that_only_rounding_has_changed_are_those_of_the_run(run: Run, tmp_path: Path) -> None:
+    """Another machine may make other last bits of the same data; and a record that is damaged blocks nothing."""
+    shutil.copytree(run.path, tmp_path / "run")
+    stored = run.front("val")
+
+    class Rounded(Digits):  # type: ignore[misc]
+        def data(self, split: Split) -> TensorData:
+            made = super().data(split)
+            return TensorData(made.inputs * (1 + 1e-6), made.targets)
+
+    trained = Run(tmp_path / "run").trained()
+    elsewhere = attrs.evolve(trained, problem=Rounded(train=512, val=128, test=128))
+    assert describe_splits({"val": elsewhere.problem.data("val")}) != describe_splits({"val": trained.data("val")})
+    found = elsewhere.front(torch.tensor(stored.preferences), "val", metrics=False)
+    np.testing.assert_allclose(found.losses, stored.losses, rtol=1e-3)
+    (tmp_path / "run" / "data.json").write_text("{")
+    Run(tmp_path / "run").evaluate(points=2)
+    other = attrs.evolve(trained, problem=Rounded(train=512, val=128, test=128, seed=5))
+    with pytest.raises(RunError, match=r"data\.json"):
+        other.data("val")
 
 
 @pytest.mark.parametrize(

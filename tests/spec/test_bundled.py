@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from moframework.benchmark.loading import cell_spec, load_benchmark
+from moframework.config import unstructure
 from moframework.errors import SpecError
-from moframework.spec import bundled, bundled_specs, find_spec, specs_folder
+from moframework.spec import bundled, bundled_specs, find_spec, load_spec, specs_folder
 
 
 @pytest.fixture
@@ -67,3 +69,10 @@ def test_listing_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_benchmark_of_one_epoch_has_the_settings_of_its_spec() -> None:
+    spec, benchmark = load_spec("multimnist-one-epoch"), load_benchmark("benchmarks/time-to-front")
+    made = cell_spec(benchmark, 0, 0, spec.seed)
+    assert unstructure(made.solver) == unstructure(spec.solver)
+    assert unstructure(made.training) == unstructure(spec.training)

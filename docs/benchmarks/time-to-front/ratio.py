@@ -1,6 +1,6 @@
 """What one epoch of `multimnist-one-epoch` takes of the ten epochs of `paper/multimnist-palora`, in turn, one thread.
 
-    OMP_NUM_THREADS=1 python docs/benchmarks/time-to-front/ratio.py ROUNDS
+    OMP_NUM_THREADS=1 python docs/benchmarks/time-to-front/ratio.py ROUNDS PAGE.md
 
 Processor seconds of training alone, as a run's report has them. Of the ten epochs, which are alike, the first is run;
 the paper's settings validate after each, which is left out on both sides.
@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
 from moframework import load_spec, solve
 
 EPOCHS = 10
@@ -26,18 +28,28 @@ def seconds(spec: str) -> float:
         return float(json.loads((Path(folder) / "run" / "status.json").read_text())["processor_seconds"])
 
 
-def main(rounds: int) -> None:
-    """Print each round, and the medians."""
+def main(rounds: int, page: str) -> None:
+    """Write each round, and the medians, as a page."""
     found: dict[str, list[float]] = {"paper/multimnist-palora": [], "multimnist-one-epoch": []}
-    for _ in range(rounds):
+    lines = [
+        "# One epoch against ten",
+        "",
+        f"Processor seconds of training, in turn, one thread; torch {torch.__version__}. Made by `ratio.py` beside it.",
+        "",
+        "| round | ten epochs of `paper/multimnist-palora` | `multimnist-one-epoch` | ratio |",
+        "|---|---|---|---|",
+    ]
+    for number in range(1, rounds + 1):
         for spec, taken in found.items():
             taken.append(seconds(spec))
-        paper, soon = (taken[-1] for taken in found.values())
-        sys.stdout.write(f"{paper:.1f} s an epoch, {soon:.1f} s in all: 1/{EPOCHS * paper / soon:.1f}\n")
-        sys.stdout.flush()
-    paper, soon = (statistics.median(taken) for taken in found.values())
-    sys.stdout.write(f"medians: {EPOCHS * paper:.0f} s and {soon:.1f} s, 1/{EPOCHS * paper / soon:.1f}\n")
+        lines.append(_row(str(number), *(taken[-1] for taken in found.values())))
+    lines.append(_row("medians", *(statistics.median(taken) for taken in found.values())))
+    Path(page).write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _row(name: str, paper: float, soon: float) -> str:
+    return f"| {name} | {EPOCHS * paper:.0f} | {soon:.1f} | 1/{EPOCHS * paper / soon:.1f} |"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])
