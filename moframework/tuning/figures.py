@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from moframework.pareto.plots import empty_figure, tidy
 from moframework.tuning.results import StudyResults
 from moframework.tuning.trial import Trial
+from moframework.tuning.words import short_keys, short_parts
 
 __all__ = ["history_figure", "ranges_figure"]
 
@@ -55,7 +57,7 @@ def ranges_figure(results: StudyResults) -> Figure:
     """A panel for each option: its value in every trial against the validation hypervolume, the best one marked; the
     title tells its importance, where that is known. Options come by importance."""
     known, ranges = results.importances or {}, results.study.tune.ranges
-    keys = sorted(ranges, key=lambda key: -known.get(key, 0.0))
+    keys, short = sorted(ranges, key=lambda key: -known.get(key, 0.0)), short_keys(ranges)
     columns = min(len(keys), _MOST_COLUMNS)
     rows = -(-len(keys) // columns)
     figure = empty_figure()
@@ -65,7 +67,7 @@ def ranges_figure(results: StudyResults) -> Figure:
         axes = panels[place // columns][place % columns]
         _panel(axes, results, key)
         share = f"  ·  importance {100 * known[key]:.0f} %" if key in known else ""
-        axes.set_title(f"{_last(key)}{share}", loc="left", fontsize=10)
+        axes.set_title(f"{short[key]}{share}", loc="left", fontsize=10)
         if place % columns == 0:
             axes.set_ylabel("validation hypervolume")
     for axes in panels.flat[len(keys) :]:
@@ -79,12 +81,16 @@ def _panel(axes: Axes, results: StudyResults, key: str) -> None:
     done = [trial for trial in results.trials if trial.hypervolume is not None]
     values: list[Any] = [trial.choice[key] for trial in done]
     if one.choices is not None:
-        texts = [_text(value) for value in one.choices]
-        values = [texts.index(_text(value)) for value in values]
-        axes.set_xticks(range(len(texts)), texts, fontsize=8, rotation=20 if max(map(len, texts)) > 8 else 0)
-        axes.set_xlim(-0.5, len(texts) - 0.5)
+        texts, written = short_parts(one.choices), [_written(value) for value in one.choices]
+        values = [written.index(_written(value)) for value in values]
+        lines = [text.replace(", ", ",\n") for text in texts]
+        axes.set_xticks(range(len(lines)), lines, fontsize=8, rotation=20 if max(map(len, texts)) > 8 else 0)
+        axes.set_xlim(-0.5, len(lines) - 0.5)
     elif one.kind in ("log", "log_integers"):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     heights = [trial.hypervolume or 0.0 for trial in done]
     axes.plot(values, heights, "o", color=_DONE, markersize=4, alpha=0.7)
     if results.best is not None:
@@ -100,11 +106,6 @@ def _points(trials: list[Trial]) -> tuple[list[int], list[float]]:
     return [one.number for one in trials], values
 
 
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict) and set(value) & {"name"}:
-        return str(value["name"])
-    return "none" if value is None else str(value)
+def _written(value: Any) -> str:
+    """A choice, the same for the same options in any order, as the journal may have them."""
+    return json.dumps(value, sort_keys=True)

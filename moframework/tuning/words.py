@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["as_text", "said", "said_choice"]
+__all__ = ["as_text", "said", "said_choice", "short_keys", "short_parts"]
 
 
 def said_choice(choice: Mapping[str, Any]) -> list[str]:
@@ -17,13 +17,38 @@ def said_choice(choice: Mapping[str, Any]) -> list[str]:
     >>> said_choice({"training.optimizer.lr": 0.1, "training.parameter_groups.0.optimizer.lr": 0.2})
     ['training.optimizer.lr = 0.1', '0.optimizer.lr = 0.2']
     """
-    return [f"{_end(key, choice)} = {said(value)}" for key, value in choice.items()]
+    short = short_keys(choice)
+    return [f"{short[key]} = {said(value)}" for key, value in choice.items()]
 
 
-def _end(key: str, keys: Iterable[str]) -> str:
-    parts = key.split(".")
-    ends = (".".join(parts[-count:]) for count in range(1, len(parts)))
-    return next((end for end in ends if sum(f".{other}".endswith(f".{end}") for other in keys) == 1), key)
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """As much of the end of each key as no other has."""
+    known = list(keys)
+
+    def end(key: str) -> str:
+        parts = key.split(".")
+        ends = (".".join(parts[-count:]) for count in range(1, len(parts)))
+        return next((end for end in ends if sum(f".{other}".endswith(f".{end}") for other in known) == 1), key)
+
+    return {key: end(key) for key in known}
+
+
+def short_parts(values: Sequence[Any]) -> list[str]:
+    """Choices by their names alone; several of one name with the options in which they differ.
+
+    >>> short_parts([None, {"name": "grid"}, {"name": "dirichlet", "per_batch": 1}, {"name": "dirichlet"}])
+    ['none', 'grid', 'dirichlet, per_batch 1', 'dirichlet']
+    """
+    named = [value.get("name") if isinstance(value, Mapping) else None for value in values]
+    made = []
+    for value, name in zip(values, named, strict=True):
+        if name is None:
+            made.append("none" if value is None else str(value))
+            continue
+        others = [other for other, its in zip(values, named, strict=True) if its == name]
+        differing = {key: one for key, one in value.items() if any(other.get(key) != one for other in others)}
+        made.append(", ".join([str(name), *(f"{key} {said(one)}" for key, one in differing.items())]))
+    return made
 
 
 def said(value: Any) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 import attrs
 
 from moframework.tuning.figures import history_figure, ranges_figure
+from moframework.tuning.loading import load_study
 from moframework.tuning.results import StudyResults
 from moframework.tuning.saving import to_csv, to_markdown
 from moframework.tuning.trial import Trial
-from tests.tuning.parts import LR
+from tests.tuning.parts import LR, SMALL
 
 
 def test_every_trial_is_a_row(finished: StudyResults) -> None:
@@ -80,3 +81,15 @@ def test_a_study_without_a_trial_that_is_done_has_pictures_too(finished: StudyRe
         results = attrs.evolve(with_heights(finished, *height), importances=None)
         history_figure(results).savefig(tmp_path / "a.png")
         ranges_figure(results).savefig(tmp_path / "b.png")
+
+
+def test_choices_of_one_name_have_places_of_their_own(finished: StudyResults) -> None:
+    key, choices = "solver.preferences", [{"name": "dirichlet", "per_batch": 1}, {"name": "dirichlet", "per_batch": 2}]
+    study = load_study({"problem": SMALL, "solver": "palora", "tune": {"ranges": {key: {"choices": choices}}}})
+    results = with_heights(finished, 0.5, 0.75, 0.6)
+    tried = (choices[0], {"per_batch": 2, "name": "dirichlet"}, choices[1])  # the journal orders options
+    trials = [attrs.evolve(one, choice={key: value}) for one, value in zip(results.trials, tried, strict=True)]
+    (panel, *_) = ranges_figure(attrs.evolve(results, study=study, trials=trials)).axes
+    assert list(panel.get_lines()[0].get_xdata()) == [0, 1, 1]
+    labels = [label.get_text() for label in panel.get_xticklabels()]
+    assert labels == ["dirichlet,\nper_batch 1", "dirichlet,\nper_batch 2"]
