@@ -84,7 +84,11 @@ def _panel(axes: Axes, results: StudyResults, key: str) -> None:
         texts, written = short_parts(one.choices), [_written(value) for value in one.choices]
         values = [written.index(_written(value)) for value in values]
         lines = [text.replace(", ", ",\n") for text in texts]
-        axes.set_xticks(range(len(lines)), lines, fontsize=8, rotation=20 if max(map(len, texts)) > 8 else 0)
+        axes.set_xticks(range(len(lines)), lines, fontsize=8 if max(map(len, texts)) <= 8 else 7)
+        if max(map(len, texts)) > 8:
+            axes.tick_params(axis="x", labelrotation=40)
+            for label in axes.get_xticklabels():
+                label.set(horizontalalignment="right", rotation_mode="anchor")
         axes.set_xlim(-0.5, len(lines) - 0.5)
     elif one.kind in ("log", "log_integers"):
         axes.set_xscale("log")
