@@ -39,9 +39,8 @@ class LowRank(WeightSpaceConfig):
     Overhead in parameters of the `loralib` form, rank r: a matrix costs m·r·(in + out), a k×k convolution
     m·r·k²·(in + out/groups); for LeNet on 1×28×28 with two 10-way heads, r = 1, m = 2 that is 3,430 of 27,450.
 
-    The `separable` form has as many parameters (where there are no groups) and the same rank budget r·k, but its
-    factors are filters, 1×k and then k×1 (Jaderberg, Vedaldi, Zisserman, BMVC 2014, arXiv 1405.3866). Its product lies
-    in memory as a channels-last kernel does, so that merging it into one costs less.
+    The factors of the `separable` form, as many parameters where there are no groups, are filters, 1×k and then k×1
+    (Jaderberg et al., BMVC 2014, arXiv 1405.3866). Their product lies in memory as a channels-last kernel does.
 
     >>> space = LowRank(rank=1).build(lambda: nn.Linear(3, 2), m=2, initial=None)
     >>> sum(p.numel() for p in space.parameters())  # 3 · 2 + 2 of the network, 2 · 1 · (3 + 2) of the adapters
@@ -180,10 +179,9 @@ class LowRankSpace(AdapterSpace):
         self.m = m
         self.lr_factor = float(m) if options.lr_factor is None else options.lr_factor
         self.freeze_after, self.orthogonal = options.freeze_after, options.orthogonal
-        start = self._by_name()
         self.a, self.b = nn.ParameterList(), nn.ParameterList()
         for adapted in self.adapted:
-            like = start[adapted.name].detach()
+            like = self._by_name()[adapted.name].detach()
             self.a.append(kaiming(like, m, adapted.inner, adapted.columns))
             self.b.append(nn.Parameter(like.new_zeros(adapted.rows, m * adapted.inner)))
 
@@ -220,15 +218,13 @@ class LowRankSpace(AdapterSpace):
     def _layer_space(self, names: Collection[str]) -> LowRankSpace:
         kept = [i for i, name in enumerate(self._names) if name in names]
         adapted = [k for k, each in enumerate(self.adapted) if each.name in names]
-        # Everything else is small, and the same.
-        space = copy.copy(self)
+        space = copy.copy(self)  # everything else is small, and the same
         space.__dict__.update(_parameters={}, _buffers={}, _modules={})
         space._names = [self._names[i] for i in kept]
         space._trained = [self._trained[i] for i in kept]
         space.adapted = [self.adapted[k] for k in adapted]
         space.shared = nn.ParameterList(copied(self.shared[i]) for i in kept)
-        space.a = nn.ParameterList(copied(self.a[k]) for k in adapted)
-        space.b = nn.ParameterList(copied(self.b[k]) for k in adapted)
+        space.a, space.b = (nn.ParameterList(copied(all_[k]) for k in adapted) for all_ in (self.a, self.b))
         return space
 
     def penalty(self) -> Tensor | None:
@@ -243,8 +239,6 @@ class LowRankSpace(AdapterSpace):
 
     def progressed(self, progress: float) -> None:
         """Freeze the shared network after `freeze_after`."""
-        if self.freeze_after is None:
-            return
-        open_ = progress <= self.freeze_after
-        for parameter, trained in zip(self.shared, self._trained, strict=True):
-            parameter.requires_grad_(trained and open_)
+        if self.freeze_after is not None:
+            for parameter, trained in zip(self.shared, self._trained, strict=True):
+                parameter.requires_grad_(trained and progress <= self.freeze_after)

@@ -25,7 +25,7 @@ from moframework.errors import DataError
 
 Usage = namedtuple("Usage", "total used free")
 NEEDS_NO_DATA = {
-    "arm", "digits", "docstrings", "scenes", "quadratics", "vlmop2", "re21",
+    "arm", "digits", "docstrings", "scenes", "textures", "quadratics", "vlmop2", "re21",
     *(f"zdt{i}" for i in (1, 2, 3, 4, 6)), *(f"dtlz{i}" for i in (1, 2, 3, 4)),
 }  # fmt: skip
 YOURS = {"csv", "images", "black_box"}
