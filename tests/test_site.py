@@ -29,6 +29,7 @@ from moframework.config import entries, kinds
 from moframework.reference.commands import commands
 from moframework.reference.entry import Entry, Page
 from moframework.reference.errors import GROUPS, error_classes, messages
+from moframework.reference.importing import BESIDE, home, public
 from moframework.reference.pages import pages
 from moframework.schemas.results import RESULT_FILES, result_schema
 from moframework.spec.spec import spec_schema
@@ -54,14 +55,33 @@ def known(made: Mapping[str, Page]) -> Mapping[str, Entry]:
 # What has a page
 
 
-@pytest.mark.parametrize("name", moframework.__all__)
+@pytest.mark.parametrize("name", [*moframework.__all__, *BESIDE])
 def test_a_public_name_has_its_page(known: Mapping[str, Entry], name: str) -> None:
-    found = getattr(moframework, name)
-    assert len(known[f"python/{name} {name}"].body) > len(f"from moframework import {name}") + 40
+    found = public(name)
+    assert len(known[f"python/{name} {name}"].body) > len(f"from {home(name)} import {name}") + 40
     if isinstance(found, type):
         for key, value in vars(found).items():
             if not key.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
                 assert known[f"python/{name} {name}.{key}"].body
+
+
+INNER = {"Component", "Entry", "Part"}
+"""What all parts are, and the leaves of structures whose pages say what they hold."""
+
+
+def _returned(function: Any) -> set[str]:
+    """Classes of ours that a function's annotation says it returns."""
+    words = re.findall(r"[A-Z]\w+", str(getattr(function, "__annotations__", {}).get("return")))
+    found = {word: getattr(inspect.getmodule(function), word, None) for word in words}
+    return {word for word, one in found.items() if isinstance(one, type) and one.__module__.startswith("moframework.")}
+
+
+@pytest.mark.parametrize("name", [*moframework.__all__, *BESIDE])
+def test_what_a_public_name_returns_has_its_page(name: str) -> None:
+    found = public(name)
+    members = [value for key, value in vars(found).items() if key[:1] != "_"] if isinstance(found, type) else [found]
+    functions = [one.fget if isinstance(one, property) else one for one in members]
+    assert {word for one in functions for word in _returned(one)} <= {*moframework.__all__, *BESIDE, *INNER}
 
 
 @pytest.mark.parametrize("kind", kinds())

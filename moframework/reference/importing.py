@@ -5,19 +5,54 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["PUBLIC", "attribute", "public"]
+__all__ = ["BESIDE", "PUBLIC", "attribute", "home", "public"]
 
 PUBLIC: tuple[str, ...] = tuple(importlib.import_module("moframework").__all__)
 """The public names of the package, sorted."""
 
 
+BESIDE: dict[str, str] = {
+    "config": "moframework.config",
+    "option": "moframework.config",
+    **dict.fromkeys(importlib.import_module("moframework.testing").__all__, "moframework.testing"),
+    "BoxFunction": "moframework.problem.box_function",
+    "CellResult": "moframework.benchmark.results",
+    "Evaluations": "moframework.blackbox.evaluations",
+    "Exported": "moframework.export.exporting",
+    "Hypervolume": "moframework.pareto.front",
+    "InputForm": "moframework.inputs.form",
+    "Job": "moframework.benchmark.executor",
+    "Log": "moframework.loggers.base",
+    "OnePass": "moframework.model.one_pass",
+    "Outcome": "moframework.benchmark.executor",
+    "Pick": "moframework.run.picking",
+    "Predictions": "moframework.predicting.predictions",
+    "Prepared": "moframework.backbones.base",
+    "Reader": "moframework.predicting.reader",
+    "Results": "moframework.benchmark.results",
+    "Search": "moframework.blackbox.base",
+    "Start": "moframework.engine.method",
+    "Trained": "moframework.run.evaluating",
+}
+"""What is imported from elsewhere, with its module: what plug-ins and their tests need, and what public names return."""
+
+
+def home(name: str) -> str:
+    """The module that a public name, or one of `BESIDE`, is imported from.
+
+    >>> home("Front"), home("Pick")
+    ('moframework', 'moframework.run.picking')
+    """
+    return BESIDE.get(name, "moframework")
+
+
 def public(name: str) -> Any:
-    """What a public name of the package means.
+    """What a public name of the package, or one of `BESIDE`, means.
 
     >>> public("SpecError").__module__
     'moframework.errors'
     """
-    return getattr(importlib.import_module("moframework"), name)
+    return getattr(importlib.import_module(home(name)), name)
 
 
 def attribute(target: str) -> Any:

@@ -14,7 +14,7 @@ import attrs
 from moframework.config import Component
 from moframework.reference.docstrings import markdown, summary
 from moframework.reference.entry import Entry, Page, anchor
-from moframework.reference.importing import PUBLIC, public
+from moframework.reference.importing import BESIDE, PUBLIC, home, public
 from moframework.reference.options import option_texts
 from moframework.reference.parts import option_lines
 
@@ -25,15 +25,26 @@ _WIDEST = 80  # characters of a signature on one line
 
 
 def names_page() -> Page:
-    """The list of all public names, and the pages below it."""
-    names = sorted(PUBLIC, key=str.lower)
-    lines = [f"- [`{name}`](python/{name}.md): {summary(public(name).__doc__)}" for name in names]
-    text = "`import moframework` imports none of these; each is loaded when it is first used.\n\n" + "\n".join(lines)
-    return Page("python", "Python", text, below=tuple(f"python/{name}" for name in names))
+    """The list of all public names and of those beside them, and the pages below it."""
+    names, beside = sorted(PUBLIC, key=str.lower), sorted(BESIDE, key=str.lower)
+    text = f"""`import moframework` imports none of these; each is loaded when it is first used.
+
+{_list(names)}
+
+## What they return, and what plug-ins import
+
+These are imported from their modules, which their pages name.
+
+{_list(beside)}"""
+    return Page("python", "Python", text, below=tuple(f"python/{name}" for name in (*names, *beside)))
+
+
+def _list(names: list[str]) -> str:
+    return "\n".join(f"- [`{name}`](python/{name}.md): {summary(public(name).__doc__)}" for name in names)
 
 
 def name_page(name: str) -> Page:
-    """The page of a public name: what it promises, then its public members."""
+    """The page of a public name, or of one beside them: what it promises, then its public members."""
     found = public(name)
     path = f"python/{name}"
     told = [_signature_block(name, found), markdown(found.__doc__)]
@@ -47,18 +58,20 @@ def name_page(name: str) -> Page:
 
 
 def _signature_block(name: str, found: Any) -> str:
+    imported = f"from {home(name)} import {name}"
     if isinstance(found, type) and (issubclass(found, Component) or issubclass(found, BaseException)):
-        return f"```python\nfrom moframework import {name}\n```"
-    return f"```python\nfrom moframework import {name}\n\n{name}{signature(found)}\n```"
+        return f"```python\n{imported}\n```"
+    return f"```python\n{imported}\n\n{name}{signature(found)}\n```"
 
 
 def _fields(cls: type) -> list[str]:
     """The options of a config class, and class data that a subclass may set."""
     told = []
-    if attrs.has(cls) and option_texts(cls) and all(field.metadata.get("help") for field in attrs.fields(cls)):
+    if attrs.has(cls) and attrs.fields(cls) and all(field.metadata.get("help") for field in attrs.fields(cls)):
         told += ["**Options**", option_lines(option_texts(cls))]
     data = [f"- `{key}`: {summary(text)}" for key, text in _class_data(cls).items()]
-    return [*told, *(["**Class data**", "\n".join(data)] if data else [])]
+    heading = "**Class data**" if issubclass(cls, Component) or not attrs.has(cls) else "**Attributes**"
+    return [*told, *([heading, "\n".join(data)] if data else [])]
 
 
 def _class_data(cls: type) -> dict[str, str]:

@@ -15,7 +15,7 @@ from moframework.reference.commands import command_page
 from moframework.reference.entry import Entry, Page
 from moframework.reference.errors import error_classes, errors_page
 from moframework.reference.files import files_page
-from moframework.reference.importing import PUBLIC
+from moframework.reference.importing import BESIDE, PUBLIC
 from moframework.reference.keys import benchmark_page, spec_page, study_page
 from moframework.reference.names import name_page, names_page
 from moframework.reference.parts import interface_of, kind_page, part_entry
@@ -31,7 +31,7 @@ def pages(group: click.Group) -> Iterator[Page]:
     """
     yield index()
     yield names_page()
-    yield from (name_page(name) for name in PUBLIC)
+    yield from (name_page(name) for name in (*PUBLIC, *BESIDE))
     yield _kinds()
     yield from (kind_page(kind) for kind in all_kinds())
     yield from (make() for make in _single(group).values())
@@ -103,7 +103,7 @@ def _names(entry: Entry) -> set[str]:
 
 def _public(wanted: str) -> Iterator[Entry]:
     head, _, _ = wanted.partition(".")
-    if head in PUBLIC:
+    if head in PUBLIC or head in BESIDE:
         yield from (entry for entry in name_page(head).entries if entry.name == wanted)
 
 
@@ -127,7 +127,7 @@ def _part_names(kind: str) -> tuple[str, ...]:
 
 
 def _known(group: click.Group) -> list[str]:
-    found = [*PUBLIC, *(name for kind in all_kinds() for name in _part_names(kind))]
+    found = [*PUBLIC, *BESIDE, *(name for kind in all_kinds() for name in _part_names(kind))]
     for path, make in _single(group).items():
         found += [name for entry in make().entries for name in _names(entry)] if path != "errors" else []
     return found

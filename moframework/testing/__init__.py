@@ -21,13 +21,13 @@ that something was solved: `assert any(check_pair(...).state == "solved" ...)`.
 from moframework._moved import renamed
 from moframework.testing.matrix import Pair, pairs, without_options
 from moframework.testing.members import with_members
-from moframework.testing.pair import Outcome, check_pair
+from moframework.testing.pair import Conformance, check_pair
 from moframework.testing.parts import check_problem, check_schedule
 from moframework.testing.subset import Subset
 from moframework.testing.whole import check_run
 
 __all__ = [
-    "Outcome",
+    "Conformance",
     "Pair",
     "Subset",
     "check_pair",
@@ -39,4 +39,4 @@ __all__ = [
     "without_options",
 ]
 
-__getattr__ = renamed(__name__, {"Few": "Subset"})
+__getattr__ = renamed(__name__, {"Few": "Subset", "Outcome": "Conformance"})

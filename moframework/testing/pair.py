@@ -30,20 +30,20 @@ from moframework.testing.matrix import Pair
 from moframework.testing.members import with_members
 from moframework.weights import WeightSpace
 
-__all__ = ["Outcome", "check_pair"]
+__all__ = ["Conformance", "check_pair"]
 
 _UNKNOWN = "no_such_option"
 
 
 @frozen
-class Outcome:
+class Conformance:
     """What became of a pair: solved, refused as impossible (why), or not run (why)."""
 
     state: Literal["solved", "refused", "not run"]
     reason: str = ""
 
 
-def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> Outcome:
+def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> Conformance:
     """Check all that a solver and a problem claim together, on a few steps over a few samples, on the CPU.
 
     - The spec, every option spelled out, can be written and read again; an option that nobody knows is refused by name.
@@ -69,12 +69,12 @@ def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> 
     """
     required = _required(pair)
     if required:
-        return Outcome("not run", required)
+        return Conformance("not run", required)
     pair = with_members(pair, folder)
     spec = pair.spec()
     absent = _absent(spec.problem, max_parameters)
     if absent:
-        return Outcome("not run", absent)
+        return Conformance("not run", absent)
     _check_round_trip(spec, folder)
     _check_unknown_keys(pair)
     try:
@@ -82,7 +82,7 @@ def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> 
         ready.describe()
     except (SpecError, DataError) as error:
         _check_refusal(spec, str(error), folder)
-        return Outcome("refused", str(error))
+        return Conformance("refused", str(error))
     _check_space(ready)
     if not ready.method.trains:
         return _check_untrained(ready, spec, folder)
@@ -92,10 +92,10 @@ def check_pair(pair: Pair, folder: Path, *, max_parameters: int = 1_000_000) -> 
     assert any(not torch.equal(before[name], value) for name, value in state.items()), "training changed no weight"
     _check_use(ready, front, folder)
     _check_repetition(spec, state, folder)
-    return Outcome("solved")
+    return Conformance("solved")
 
 
-def _check_untrained(ready: Plan, spec: Spec, folder: Path) -> Outcome:
+def _check_untrained(ready: Plan, spec: Spec, folder: Path) -> Conformance:
     """What a solver that takes no step claims."""
     if ready.method.search is not None:
         _check_search(spec, folder)
@@ -103,7 +103,7 @@ def _check_untrained(ready: Plan, spec: Spec, folder: Path) -> Outcome:
     state, again = (one.model.state_dict() for one in (ready, plan(spec)))
     differing = [name for name, value in state.items() if not torch.equal(value, again[name])]
     assert not differing, f"planned again with the same seed, other weights: {', '.join(differing[:5])}"
-    return Outcome("solved")
+    return Conformance("solved")
 
 
 def _check_search(spec: Spec, folder: Path) -> None:

@@ -24,6 +24,8 @@ from moframework.solvers.palora import PaLoRA
         ("moframework new problem", ["command-new-problem"]),
         ("moframework.Run", ["name-run"]),
         ("adamw", ["part-optimizers-adamw"]),
+        ("Pick.as_plain", ["name-pick-as-plain"]),
+        ("option", ["name-option"]),
     ],
 )
 def test_entries_are_found(name: str, anchors: list[str]) -> None:
