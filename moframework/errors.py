@@ -16,6 +16,7 @@ __all__ = [
     "NewerFormatError",
     "NonFiniteLossError",
     "PeerError",
+    "RequestError",
     "RunError",
     "SpecError",
     "UnknownNameError",
@@ -77,6 +78,11 @@ class DamagedFileError(RunError, ValueError):
 class NewerFormatError(RunError):
     """A file was written by a newer version, in a format that this one does not know. The text names the file, its
     format, and what this version reads."""
+
+
+class RequestError(RunError):
+    """What is asked of a run is written wrongly: no column of that name, a condition that cannot be read, no preference.
+    The text says what is allowed. The command line ends with 2, as for other wrong usage."""
 
 
 class PeerError(RunError):

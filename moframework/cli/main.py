@@ -29,6 +29,7 @@ from moframework.errors import (
     MoframeworkError,
     NonFiniteLossError,
     PeerError,
+    RequestError,
     SpecError,
     UnknownNameError,
     nearest,
@@ -63,7 +64,7 @@ class Commands(click.Group):
             sys.exit(FAILED)
         except SpecError as error:  # its lines begin with file:line:column, which editors turn into links
             _stop(str(error), WRONG_USAGE, common=True)
-        except UnknownNameError as error:
+        except (UnknownNameError, RequestError) as error:
             _stop(f"Error: {error}", WRONG_USAGE, common=True)
         except InterruptedRun as error:
             _stop(str(error), INTERRUPTED, common=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from moframework.errors import RunError
+from moframework.errors import RequestError
 from moframework.io.atomic import atomic_write
 from moframework.pareto.front import Front
 from moframework.pareto.plots import (
@@ -68,7 +68,8 @@ def runs_figure(
         a figure with a canvas of its own, for `savefig`.
 
     Raises:
-        RunError: one is no run, has not finished or has other tasks; or there is no such column.
+        RunError: one is no run, has not finished or has other tasks.
+        RequestError: there is no such column, or the size is too small.
 
     Example::
 
@@ -80,19 +81,20 @@ def runs_figure(
             return front_figure(shown[0].fronts[split], columns=columns, size=size, titled=titled)
         return _several(shown, split, columns, size, titled)
     except ValueError as error:
-        raise RunError(f"{shown[0].run.path}: {error}") from error
+        raise RequestError(f"{shown[0].run.path}: {error}") from error
 
 
 def write_figure(runs: Sequence[Path | str], path: Path, **options: Any) -> None:
     """Write `runs_figure` to a file, whole or not at all; its ending is the format, one of `FORMATS`.
 
     Raises:
-        RunError: as `runs_figure`, or another ending.
+        RunError, RequestError: as `runs_figure`.
+        RequestError: another ending.
         OSError: the file cannot be written.
     """
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
-        raise RunError(
+        raise RequestError(
             f"{path}: a figure is written as {', '.join(f'.{one}' for one in FORMATS)}, not as '{path.suffix}'"
         )
     figure = runs_figure(runs, **options)
@@ -112,7 +114,7 @@ def _several(
     for one, front in zip(shown, fronts, strict=True):
         missing = [name for group in groups for name in group if name not in front.columns()]
         if missing:
-            raise RunError(
+            raise RequestError(
                 f"{one.run.path} has no column '{missing[0]}', which {shown[0].run.path} has: give --columns"
             )
     styles = _styles(shown)

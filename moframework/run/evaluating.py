@@ -16,7 +16,7 @@ from torch import Tensor
 from moframework.data import Dataset, Split
 from moframework.engine.device import Placement, placement
 from moframework.engine.evaluate import Evaluator, calibration_data
-from moframework.errors import DataError, RunError
+from moframework.errors import DataError, RequestError, RunError
 from moframework.model import ParetoModel
 from moframework.model.operating_point import on_simplex
 from moframework.pareto.front import Front
@@ -173,10 +173,10 @@ def preferences_for(
         preferences: rows of m non-negative numbers, scaled to sum to 1.
 
     Raises:
-        RunError: both are given, a preference is none, or the model is a finite set that has no network there.
+        RequestError: both are given, a preference is none, or the model is a finite set that has no network there.
     """
     if points is not None and preferences is not None:
-        raise RunError("give points or preferences, not both")
+        raise RequestError("give points or preferences, not both")
     anchors = model.space.anchors()
     try:
         if points is not None:
@@ -184,12 +184,12 @@ def preferences_for(
         elif preferences is not None:
             rows = [on_simplex(row, model.tasks) for row in preferences]
             if not rows:
-                raise RunError("there is no preference to evaluate at")
+                raise RequestError("there is no preference to evaluate at")
             wanted = torch.stack(rows)
         else:
             return torch.tensor(np.asarray(stored), dtype=torch.float32) if anchors is None else anchors
     except ValueError as error:
-        raise RunError(str(error)) from error
+        raise RequestError(str(error)) from error
     return wanted if anchors is None else _of_anchors(anchors, wanted)
 
 
@@ -207,10 +207,10 @@ def new_data(problem: Problem, path: Path, unseen: Unseen = "refuse") -> Dataset
 
 
 def _of_anchors(anchors: Tensor, wanted: Tensor) -> Tensor:
-    """The anchors that are meant. Raises `RunError` where one is not among them: nothing lies between networks."""
+    """The anchors that are meant. Raises `RequestError` where one is not among them: nothing lies between networks."""
     nearest = torch.cdist(wanted.double(), anchors.double()).min(dim=1)
     for row in (nearest.values > _SAME).nonzero().flatten().tolist()[:1]:
-        raise RunError(
+        raise RequestError(
             f"this run's solver has a network for each of {len(anchors)} preferences and nothing between them; "
             f"({_shown(wanted[row])}) is none of these. They are: {'; '.join(map(_shown, anchors))}"
         )

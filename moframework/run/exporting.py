@@ -15,7 +15,7 @@ from torch import Tensor
 
 from moframework.config import unstructure
 from moframework.data import SPLITS, Split, batches
-from moframework.errors import DataError, RunError
+from moframework.errors import DataError, RequestError, RunError
 from moframework.export import Exported, Facts, export_model
 from moframework.inputs import Tree
 from moframework.io.lock import FolderLock, is_held, owner
@@ -72,7 +72,7 @@ class Exporting:
         try:
             point = self.model.checked(preference)
         except ValueError as error:
-            raise RunError(str(error)) from error
+            raise RequestError(str(error)) from error
         anchors = self.model.space.anchors()
         if anchors is None:
             return point

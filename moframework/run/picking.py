@@ -11,7 +11,7 @@ import torch
 from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 
-from moframework.errors import RunError, shortened
+from moframework.errors import RequestError, RunError, shortened
 from moframework.pareto.conditions import Condition, column_name, read_conditions
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Column, Compromise, Rule, Weights, rule_named
@@ -90,13 +90,14 @@ def pick(
         evaluations: preferences that the search evaluates at most.
 
     Raises:
-        RunError: a name or a condition is wrong; as `NothingSatisfiesError` where no point meets all conditions.
+        RequestError: a name or a condition is wrong.
+        NothingSatisfiesError: no point meets all conditions.
     """
     try:
         conditions = read_conditions(where, list(front.columns()))
         return _picked(trained, Goal(rule, conditions, front), evaluations)
     except ValueError as error:
-        raise RunError(str(error)) from error
+        raise RequestError(str(error)) from error
 
 
 def pick_evaluated(front: Front, x: NDArray[np.float64], where: str | Sequence[str], rule: Rule) -> Pick:
@@ -108,13 +109,13 @@ def pick_evaluated(front: Front, x: NDArray[np.float64], where: str | Sequence[s
         where, rule: as of `pick`.
 
     Raises:
-        RunError: as `pick`.
+        RequestError, NothingSatisfiesError: as `pick`.
     """
     try:
         goal = Goal(rule, read_conditions(where, list(front.columns())), front)
         goal.scores(front)
     except ValueError as error:
-        raise RunError(str(error)) from error
+        raise RequestError(str(error)) from error
     row = goal.best(front)
     if row is None:
         raise _nothing(goal, front, 0)
@@ -146,7 +147,8 @@ def step(trained: Trained, front: Front, preference: ArrayLike, towards: str, ev
             has none.
 
     Raises:
-        RunError: as `pick`; a column at its best cannot be made better.
+        RequestError: as `pick`.
+        NothingSatisfiesError: a column at its best cannot be made better.
     """
     name, _, direction = towards.rpartition("=")
     name, direction = name.strip(), direction.strip()
@@ -166,7 +168,7 @@ def step(trained: Trained, front: Front, preference: ArrayLike, towards: str, ev
         goal = Goal(Weights(dict.fromkeys(others, 1.0)), [condition], front)
         found = _picked(trained, goal, evaluations)
     except ValueError as error:
-        raise RunError(str(error)) from error
+        raise RequestError(str(error)) from error
     return attrs.evolve(
         found,
         rule=f"next point at which {name} is {direction}, at the least cost to the others",
@@ -227,7 +229,7 @@ def rule_of(
     """The one rule that is given; the compromise where none is.
 
     Raises:
-        RunError: more than one is given, or there is none of that name.
+        RequestError: more than one is given, or there is none of that name.
     """
     given: list[Rule] = []
     try:
@@ -237,9 +239,9 @@ def rule_of(
         if rule is not None:
             given.append(rule_named(rule) if isinstance(rule, str) else rule)
     except ValueError as error:
-        raise RunError(str(error)) from error
+        raise RequestError(str(error)) from error
     if len(given) > 1:
-        raise RunError(f"one rule decides, but {len(given)} are given: {'; '.join(one.says for one in given)}")
+        raise RequestError(f"one rule decides, but {len(given)} are given: {'; '.join(one.says for one in given)}")
     return given[0] if given else Compromise()
 
 
@@ -249,14 +251,14 @@ def arguments_of_text(text: str) -> dict[str, Any]:
     A rule is `maximize COLUMN`, `minimize COLUMN`, `compromise`, `knee` or `tradeoff`; all else are conditions.
 
     Raises:
-        RunError: it has more than one rule, or nothing.
+        RequestError: it has more than one rule, or nothing.
 
     >>> arguments_of_text("left/accuracy >= 0.95; maximize right/accuracy")
     {'where': ['left/accuracy >= 0.95'], 'maximize': 'right/accuracy'}
     """
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if not parts:
-        raise RunError("nothing is asked for: write conditions, a rule, or both: 'left/loss <= 2; minimize right/loss'")
+        raise RequestError("nothing is asked for: write conditions, a rule, or both: 'left/loss <= 2; minimize right/loss'")
     found: dict[str, Any] = {"where": []}
     rules = []
     for part in parts:
@@ -271,7 +273,7 @@ def arguments_of_text(text: str) -> dict[str, Any]:
             found["where"].append(part)
     if len(rules) > 1:
         told = "; ".join(map(shortened, rules))
-        raise RunError(f"one rule decides, but '{shortened(text)}' has {len(rules)}: {told}")
+        raise RequestError(f"one rule decides, but '{shortened(text)}' has {len(rules)}: {told}")
     return found
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import Subset
 
 from moframework import Run, load_spec, solve
 from moframework.data import Split, TensorData
-from moframework.errors import DataError, RunError
+from moframework.errors import DataError, RequestError, RunError
 from moframework.pareto.rules import Compromise, Weights
 from moframework.run.intervals import intervals
 from moframework.run.picking import NothingSatisfiesError, pick
@@ -218,7 +218,7 @@ def test_when_nothing_satisfies_the_nearest_miss_is_told(run: Run) -> None:
     ],
 )
 def test_names_and_rules_that_cannot_be_used(run: Run, arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(RunError, match=words):
+    with pytest.raises(RequestError, match=words):
         run.pick(**arguments)
 
 
@@ -232,7 +232,7 @@ def test_a_step_betters_one_task_at_the_cost_of_the_other(run: Run) -> None:
     assert found.preference[1] > 0.5
     with pytest.raises(NothingSatisfiesError):
         run.step(val.preferences[val.losses[:, 1].argmin()], "right/loss=better", evaluations=0)
-    with pytest.raises(RunError, match="did you mean 'right'"):
+    with pytest.raises(RequestError, match="did you mean 'right'"):
         run.step([0.5, 0.5], "rihgt=better")
 
 
