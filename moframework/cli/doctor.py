@@ -20,33 +20,18 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from moframework.cli.finding import Finding
+from moframework.cli.plugins import plugins
 from moframework.cli.requirements import EXTRAS, installed_version, known_faults, meets, required
 from moframework.data.cache import cache_folder, data_folder
 from moframework.run.memory import free_memory
 from moframework.run.memory_estimate import as_size
 
-__all__ = ["DATA_SETS", "DataSet", "Examination", "Finding", "examine"]
+__all__ = ["DATA_SETS", "DataSet", "Examination", "examine"]
 
 _LITTLE_DISK = 2 * 10**9
 _LITTLE_SHARED_MEMORY = 2**30
 _LOOKED_AT_FOR = 1.0  # seconds that counting a folder may take
-
-
-@frozen
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        what: was looked at.
-        found: what was found, in words.
-        problem: what is wrong and the next step; None where nothing is.
-        hint: worth knowing, though nothing is wrong.
-    """
-
-    what: str
-    found: str
-    problem: str | None = None
-    hint: str | None = None
 
 
 @frozen
@@ -149,6 +134,7 @@ def examine() -> Examination:
             "devices": _guarded("devices", _devices),
             "packages": _guarded("packages", _packages),
             "extras": _guarded("extras", _extras),
+            "plug-ins": _guarded("plug-ins", plugins),
             "known bad combinations": _guarded("known bad combinations", _combinations),
             "data": _guarded("data", _data),
             "disk and memory": [

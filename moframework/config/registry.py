@@ -38,14 +38,15 @@ class Entry:
         point = metadata.EntryPoint(self.name, self.target, PREFIX + self.kind)
         try:
             return point.load()
-        except ImportError as error:
-            raise MoframeworkError(
-                f"{self.kind} '{self.name}' comes from package '{self.package}' ({self.target}), "
-                f"which cannot be imported: {error}"
-            ) from error
         except AttributeError as error:
             raise MoframeworkError(
                 f"{self.kind} '{self.name}': package '{self.package}' has no {self.target}: {error}"
+            ) from error
+        except Exception as error:  # whatever its code does when it is imported
+            told = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+            raise MoframeworkError(
+                f"{self.kind} '{self.name}' comes from package '{self.package}' ({self.target}), "
+                f"which cannot be imported: {told}"
             ) from error
 
 

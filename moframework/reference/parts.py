@@ -22,10 +22,10 @@ __all__ = ["find_part", "interface_of", "kind_page", "option_lines", "part_entry
 
 
 def interface_of(kind: str) -> type[Component]:
-    """The interface that all parts of a kind have."""
+    """The interface that all parts of a kind have. No plug-in is asked, which may be broken."""
     if kind in PACKAGE_KINDS:
         return cast(type[Component], attribute(PACKAGE_KINDS[kind][0]))
-    loaded = (entry.load() for entry in entries(kind))
+    loaded = (entry.load() for entry in entries(kind) if entry.package == "moframework")
     return next(part for part in loaded if isinstance(part, type) and issubclass(part, Component)).interface()
 
 

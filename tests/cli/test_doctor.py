@@ -17,10 +17,12 @@ from click.testing import CliRunner
 
 from moframework import get_problem
 from moframework.cli import doctor
-from moframework.cli.doctor import DATA_SETS, Examination, Finding, examine
+from moframework.cli.doctor import DATA_SETS, Examination, examine
+from moframework.cli.finding import Finding
+from moframework.cli.plugins import plugins
 from moframework.cli.main import main
 from moframework.cli.requirements import KnownBad
-from moframework.config import entries
+from moframework.config import Entry, entries
 from moframework.errors import DataError
 
 Usage = namedtuple("Usage", "total used free")
@@ -98,6 +100,44 @@ def test_a_part_that_fails_is_told_and_the_rest_too(monkeypatch: pytest.MonkeyPa
     assert found(one, "devices", "devices").found == "could not be looked at (ValueError: no such thing)"
     assert any("no such thing" in problem for problem in one.problems)
     assert len(one.sections["packages"]) > 10
+
+
+def test_plugins_are_imported_and_held_to_their_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "good_plugin.py").write_text("def widest(losses, preference):\n    return losses.amax()\n")
+    (tmp_path / "bad_plugin.py").write_text("widest = not_a_name\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    brought = [
+        ("objectives", "good", "good_plugin:widest", "p"),
+        ("objectives", "bad", "bad_plugin:widest", "p"),
+        ("objectives", "gone", "good_plugin:narrowest", "p"),
+        ("solvers", "errors", "moframework.errors:SpecError", "p"),
+        ("solvers", "palora", "moframework.solvers.palora:PaLoRA", "p"),
+        ("solver", "good", "good_plugin:widest", "p"),
+    ]
+    known = {kind: {one.name: (one,) for one in entries(kind)} for kind in ("objectives", "solvers", "losses")}
+    for kind, name, target, package in brought:
+        names = known.setdefault(kind, {})
+        names[name] = (*names.get(name, ()), Entry(kind, name, target, package))
+    monkeypatch.setattr("moframework.config.registry._all", lambda: known)
+    told = {one.what: one for one in plugins()}
+    assert list(told) == [
+        "objectives/bad", "objectives/gone", "objectives/good", "solver/good", "solvers/errors", "solvers/palora",
+    ]  # fmt: skip
+    assert told["objectives/good"].problem is None
+    assert told["objectives/good"].found == "package p, good_plugin:widest"
+    for what, words in [
+        ("objectives/bad", "cannot be imported: NameError: name 'not_a_name' is not defined"),
+        ("objectives/gone", "package 'p' has no good_plugin:narrowest"),
+        ("solvers/errors", "is not a solver: it must derive from"),
+        ("solvers/palora", "claimed by moframework"),
+        ("solver/good", 'did you mean [project.entry-points."moframework.solvers"]?'),
+    ]:
+        assert words in (told[what].problem or ""), told[what]
+
+
+def test_no_plugins_are_told_as_such() -> None:
+    (one,) = plugins()
+    assert (one.what, one.problem) == ("plug-ins", None)
 
 
 def test_versions_that_do_not_fit_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:

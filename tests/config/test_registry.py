@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_a_broken_plug_in_names_its_package() -> None:
         Entry("solvers", "x", "no_such_module:X", "other").load()
     with pytest.raises(MoframeworkError, match="package 'other' has no"):
         Entry("solvers", "x", "moframework.errors:Nothing", "other").load()
+
+
+def test_a_plug_in_whose_code_fails_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_written.py").write_text("def solver(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MoframeworkError, match=r"package 'other'.*cannot be imported: SyntaxError: .*half_written.py"):
+        Entry("solvers", "x", "half_written:solver", "other").load()
 
 
 def test_the_layer_imports_nothing_heavy() -> None:
