@@ -81,8 +81,8 @@ class NewerFormatError(RunError):
 
 
 class RequestError(RunError):
-    """What is asked of a run is written wrongly: no column of that name, a condition that cannot be read, no preference.
-    The text says what is allowed. The command line ends with 2, as for other wrong usage."""
+    """What is asked of a run is written wrongly: no column of that name, a condition that cannot be read, or no
+    preference. The text says what is allowed. The command line ends with 2, as for other wrong usage."""
 
 
 class PeerError(RunError):

@@ -35,7 +35,7 @@ def _examined(entry: Entry) -> Finding:
 
 def _unknown(entry: Entry) -> Finding:
     guess = nearest(entry.kind, KINDS)
-    meant = f"did you mean [project.entry-points.\"moframework.{guess}\"]?" if guess else f"kinds: {', '.join(KINDS)}"
+    meant = f'did you mean [project.entry-points."moframework.{guess}"]?' if guess else f"kinds: {', '.join(KINDS)}"
     problem = f"there is no kind '{entry.kind}', so nothing finds this part: {meant} Then `pip install` it again"
     return Finding(f"{entry.kind}/{entry.name}", _origin(entry), problem=problem)
 

@@ -17,7 +17,7 @@ from typing import Any
 from attrs import frozen
 
 from moframework.config.reinstall import reinstall_hint
-from moframework.errors import MoframeworkError, UnknownNameError, nearest
+from moframework.errors import MoframeworkError, UnknownNameError, nearest, shortened
 
 __all__ = ["Entry", "entries", "find", "kinds"]
 
@@ -103,6 +103,8 @@ def find(kind: str, name: str) -> Entry:
     names = [entry.name for entry in entries(kind)]
     guess = nearest(name, names)
     hint = f" did you mean '{guess}'?" if guess else ""
+    if name.startswith("python:"):
+        hint = f" `python` is a key in the place of `name`: {{python: {shortened(name[7:].strip())}}};"
     raise UnknownNameError(
         f"no {kind} called '{name}':{hint} allowed: {', '.join(names)} (`moframework list {kind}` tells more)"
         f"{reinstall_hint(kind, name, guess=guess is not None)}"

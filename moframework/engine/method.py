@@ -82,7 +82,11 @@ class Method:
         count = self.preferences.count(m)
         faults = [f"solver.objective: {fault}" for fault in self.objective.faults(m, count)]
         try:
-            self.preferences.draw(1.0, count, m, Generator())
+            shape = tuple(self.preferences.draw(1.0, count, m, Generator()).shape)
+            if shape != (count, m):
+                faults.append(
+                    f"solver.preferences: draw() gives the shape {shape} for {count} preferences of {m} tasks"
+                )
         except ValueError as error:
             faults.append(f"solver.preferences: {error}")
         if faults:

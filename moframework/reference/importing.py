@@ -34,7 +34,7 @@ BESIDE: dict[str, str] = {
     "Start": "moframework.engine.method",
     "Trained": "moframework.run.evaluating",
 }
-"""What is imported from elsewhere, with its module: what plug-ins and their tests need, and what public names return."""
+"""What is imported from elsewhere, with its module: what plug-ins and their tests need, what public names return."""
 
 
 def home(name: str) -> str:

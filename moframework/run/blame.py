@@ -1,59 +1,53 @@
-"""Which part of a spec an error came from: the part whose code was running when it was raised."""
+"""Errors of code that is not ours as errors of the spec, with the line that they came from."""
 
 from __future__ import annotations
 
+import contextlib
+import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
+import numpy as np
+import torch
 
-from moframework.run.plan import Plan
+from moframework.errors import MoframeworkError, SpecError
 
-__all__ = ["key_path"]
+__all__ = ["blamed"]
+
+_OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), str(Path(np.__file__).parent))
+"""Folders of code whose lines say nothing to a user."""
+_STANDARD = sysconfig.get_path("stdlib")
+"""Python's own, which holds the packages of others too."""
 
 
-def key_path(error: BaseException, ready: Plan) -> str | None:
-    """The key of the spec whose part raised `error`, or called what did: the innermost one.
+@contextlib.contextmanager
+def blamed(what: str, where: str | Callable[[BaseException], str]) -> Iterator[None]:
+    """What goes wrong inside as an error of the spec: during what, in which part of it, at which line of code that is
+    neither ours nor torch's.
 
     Args:
-        error: as it was caught.
-        ready: whose parts are looked for.
+        what: is done inside.
+        where: key path of the part, or what finds it from the error.
 
-    Returns:
-        a key path, for a layer of the network with the layer's class; None where no part is found.
+    Raises:
+        SpecError: in the place of any other error; those raised on purpose stay as they are.
     """
-    parts = dict(_parts(ready))
-    layers = {type(module) for module in ready.model.skeleton.modules()}
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for frame in reversed(frames):
-        own = frame.f_locals.get("self")
-        if own is None:
-            continue
-        if id(own) in parts:
-            return parts[id(own)]
-        if isinstance(own, LRScheduler):
-            return "training.scheduler"
-        if isinstance(own, nn.Module) and type(own) in layers:
-            return f"problem.backbone, layer {type(own).__name__}"
-    return None
+    try:
+        yield
+    except MoframeworkError:
+        raise
+    except Exception as error:
+        part = where if isinstance(where, str) else where(error)
+        text = str(error).strip() or "without a word"
+        raise SpecError(f"{part}: {what} fails: {type(error).__name__}: {text}{_line(error)}") from error
 
 
-def _parts(ready: Plan) -> Iterator[tuple[int, str]]:
-    spec, method = ready.spec, ready.method
-    yield id(spec.solver), "solver"
-    yield id(method.weights), "solver"
-    yield id(method.preferences), "solver.preferences"
-    yield id(method.objective), "solver.objective"
-    for i, balancing in enumerate(method.balancing):
-        yield id(balancing), f"solver.balancing.{i}"
-    yield id(spec.training.optimizer), "training.optimizer"
-    yield from ((id(each), "training.scheduler") for each in spec.training.schedulers)
-    for task in spec.problem.tasks:
-        yield id(task.loss), f"problem, the loss of task '{task.name}'"
-        for metric in task.metrics:
-            yield id(metric), f"problem, a metric of task '{task.name}'"
-    for part in spec.problem.augmentation:
-        yield id(part), "problem.augmentation"
-    for split, data in ready.data.items():
-        yield id(data), f"problem, the data of split '{split}'"
+def _line(error: BaseException) -> str:
+    """The innermost line of a user's own code, in brackets; nothing where there is none."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = frame.f_code.co_filename
+        standard = file.startswith(_STANDARD) and "site-packages" not in file
+        if Path(file).is_file() and not standard and not file.startswith(_OURS):
+            return f" ({file}:{line})"
+    return ""

@@ -258,7 +258,9 @@ def arguments_of_text(text: str) -> dict[str, Any]:
     """
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if not parts:
-        raise RequestError("nothing is asked for: write conditions, a rule, or both: 'left/loss <= 2; minimize right/loss'")
+        raise RequestError(
+            "nothing is asked for: write conditions, a rule, or both: 'left/loss <= 2; minimize right/loss'"
+        )
     found: dict[str, Any] = {"where": []}
     rules = []
     for part in parts:

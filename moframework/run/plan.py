@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,6 +37,7 @@ from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
 from moframework.run.constraining import conditions_of
+from moframework.run.contracts import check_groups, check_weights, method_of, model_of
 from moframework.run.held_out import check_fixed, held_out_notes, hold_out
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
@@ -254,7 +256,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     _check_objectives(spec, m)
     conditions_of(spec)
     _check_loggers(spec)
-    method = spec.solver.method(m)
+    method = method_of(spec.solver, m)
     _check_sizes(problem, method)
     _check_validations(spec)
     problem, data, held_out = _data(problem, method, spec.seed)
@@ -262,7 +264,6 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     labels = count_labels(problem.tasks, data)
     check_labels(labels)
     _check_saving(given)
-    method.check(m)
     recipe = _recipe(problem, problem.network, method, data["train"])
     model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
     told = () if method.start is None else method.start(model, problem, data["train"], trust)
@@ -284,6 +285,7 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         held_out=held_out,
     )
     if method.trains:
+        check_groups(model.space, spec.training.optimizer.lr)
         ready.rates()
         _check_objective(ready)
     return ready
@@ -316,11 +318,15 @@ def _compared(model: ParetoModel, data: Dataset) -> bool:
     Raises:
         SpecError: see `check_passes`.
     """
-    compared = has_room(_COPIES * sum(value.numel() * value.element_size() for value in model.parameters()), _HOST)
+    compared = _room_for_copies(model)
     if compared:
         few = torch.arange(min(2, len(data)))  # type: ignore[arg-type]
         check_passes(model, next(batches(data, 2, order=few, device="cpu"))[0])
     return compared
+
+
+def _room_for_copies(model: ParetoModel) -> bool:
+    return has_room(_COPIES * sum(value.numel() * value.element_size() for value in model.parameters()), _HOST)
 
 
 def _without_effect(spec: Spec) -> list[str]:
@@ -380,11 +386,15 @@ def _model(
         base = sum(parameter.numel() for parameter in problem.backbone().parameters())
         torch.manual_seed(derive_seed(spec.seed, INIT, 0))
         network = recipe.make()
+        shapes = {name: value.shape for name, value in network.named_parameters()}
         initial = None if method.initial is None else load_initial(method.initial, network, trust)
         place = placement(spec.training, network, recipe.inputs, local_rank)
         del network
         torch.manual_seed(derive_seed(spec.seed, INIT, 1))
-        model = ParetoModel(recipe) if initial is None else initial.model(recipe)
+        make = partial(ParetoModel, recipe) if initial is None else partial(initial.model, recipe)
+        model = model_of(make, method.weights)
+        if _room_for_copies(model):
+            check_weights(model, shapes, method.trains and not model.space.makes_losses)
         return model, place, base
 
 

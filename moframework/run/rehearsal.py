@@ -12,7 +12,7 @@ import copy
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sized
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,9 +35,10 @@ from moframework.inputs import Tree, called
 from moframework.model import ParetoModel
 from moframework.optim import Schedulers
 from moframework.processes.world import World
-from moframework.run.blame import key_path
+from moframework.run.blame import blamed
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import as_size
+from moframework.run.part_at_fault import key_path
 from moframework.run.plan import Plan
 from moframework.run.searching import rehearse_search
 
@@ -291,15 +292,6 @@ def _subset(data: Dataset, count: int) -> Dataset:
     return data.take(rows) if isinstance(data, TensorData) else torch.utils.data.Subset(data, rows.tolist())
 
 
-@contextlib.contextmanager
-def _told(ready: Plan, what: str, otherwise: str = "problem.backbone") -> Iterator[None]:
-    """What goes wrong inside, as an error of the spec that says during what, and which part it came from, as far as
-    that can be seen."""
-    try:
-        yield
-    except MoframeworkError:
-        raise
-    except Exception as error:
-        where = key_path(error, ready) or otherwise
-        text = str(error).strip() or "without a word"
-        raise SpecError(f"{where}: {what} fails: {type(error).__name__}: {text}") from error
+def _told(ready: Plan, what: str, otherwise: str = "problem.backbone") -> contextlib.AbstractContextManager[None]:
+    """See `blamed`; what goes wrong is of the part that can be seen in the error, else of `otherwise`."""
+    return blamed(what, lambda error: key_path(error, ready) or otherwise)

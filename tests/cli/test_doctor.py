@@ -19,8 +19,8 @@ from moframework import get_problem
 from moframework.cli import doctor
 from moframework.cli.doctor import DATA_SETS, Examination, examine
 from moframework.cli.finding import Finding
-from moframework.cli.plugins import plugins
 from moframework.cli.main import main
+from moframework.cli.plugins import plugins
 from moframework.cli.requirements import KnownBad
 from moframework.config import Entry, entries
 from moframework.errors import DataError

@@ -1,0 +1,189 @@
+"""A solver of one's own whose parts do not keep what they promise is told when a run is planned, by name and line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import attrs
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from moframework import Schedule, Solver, Spec, WeightSpace, WeightSpaceConfig, load_spec
+from moframework.config import config, option
+from moframework.errors import SpecError
+from moframework.run.plan import plan
+from moframework.solvers.pamal import PaMaL
+
+SPEC = load_spec(
+    {"problem": {"name": "digits", "train": 16, "val": 8, "test": 8}, "solver": "single", "training": {"steps": 1}}
+)
+
+
+class Whole(WeightSpace):
+    """One network for all preferences, kept well."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.names = [name for name, _ in network.named_parameters()]
+        self.values = nn.ParameterList(value.detach().clone() for value in network.parameters())
+
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        return {name: 1.0 * value for name, value in zip(self.names, self.values, strict=True)}
+
+
+@config
+class Options(WeightSpaceConfig):
+    space: str = option(help="a class of this file")
+
+    def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
+        return cast(WeightSpace, globals()[self.space](make()))
+
+
+@config
+class Mine(Solver):
+    space: str = option(help="a class of this file")
+
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        return Options(space=self.space)
+
+
+def solved_by(space: type[WeightSpace]) -> Spec:
+    """The spec with a solver that has this weight space."""
+    return attrs.evolve(cast(Any, SPEC), solver=Mine(space=space.__name__))
+
+
+class Broken(Whole):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network)
+        self.values = self.nothing
+
+
+class Fails(Whole):
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        raise RuntimeError("not today")
+
+
+class Empty(Whole):
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        return {}
+
+
+class Further(Whole):
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        return {**super().weights(preference), "oops": preference}
+
+
+class Higher(Whole):
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        return {name: value.unsqueeze(0) for name, value in super().weights(preference).items()}
+
+
+class Numbers(Whole):
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        return cast(Any, dict.fromkeys(self.names, 0.0))
+
+
+class Nothing(Whole):
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        return cast(Any, None)
+
+
+class Detached(Whole):
+    def weights(self, preference: Tensor) -> dict[str, Tensor]:
+        return {name: value.detach() for name, value in super().weights(preference).items()}
+
+
+class NoGroups(Whole):
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        return cast(Any, None)
+
+
+class FewGroups(Whole):
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        return [{"name": "all", "params": list(self.values)[1:], "lr": lr}]
+
+
+class TwiceInGroups(Whole):
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        return [{"name": name, "params": list(self.values), "lr": lr} for name in ("one", "two")]
+
+
+def test_what_keeps_its_promises_is_planned() -> None:
+    assert plan(solved_by(Whole)).model.space.__class__ is Whole
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        (Broken, r"building the weights of Options fails: AttributeError: .*nothing.* \(.*test_contracts\.py:\d+\)$"),
+        (Fails, r"weights\(\) of Fails fails: RuntimeError: not today \(.*test_contracts\.py:\d+\)$"),
+        (Empty, r"weights\(\) of Empty has nothing for 'encoder\.conv1\.weight', .* and \d+ more of the network"),
+        (Further, r"weights\(\) of Further has 'oops', which the network has not"),
+        (Higher, r"gives 'encoder\.conv1\.weight' the shape \(1, 10, 1, 5, 5\); the network's is \(10, 1, 5, 5\)"),
+        (Numbers, r"depends on no parameter of it that is trained"),
+        (Nothing, r"weights\(\) of Nothing returned nothing, not weights by the names of parameters"),
+        (Detached, r"weights\(\) of Detached depends on no parameter of it that is trained, so nothing learns"),
+        (NoGroups, r"parameter_groups\(\) of NoGroups returned nothing, not mappings with `params`"),
+        (FewGroups, r"parameter_groups\(\) of FewGroups leave out 'values\.0': every parameter to train is in one"),
+        (TwiceInGroups, r"hold 'values\.0', .* and \d+ more more than once"),
+    ],
+)
+def test_a_weight_space_that_breaks_its_promise(space: type[WeightSpace], words: str) -> None:
+    with pytest.raises(SpecError, match=r"^solver: .*" + words):
+        plan(solved_by(space))
+
+
+@config
+class Raises(Solver):
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        return {}["nope"]
+
+
+@config
+class Names(Solver):
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        return cast(Any, "convex_hull")
+
+
+@config
+class Builds(WeightSpaceConfig):
+    def build(self, make: Callable[[], nn.Module], m: int, initial: Mapping[str, Tensor] | None) -> WeightSpace:
+        return cast(Any, make())
+
+
+@config
+class Network(Solver):
+    def weight_space(self, m: int) -> WeightSpaceConfig:
+        return Builds()
+
+
+@config
+class Flat(Schedule):
+    def natural_count(self, m: int) -> int:
+        return 1
+
+    def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
+        return torch.full((m,), 1 / m)
+
+
+@config
+class Dies(Flat):
+    def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
+        raise KeyError("rays")
+
+
+@pytest.mark.parametrize(
+    ("solver", "words"),
+    [
+        (Raises(), r"^solver: assembling the method of Raises fails: KeyError: 'nope' \(.*test_contracts\.py:\d+\)$"),
+        (Names(), r"^solver: weight_space\(\) of Names returned something of type str, not the options of a weight"),
+        (Network(), r"^solver: build\(\) of Builds returned something of type Shared, not a moframework\.WeightSpace"),
+        (PaMaL(preferences=Flat()), r"solver\.preferences: draw\(\) gives the shape \(2,\) for 1 preferences of 2"),
+        (PaMaL(preferences=Dies()), r"^solver\.preferences: drawing preferences with Dies fails: KeyError: 'rays' \("),
+    ],
+)
+def test_a_solver_that_breaks_its_promise(solver: Solver, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        plan(attrs.evolve(cast(Any, SPEC), solver=solver))
