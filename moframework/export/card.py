@@ -43,6 +43,7 @@ class Description:
         details: what is told of this form alone, such as the version of ONNX's operators.
         difference: the largest that was found when it was compared with the model; see `TOLERANCE`.
         tried: preferences at which that was done, where λ is an input.
+        preparation: name of the file with what turns raw data into inputs and outputs into answers.
     """
 
     form: Form
@@ -54,6 +55,7 @@ class Description:
     details: Mapping[str, Any]
     difference: float
     tried: Sequence[Sequence[float]] | None
+    preparation: str
 
 
 def card(model: ParetoModel, what: Description, facts: Facts) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def card(model: ParetoModel, what: Description, facts: Facts) -> dict[str, Any]:
         "preference_for": None if what.preference is not None else "each sample" if what.mixed else "a batch",
         "inputs": read,
         "outputs": dict(what.outputs),
+        "preparation": what.preparation,
         **what.details,
         "verified": {
             "largest_difference": what.difference,
@@ -118,6 +121,8 @@ def card_text(plain: Mapping[str, Any], what: Description, facts: Facts) -> str:
         "## Load",
         f"```python\n{loading_code(plain, what)}```",
         *_tables(plain),
+        f"`{plain['preparation']}` has what turns raw data into these inputs, and these outputs into answers: columns, "
+        "scales, categories, classes.",
         *(["## Notes", "\n".join(f"- {note}" for note in plain["notes"])] if plain["notes"] else []),
         *_metrics(plain, facts.fronts),
         "## Where it is from",

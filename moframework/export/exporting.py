@@ -203,7 +203,7 @@ class _Export:
         what = Description(
             form=self.form, target=self.target, preference=self.preference, mixed=self.mixed, inputs=inputs,
             outputs=self._outputs(trials[0]), details=self.details, difference=difference,
-            tried=None if tried is None else tried.tolist(),
+            tried=None if tried is None else tried.tolist(), preparation=self._beside(path)[2].name,
         )  # fmt: skip
         if self.form != "peft":
             self.details["sha256"] = checksum(path)

@@ -235,9 +235,10 @@ def _unseen_words(column: Column, new: Sequence[str], categories: Sequence[str])
     more = f" and {len(new) - _SHOWN:,} more" if len(new) > _SHOWN else ""
     near = nearest(new[0], categories)
     guess = f"; did you mean '{shortened(near)}'?" if near else "."
+    saw = _listed([f"'{name}'" for name in categories]) or "none"
     return (
         f"column '{shortened(column.name)}' has {', '.join(shown)}{more}, which training never saw{guess} "
-        f"It saw {_listed(categories) or 'none'}"
+        f"It saw {saw}"
     )
 
 

@@ -380,6 +380,7 @@ def test_the_code_of_a_card_runs_without_moframework(tmp_path: Path) -> None:
     for name in ("m.pt2", "m.onnx"):
         export_model(one, tmp_path / name)
         text = (tmp_path / f"{name}.md").read_text()
+        assert f"`{name}.preparation.json` has what turns raw data into these inputs" in text
         (found,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
         assert len(found.strip().splitlines()) <= 6
         code += found

@@ -160,7 +160,7 @@ def test_categories_that_training_never_saw_are_told(home: Path, model: ParetoMo
     with pytest.raises(DataError) as caught:
         model.predict([row], HALF)
     told = str(caught.value)
-    assert "column 'city' has 'Base' in row 1, which training never saw; did you mean 'Basel'? It saw Basel, " in told
+    assert "column 'city' has 'Base' in row 1, which training never saw; did you mean 'Basel'? It saw 'Basel', " in told
     assert "column 'heating' has 'coal' in row 1" in told
     assert "--unseen missing (in Python unseen='missing')" in told
     unknown = model.predict([{**row, "city": "", "heating": None}], HALF)
