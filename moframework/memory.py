@@ -19,6 +19,8 @@ __all__ = ["FitsInMemory", "GroupLimit", "TooMuchMemoryError", "group_limits", "
 
 _UNKNOWN_MEMORY = 16 * 2**30
 _MAKING = ("empty", "empty_strided", "zeros", "ones", "full", "rand", "randn")
+_DRAWING = ("normal_", "uniform_", "bernoulli_")
+_DRAWING_LIKE = ("randn_like", "rand_like")
 
 
 def machine_memory(root: Path = Path("/")) -> int:
@@ -122,6 +124,11 @@ class FitsInMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = {} if kwargs is None else dict(kwargs)
         if func.overloadpacket.__name__ in _MAKING and args and isinstance(args[0], list | tuple):
             self._count(args[0], given)
+        # Without numbers there is nothing to draw, and torch takes up to a millisecond for it.
+        if func.overloadpacket.__name__ in _DRAWING and args[0].device.type == "meta":
+            return args[0]
+        if func.overloadpacket.__name__ in _DRAWING_LIKE and args[0].device.type == "meta":
+            return torch.empty_like(args[0], **given)
         return func(*args, **given)
 
     def _count(self, shape: Sequence[int], given: Mapping[str, Any]) -> None:

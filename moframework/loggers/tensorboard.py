@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from moframework.loggers.base import Log, LoggedRun, Logger, Results
 from moframework.pareto.front import Front
 
 if TYPE_CHECKING:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["TensorBoard", "TensorBoardLog"]
@@ -137,14 +136,8 @@ class TensorBoardLog(Log):
             self._open().add_scalar(name, value, step)
 
     def _draw(self, step: int, front: Front) -> None:
-        # matplotlib takes half a second to import: only who draws pays
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        from moframework.pareto.plots import front_figure
-
         begun = time.monotonic()
-        figure = front_figure(front, previous=tuple(self._fronts), title=f"step {step}")
-        self._open().add_image("front/validation", _pixels(FigureCanvasAgg(figure)), step, dataformats="HWC")
+        self._open().add_image("front/validation", picture(front, self._fronts, step), step, dataformats="HWC")
         if self._fronts:  # the first picture is slow for other reasons: fonts are found, colors made
             now = time.monotonic()
             self._draw_after = now + max(9 * (now - begun), 0.1 * (now - self._began))
@@ -157,7 +150,13 @@ def _thinned(fronts: list[Front], most: int = 8) -> list[Front]:
     return fronts[::2] if len(fronts) >= most else fronts
 
 
-def _pixels(canvas: FigureCanvasAgg) -> NDArray[np.uint8]:
-    """What is drawn on the canvas, as an image (height, width, 3)."""
+def picture(front: Front, previous: Sequence[Front], step: int) -> NDArray[np.uint8]:
+    """A front with those before it, as an image (height, width, 3)."""
+    # matplotlib takes half a second to import: only who draws pays
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from moframework.pareto.plots import front_figure
+
+    canvas = FigureCanvasAgg(front_figure(front, previous=tuple(previous), title=f"step {step}"))
     canvas.draw()  # type: ignore[no-untyped-call]
     return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]  # type: ignore[no-untyped-call]
