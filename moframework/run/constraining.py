@@ -69,7 +69,7 @@ def conditions_of(spec: Spec) -> list[Condition]:
             "constraints: an adaptive schedule chooses by itself where preferences are drawn; take another one "
             "(solver.preferences: annealed)"
         )
-    for name, given in spec.constraints.items():
+    for name, given in (spec.constraints or {}).items():
         for text in (given,) if isinstance(given, str) else given:
             try:
                 found += read_conditions(f"{name} {text}", names)

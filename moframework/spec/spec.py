@@ -44,10 +44,11 @@ class Spec:
         factory=Training, help="budget, batches, optimizer, precision, device; none where the solver trains nothing"
     )
     evaluate: Evaluation = option(factory=Evaluation, help="how fronts are evaluated")
-    constraints: dict[str, str | tuple[str, ...]] = option(
+    constraints: dict[str, str | tuple[str, ...]] | None = option(
         factory=dict,
         help="what losses and metrics have to be on the validation split, as conditions of `pick`: "
-        '{left/loss: "<= 0.3"}; several of one column as a list. The model answers only preferences that meet them',
+        '{left/loss: "<= 0.3"}; several of one column as a list. The model answers only preferences that meet them. '
+        "none takes back what `extends` brings",
     )
     seed: int = option(0, ge=0, help="of everything drawn at random; the same seed gives the same result")
     name: str | None = option(None, help="name of the run; none: the name of the spec file")
@@ -62,6 +63,8 @@ class Spec:
             raise OptionError("log names a logger twice", "log")
         if self.name is not None and len(self.name) > _NAME:
             raise OptionError(f"name must have at most {_NAME} characters, but it has {len(self.name):,}", "name")
+        if self.constraints is None:
+            object.__setattr__(self, "constraints", {})
         if self.evaluate.batchnorm == "auto":
             chosen = "shared" if type(self.solver).trains else "recalibrate"
             object.__setattr__(self, "evaluate", attrs.evolve(cast(Any, self.evaluate), batchnorm=chosen))

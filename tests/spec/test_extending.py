@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import attrs
 import pytest
 
 from moframework.spec import load_spec
@@ -165,3 +166,11 @@ def test_byte_order_mark() -> None:
 
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert faults("none.yaml") == ["none.yaml:1:1: cannot be read: No such file or directory"]
+
+
+def test_constraints_of_a_base_are_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("problem: digits\nsolver: palora\nconstraints: {left/loss: '<= 3'}\n")
+    (tmp_path / "free.yaml").write_text("extends: base.yaml\nconstraints: null\n")
+    free = load_spec(tmp_path / "free.yaml")
+    assert free.constraints == {}
+    assert free == attrs.evolve(cast(Any, load_spec(tmp_path / "base.yaml")), constraints={}, name=free.name)
