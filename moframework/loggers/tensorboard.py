@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["TensorBoard", "TensorBoardLog"]
 
 BINS = np.linspace(0.0, 1.0, 21)  # of the histograms of preferences
+FIRST_PICTURE = 3.0
+"""Seconds before the first picture but the last: drawing one takes some tenths of a second, much in a short run."""
 
 
 @config
@@ -64,8 +65,8 @@ class TensorBoardLog(Log):
         self.spec = spec or {}
         self._writer: SummaryWriter | None = None
         self._fronts: list[Front] = []
-        self._draw_after = -math.inf
         self._began = time.monotonic()
+        self._draw_after = self._began + FIRST_PICTURE
         self._undrawn: tuple[int, Front] | None = None
         self._step = 0
 

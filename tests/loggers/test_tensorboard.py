@@ -62,7 +62,22 @@ def test_tensorboard_preferences(board: TensorBoardLog, events: Path) -> None:
     assert (event.histogram_value.min, event.histogram_value.max, event.histogram_value.num) == (0.25, 0.6, 2)
 
 
-def test_tensorboard_picture_of_the_front_changes(board: TensorBoardLog, events: Path) -> None:
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are long enough for pictures from the first validation on."""
+    monkeypatch.setattr("moframework.loggers.tensorboard.FIRST_PICTURE", 0.0)
+
+
+def test_a_short_run_has_the_last_picture_alone(board: TensorBoardLog, events: Path) -> None:
+    board.started(progress(0))
+    tell(board, 10)
+    tell(board, 20)
+    board.finished(progress(20))
+    assert [image.step for image in read(events).Images("front/validation")] == [20]
+
+
+def test_tensorboard_picture_of_the_front_changes(patient: None, events: Path) -> None:
+    board = TensorBoardLog(events, TASKS)
     board.started(progress(0))
     tell(board, 10)
     tell(board, 20)
@@ -75,7 +90,8 @@ def test_tensorboard_picture_of_the_front_changes(board: TensorBoardLog, events:
     assert pixels.std() > 1, "something is drawn"
 
 
-def test_pictures_stay_a_small_part_of_fast_validations(board: TensorBoardLog, events: Path) -> None:
+def test_pictures_stay_a_small_part_of_fast_validations(patient: None, events: Path) -> None:
+    board = TensorBoardLog(events, TASKS)
     board.started(progress(0))
     for step in range(1, 31):
         board.evaluated(progress(step), front(step), hypervolume=0.5, is_best=False)

@@ -1,6 +1,6 @@
-"""Hypervolumes of `benchmarks/adult` as COSMOS's code scores: decisions, batch by batch, and their mean.
+"""Hypervolumes on Adult of `benchmarks/fairness` as COSMOS's code scores: decisions, batch by batch, and their mean.
 
-    MOFRAMEWORK_DATA=… python docs/benchmarks/adult/by_batch.py FOLDER
+    MOFRAMEWORK_DATA=… python docs/benchmarks/fairness/by_batch.py FOLDER PAGE.md
 
 FOLDER is the folder of the benchmark. The saved models are asked for the test rows, shuffled once, in batches of 256.
 Cross-entropy, and the difference between the groups in the number of persons of class 1 who get a positive decision,
@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,6 +22,12 @@ from moframework.pareto.indicators import hypervolume
 
 BATCH = 256
 POINTS = ((1.0, 1.0), (2.0, 2.0))
+KINDS = ("losses", "decisions, mean over batches", "decisions, at once")
+NOTE = """Hypervolumes on the test split by reference point, mean ± sample standard deviation over the seeds.
+
+- losses: cross-entropy, and the difference of chances between the groups (DEO), over the whole split
+- decisions, mean over batches: cross-entropy, and the difference of decisions, in shuffled batches of 256, averaged
+- decisions, at once: the same over the whole split"""
 
 
 def scores(logits: Tensor, label: Tensor, group: Tensor) -> tuple[float, float]:
@@ -44,20 +49,23 @@ def fronts(folder: Path) -> dict[str, list[float]]:
             logits = model(data.inputs, preference)["income"][:, 0]
         batches.append(np.mean([scores(logits[own], label[own], group[own]) for own in order], axis=0))
     whole = np.stack([front.losses[:, 0], front.metrics["equal_opportunity/equal_opportunity_published"]], axis=1)
-    kinds = {"losses": front.losses, "decisions, mean over batches": np.array(batches), "decisions, at once": whole}
-    return {kind: [hypervolume(points, reference) for reference in POINTS] for kind, points in kinds.items()}
+    found = dict(zip(KINDS, (front.losses, np.array(batches), whole), strict=True))
+    return {kind: [hypervolume(points, reference) for reference in POINTS] for kind, points in found.items()}
 
 
-def main(folder: Path) -> None:
-    """Print mean and standard deviation over the seeds of each solver."""
-    for solver in sorted(path for path in (folder / "cells" / "adult").iterdir() if path.is_dir()):
+def main(folder: Path, page: Path) -> None:
+    """Write a page with mean and standard deviation over the seeds of each solver."""
+    cells = sorted(path for path in (folder / "cells" / "adult").iterdir() if path.is_dir())
+    heads = [f"{kind}, {reference}" for kind in KINDS for reference in POINTS]
+    lines = [f"| solver | seeds | {' | '.join(heads)} |", "|---|---:|" + "---|" * len(heads)]
+    for solver in cells:
         runs = [fronts(path) for path in sorted(solver.iterdir()) if (path / "status.json").is_file()]
-        for kind in runs[0]:
-            for number, reference in enumerate(POINTS):
-                values = [run[kind][number] for run in runs]
-                spread = f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
-                click.echo(f"{solver.name}, {kind}, {reference}: {spread} ({len(values)} seeds)")
+        values = np.array([[run[kind][i] for kind in KINDS for i in range(len(POINTS))] for run in runs])
+        shown = [f"{m:.4f} ± {s:.4f}" for m, s in zip(values.mean(axis=0), values.std(axis=0, ddof=1), strict=True)]
+        lines.append(f"| {solver.name} | {len(runs)} | {' | '.join(shown)} |")
+    made = "<!-- Made by docs/benchmarks/fairness/by_batch.py of the runs of `benchmarks/fairness`. -->"
+    page.write_text("\n".join([made, "# Adult, as COSMOS's code scores", "", *lines, "", NOTE]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
