@@ -237,8 +237,7 @@ def _unseen_words(column: Column, new: Sequence[str], categories: Sequence[str])
     guess = f"; did you mean '{shortened(near)}'?" if near else "."
     saw = _listed([f"'{name}'" for name in categories]) or "none"
     return (
-        f"column '{shortened(column.name)}' has {', '.join(shown)}{more}, which training never saw{guess} "
-        f"It saw {saw}"
+        f"column '{shortened(column.name)}' has {', '.join(shown)}{more}, which training never saw{guess} It saw {saw}"
     )
 
 

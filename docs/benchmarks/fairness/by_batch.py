@@ -64,7 +64,9 @@ def main(folder: Path, page: Path) -> None:
         shown = [f"{m:.4f} ± {s:.4f}" for m, s in zip(values.mean(axis=0), values.std(axis=0, ddof=1), strict=True)]
         lines.append(f"| {solver.name} | {len(runs)} | {' | '.join(shown)} |")
     made = "<!-- Made by docs/benchmarks/fairness/by_batch.py of the runs of `benchmarks/fairness`. -->"
-    page.write_text("\n".join([made, "# Adult, as COSMOS's code scores", "", *lines, "", NOTE]) + "\n", encoding="utf-8")
+    page.write_text(
+        "\n".join([made, "# Adult, as COSMOS's code scores", "", *lines, "", NOTE]) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
