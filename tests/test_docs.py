@@ -14,7 +14,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from attrs import frozen
 
 from moframework.engine.acceleration import ACCELERATIONS
 from tests.extras import needs_onnx, needs_peft, needs_serve
-from tests.warm import warm_python
 
 DOCS = Path(__file__).parents[1] / "docs"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -199,12 +197,6 @@ def smaller(page: Path) -> list[Block]:
         assert any(shown in block.content for block in found), f"{page.name} no longer has {shown!r}"
         found = [Block(block.language, block.content.replace(shown, instead), block.line) for block in found]
     return found
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    with warm_python(tmp_path_factory.mktemp("warm")) as words:
-        yield words
 
 
 PAGES = sorted(page for page in written() if any(b.language in ("python", "sh") for b in blocks(page)))

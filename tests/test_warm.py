@@ -5,20 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.warm import warm_python
-
 SHOW = "import os, sys; print(sys.argv, os.getcwd(), os.environ['A'], sys.stdin.read(), __name__, sys.path[0])"
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    with warm_python(tmp_path_factory.mktemp("warm")) as words:
-        yield words
 
 
 def both(warm: list[str], folder: Path, *argv: str) -> list[tuple[int, str]]:

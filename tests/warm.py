@@ -2,7 +2,8 @@
 
 Loading torch takes seconds of processor time, and the pages of docs/ have a hundred commands. What a command sees is
 its own process with its own arguments, folder, environment, streams and exit code; only modules that it would have
-imported are there already. What starts in another way (`python -m pip`) starts as ever.
+imported are there already. What starts in another way (`python -m pip`) starts as ever. The process that was started
+hands signals on but for SIGKILL, which is for the one whose number is in the file that the variable WARM_PID names.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ given = json.dumps({"argv": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.env
 link.sendmsg([len(given).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
 link.sendall(given)
 child = int.from_bytes(link.recv(4), "big")
+if "WARM_PID" in os.environ:
+    with open(os.environ["WARM_PID"], "w") as file:
+        file.write(str(child))
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) is not signal.SIG_IGN:
         signal.signal(number, lambda number, frame: os.kill(child, number))

@@ -54,8 +54,8 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
     return run
 
 
-def spawn(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "moframework", *map(str, arguments)]
+def spawn(warm: list[str], *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [*warm, "-m", "moframework", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
 
@@ -192,9 +192,9 @@ def test_benchmark(call: Call, tmp_path: Path) -> None:
     assert re.search(r"^ seeds +1 +0 of 1 *$", broken.out, re.MULTILINE)
 
 
-def test_interrupted_benchmark_saves_its_cells_and_says_how_to_continue(tmp_path: Path) -> None:
+def test_interrupted_benchmark_saves_its_cells_and_says_how_to_continue(warm: list[str], tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(BENCHMARK.replace("networks}", "networks, training: {steps: 20000}}"))
-    command = [sys.executable, "-m", "moframework", "benchmark", "small.yaml", "--out", "out"]
+    command = [*warm, "-m", "moframework", "benchmark", "small.yaml", "--out", "out"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -212,7 +212,7 @@ def test_interrupted_benchmark_saves_its_cells_and_says_how_to_continue(tmp_path
     assert "Traceback" not in err
     assert "1 of 2 cells of this round are done. The same command goes on" in err
     assert json.loads((folder / "status.json").read_text())["status"] == "interrupted"
-    report = spawn("benchmark", "small.yaml", "--out", "out", "--report-only", cwd=tmp_path)
+    report = spawn(warm, "benchmark", "small.yaml", "--out", "out", "--report-only", cwd=tmp_path)
     assert report.returncode == 0
     assert "0 of 1" in report.stdout
 
@@ -331,12 +331,12 @@ def test_terminal_without_greek_letters() -> None:
     assert "linear" in done.stdout
 
 
-def test_wrong_spec_is_told_with_positions_and_without_traceback(tmp_path: Path) -> None:
+def test_wrong_spec_is_told_with_positions_and_without_traceback(warm: list[str], tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(
         "problem: digitz\nsolver: {name: palora, rank: 0, rnak: 2}\ntraining: {epochs: 3.7}\nseed: 'no'\nevalute: {}\n"
     )
-    done = spawn("solve", path)
+    done = spawn(warm, "solve", path)
     assert done.returncode == 2
     lines = done.stderr.splitlines()
     positions = [re.match(rf"{re.escape(str(path))}:(\d+):\d+: ", line) for line in lines]
@@ -402,9 +402,9 @@ def test_run_folder_is_not_overwritten(call: Call, finished: Path) -> None:
     assert "--resume" in found.err
 
 
-def test_interrupted_run_says_how_to_continue_and_does(tmp_path: Path) -> None:
+def test_interrupted_run_says_how_to_continue_and_does(warm: list[str], tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SMALL.replace("steps: 4", "steps: 20000"))
-    command = [sys.executable, "-m", "moframework", "solve", "spec.yaml", "--out", "run"]
+    command = [*warm, "-m", "moframework", "solve", "spec.yaml", "--out", "run"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -418,7 +418,7 @@ def test_interrupted_run_says_how_to_continue_and_does(tmp_path: Path) -> None:
     assert "moframework solve run --resume" in err
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "interrupted"
     process = subprocess.Popen(
-        [*command[:3], "solve", "run", "--resume"],
+        [*warm, "-m", "moframework", "solve", "run", "--resume"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

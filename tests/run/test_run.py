@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -284,11 +285,19 @@ def test_a_device_given_apart_replaces_that_of_the_spec(tmp_path: Path) -> None:
     assert attrs.evolve(run.spec, training=spec.training) == attrs.evolve(spec, name=run.spec.name)
 
 
-def start(spec: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
+def start(warm: list[str], spec: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
     """A run in a process of its own; what it says goes to `said(out)`."""
-    command = [sys.executable, "-m", "moframework", "solve", str(spec), "--out", str(out), "--quiet", *options]
+    command = [*warm, "-m", "moframework", "solve", str(spec), "--out", str(out), "--quiet", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WARM_PID": str(out.with_suffix(".pid"))}
     with out.with_suffix(".stderr").open("ab") as file:
-        return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=file, stderr=file)
+        return subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+
+
+def kill(process: subprocess.Popen[bytes], out: Path) -> None:
+    """Kill a run that `start` has started, at once."""
+    with contextlib.suppress(ProcessLookupError):  # it may have ended
+        os.kill(int(out.with_suffix(".pid").read_text()), signal.SIGKILL)
+    process.wait()
 
 
 def said(out: Path) -> str:
@@ -319,30 +328,29 @@ LONGER = {
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+def uninterrupted(warm: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     folder = tmp_path_factory.mktemp("whole")
     spec = folder / "spec.yaml"
     spec.write_text(load_spec(LONGER).to_yaml())
-    process = start(spec, folder / "run")
+    process = start(warm, spec, folder / "run")
     assert process.wait() == 0, said(folder / "run")
     return spec, (folder / "run" / "model" / "model.safetensors").read_bytes()
 
 
 def test_killed_at_a_random_moment_and_resumed_is_byte_identical(
-    uninterrupted: tuple[Path, bytes], tmp_path: Path
+    warm: list[str], uninterrupted: tuple[Path, bytes], tmp_path: Path
 ) -> None:
     """Two moments here; `tests/faults` has more, of all kinds."""
     spec, expected = uninterrupted
     out = tmp_path / "run"
     moments = random.Random(0)
-    process = start(spec, out)
+    process = start(warm, spec, out)
     for _ in range(2):  # killed twice
         lines = steps_logged(out) + moments.randint(1, 45)
         wait_for(functools.partial(reached, out, lines, process))
         time.sleep(moments.random() * 0.02)
-        process.kill()
-        process.wait()
-        process = start(spec, out, "--resume")
+        kill(process, out)
+        process = start(warm, spec, out, "--resume")
     assert process.wait() == 0, said(out)
     assert (out / "model" / "model.safetensors").read_bytes() == expected
     assert {path.name for path in out.iterdir()} == FILES
@@ -350,17 +358,17 @@ def test_killed_at_a_random_moment_and_resumed_is_byte_identical(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_it_saves_and_leaves_with_130(
-    uninterrupted: tuple[Path, bytes], tmp_path: Path, number: signal.Signals
+    warm: list[str], uninterrupted: tuple[Path, bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
     spec, expected = uninterrupted
     out = tmp_path / "run"
-    process = start(spec, out)
+    process = start(warm, spec, out)
     wait_for(lambda: steps_logged(out) >= 10)
     process.send_signal(number)
     assert process.wait() == 130, said(out)
     assert "--resume" in said(out)
     assert Run(out).status == "interrupted"
-    process = start(spec, out, "--resume")
+    process = start(warm, spec, out, "--resume")
     assert process.wait() == 0, said(out)
     assert (out / "model" / "model.safetensors").read_bytes() == expected
 
