@@ -154,10 +154,6 @@ def _thinned(fronts: list[Front], most: int = 8) -> list[Front]:
 def picture(front: Front, previous: Sequence[Front], step: int) -> NDArray[np.uint8]:
     """A front with those before it, as an image (height, width, 3)."""
     # matplotlib takes half a second to import: only who draws pays
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from moframework.pareto.plots import front_figure, pixels
 
-    from moframework.pareto.plots import front_figure
-
-    canvas = FigureCanvasAgg(front_figure(front, previous=tuple(previous), title=f"step {step}"))
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]  # type: ignore[no-untyped-call]
+    return pixels(front_figure(front, previous=tuple(previous), title=f"step {step}"))

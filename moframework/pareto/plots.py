@@ -38,6 +38,7 @@ __all__ = [
     "lay_out",
     "mark_equal",
     "name_axes",
+    "pixels",
     "resize",
     "scaled",
     "separate_labels",
@@ -141,6 +142,19 @@ def resize(figure: Figure, size: tuple[float, float]) -> None:
             one.set_markersize(one.get_markersize() * factor)
         elif isinstance(one, PathCollection):
             one.set_sizes(np.asarray(one.get_sizes()) * factor**2)
+
+
+def pixels(figure: Figure, dpi: float | None = None) -> NDArray[np.uint8]:
+    """What is drawn, as an image (height, width, 3). `savefig` would draw everything twice.
+
+    Args:
+        dpi: pixels an inch; by default the figure's.
+    """
+    if dpi is not None:
+        figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]  # type: ignore[no-untyped-call]
 
 
 def empty_figure() -> Figure:
@@ -626,7 +640,7 @@ def separate_labels(figure: Figure) -> None:
         ValueError: the figure is too small for its panels.
     """
     for attempt in range(12):
-        _draw(figure)
+        _lay_out(figure)
         crowded = _crowded(figure)
         if not crowded:
             break
@@ -635,11 +649,14 @@ def separate_labels(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def _draw(figure: Figure) -> None:
+def _lay_out(figure: Figure) -> None:
+    """Give everything its place, as drawing would, without drawing it, which takes as long again."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="constrained_layout not applied")
         try:
-            figure.draw_without_rendering()
+            engine.execute(figure)
         except UserWarning:
             width, height = figure.get_size_inches()
             raise ValueError(
@@ -670,6 +687,7 @@ def _boxes(axes: Axes, axis: AxisName) -> Iterator[Bbox]:
     own = axes.xaxis if axis == "x" else axes.yaxis
     if not axes.axison:
         return
+    own.get_majorticklabels()  # brings ticks up to date, as drawing would
     low, high = sorted(own.get_view_interval())
     slack = 1e-9 * (high - low)
     for tick, at in zip(own.get_major_ticks(), own.get_majorticklocs(), strict=False):

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import attrs
 from attrs import field, frozen
+from matplotlib.image import imsave
 
 from moframework.config import Trust
 from moframework.data import Split
@@ -25,7 +26,7 @@ from moframework.io.sealed import FORMAT, write_json, write_sealed_yaml
 from moframework.loggers import Results
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
-from moframework.pareto.plots import front_figure
+from moframework.pareto.plots import front_figure, pixels
 from moframework.processes.launch import launched_world
 from moframework.processes.world import World
 from moframework.run.batchnorm_gap import batchnorm_gap
@@ -53,6 +54,8 @@ __all__ = ["check", "solve"]
 
 _OWN_REHEARSAL = 100
 """A training of so many steps is tried out by itself: little is lost where it fails at its end."""
+
+_DPI = 120  # of the picture of the front
 
 
 def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) -> list[str]:
@@ -359,7 +362,7 @@ def _write(folder: Path, model: ParetoModel, fronts: Mapping[Split, Front]) -> N
     for split, value in fronts.items():
         value.save(folder / f"front-{split}.json")
     with atomic_write(folder / "front.png") as partial:
-        front_figure(fronts["test"]).savefig(partial, dpi=120)
+        imsave(partial, pixels(front_figure(fronts["test"]), dpi=_DPI), format="png", dpi=_DPI)
 
 
 def _facts(ready: Plan, result: Fit, fronts: Mapping[Split, Front]) -> dict[str, Any]:
