@@ -40,7 +40,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "moframework/run/flat_start.py": ("_sentence",),
     "moframework/run/memory_estimate.py": ("describe",),
     "moframework/run/plan.py": ("notes", "_not_adapted", "_without_effect"),
-    "moframework/run/report.py": ("oddities", "barriers", "_validation", "_time"),
+    "moframework/run/report.py": ("oddities", "_flat", "barriers", "_validation", "_time"),
     "moframework/run/saved_statistics.py": ("saved_statistics_note",),
     "moframework/run/sets.py": ("batch_notes", "_turn_notes"),
     "problems/csv.py": ("_column_notes",),

@@ -96,7 +96,7 @@ def report(
         "notes": [
             *notes.texts,
             *([] if ready.method.trains else barriers(fronts["val"])),
-            *oddities(fronts["test"], facts),
+            *oddities(fronts["test"], facts, fronts["val"]),
             *_validation(ready.spec, fronts),
         ],
     }
@@ -108,25 +108,20 @@ def write_report(folder: Path, page: Mapping[str, Any]) -> None:
     write_text(folder / "report.txt", "\n".join(as_text(page)) + "\n")
 
 
-def oddities(front: Front, facts: Mapping[str, Any]) -> list[str]:
+def oddities(front: Front, facts: Mapping[str, Any], val: Front) -> list[str]:
     """What a front has that is allowed but seldom wanted, a sentence each with what may help.
 
     Args:
         facts: as of `report`.
+        val: the front of the validation split.
     """
-    found = []
-    if len(front.losses) > 1:
-        low, high = front.losses.min(axis=0), front.losses.max(axis=0)
-        if bool(np.all(high - low <= FLAT * np.maximum(np.abs(high), np.abs(low)))):
-            found.append(
-                f"The front is flat: no loss changes by more than {FLAT:.0%} over it, whatever the preference. Train "
-                "longer, or give the solver more room (rank, alpha, distinct initial networks)."
-            )
-    for task, rank in zip(front.tasks, front.controllability(), strict=True):
+    found = _flat(front)
+    for task, rank, before in zip(front.tasks, front.controllability(), val.controllability(), strict=True):
         if rank > 0:
             found.append(
                 f"The dial of '{task}' is reversed: more weight on it goes with more loss (rank correlation "
-                f"{rank:+.2f}; -1 is ideal). Train longer, or balance the losses (`solver.balancing`)."
+                f"{rank:+.2f}, on the validation split {before:+.2f}; -1 is ideal). Train longer, or balance the "
+                "losses (`solver.balancing`)."
             )
     for task, losses in zip(front.tasks, front.losses.T, strict=True):
         if not losses.any():
@@ -150,6 +145,26 @@ def oddities(front: Front, facts: Mapping[str, Any]) -> list[str]:
             f"{facts['skipped_steps']} of {facts['steps']} steps were skipped, for a loss or a gradient was not finite."
         )
     return found
+
+
+def _flat(front: Front) -> list[str]:
+    """What to tell of losses that hardly change over a front."""
+    if len(front.losses) < 2:
+        return []
+    low, high = front.losses.min(axis=0), front.losses.max(axis=0)
+    flat = high - low <= FLAT * np.maximum(np.abs(high), np.abs(low))
+    if flat.all():
+        return [
+            f"The front is flat: no loss changes by more than {FLAT:.0%} over it, whatever the preference. Train "
+            "longer, or give the solver more room (rank, alpha, distinct initial networks)."
+        ]
+    return [
+        f"The front is flat in '{task}', whose loss changes by no more than {FLAT:.0%} over it, whatever the "
+        "preference: the others take nothing from this task, or its loss is too small beside theirs "
+        "(`solver.balancing`)."
+        for task, one in zip(front.tasks, flat, strict=True)
+        if one
+    ]
 
 
 def barriers(front: Front) -> list[str]:

@@ -191,18 +191,20 @@ def a_front(losses: list[list[float]], reference: tuple[float, float] = (2.0, 2.
     [
         ([[1.0, 0.2], [0.5, 0.5], [0.2, 1.0]], (2.0, 2.0), []),
         ([[1.0, 0.999], [0.9995, 0.9995], [0.999, 1.0]], (2.0, 2.0), ["is flat"]),
+        ([[1.0, 0.2], [0.999, 0.5], [0.998, 1.0]], (2.0, 2.0), ["is flat in 'a', whose loss"]),
         ([[0.2, 0.2], [0.5, 0.5], [1.0, 1.0]], (2.0, 2.0), ["'a' is reversed"]),
         ([[1.0, 0.2], [0.5, 0.5], [0.2, 1.0]], (0.1, 0.1), ["hypervolume of losses is 0"]),
     ],
 )
 def test_what_is_odd_about_a_front(losses: list[list[float]], reference: tuple[float, float], words: list[str]) -> None:
-    found = oddities(a_front(losses, reference), {"steps": 10})
+    found = oddities(a_front(losses, reference), {"steps": 10}, a_front(losses, reference))
     assert len(found) == len(words)
     assert all(word in text for word, text in zip(words, found, strict=True))
 
 
 def test_skipped_steps_are_a_note() -> None:
-    (told,) = oddities(a_front([[1.0, 0.2], [0.2, 1.0]]), {"steps": 10, "skipped_steps": 2})
+    good = a_front([[1.0, 0.2], [0.2, 1.0]])
+    (told,) = oddities(good, {"steps": 10, "skipped_steps": 2}, good)
     assert "2 of 10 steps were skipped" in told
 
 
@@ -227,3 +229,9 @@ def test_a_barrier_between_merged_networks_is_told() -> None:
     (told,) = barriers(a_front([ends[0], [1.04, 1.5], ends[1]]))
     assert "at λ = (0.5, 0.5) the test loss of 'b' is 1.5, more than 1, the most at any vertex" in told
     assert barriers(a_front(ends)) == []
+
+
+def test_a_reversed_dial_is_told_beside_that_of_validation() -> None:
+    good, bad = a_front([[1.0, 0.2], [0.2, 1.0]]), a_front([[0.2, 0.2], [1.0, 1.0]])
+    (told,) = oddities(bad, {"steps": 10}, good)
+    assert "(rank correlation +1.00, on the validation split -1.00; -1 is ideal)" in told
