@@ -58,6 +58,21 @@ class Pick:
     before: dict[str, float] | None = None
     x: tuple[float, ...] | None = None
 
+    def __str__(self) -> str:
+        """The point in a few lines: λ, what chose it, and its losses and metrics on both splits."""
+        preference = ", ".join(f"{weight:.4g}" for weight in self.preference)
+        chosen = " and ".join(self.conditions)
+        return "\n".join(
+            [
+                f"λ = ({preference}) for {', '.join(self.tasks)}: {self.rule}{' where ' if chosen else ''}{chosen}",
+                *(
+                    f"{split}: {', '.join(f'{name} {value:.4g}' for name, value in values.items())}"
+                    for split, values in (("validation", self.val), ("test", self.test))
+                ),
+                *(f"not so on the test split: {miss}" for miss in self.test_misses),
+            ]
+        )
+
     def as_plain(self) -> dict[str, Any]:
         """Everything but `seen`, ready for JSON; a number that is nan is None."""
         plain = attrs.asdict(self, filter=lambda field, _: field.name != "seen")

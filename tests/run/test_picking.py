@@ -222,6 +222,15 @@ def test_names_and_rules_that_cannot_be_used(run: Run, arguments: dict[str, Any]
         run.pick(**arguments)
 
 
+def test_a_pick_is_printed_in_some_lines(run: Run) -> None:
+    found = run.pick("left/loss <= 10", minimize="right/loss", evaluations=0)
+    first, *rest = str(found).splitlines()
+    assert first.startswith("λ = (")
+    assert first.endswith("for left, right: smallest right/loss where left/loss <= 10")
+    assert rest[0].startswith(f"validation: left/loss {found.val['left/loss']:.4g}, right/loss ")
+    assert rest[1].startswith(f"test: left/loss {found.test['left/loss']:.4g}, ")
+
+
 def test_a_step_betters_one_task_at_the_cost_of_the_other(run: Run) -> None:
     val = run.front("val")
     width = float(np.ptp(val.losses[:, 1]))
