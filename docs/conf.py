@@ -64,6 +64,7 @@ BELOW = {
     "benchmarks": (
         "benchmarks/*/results",
         "benchmarks/quick/through-ray",
+        "benchmarks/fairness/by-batch",
         "benchmarks/time-to-front/study",
         "benchmarks/time-to-front/ratio",
     ),

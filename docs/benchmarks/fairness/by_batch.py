@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from moframework import Run, get_problem
+from moframework.config import unstructure
 from moframework.pareto.indicators import hypervolume
 
 BATCH = 256
@@ -55,14 +56,17 @@ def fronts(folder: Path) -> dict[str, list[float]]:
 
 def main(folder: Path, page: Path) -> None:
     """Write a page with mean and standard deviation over the seeds of each solver."""
-    cells = sorted(path for path in (folder / "cells" / "adult").iterdir() if path.is_dir())
+    found: dict[str, list[dict[str, list[float]]]] = {}
+    for path in sorted((folder / "cells" / "adult").glob("*/*/status.json")):
+        objective = Run(path.parent).spec.solver.objective
+        name = f"{path.parts[-3]} ({unstructure(objective)['name']})"
+        found.setdefault(name, []).append(fronts(path.parent))
     heads = [f"{kind}, {reference}" for kind in KINDS for reference in POINTS]
     lines = [f"| solver | seeds | {' | '.join(heads)} |", "|---|---:|" + "---|" * len(heads)]
-    for solver in cells:
-        runs = [fronts(path) for path in sorted(solver.iterdir()) if (path / "status.json").is_file()]
+    for name, runs in found.items():
         values = np.array([[run[kind][i] for kind in KINDS for i in range(len(POINTS))] for run in runs])
         shown = [f"{m:.4f} ± {s:.4f}" for m, s in zip(values.mean(axis=0), values.std(axis=0, ddof=1), strict=True)]
-        lines.append(f"| {solver.name} | {len(runs)} | {' | '.join(shown)} |")
+        lines.append(f"| {name} | {len(runs)} | {' | '.join(shown)} |")
     made = "<!-- Made by docs/benchmarks/fairness/by_batch.py of the runs of `benchmarks/fairness`. -->"
     page.write_text(
         "\n".join([made, "# Adult, as COSMOS's code scores", "", *lines, "", NOTE]) + "\n", encoding="utf-8"
