@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterable
 
 __all__ = [
+    "BrokenPartError",
     "DamagedFileError",
     "DataError",
     "InterruptedRun",
@@ -56,6 +57,11 @@ class SpecError(MoframeworkError):
     moframework.errors.SpecError: solver.rank: must be at least 1 and at most 4096, but it is 0
     training.epochs: must be a whole number or null, but it is 'ten'
     """
+
+
+class BrokenPartError(SpecError):
+    """A part does not keep what its kind promises: its code is at fault, not what the spec says of it. The text names
+    the method, and the line where there is one."""
 
 
 class UnknownNameError(MoframeworkError):

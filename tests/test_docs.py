@@ -200,12 +200,7 @@ def smaller(page: Path) -> list[Block]:
 
 
 PAGES = sorted(page for page in written() if any(b.language in ("python", "sh") for b in blocks(page)))
-SMALL = {
-    "own-problem": {
-        f"epochs: 6\n  batch_size: 64\n  {key}": f"epochs: 1\n  batch_size: 64\n  {key}"
-        for key in ("optimizer", "resident")
-    }
-}
+SMALL = {"own-problem": {"epochs: 6\n  batch_size: 64\n  optimizer": "epochs: 1\n  batch_size: 64\n  optimizer"}}
 """What is executed in the place of what a page shows, so that networks of some size train for seconds."""
 NEEDS = {"exporting": [needs_onnx, needs_peft], "serving": [needs_serve]}
 """Marks of pages whose code needs extras."""

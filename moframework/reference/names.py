@@ -18,43 +18,48 @@ from moframework.reference.importing import BESIDE, PUBLIC, home, public
 from moframework.reference.options import option_texts
 from moframework.reference.parts import option_lines
 
-__all__ = ["name_page", "names_page"]
+__all__ = ["beside_page", "name_page", "names_page"]
 
+_BESIDE = "python/beside"
 _LONGEST = 60  # characters of a default in a signature
 _WIDEST = 80  # characters of a signature on one line
 
 
 def names_page() -> Page:
-    """The list of all public names and of those beside them, and the pages below it."""
-    names, beside = sorted(PUBLIC, key=str.lower), sorted(BESIDE, key=str.lower)
-    text = f"""`import moframework` imports none of these; each is loaded when it is first used.
+    """The list of all public names, and the pages below it."""
+    names = sorted(PUBLIC, key=str.lower)
+    listed = "\n".join(f"- [`{name}`](python/{name}.md): {summary(public(name).__doc__)}" for name in names)
+    text = f"""`import moframework` imports none of these; each is loaded when it is first used. What they return, and
+what plug-ins import beside them, is on [a page of its own]({_BESIDE}.md).
 
-{_list(names)}
-
-## What they return, and what plug-ins import
-
-These are imported from their modules, which their pages name.
-
-{_list(beside)}"""
-    return Page("python", "Python", text, below=tuple(f"python/{name}" for name in (*names, *beside)))
-
-
-def _list(names: list[str]) -> str:
-    return "\n".join(f"- [`{name}`](python/{name}.md): {summary(public(name).__doc__)}" for name in names)
+{listed}"""
+    return Page("python", "Python", text, below=(*(f"python/{name}" for name in names), _BESIDE))
 
 
 def name_page(name: str) -> Page:
-    """The page of a public name, or of one beside them: what it promises, then its public members."""
-    found = public(name)
+    """The page of a public name: what it promises, then its public members."""
     path = f"python/{name}"
+    return Page(path, "", "", _entries(name, path))
+
+
+def beside_page() -> Page:
+    """The page of all names of `BESIDE`, which would make the site larger by a sixth with a page each."""
+    text = "These are imported from modules of the package, which are told with each."
+    entries = [entry for name in sorted(BESIDE, key=str.lower) for entry in _entries(name, _BESIDE, deeper=1)]
+    return Page(_BESIDE, "What public names return, and what plug-ins import", text, tuple(entries))
+
+
+def _entries(name: str, path: str, deeper: int = 0) -> tuple[Entry, ...]:
+    """What a name promises, then its public members."""
+    found = public(name)
     told = [_signature_block(name, found), markdown(found.__doc__)]
     if isinstance(found, type):
         told += _fields(found)
-        members = tuple(_members(name, found, path))
+        members = tuple(_members(name, found, path, deeper))
     else:
         members = ()
-    head = Entry(name, path, anchor("name", name), f"`{name}`", "\n\n".join(part for part in told if part), depth=1)
-    return Page(path, "", "", (head, *members))
+    text = "\n\n".join(part for part in told if part)
+    return (Entry(name, path, anchor("name", name), f"`{name}`", text, depth=1 + deeper), *members)
 
 
 def _signature_block(name: str, found: Any) -> str:
@@ -87,7 +92,7 @@ def _class_data(cls: type) -> dict[str, str]:
     return {key: text for key, text in found.items() if not key.startswith("_")}
 
 
-def _members(name: str, cls: type, path: str) -> Iterator[Entry]:
+def _members(name: str, cls: type, path: str, deeper: int) -> Iterator[Entry]:
     """Public methods and properties, those of bases of ours too, in the order of the source."""
     seen: set[str] = set()
     for base in _own_bases(cls):
@@ -98,7 +103,7 @@ def _members(name: str, cls: type, path: str) -> Iterator[Entry]:
             member: Any = getattr(cls, key) if not isinstance(value, property) else value
             title = f"`{key}`" if isinstance(value, property) else f"`{key}{signature(member, short=True)}`"
             body = markdown(inspect.getdoc(member))
-            yield Entry(f"{name}.{key}", path, anchor("name", name, key), title, body)
+            yield Entry(f"{name}.{key}", path, anchor("name", name, key), title, body, depth=2 + deeper)
 
 
 def _own_bases(cls: type) -> list[type]:

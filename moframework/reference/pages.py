@@ -17,7 +17,7 @@ from moframework.reference.errors import error_classes, errors_page
 from moframework.reference.files import files_page
 from moframework.reference.importing import BESIDE, PUBLIC
 from moframework.reference.keys import benchmark_page, spec_page, study_page
-from moframework.reference.names import name_page, names_page
+from moframework.reference.names import beside_page, name_page, names_page
 from moframework.reference.parts import interface_of, kind_page, part_entry
 
 __all__ = ["find", "index", "pages", "write"]
@@ -31,7 +31,8 @@ def pages(group: click.Group) -> Iterator[Page]:
     """
     yield index()
     yield names_page()
-    yield from (name_page(name) for name in (*PUBLIC, *BESIDE))
+    yield from (name_page(name) for name in PUBLIC)
+    yield beside_page()
     yield _kinds()
     yield from (kind_page(kind) for kind in all_kinds())
     yield from (make() for make in _single(group).values())
@@ -104,7 +105,8 @@ def _names(entry: Entry) -> set[str]:
 def _public(wanted: str) -> Iterator[Entry]:
     head, _, _ = wanted.partition(".")
     if head in PUBLIC or head in BESIDE:
-        yield from (entry for entry in name_page(head).entries if entry.name == wanted)
+        page = name_page(head) if head in PUBLIC else beside_page()
+        yield from (entry for entry in page.entries if entry.name == wanted)
 
 
 def _parts(wanted: str, among: tuple[str, ...]) -> Iterator[Entry]:

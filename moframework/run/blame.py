@@ -22,13 +22,16 @@ _STANDARD = sysconfig.get_path("stdlib")
 
 
 @contextlib.contextmanager
-def blamed(what: str, where: str | Callable[[BaseException], str]) -> Iterator[None]:
+def blamed(
+    what: str, where: str | Callable[[BaseException], str], error: type[SpecError] = SpecError
+) -> Iterator[None]:
     """What goes wrong inside as an error of the spec: during what, in which part of it, at which line of code that is
     neither ours nor torch's.
 
     Args:
         what: is done inside.
         where: key path of the part, or what finds it from the error.
+        error: class of what is raised.
 
     Raises:
         SpecError: in the place of any other error; those raised on purpose stay as they are.
@@ -37,10 +40,10 @@ def blamed(what: str, where: str | Callable[[BaseException], str]) -> Iterator[N
         yield
     except MoframeworkError:
         raise
-    except Exception as error:
-        part = where if isinstance(where, str) else where(error)
-        text = str(error).strip() or "without a word"
-        raise SpecError(f"{part}: {what} fails: {type(error).__name__}: {text}{_line(error)}") from error
+    except Exception as found:
+        part = where if isinstance(where, str) else where(found)
+        text = str(found).strip() or "without a word"
+        raise error(f"{part}: {what} fails: {type(found).__name__}: {text}{_line(found)}") from found
 
 
 def _line(error: BaseException) -> str:

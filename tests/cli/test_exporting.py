@@ -30,8 +30,8 @@ def test_files_are_printed(call: Call, finished: Path, tmp_path: Path) -> None:
         (["--dial", "--preference", "1,0", "--to", "m.pt2"], 2, "give one of --preference"),
         (["--dial"], 2, "Missing option '--to'"),
         (["--preference", "a,b", "--to", "m.pt2"], 2, "'a,b' is not numbers with commas between"),
-        (["--preference", "1,0,0", "--to", "m.pt2"], 1, "a preference has 2 numbers, one for each of left, right"),
-        (["--preference=-1,0", "--to", "m.pt2"], 1, "non-negative"),
+        (["--preference", "1,0,0", "--to", "m.pt2"], 2, "a preference has 2 numbers, one for each of left, right"),
+        (["--preference=-1,0", "--to", "m.pt2"], 2, "non-negative"),
         (["--dial", "--to", "m.h5"], 1, "let it end in .safetensors"),
     ],
 )
