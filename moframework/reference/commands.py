@@ -31,7 +31,9 @@ def command_page(group: click.Group, name: str = "moframework") -> Page:
     ]
     first = f"`{name} COMMAND --help` says the same in a terminal. {group.epilog or ''}"
     introduction = "\n\n".join([first, "\n".join(lines)])
-    entries = tuple(_entry(key, command) for key, command in commands(group, name))
+    # Commands keep the option for help that they are first asked for; its names are those of the group.
+    above = click.Context(group, info_name=name, **group.context_settings)
+    entries = tuple(_entry(key, command, above) for key, command in commands(group, name))
     return Page("commands", "Commands", introduction, entries)
 
 
@@ -39,8 +41,8 @@ def _anchor(name: str) -> str:
     return anchor("command", *name.split()[1:])
 
 
-def _entry(name: str, command: click.Command) -> Entry:
-    context = click.Context(command, info_name=name)
+def _entry(name: str, command: click.Command, above: click.Context) -> Entry:
+    context = click.Context(command, parent=above, info_name=name)
     usage = f"```text\n{' '.join([name, *command.collect_usage_pieces(context)])}\n```"
     help_ = inspect.cleandoc(command.help or "")
     told = "\n\n".join(_paragraph(part) for part in help_.split("\n\n"))

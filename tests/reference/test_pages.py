@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,15 @@ def test_defaults_are_as_a_spec_has_them() -> None:
     assert (found["rank"].default, found["members"].default, found["preferences"].default) == ("4", "none", "annealed")
     assert found["rank"].takes == "a whole number, at least 1 and at most 4096"
     assert found["preferences"].kinds == ("schedules",)
+
+
+def test_the_page_of_commands_leaves_their_help_as_it_is() -> None:
+    program = """
+from click.testing import CliRunner
+from moframework.cli.main import main
+from moframework.reference.commands import command_page
+command_page(main)
+print([CliRunner().invoke(main, ["pick", flag]).exit_code for flag in ("-h", "--help")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[0, 0]\n"
