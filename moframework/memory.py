@@ -124,11 +124,12 @@ class FitsInMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = {} if kwargs is None else dict(kwargs)
         if func.overloadpacket.__name__ in _MAKING and args and isinstance(args[0], list | tuple):
             self._count(args[0], given)
-        # Without numbers there is nothing to draw, and torch takes up to a millisecond for it.
-        if func.overloadpacket.__name__ in _DRAWING and args[0].device.type == "meta":
-            return args[0]
-        if func.overloadpacket.__name__ in _DRAWING_LIKE and args[0].device.type == "meta":
-            return torch.empty_like(args[0], **given)
+        elif func.overloadpacket.__name__ in _DRAWING_LIKE:
+            self._count(args[0].shape, {"device": args[0].device, "dtype": args[0].dtype} | given)
+            if args[0].device.type == "meta":
+                return torch.empty_like(args[0], **given)
+        elif func.overloadpacket.__name__ in _DRAWING and args[0].device.type == "meta":
+            return args[0]  # there is nothing to draw, and torch takes up to a millisecond for it
         return func(*args, **given)
 
     def _count(self, shape: Sequence[int], given: Mapping[str, Any]) -> None:

@@ -45,6 +45,17 @@ def test_tensors_are_counted_together(device: str) -> None:
             torch.empty(11, 11)
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_drawn_tensors_are_counted_and_as_torch_makes_them(device: str) -> None:
+    like = torch.empty(10, 10, device=device)
+    with FitsInMemory("here", limit=1000) as guard:
+        made = torch.randn_like(like, dtype=torch.float64)
+        assert (made.shape, made.dtype, made.device.type, guard.made) == ((10, 10), torch.float64, device, 800)
+        assert like.normal_() is like
+        with pytest.raises(TooMuchMemoryError):
+            torch.rand_like(like)
+
+
 @pytest.mark.parametrize(
     ("changes", "where"),
     [

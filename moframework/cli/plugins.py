@@ -30,6 +30,8 @@ def _examined(entry: Entry) -> Finding:
         interface_of(entry.kind).adopt(entry.load(), f"{entry.target} (package '{entry.package}')")
     except MoframeworkError as error:
         problem = str(error)
+    except Exception as error:  # the others are still worth telling
+        problem = f"looking at it fails: {type(error).__name__}: {error}"
     return Finding(f"{entry.kind}/{entry.name}", _origin(entry), problem=problem)
 
 

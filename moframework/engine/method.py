@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from attrs import frozen
-from torch import Generator
+from torch import Generator, Tensor
 
 from moframework.blackbox import Search
 from moframework.config import Trust
 from moframework.data import Dataset
-from moframework.errors import SpecError
+from moframework.errors import BrokenPartError, SpecError
 from moframework.losses import Loss
 from moframework.model import ParetoModel
 from moframework.objectives import Balancing, Objective, Scalarization
@@ -78,16 +78,25 @@ class Method:
 
         Raises:
             SpecError: listing all that is wrong, a line each.
+            BrokenPartError: what the schedule draws is no preferences.
         """
         count = self.preferences.count(m)
         faults = [f"solver.objective: {fault}" for fault in self.objective.faults(m, count)]
         try:
-            shape = tuple(self.preferences.draw(1.0, count, m, Generator()).shape)
-            if shape != (count, m):
-                faults.append(
-                    f"solver.preferences: draw() gives the shape {shape} for {count} preferences of {m} tasks"
-                )
+            drawn = self.preferences.draw(1.0, count, m, Generator())
         except ValueError as error:
             faults.append(f"solver.preferences: {error}")
         if faults:
             raise SpecError("\n".join(faults))
+        if drawn.shape != (count, m) or not bool(
+            ((drawn >= 0).all(dim=1) & ((drawn.sum(dim=1) - 1).abs() < 1e-4)).all()
+        ):
+            raise BrokenPartError(
+                f"solver.preferences: draw() of {type(self.preferences).__name__} gives {_told(drawn)} for {count} "
+                f"preferences of {m} tasks, each of non-negative numbers that sum to 1"
+            )
+
+
+def _told(drawn: Tensor) -> str:
+    rows = f": {drawn[0].tolist()}, …" if drawn.dim() == 2 and len(drawn) else ""
+    return f"shape {tuple(drawn.shape)}{rows}"

@@ -650,7 +650,7 @@ def separate_labels(figure: Figure) -> None:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Give everything its place, as drawing would, without drawing it, which takes as long again."""
+    """Give everything its place, as drawing would, without drawing it."""
     engine = figure.get_layout_engine()
     assert engine is not None
     with warnings.catch_warnings():

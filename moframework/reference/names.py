@@ -43,7 +43,7 @@ def name_page(name: str) -> Page:
 
 
 def beside_page() -> Page:
-    """The page of all names of `BESIDE`, which would make the site larger by a sixth with a page each."""
+    """The page of all names of `BESIDE`. One for all: each page of the site repeats the whole navigation."""
     text = "These are imported from modules of the package, which are told with each."
     entries = [entry for name in sorted(BESIDE, key=str.lower) for entry in _entries(name, _BESIDE, deeper=1)]
     return Page(_BESIDE, "What public names return, and what plug-ins import", text, tuple(entries))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from moframework.errors import MoframeworkError, SpecError
 
 __all__ = ["blamed"]
 
-_OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), str(Path(np.__file__).parent))
+_OURS = tuple(
+    f"{folder}{os.sep}" for folder in (Path(__file__).parents[1], *(Path(m.__file__).parent for m in (torch, np)))
+)
 """Folders of code whose lines say nothing to a user."""
 _STANDARD = sysconfig.get_path("stdlib")
 """Python's own, which holds the packages of others too."""
@@ -23,7 +26,7 @@ _STANDARD = sysconfig.get_path("stdlib")
 
 @contextlib.contextmanager
 def blamed(
-    what: str, where: str | Callable[[BaseException], str], error: type[SpecError] = SpecError
+    what: str, where: str | Callable[[BaseException], str], error: type[MoframeworkError] = SpecError
 ) -> Iterator[None]:
     """What goes wrong inside as an error of the spec: during what, in which part of it, at which line of code that is
     neither ours nor torch's.
@@ -34,11 +37,12 @@ def blamed(
         error: class of what is raised.
 
     Raises:
-        SpecError: in the place of any other error; those raised on purpose stay as they are.
+        MoframeworkError: one of that class, in the place of any other error. Those raised on purpose stay as they are,
+            and that a module is not installed, of which the command line tells what installs it.
     """
     try:
         yield
-    except MoframeworkError:
+    except (MoframeworkError, ModuleNotFoundError):
         raise
     except Exception as found:
         part = where if isinstance(where, str) else where(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -36,6 +37,7 @@ from moframework.problem import Problem, fitted, preparation_of
 from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
+from moframework.run.blame import blamed
 from moframework.run.constraining import conditions_of
 from moframework.run.contracts import check_groups, check_weights, method_of, model_of
 from moframework.run.held_out import check_fixed, held_out_notes, hold_out
@@ -257,11 +259,12 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
     conditions_of(spec)
     _check_loggers(spec)
     method = method_of(spec.solver, m)
-    _check_sizes(problem, method)
     _check_validations(spec)
-    problem, data, held_out = _data(problem, method, spec.seed)
+    with blamed("making network and data ready", _of_problem):
+        _check_sizes(problem, method)
+        problem, data, held_out = _data(problem, method, spec.seed)
+        labels = count_labels(problem.tasks, data)
     given, spec = spec, attrs.evolve(cast(Any, spec), problem=problem)
-    labels = count_labels(problem.tasks, data)
     check_labels(labels)
     _check_saving(given)
     recipe = _recipe(problem, problem.network, method, data["train"])
@@ -285,10 +288,16 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         held_out=held_out,
     )
     if method.trains:
-        check_groups(model.space, spec.training.optimizer.lr)
         ready.rates()
         _check_objective(ready)
     return ready
+
+
+def _of_problem(error: BaseException) -> str:
+    """Which part of a problem was being made when an error was raised."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    made = any(isinstance(frame.f_locals.get("self"), Backbone) for frame in frames)
+    return "problem.backbone" if made else "problem"
 
 
 def _partition(spec: Spec, method: Method, world: World, data: Dataset) -> Partition:
@@ -395,6 +404,8 @@ def _model(
         model = model_of(make, method.weights)
         if _room_for_copies(model):
             check_weights(model, shapes, method.trains and not model.space.makes_losses)
+        if method.trains:
+            check_groups(model.space, spec.training.optimizer.lr)
         return model, place, base
 
 

@@ -162,8 +162,8 @@ def _flat(front: Front) -> list[str]:
         f"The front is flat in '{task}', whose loss changes by no more than {FLAT:.0%} over it, whatever the "
         "preference: the others take nothing from this task, or its loss is too small beside theirs "
         "(`solver.balancing`)."
-        for task, one in zip(front.tasks, flat, strict=True)
-        if one
+        for task, one, losses in zip(front.tasks, flat, front.losses.T, strict=True)
+        if one and losses.any()  # of one that is 0 everywhere there is a note of its own
     ]
 
 

@@ -204,10 +204,6 @@ def _check_refusal(spec: Spec, reason: str, folder: Path) -> None:
 
 def _check_space(ready: Plan) -> None:
     space: WeightSpace = ready.model.space
-    held = [id(p) for group in space.parameter_groups(0.1) for p in group["params"]]
-    assert len(held) == len(set(held)), "a parameter is in two groups"
-    trainable = {id(p) for p in space.parameters() if p.requires_grad}
-    assert trainable <= set(held), f"{len(trainable - set(held))} trainable parameters of the space are in no group"
     continuous, anchors = type(ready.spec.solver).continuous, space.anchors()
     assert continuous == (anchors is None), f"the solver declares continuous = {continuous}, but its weight space " + (
         "answers every preference" if anchors is None else f"has {len(anchors)} anchors"

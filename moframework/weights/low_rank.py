@@ -39,8 +39,8 @@ class LowRank(WeightSpaceConfig):
     Overhead in parameters of the `loralib` form, rank r: a matrix costs m·r·(in + out), a k×k convolution
     m·r·k²·(in + out/groups); for LeNet on 1×28×28 with two 10-way heads, r = 1, m = 2 that is 3,430 of 27,450.
 
-    The factors of the `separable` form, as many parameters where there are no groups, are filters, 1×k and then k×1
-    (Jaderberg et al., BMVC 2014, arXiv 1405.3866). Their product lies in memory as a channels-last kernel does.
+    The `separable` form has as many parameters where there are no groups; its factors are filters, 1×k and then k×1
+    (Jaderberg et al., BMVC 2014, arXiv 1405.3866), and their product lies in memory as a channels-last kernel does.
 
     >>> space = LowRank(rank=1).build(lambda: nn.Linear(3, 2), m=2, initial=None)
     >>> sum(p.numel() for p in space.parameters())  # 3 · 2 + 2 of the network, 2 · 1 · (3 + 2) of the adapters
@@ -179,9 +179,9 @@ class LowRankSpace(AdapterSpace):
         self.m = m
         self.lr_factor = float(m) if options.lr_factor is None else options.lr_factor
         self.freeze_after, self.orthogonal = options.freeze_after, options.orthogonal
-        self.a, self.b = nn.ParameterList(), nn.ParameterList()
+        start, self.a, self.b = self._by_name(), nn.ParameterList(), nn.ParameterList()
         for adapted in self.adapted:
-            like = self._by_name()[adapted.name].detach()
+            like = start[adapted.name].detach()
             self.a.append(kaiming(like, m, adapted.inner, adapted.columns))
             self.b.append(nn.Parameter(like.new_zeros(adapted.rows, m * adapted.inner)))
 

@@ -30,6 +30,14 @@ NEEDS_NO_DATA = {
     "arm", "digits", "docstrings", "scenes", "textures", "quadratics", "vlmop2", "re21",
     *(f"zdt{i}" for i in (1, 2, 3, 4, 6)), *(f"dtlz{i}" for i in (1, 2, 3, 4)),
 }  # fmt: skip
+ODD = """
+class Odd:
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
+odd = Odd()
+"""
 YOURS = {"csv", "images", "black_box"}
 
 
@@ -104,12 +112,15 @@ def test_a_part_that_fails_is_told_and_the_rest_too(monkeypatch: pytest.MonkeyPa
 
 def test_plugins_are_imported_and_held_to_their_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "good_plugin.py").write_text("def widest(losses, preference):\n    return losses.amax()\n")
+    with (tmp_path / "good_plugin.py").open("a") as file:
+        file.write(ODD)
     (tmp_path / "bad_plugin.py").write_text("widest = not_a_name\n")
     monkeypatch.syspath_prepend(tmp_path)
     brought = [
         ("objectives", "good", "good_plugin:widest", "p"),
         ("objectives", "bad", "bad_plugin:widest", "p"),
         ("objectives", "gone", "good_plugin:narrowest", "p"),
+        ("objectives", "odd", "good_plugin:odd", "p"),
         ("solvers", "errors", "moframework.errors:SpecError", "p"),
         ("solvers", "palora", "moframework.solvers.palora:PaLoRA", "p"),
         ("solver", "good", "good_plugin:widest", "p"),
@@ -121,13 +132,15 @@ def test_plugins_are_imported_and_held_to_their_kind(tmp_path: Path, monkeypatch
     monkeypatch.setattr("moframework.config.registry._all", lambda: known)
     told = {one.what: one for one in plugins()}
     assert list(told) == [
-        "objectives/bad", "objectives/gone", "objectives/good", "solver/good", "solvers/errors", "solvers/palora",
+        "objectives/bad",
+        "objectives/gone", "objectives/good", "objectives/odd", "solver/good", "solvers/errors", "solvers/palora",
     ]  # fmt: skip
     assert told["objectives/good"].problem is None
     assert told["objectives/good"].found == "package p, good_plugin:widest"
     for what, words in [
         ("objectives/bad", "cannot be imported: NameError: name 'not_a_name' is not defined"),
         ("objectives/gone", "package 'p' has no good_plugin:narrowest"),
+        ("objectives/odd", "RuntimeError"),
         ("solvers/errors", "is not a solver: it must derive from"),
         ("solvers/palora", "claimed by moframework"),
         ("solver/good", 'did you mean [project.entry-points."moframework.solvers"]?'),

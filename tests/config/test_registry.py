@@ -24,6 +24,11 @@ def test_unknown_kind_and_name() -> None:
         find("solvers", "paloar")
 
 
+def test_code_of_ones_own_in_the_place_of_a_name() -> None:
+    with pytest.raises(UnknownNameError, match=r"`python` is a key in the place of `name`: \{python: mine\.py:Mine\}"):
+        find("solvers", "python:mine.py:Mine")
+
+
 def test_two_packages_with_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     both = (Entry("solvers", "x", "a:X", "first"), Entry("solvers", "x", "b:X", "second"))
     monkeypatch.setattr(module, "_all", lambda: {"solvers": {"x": both}})

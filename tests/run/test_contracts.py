@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
@@ -10,9 +12,11 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from moframework import Schedule, Solver, Spec, WeightSpace, WeightSpaceConfig, load_spec
+import moframework
+from moframework import Schedule, Solver, Spec, WeightSpace, WeightSpaceConfig, check, load_spec
 from moframework.config import config, option
 from moframework.errors import SpecError
+from moframework.run.blame import blamed
 from moframework.run.plan import plan
 from moframework.solvers.pamal import PaMaL
 
@@ -169,6 +173,12 @@ class Flat(Schedule):
 
 
 @config
+class Heavy(Flat):
+    def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
+        return torch.ones(count, m)
+
+
+@config
 class Dies(Flat):
     def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
         raise KeyError("rays")
@@ -180,10 +190,89 @@ class Dies(Flat):
         (Raises(), r"^solver: assembling the method of Raises fails: KeyError: 'nope' \(.*test_contracts\.py:\d+\)$"),
         (Names(), r"^solver: weight_space\(\) of Names returned something of type str, not the options of a weight"),
         (Network(), r"^solver: build\(\) of Builds returned something of type Shared, not a moframework\.WeightSpace"),
-        (PaMaL(preferences=Flat()), r"solver\.preferences: draw\(\) gives the shape \(2,\) for 1 preferences of 2"),
+        (
+            PaMaL(preferences=Flat()),
+            r"^solver\.preferences: draw\(\) of Flat gives shape \(2,\) for 1 preferences of 2 tasks",
+        ),
+        (
+            PaMaL(preferences=Heavy()),
+            r"draw\(\) of Heavy gives shape \(1, 2\): \[1\.0, 1\.0\], … for 1 preferences of 2",
+        ),
         (PaMaL(preferences=Dies()), r"^solver\.preferences: drawing preferences with Dies fails: KeyError: 'rays' \("),
     ],
 )
 def test_a_solver_that_breaks_its_promise(solver: Solver, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         plan(attrs.evolve(cast(Any, SPEC), solver=solver))
+
+
+MINE = """
+import torch
+from torch import nn
+from moframework import problem_from_parts
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        IN_NETWORK
+        self.left, self.right = nn.Linear(4, 1), nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.left(x), self.right(x)
+
+
+class Rows(torch.utils.data.Dataset):
+    def __init__(self, split):
+        IN_DATA
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        IN_ROW
+        return torch.ones(4), {"left": torch.ones(1), "right": torch.zeros(1)}
+
+
+def mine():
+    tasks = {name: {"loss": "mse", "size": 1} for name in ("left", "right")}
+    return problem_from_parts(tasks=tasks, network=Network, data=Rows, reference=(2.0, 2.0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("IN_NETWORK", r"^problem\.backbone: making network and data ready fails: ValueError: no \(.*mine\.py:10\)$"),
+        ("IN_DATA", r"^problem: making network and data ready fails: ValueError: no \(.*mine\.py:19\)$"),
+        ("IN_ROW", r"^problem: making network and data ready fails: ValueError: no \(.*mine\.py:25\)$"),
+        ("NOWHERE", None),
+    ],
+)
+def test_a_problem_of_ones_own_that_fails_is_told_with_the_line(place: str, words: str | None, tmp_path: Path) -> None:
+    text = MINE.replace(place, 'raise ValueError("no")')
+    for other in ("IN_NETWORK", "IN_DATA", "IN_ROW"):
+        text = text.replace(other, "pass")
+    (tmp_path / "mine.py").write_text(text)
+    (tmp_path / "s.yaml").write_text(
+        "problem: {python: ./mine.py:mine}\nsolver: palora\ntraining: {steps: 2, batch_size: 4}\n"
+    )
+    if words is None:
+        assert check(tmp_path / "s.yaml", trust=True)
+        return
+    with pytest.raises(SpecError, match=words):
+        check(tmp_path / "s.yaml", trust=True)
+
+
+def test_a_module_that_is_not_installed_is_told_by_who_knows_what_installs_it() -> None:
+    with pytest.raises(ModuleNotFoundError), blamed("building", "solver"):
+        importlib.import_module("no_such_module")
+
+
+def test_lines_of_packages_with_names_like_ours_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plug-in may lie beside us, and begin as we do."""
+    file = Path(moframework.__file__).parent.with_name("moframework_of_mine") / "space.py"
+    code = compile("raise ValueError('no')", str(file), "exec")
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    with pytest.raises(SpecError, match=r"moframework_of_mine/space\.py:1\)$"), blamed("this", "solver"):
+        exec(code, {})
