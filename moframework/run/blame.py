@@ -17,7 +17,7 @@ from moframework.errors import MoframeworkError, SpecError
 __all__ = ["blamed"]
 
 _OURS = tuple(
-    f"{folder}{os.sep}" for folder in (Path(__file__).parents[1], *(Path(m.__file__).parent for m in (torch, np)))
+    f"{folder}{os.sep}" for folder in (Path(__file__).parents[1], *(Path(str(m.__file__)).parent for m in (torch, np)))
 )
 """Folders of code whose lines say nothing to a user."""
 _STANDARD = sysconfig.get_path("stdlib")
