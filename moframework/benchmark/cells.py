@@ -15,7 +15,7 @@ from attrs import frozen
 
 from moframework.benchmark.executor import Job
 from moframework.benchmark.loading import cell_spec
-from moframework.benchmark.spec import Benchmark, part_name
+from moframework.benchmark.spec import Benchmark, part_name, slug
 from moframework.errors import RunError
 from moframework.io.atomic import write_text
 from moframework.io.sealed import read_sealed_yaml, write_sealed_yaml
@@ -23,7 +23,7 @@ from moframework.pareto.front import Front
 from moframework.run.run import SPEC, STATUS, Run
 from moframework.spec import Spec
 
-__all__ = ["Cell", "State", "cell", "chosen", "decisive", "slug"]
+__all__ = ["Cell", "State", "cell", "chosen", "decisive"]
 
 State = Literal["done", "failed", "unfinished", "missing"]
 
@@ -156,8 +156,3 @@ def decisive(text: str) -> str:
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
-
-
-def slug(title: str) -> str:
-    """A name as that of a folder."""
-    return re.sub(r"[^\w.+=-]+", "-", title).strip(".-") or "cell"

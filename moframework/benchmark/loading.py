@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, cast
 import attrs
 
 from moframework.benchmark.composing import DEFERRED, compose, expand, overlay
-from moframework.benchmark.spec import PAIRS, Benchmark, part_name
+from moframework.benchmark.spec import PAIRS, Benchmark, part_name, slug
 from moframework.config import build, unstructure
 from moframework.config.schema import Schema
 from moframework.config.structure import Fault, KeyPath, structure
@@ -23,7 +24,6 @@ from moframework.spec.marks import Item, Located, Mark, Source, from_plain, loca
 __all__ = ["allow_short_entries", "benchmark_schema", "cell_spec", "entry_faults", "load_benchmark"]
 
 _TYPES: dict[str, type] = {"training": Training, "evaluate": Evaluation, "solver": Solver}
-_SEED = "{seed}"
 _RUN = Other(
     keys=("problem", "solver"),
     wanted=("problems", "solvers"),
@@ -73,8 +73,9 @@ def cell_spec(
         benchmark: what it belongs to.
         problem: position of the problem's entry.
         solver: position of the solver's entry.
-        seed: of the run; in options of the solver it stands where `{seed}` is written.
-        choice: tuned values by dotted key.
+        seed: of the run; in options of the solver it stands where `{seed}` is written, and the problem's label, as
+            the name of a folder, where `{problem}` is.
+        choice: tuned values by dotted key; there each stands where its key is, as in `{training.optimizer.lr}`.
 
     Raises:
         SpecError: overrides do not fit; never for what `load_benchmark` made and values of its grid.
@@ -85,16 +86,18 @@ def cell_spec(
     parts = benchmark.problems[problem].problem, benchmark.solvers[solver].solver
     name = "-".join([*(part_name(part) for part in parts), f"seed-{seed}"])  # no label: a new one makes no new cell
     given = plain(tree)
-    return build(Spec, {**given, "solver": _of_seed(given["solver"], seed), "seed": seed, "name": name}, trust=True)
+    words = {"seed": seed, "problem": benchmark.problems[problem].title, **(choice or {})}
+    solved = _filled(given["solver"], {f"{{{key}}}": slug(str(value)) for key, value in words.items()})
+    return build(Spec, {**given, "solver": solved, "seed": seed, "name": name}, trust=True)
 
 
-def _of_seed(value: Any, seed: int) -> Any:
-    """A solver's options with the seed of a cell in the place of `{seed}`, which names a file for each seed."""
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    """A solver's options with what stands for words such as `{seed}`, by which files of each cell are named."""
     if isinstance(value, str):
-        return value.replace(_SEED, str(seed))
+        return functools.reduce(lambda text, word: text.replace(word, words[word]), words, value)
     if isinstance(value, Mapping):
-        return {key: _of_seed(one, seed) for key, one in value.items()}
-    return [_of_seed(one, seed) for one in value] if isinstance(value, list) else value
+        return {key: _filled(one, words) for key, one in value.items()}
+    return [_filled(one, words) for one in value] if isinstance(value, list) else value
 
 
 def benchmark_schema() -> Schema:

@@ -155,8 +155,9 @@ class Benchmark:
     seeds: tuple[int, ...] = option(
         (0, 1, 2),
         ge=0,
-        help="every contender solves every problem once with each; `{seed}` in the options of a solver stands for it, "
-        "as in `members: runs/tuned-{seed}`",
+        help="every contender solves every problem once with each; in the options of a solver `{seed}` stands for it, "
+        "`{problem}` for the problem's label and `{KEY}` for the value of a key of the grid, as in "
+        "`members: runs/{problem}-{training.optimizer.lr}-{seed}`",
     )
     training: Training = option(factory=Training, help="budget, batches, optimizer, … of every cell")
     evaluate: Evaluation = option(factory=Evaluation, help="how the fronts of every cell are evaluated")
@@ -250,3 +251,12 @@ def part_name(part: Component) -> str:
     if "name" in plain:
         return str(plain["name"])
     return str(plain["python"]).rpartition(":")[2] if "python" in plain else type(part).__name__.lower()
+
+
+def slug(title: str) -> str:
+    """A name as that of a folder.
+
+    >>> slug("single (linear)")
+    'single-linear'
+    """
+    return re.sub(r"[^\w.+=-]+", "-", title).strip(".-") or "cell"

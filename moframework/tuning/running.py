@@ -11,7 +11,7 @@ from typing import overload
 
 from attrs import define, field
 
-from moframework.benchmark.cells import slug
+from moframework.benchmark.spec import slug
 from moframework.config import unstructure
 from moframework.errors import InterruptedRun, MoframeworkError, SpecError
 from moframework.io.lock import LOCK, FolderLock, is_held

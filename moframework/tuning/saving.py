@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 
-from moframework.benchmark.cells import slug
+from moframework.benchmark.spec import slug
 from moframework.config import unstructure
 from moframework.io.atomic import atomic_write, write_text
 from moframework.spec.writing import write_yaml

@@ -203,3 +203,16 @@ def test_a_seed_may_stand_in_the_options_of_a_solver() -> None:
         assert {key: Path(value).name for key, value in found.items()} == {
             "left": f"left-{seed}", "right": f"right-{seed}.safetensors"
         }  # fmt: skip
+
+
+def test_problem_and_tuned_values_may_stand_there_too() -> None:
+    benchmark = load_benchmark(
+        {
+            "problems": [{"label": "my digits", "problem": "digits"}],
+            "solvers": [{"name": "soup", "members": "runs/{problem}/{training.optimizer.lr}/tuned-{seed}"}],
+            "tune": {"grid": {"training.optimizer.lr": [1e-3, 0.25]}},
+        }
+    )
+    for rate in (1e-3, 0.25):
+        found = unstructure(cell_spec(benchmark, 0, 0, 3, {"training.optimizer.lr": rate}).solver)["members"]
+        assert Path(found).parts[-4:] == ("runs", "my-digits", str(rate), "tuned-3")
