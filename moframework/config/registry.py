@@ -55,10 +55,9 @@ def _all() -> dict[str, dict[str, tuple[Entry, ...]]]:
     found: dict[str, dict[str, tuple[Entry, ...]]] = {}
     seen: set[tuple[str, str, str, str]] = set()
     for distribution in metadata.distributions():
-        package = distribution.metadata["Name"] or "?"
-        for point in distribution.entry_points:
-            if not point.group.startswith(PREFIX):
-                continue
+        points = [point for point in distribution.entry_points if point.group.startswith(PREFIX)]
+        package = (points and distribution.metadata["Name"]) or "?"  # slow to read, and most packages have none of ours
+        for point in points:
             kind = point.group.removeprefix(PREFIX)
             key = (kind, point.name, point.value, package)
             if key in seen:  # the same distribution found twice on sys.path

@@ -1,18 +1,19 @@
 """Processor time of a benchmark's twenty cells of `digits`, forked over started anew, one after the other.
 
-python -m tests.speed.cells          # some minutes
-python -m tests.speed.cells 4        # fewer cells
+python -m tests.speed.cells                     # some minutes
+python -m tests.speed.cells 4                   # fewer cells
+python -m tests.speed.cells 20 CHECKOUT         # over those of an earlier version of the package, such as 7b45f91c,
+                                                # the last one that started a process anew for each cell
 """
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
-import tempfile
 from pathlib import Path
-
-from moframework.benchmark.loading import load_benchmark
-from moframework.benchmark.running import run_benchmark
+from typing import Any
 
 SPEC = {
     "problems": ["digits"],
@@ -20,25 +21,38 @@ SPEC = {
     "training": {"epochs": 5, "batch_size": 128, "optimizer": {"name": "adam", "lr": 2e-3}},
     "evaluate": {"every": 0},
 }
+PROGRAM = """
+import json, os, sys, tempfile
+from pathlib import Path
+from moframework.benchmark.loading import load_benchmark
+from moframework.benchmark.running import run_benchmark
+before = os.times()
+with tempfile.TemporaryDirectory() as folder:
+    results = run_benchmark(load_benchmark(json.loads(sys.argv[1])), Path(folder) / "out")
+if results.failed:
+    raise SystemExit(results.failed[0])
+after = os.times()
+print(after.children_user + after.children_system - before.children_user - before.children_system)
+"""
+HERE = Path(__file__).parents[2]
 
 
-def seconds(start: str, cells: int) -> float:
-    """Processor seconds of all processes that a benchmark of so many seeds starts."""
-    spec = {**SPEC, "seeds": list(range(cells)), "executor": {"name": "local", "threads": 1, "start": start}}
-    before = os.times()
-    with tempfile.TemporaryDirectory() as folder:
-        results = run_benchmark(load_benchmark(spec), Path(folder) / "out")
-    if results.failed:
-        raise SystemExit(results.failed[0])
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+def seconds(cells: int, checkout: Path, **executor: Any) -> float:
+    """Processor seconds of all processes that a benchmark of so many seeds starts, with the package in a checkout."""
+    spec = {**SPEC, "seeds": list(range(cells)), "executor": {"name": "local", "threads": 1, **executor}}
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-c", PROGRAM, json.dumps(spec)]
+    done = subprocess.run(command, env=environment, cwd=checkout, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout)
 
 
-def main(cells: int = 20) -> None:
+def main(number: str = "20", earlier: str | None = None) -> None:
     """Print both and their ratio."""
-    found = {start: seconds(start, cells) for start in ("new", "fork")}
-    print(f"{cells} cells: {found}, ratio {found['fork'] / found['new']:.3f}")
+    cells = int(number)
+    before = seconds(cells, Path(earlier).resolve()) if earlier else seconds(cells, HERE, start="new")
+    now = seconds(cells, HERE)
+    print(f"{cells} cells, processor seconds: {now:.1f} forked, {before:.1f} before, ratio {now / before:.3f}")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])
