@@ -31,6 +31,7 @@ from moframework.problem.group_fairness import (
     gaps_of,
     group_notes,
 )
+from moframework.problem.id_columns import id_notes
 from moframework.problem.tabular import (
     KnownTarget,
     Target,
@@ -70,10 +71,11 @@ class CSV(TableFile):
 
     **Inputs** are all columns but targets, `split` and those to `ignore`. A column whose known cells are all numbers is
     numeric, any other categorical, as all rows together say; `numeric` and `categorical` say otherwise, and
-    `moframework check` tells which is which. A column that is mostly numbers but not wholly is an error, which names
-    line and cell. Numbers are standardized by the training rows; a missing one becomes the mean, and a further 0/1
-    input tells where it was missing, if that happens in training. Categories are one-hot, those of the training rows;
-    a missing category, or one that training never saw, is all zeros. A cell is missing when it is one of `missing`.
+    `moframework check` tells which is which, and which columns look like ids. A column that is mostly numbers but not
+    wholly is an error, which names line and cell. Numbers are standardized by the training rows; a missing one becomes
+    the mean, and a further 0/1 input tells where it was missing, if that happens in training. Categories are one-hot,
+    those of the training rows; a missing category, or one that training never saw, is all zeros. A cell is missing when
+    it is one of `missing`.
 
     **Tasks**, one a target, of its column's name (with `_` in place of dots and slashes): `regression` is mean squared
     error on the column, standardized by the training rows unless `standardize_targets` is off, and mean absolute error
@@ -264,6 +266,7 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
         {split: Lines(problem.path, lines[chosen]) for split, chosen in rows.items()},
         (
             *_column_notes(problem, table, parts["train"]),
+            *id_notes(_undeclared(problem, table), problem.missing),
             *label_notes(whole, problem.targets, problem.missing),
             *gap_notes,
         ),
@@ -350,6 +353,12 @@ def _column_notes(problem: CSV, table: Mapping[str, Column], train: Mapping[str,
     found = {"numbers": numeric, "categories": others}
     told = "; ".join(f"{what} {_listed(names)}" for what, names in found.items() if names)
     return [f"{problem.path.name}: {told}", *problem.separator_notes(problem.path)]
+
+
+def _undeclared(problem: CSV, table: Mapping[str, Column]) -> list[Column]:
+    """The columns of inputs of which the spec does not say what they are."""
+    told = {*problem.numeric, *problem.categorical, *problem.fairness}
+    return [table[name] for name in _input_names(problem, table) if name not in told]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -32,6 +32,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "moframework/merging/space.py": ("take",),
     "moframework/merging/start.py": ("_told_of_heads",),
     "moframework/problem/group_fairness.py": ("group_notes",),
+    "moframework/problem/id_columns.py": ("id_notes",),
     "moframework/problem/sets.py": ("set_notes",),
     "moframework/problem/tabular.py": ("label_notes",),
     "moframework/problem/target_notes.py": ("target_notes", "_note"),

@@ -290,7 +290,7 @@ def test_a_table_that_is_in_memory_may_be_removed(tmp_path: Path, small: CSV) ->
 
 
 def test_check_and_log_tell_what_columns_are_and_which_target_is_flat(tmp_path: Path) -> None:
-    rows = "".join(f"{i},{'ab'[i % 2]},{i % 7 if i != 4 else 1e6},{i % 2}\n" for i in range(40))
+    rows = "".join(f"{i / 4},{'ab'[i % 2]},{i % 7 if i != 4 else 1e6},{i % 2}\n" for i in range(40))
     path = table(tmp_path / "t.csv", "x,c,price,sold\n" + rows)
     spec = {
         "problem": {"name": "csv", "path": str(path), "targets": {"price": "regression", "sold": "binary"},
@@ -303,3 +303,18 @@ def test_check_and_log_tell_what_columns_are_and_which_target_is_flat(tmp_path: 
     solve(spec, tmp_path / "run")
     log = (tmp_path / "run" / "log.txt").read_text()
     assert all(note in log for note in told)
+
+
+def test_check_and_log_tell_a_column_that_looks_like_an_id(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{i % 9 / 4},h{i},{i % 7},{i % 2}\n" for i in range(40))
+    path = table(tmp_path / "t.csv", "nr,x,house,price,sold\n" + rows)
+    problem = {"name": "csv", "path": str(path), "targets": {"price": "regression", "sold": "binary"},
+               "backbone": {"name": "mlp", "hidden": [4]}}  # fmt: skip
+    training: dict[str, Any] = {"solver": "palora", "training": {"steps": 1}, "evaluate": {"points": 2}}
+    told = [line.removeprefix("note").strip() for line in check({"problem": problem, **training}) if "an id" in line]
+    assert [note.partition(" looks")[0] for note in told] == ["column 'nr'", "column 'house'"]
+    solve({"problem": problem, **training}, tmp_path / "run")
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert all(note in log for note in told)
+    for silent in ({"ignore": ["nr", "house"]}, {"numeric": ["nr"], "categorical": ["house"]}):
+        assert not [line for line in check({"problem": {**problem, **silent}, **training}) if "an id" in line]
