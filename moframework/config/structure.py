@@ -336,8 +336,8 @@ class _Structure:
 
     def misspelt(self, key: str, path: KeyPath) -> bool:
         """Whether a fault already proposes `key` for an unknown one beside it: one slip is told once."""
-        hint = f"; did you mean '{key}'?"
-        return any(f.on_key and f.path[:-1] == path and f.message.endswith(hint) for f in self.faults)
+        hint = f"; did you mean '{key}'? "
+        return any(f.on_key and f.path[:-1] == path and hint in f.message for f in self.faults)
 
     def checked(self, value: object, option: Option, path: KeyPath, preset: object) -> Any:
         before = len(self.faults)
@@ -400,7 +400,7 @@ def _keys(cls: type) -> str:
 
 
 def _unknown(interface: type[Component], name: str) -> str:
-    """What to say of a name that no part has: all names, the nearest one, and when installing again would help."""
+    """What to say of a name that no part has: the nearest one, all names, and when installing again would help."""
     names = _names(interface, name)
     # Parts of other kinds (torch's optimizers) cannot be added by anyone's package.
     known = "did you mean" in names or interface.kind not in registry.kinds()

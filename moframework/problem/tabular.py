@@ -16,7 +16,7 @@ from torch import Tensor
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Split, random_split
 from moframework.data.table import Column, Standardization, check_reach, in_order, is_number
-from moframework.errors import DataError, nearest, shortened
+from moframework.errors import DataError, meant, nearest, shortened
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.metrics import F1, MAE, Accuracy
 from moframework.predicting import Answer
@@ -297,11 +297,10 @@ def check_columns(columns: Mapping[str, Column], names: Iterable[str], table: ob
     faults = []
     for name in names:
         if name not in columns:
-            guess = nearest(name, columns)
-            hint = f"; did you mean '{guess}'?" if guess else ""
+            near = meant(name, columns)
             have = ", ".join(shortened(known) for known in itertools.islice(columns, _LISTED))
             more = f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else ""
-            faults.append(f"{table} has no column '{shortened(name)}'; it has {have}{more}{hint}{_no_header(columns)}")
+            faults.append(f"{table} has no column '{shortened(name)}'; {near}it has {have}{more}{_no_header(columns)}")
     if faults:
         raise DataError("\n".join(faults))
 

@@ -108,14 +108,14 @@ def test_columns_that_do_not_fit(cells: tuple[str, ...], kind: TargetKind, words
 def test_targets_come_in_the_order_of_the_spec() -> None:
     columns = {name: Column.of(name, ("0", "1", "1", "0")) for name in ("price", "sold")}
     assert list(targets_of(columns, {"sold": "binary", "price": "regression"}, ALL, "t.csv")) == ["sold", "price"]
-    with pytest.raises(DataError, match=r"t\.csv has no column 'prise'; it has price, sold; did you mean 'price'"):
+    with pytest.raises(DataError, match=r"t\.csv has no column 'prise'; did you mean 'price'\? it has price, sold"):
         column_of(columns, "prise", "t.csv")
 
 
 def test_all_columns_that_are_not_there_are_told() -> None:
     columns = {"price": Column.of("price", ("0", "1"))}
     check_columns(columns, ["price"], "t.csv")
-    with pytest.raises(DataError, match=r"no column 'prise'.*did you mean 'price'\?\n.*no column 'x'; it has price$"):
+    with pytest.raises(DataError, match=r"no column 'prise'; did you mean 'price'\?.*\n.*no column 'x'; it has price$"):
         check_columns(columns, ["prise", "price", "x"], "t.csv")
 
 
@@ -145,7 +145,7 @@ def test_rows_split_at_random() -> None:
 @pytest.mark.parametrize(
     ("cells", "split", "words"),
     [
-        (("train", "val", "test"), "prt", r"t\.csv has no column 'prt'; it has part; did you mean 'part'"),
+        (("train", "val", "test"), "prt", r"t\.csv has no column 'prt'; did you mean 'part'\? it has part"),
         (
             ("train", "dev", "test"),
             "part",
