@@ -204,6 +204,10 @@ class Plan:
     def notes(self) -> list[str]:
         """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
         weights that low-rank adapters leave out."""
+        return [*(f"{'note':12}{text}" for text in self.remarks()), *self._not_adapted()]
+
+    def remarks(self) -> list[str]:
+        """What `notes` tells of data, targets and steps, as sentences."""
         told = [
             *self.told,
             *self.spec.problem.notes,
@@ -217,7 +221,7 @@ class Plan:
         ]
         if not self.compared:
             told.append("the network is too large to compare its gradients with those of a plain one first")
-        return [*(f"{'note':12}{text}" for text in told), *self._not_adapted()]
+        return told
 
     def _not_adapted(self) -> list[str]:
         names = self.model.left_out()

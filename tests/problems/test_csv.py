@@ -314,7 +314,8 @@ def test_check_and_log_tell_a_column_that_looks_like_an_id(tmp_path: Path) -> No
     told = [line.removeprefix("note").strip() for line in check({"problem": problem, **training}) if "an id" in line]
     assert [note.partition(" looks")[0] for note in told] == ["column 'nr'", "column 'house'"]
     solve({"problem": problem, **training}, tmp_path / "run")
-    log = (tmp_path / "run" / "log.txt").read_text()
-    assert all(note in log for note in told)
+    for file in ("log.txt", "report.txt"):
+        page = (tmp_path / "run" / file).read_text()
+        assert all(note in page for note in told)
     for silent in ({"ignore": ["nr", "house"]}, {"numeric": ["nr"], "categorical": ["house"]}):
         assert not [line for line in check({"problem": {**problem, **silent}, **training}) if "an id" in line]
