@@ -95,6 +95,7 @@ def test_classes_are_those_of_the_whole_table() -> None:
     [
         (("1", "2", "3", "1"), "binary", "'c' is to be binary, but has 3 values: 1, 2, 3; say `classes`"),
         (("1", "1", "1", "1"), "binary", "has 1 values"),
+        (("1", "0", "0", "1", "o"), "binary", r"has 3 values: 0, 1, o \(the rarest, 'o', in row 5\); say `classes`"),
         (("a", "a", "a", "a"), "classes", "'c' has one value only, a: there is nothing to learn"),
         (("1", "2", "x", "1"), "regression", "'c' has 'x' in row 3, which is no finite number"),
         (("1", "2", "", "1"), "regression", "no finite number"),
@@ -179,7 +180,7 @@ def test_labels_of_one_class(cells: tuple[str, ...], same: dict[str, str]) -> No
 def test_rows_that_have_every_target() -> None:
     columns = {"x": Column.of("x", "abcd"), "y": Column.of("y", ("1", "?", "0", "1.")), "z": Column.of("z", "12?4")}
     kinds: dict[str, TargetKind] = {"y": "binary", "z": "regression"}
-    with pytest.raises(DataError, match=r"t\.csv: target 'y' is missing in 1 rows, first in row 2; .*targets: drop"):
+    with pytest.raises(DataError, match=r"(?s)'y' is missing in 1 rows, first in row 2\n.*'z' .* row 3\n.*: drop"):
         labeled(columns, kinds, ("?",), "refuse", "t.csv")
     assert labeled(columns, kinds, ("?",), "drop", "t.csv").tolist() == [0, 3]
     with pytest.raises(DataError, match=r"t\.csv: no row has every target"):
@@ -209,8 +210,17 @@ def test_what_is_told_of_labels() -> None:
 def test_classes_that_training_never_sees() -> None:
     parts = {split: Column.of("y", cells) for split, cells in zip(SPLITS, ("ab", "a", "ac"), strict=True)}
     with pytest.raises(DataError, match=r"t\.csv: target 'y' has the class 'c' in test \(row 2\), but not in the"):
-        check_learned("y", parts, "t.csv")
-    check_learned("y", parts | {"test": Column.of("y", "b")}, "t.csv")
+        check_learned({"y": parts}, "t.csv")
+    check_learned({"y": parts | {"test": Column.of("y", "b")}}, "t.csv")
+    both = {"y": parts, "z": parts | {"val": Column.of("z", "aee")}}
+    with pytest.raises(DataError) as error:
+        check_learned(both, "t.csv")
+    assert str(error.value).splitlines() == [
+        "t.csv: target 'y' has the class 'c' in test (row 2), but not in the training rows",
+        "t.csv: target 'z' has the class 'e' in val (rows 2 and 3), but not in the training rows",
+        "t.csv: target 'z' has the class 'c' in test (row 2), but not in the training rows",
+        "t.csv: move such rows to train, leave them out of the file, or choose another seed",
+    ]
 
 
 def test_a_header_that_looks_like_a_row() -> None:

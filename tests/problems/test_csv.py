@@ -96,7 +96,7 @@ def test_columns_may_be_told_what_they_are() -> None:
     plain, told = houses(), houses(categorical=("rooms",))
     assert told.input_shape[0] > plain.input_shape[0]
     assert houses(ignore=("id", "city")).input_shape[0] == plain.input_shape[0] - 3
-    with pytest.raises(DataError, match=r"column 'heating' has 'gas' in line 2, which is no finite number"):
+    with pytest.raises(DataError, match=r"column 'heating' has 'gas' in lines 2, 4, 7 and 2 more, which is no finite"):
         houses(numeric=("heating",)).data("train")
 
 
@@ -169,7 +169,7 @@ def test_a_row_without_any_target_is_left_out(tmp_path: Path) -> None:
 
 def test_rows_without_a_target(tmp_path: Path) -> None:
     path = table(tmp_path / "gaps.csv", SPLIT.replace("9,b,test,1", "9,b,test,?\n9,b,test,1"))
-    with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in line 7; .* missing_targets: drop"):
+    with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in line 7: .* missing_targets: drop"):
         CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="refuse").data("train")
     dropped = CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="drop")
     assert dropped.data("test").targets["y"].tolist() == [0, 1]
@@ -183,7 +183,7 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
         (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z'; it has x, c, when, y"),
         (SPLIT, {"targets": {"y": "binary"}, "ignore": ("wen",)}, "did you mean 'when'?"),
         (SPLIT, {"ignore": ("x", "c")}, "no column left for an input"),
-        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in line 2, but a split is one of train, val, test"),
+        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in lines 2 and 4, but a split is one of train, val, t"),
         (SPLIT.replace("val", "train"), {}, "has 6 rows, and none for 'val': change the column 'when'"),
         ("x,y\n1,0\n2,1\n", {"split": None}, "change the option `fractions`"),
         (SPLIT, {"targets": {"x": "binary", "y": "binary"}, "missing": ()}, "'x' is to be binary, but has 6 values"),
@@ -198,7 +198,7 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
             "has the class '1' in val (line 5), but not in",
         ),
         (SPLIT.replace(",1\n", ",0\n"), {"targets": {"y": "classes"}}, "'y' has one value only, 0"),
-        (SPLIT, {"targets": {"c": "regression"}, "missing_targets": "drop"}, "column 'c' has 'a' in line 2"),
+        (SPLIT, {"targets": {"c": "regression"}, "missing_targets": "drop"}, "column 'c' has 'a' in lines 2 and 4"),
         (SPLIT, {"max_categories": 1}, "column 'c' has 2 different values in 3 training rows, such as 'a' and 'b'"),
         (SPLIT + "1,2,3\n", {}, "line 8: 3 cells where there should be 4"),
     ],
@@ -319,3 +319,38 @@ def test_check_and_log_tell_a_column_that_looks_like_an_id(tmp_path: Path) -> No
         assert all(note in page for note in told)
     for silent in ({"ignore": ["nr", "house"]}, {"numeric": ["nr"], "categorical": ["house"]}):
         assert not [line for line in check({"problem": {**problem, **silent}, **training}) if "an id" in line]
+
+
+def test_all_cells_that_are_wrong_are_told_at_once(tmp_path: Path) -> None:
+    """Numbers that are none, of inputs and targets, strays and splits: each with its column and line."""
+    text = "x,size,price,when\n" + "".join(f"{i},{i},{i},{('train', 'val', 'test')[i % 3]}\n" for i in range(12))
+    for old, new in (
+        ("\n3,3,3,", "\nmany,3,3,"), ("\n5,5,5,", "\n5,inf,cheap,"), ("\n7,7,7,val", "\n7,none,dear,dev"),
+        ("\n8,8,8,", "\n8,8,cheap,"),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    path = table(tmp_path / "t.csv", text)
+    problem = CSV(path=path, targets={"price": "regression"}, split="when", numeric=("x",))
+    with pytest.raises(DataError) as error:
+        problem.data("train")
+    lines = str(error.value).splitlines()
+    assert lines[:3] == [
+        f"{path}: column 'x' has 'many' in line 5, which is no finite number",
+        f"{path}: column 'price' has 'cheap' in lines 7 and 10, which is no finite number",
+        f"{path}: column 'price' has 'dear' in line 9, which is no finite number",
+    ]
+    assert lines[3].startswith(
+        f"{path}: column 'size' seems to be numbers, but 1 of its 12 known cells are none: 'none'"
+    )
+    assert lines[4:] == [f"{path}: column 'when' has 'dev' in line 9, but a split is one of train, val, test"]
+
+
+def test_of_many_wrong_cells_ten_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    text = "x,y\n" + "".join(f"{i},{f'w{i % 15}' if i % 2 else i}\n" for i in range(60))
+    with pytest.raises(DataError) as error:
+        CSV(path=table(tmp_path / "t.csv", text), targets={"y": "regression"}).data("train")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 11
+    assert lines[0].endswith("column 'y' has 'w1' in lines 3 and 33, which is no finite number")
+    assert lines[10].endswith("t.csv: 10 more cells are wrong")
