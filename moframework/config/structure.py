@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import attrs
 
+from moframework.blame import line_of
 from moframework.config import registry
 from moframework.config.fields import Option, is_config, is_interface, options_of, unknown_key
 from moframework.config.options import Component, OptionError, check_bounds
@@ -364,8 +365,15 @@ class _Structure:
                 return self.fail(path, error.message)
             keys = [int(key) if key.isdecimal() else key for key in error.key.split(".")]
             return self.fail((*path, *keys), error.message.removeprefix(f"{error.key} "))
-        except (ValueError, TypeError, MoframeworkError) as error:
+        except (ValueError, TypeError) as error:
             return self.fail(path, str(error))
+        except MoframeworkError as error:  # of what it was made from: its place is here
+            return self.fail(path, str(error).removeprefix(f"{'.'.join(str(key) for key in path)}: "))
+        except Exception as error:
+            line = line_of(error)
+            if not line:
+                raise
+            return self.fail(path, f"making it fails: {type(error).__name__}: {error}{line}")
 
 
 def _apart(value: object, members: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from moframework.augmentations import Augmentation, MapKind, augmented
 from moframework.backbones.base import Backbone, named_outputs
+from moframework.blame import line_of
 from moframework.config import Component, build, options_class
 from moframework.data import Batch, Dataset, Split, TensorData, batches, collate_of, input_form, sample_rows
 from moframework.errors import SpecError, meant
@@ -358,7 +359,7 @@ def _tried(action: Callable[[], T], failure: str, about_types: str = "") -> T:
     except Exception as error:  # of anybody's code
         name = "" if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: "
         advice = about_types if "type" in str(error).lower() else ""
-        raise SpecError(f"{failure}: {name}{error}{advice}") from error
+        raise SpecError(f"{failure}: {name}{error}{advice}{line_of(error)}") from error
 
 
 def get_problem(name: str, **options: Any) -> Problem:
