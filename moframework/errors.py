@@ -21,6 +21,7 @@ __all__ = [
     "RunError",
     "SpecError",
     "UnknownNameError",
+    "meant",
     "nearest",
     "shortened",
 ]
@@ -132,6 +133,17 @@ def nearest(name: str, choices: Iterable[str], alike: float = 0.5) -> str | None
     known = [choice for choice in itertools.islice(choices, _NAMES) if len(choice) <= _NAME_CHARACTERS]
     matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=alike)
     return matches[0] if matches else None
+
+
+def meant(name: str, choices: Iterable[str]) -> str:
+    """What an error says before it lists all names: the nearest one, so that it is read first; nothing where none is
+    near.
+
+    >>> meant("paloar", ["palora", "pamal"]), meant("x", ["palora"])
+    ("did you mean 'palora'? ", '')
+    """
+    guess = nearest(name, choices)
+    return f"did you mean '{shortened(guess)}'? " if guess else ""
 
 
 def shortened(text: str, characters: int = 60) -> str:

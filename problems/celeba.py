@@ -14,7 +14,7 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, check_split
 from moframework.data.delimited import read_columns
-from moframework.errors import DataError, nearest, shortened
+from moframework.errors import DataError, meant, shortened
 from moframework.losses import BinaryCrossEntropy
 from moframework.metrics import Accuracy
 from moframework.problem.task import Task
@@ -72,10 +72,9 @@ class CelebA(Faces):
     def __attrs_post_init__(self) -> None:
         for name in self._names:
             if name not in ATTRIBUTES:
-                guess = nearest(name, ATTRIBUTES)
-                hint = f"; did you mean '{guess}'?" if guess else ""
+                near = meant(name, ATTRIBUTES)
                 raise OptionError(
-                    f"there is no attribute '{name}'; allowed: {', '.join(ATTRIBUTES)}{hint}", "attributes"
+                    f"there is no attribute '{name}'; {near}allowed: {', '.join(ATTRIBUTES)}", "attributes"
                 )
             if self._names.count(name) > 1:
                 raise OptionError(f"attributes names '{name}' twice", "attributes")

@@ -18,6 +18,7 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Split, TensorData, check_split
 from moframework.data.cache import file_stamp
+from moframework.data.cell_faults import CellFaults, in_lines_of
 from moframework.data.table import Column, Lines, Standardization, in_order
 from moframework.errors import DataError, shortened
 from moframework.predicting import Reader, Reading, Unseen
@@ -31,11 +32,13 @@ from moframework.problem.group_fairness import (
     gaps_of,
     group_notes,
 )
+from moframework.problem.id_columns import id_notes
 from moframework.problem.tabular import (
     KnownTarget,
     Target,
     check_columns,
     check_learned,
+    find_split_faults,
     label_notes,
     labeled,
     targets_of,
@@ -46,7 +49,7 @@ from .table_file import TableFile
 
 __all__ = ["CSV"]
 
-_SHOWN = 3  # cells that a message tells
+_SHOWN = 10  # different cells of a column that a message tells
 _COLUMNS_TOLD = 12  # columns that a note lists
 
 
@@ -70,10 +73,11 @@ class CSV(TableFile):
 
     **Inputs** are all columns but targets, `split` and those to `ignore`. A column whose known cells are all numbers is
     numeric, any other categorical, as all rows together say; `numeric` and `categorical` say otherwise, and
-    `moframework check` tells which is which. A column that is mostly numbers but not wholly is an error, which names
-    line and cell. Numbers are standardized by the training rows; a missing one becomes the mean, and a further 0/1
-    input tells where it was missing, if that happens in training. Categories are one-hot, those of the training rows;
-    a missing category, or one that training never saw, is all zeros. A cell is missing when it is one of `missing`.
+    `moframework check` tells which is which, and which columns look like ids. A column that is mostly numbers but not
+    wholly is an error, which names line and cell. Numbers are standardized by the training rows; a missing one becomes
+    the mean, and a further 0/1 input tells where it was missing, if that happens in training. Categories are one-hot,
+    those of the training rows; a missing category, or one that training never saw, is all zeros. A cell is missing when
+    it is one of `missing`.
 
     **Tasks**, one a target, of its column's name (with `_` in place of dots and slashes): `regression` is mean squared
     error on the column, standardized by the training rows unless `standardize_targets` is off, and mean absolute error
@@ -189,7 +193,7 @@ class CSV(TableFile):
         try:
             inputs = reader.inputs(table)
         except DataError as error:
-            raise DataError(f"{path}: {error}") from None
+            raise DataError(in_lines_of(error, path)) from None
         lines = next(iter(table.values())).lines
         return TensorData(inputs, values, origins=None if lines is None else Lines(path, lines))
 
@@ -237,7 +241,7 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     whole = problem.read(problem.path)
     _check_columns(problem, whole)
     table = problem.learned(whole, problem.path)
-    _check_numbers(problem, table)
+    _check_cells(problem, table)
     rows = problem.rows(table, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
     reader = _reader(problem, table, parts["train"])
@@ -246,9 +250,9 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
         table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets,
         missing=problem.missing,
     )  # fmt: skip
-    for name, target in made.items():
-        if target.categories:
-            check_learned(name, {split: part[name] for split, part in parts.items()}, problem.path, problem.missing)
+    classes = [name for name, target in made.items() if target.categories]
+    learned = {name: {split: part[name] for split, part in parts.items()} for name in classes}
+    check_learned(learned, problem.path, problem.missing)
     values = {target.task.target_key: target.values for target in made.values()}
     gaps, gap_notes = _gaps(problem, table, made, rows)
     values |= {task.target_key: target for task, target in gaps}
@@ -264,6 +268,7 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
         {split: Lines(problem.path, lines[chosen]) for split, chosen in rows.items()},
         (
             *_column_notes(problem, table, parts["train"]),
+            *id_notes(_undeclared(problem, table), problem.missing),
             *label_notes(whole, problem.targets, problem.missing),
             *gap_notes,
         ),
@@ -282,7 +287,7 @@ def _gaps(
         try:
             groups = Groups.of(table[name], gap.bins, problem.missing, codes=name in problem.categorical)
         except DataError as error:
-            raise DataError(f"{problem.path}: fairness: {error}") from None
+            raise DataError(in_lines_of(error, f"{problem.path}: fairness")) from None
         assert gap.of is not None, "gaps_of fills it in"
         of = made[gap.of]
         task = fairness_task(gap_name(name), gap.criterion, of.task, len(groups.names))
@@ -311,32 +316,34 @@ def _input_names(problem: CSV, table: Mapping[str, Column]) -> list[str]:
     return [name for name in table if name not in taken]
 
 
-def _check_numbers(problem: CSV, table: Mapping[str, Column]) -> None:
-    """What is to be a number is one, and no column of numbers is taken for categories because of a few cells."""
+def _check_cells(problem: CSV, table: Mapping[str, Column]) -> None:
+    """What is to be a number is one, no column of numbers is taken for categories because of a few cells, and splits
+    are named: all cells that are wrong are told at once."""
+    faults = CellFaults()
     regression = [name for name, kind in problem.targets.items() if kind == "regression"]
     numeric = _numeric(problem, table)
     for name in (*numeric, *regression):
-        try:
-            table[name].numbers(problem.missing)
-        except DataError as error:
-            raise DataError(f"{problem.path}: {error}") from None
+        table[name].find_faults(faults, problem.missing)
     for name in _input_names(problem, table):
         strays = () if name in numeric or name in problem.categorical else table[name].strays(problem.missing)
         if strays:
-            raise DataError(f"{problem.path}: {_stray_words(table[name], strays, problem.missing)}")
+            faults.tell(*_of_strays(table[name], strays, problem.missing))
+    if problem.split is not None:
+        find_split_faults(table[problem.split], faults)
+    faults.check(problem.path)
 
 
-def _stray_words(column: Column, strays: Sequence[str], missing: Sequence[str]) -> str:
-    """What to say of a column that is mostly numbers, but for the cells `strays`."""
+def _of_strays(column: Column, strays: Sequence[str], missing: Sequence[str]) -> tuple[str, int]:
+    """What to say of a column that is mostly numbers, but for the cells `strays`, and how many these are."""
     known = len(column) - int(column.mapped([float(value in missing) for value in column.values]).sum())
     other = int(column.mapped([float(value in strays) for value in column.values]).sum())
-    shown = [f"'{shortened(value)}' in {column.first(value)}" for value in strays[:_SHOWN]]
+    shown = [f"'{shortened(value)}' in {column.places(value)}" for value in strays[:_SHOWN]]
     more = f" and {len(strays) - _SHOWN} more" if len(strays) > _SHOWN else ""
     return (
         f"column '{shortened(column.name)}' seems to be numbers, but {other} of its {known} known cells are none: "
         f"{', '.join(shown)}{more}. Correct them, list under `missing` what means unknown, or put the column under "
         "`categorical`; numbers have a point and no other marks"
-    )
+    ), other
 
 
 def _column_notes(problem: CSV, table: Mapping[str, Column], train: Mapping[str, Column]) -> list[str]:
@@ -350,6 +357,12 @@ def _column_notes(problem: CSV, table: Mapping[str, Column], train: Mapping[str,
     found = {"numbers": numeric, "categories": others}
     told = "; ".join(f"{what} {_listed(names)}" for what, names in found.items() if names)
     return [f"{problem.path.name}: {told}", *problem.separator_notes(problem.path)]
+
+
+def _undeclared(problem: CSV, table: Mapping[str, Column]) -> list[Column]:
+    """The columns of inputs of which the spec does not say what they are."""
+    told = {*problem.numeric, *problem.categorical, *problem.fairness}
+    return [table[name] for name in _input_names(problem, table) if name not in told]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -396,7 +409,7 @@ def _inputs(problem: CSV, reader: TableReader, parts: Mapping[Split, Mapping[str
     try:
         return {split: reader.inputs(part) for split, part in parts.items()}
     except DataError as error:
-        raise DataError(f"{problem.path}: {error}") from None
+        raise DataError(in_lines_of(error, problem.path)) from None
 
 
 def _categories(problem: CSV, train: Column) -> tuple[str, ...]:

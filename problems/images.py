@@ -15,9 +15,9 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.resnet import ResNet
 from moframework.config import config, option
 from moframework.data import Dataset, Split, check_split
+from moframework.data.cell_faults import CellFaults
 from moframework.data.images import Images, has_deep_pixels
 from moframework.data.table import Column
-from moframework.errors import DataError
 from moframework.predicting import Reader, Unseen
 from moframework.predicting.image_files import ImageReader
 from moframework.problem.tabular import KnownTarget, Target, check_columns, check_learned, label_notes, targets_of
@@ -154,12 +154,10 @@ class ImageTable(TableFile):
         whole = self.read(table)
         check_columns(whole, needed, table)
         columns = self.learned(whole, table)
-        for value in columns[self.file].values:
-            if value in self.missing:
-                raise DataError(
-                    f"{table}: column '{self.file}' names no image in {columns[self.file].first(value)}: "
-                    "write the name there, or leave the line out"
-                )
+        faults, names = CellFaults(), columns[self.file]
+        without = [position for position, value in enumerate(names.values) if value in self.missing]
+        names.tell(faults, without, lambda _, places: f"column '{self.file}' names no image in {places}")
+        faults.check(table, "write the name there, or leave the line out")
         return columns
 
     def _names(self, files: Column) -> tuple[str, ...]:
@@ -173,10 +171,12 @@ class ImageTable(TableFile):
 
     def _targets(self, columns: dict[str, Column], rows: Mapping[Split, npt.NDArray[np.int64]]) -> dict[str, Target]:
         found = targets_of(columns, self.targets, rows["train"], self.table, missing=self.missing)
-        for name, target in found.items():
-            if target.categories:
-                parts = {split: columns[name].take(part) for split, part in rows.items()}
-                check_learned(name, parts, self.table, self.missing)
+        learned = {
+            name: {split: columns[name].take(part) for split, part in rows.items()}
+            for name, target in found.items()
+            if target.categories
+        }
+        check_learned(learned, self.table, self.missing)
         return found
 
 

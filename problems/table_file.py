@@ -14,6 +14,7 @@ from torch import Tensor
 from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Dataset, Split, check_fractions
+from moframework.data.cell_faults import in_lines_of
 from moframework.data.delimited import guessed_delimiter, read_columns
 from moframework.data.table import Column
 from moframework.errors import DataError, shortened
@@ -109,13 +110,16 @@ class TableFile(Problem):
     def values_of(
         self, columns: Mapping[str, Column], targets: Mapping[str, KnownTarget], path: Path
     ) -> dict[str, Tensor]:
-        """Targets of rows, by key. Raises `DataError`."""
-        try:
-            return {
-                target.task.target_key: target.values(columns[name], self.missing) for name, target in targets.items()
-            }
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
+        """Targets of rows, by key. Raises `DataError`, with what is wrong of all targets."""
+        found, wrong = {}, []
+        for name, target in targets.items():
+            try:
+                found[target.task.target_key] = target.values(columns[name], self.missing)
+            except DataError as error:
+                wrong.append(in_lines_of(error, path))
+        if wrong:
+            raise DataError("\n".join(wrong))
+        return found
 
     @final
     def read(self, path: Path) -> dict[str, Column]:

@@ -32,6 +32,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "moframework/merging/space.py": ("take",),
     "moframework/merging/start.py": ("_told_of_heads",),
     "moframework/problem/group_fairness.py": ("group_notes",),
+    "moframework/problem/id_columns.py": ("id_notes",),
     "moframework/problem/sets.py": ("set_notes",),
     "moframework/problem/tabular.py": ("label_notes",),
     "moframework/problem/target_notes.py": ("target_notes", "_note"),
@@ -39,7 +40,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "moframework/run/constraining.py": ("_words",),
     "moframework/run/flat_start.py": ("_sentence",),
     "moframework/run/memory_estimate.py": ("describe",),
-    "moframework/run/plan.py": ("notes", "_not_adapted", "_without_effect"),
+    "moframework/run/plan.py": ("remarks", "_not_adapted", "_without_effect"),
     "moframework/run/report.py": ("oddities", "_flat", "barriers", "_validation", "_time"),
     "moframework/run/saved_statistics.py": ("saved_statistics_note",),
     "moframework/run/sets.py": ("batch_notes", "_turn_notes"),
@@ -71,7 +72,7 @@ HANDED_ON = {
     "moframework/run/predicting.py: told": "saved_statistics_note",
     "moframework/run/report.py: text": "notes that a checkpoint carried",
     "moframework/run/solving.py: gap": "batchnorm_gap",
-    "moframework/run/solving.py: text": "what starts tell: merging",
+    "moframework/run/solving.py: text": "what a plan tells: run/plan.py, merging",
     "moframework/serve/run_service.py: told": "saved_statistics_note",
 }
 """What is given to sinks and is no text: which writer has the texts."""

@@ -371,7 +371,7 @@ def test_front_needs_trust_for_specs_only(foreign: Foreign, call: Callable[..., 
     assert f"this would {foreign.action}" in said
     assert foreign.marks() == []
     code, said = call("front", foreign.run, "--against", foreign.run, "--trust")
-    assert code == 1
+    assert code == 2
     assert "is no run of single-task networks" in said
 
 

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from moframework.pareto.front import Front
+from moframework.pareto.plots import fit_title
 
 __all__ = ["comparison_figure", "near_best", "styles", "typical_seed"]
 
@@ -69,6 +70,7 @@ def comparison_figure(fronts: Fronts, *, finite: Set[str] = frozenset(), title: 
         _together(figure, fronts, finite)
         seeds += " strong, the others pale" if most > 1 else ""
     figure.suptitle(" · ".join([*([] if title is None else [title]), f"{first.split} fronts", seeds]), fontsize=12)
+    fit_title(figure)
     return figure
 
 

@@ -20,7 +20,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from moframework.benchmark.spec import Benchmark, ImportedEntry
-from moframework.errors import SpecError, nearest, shortened
+from moframework.errors import SpecError, meant, shortened
 from moframework.metrics.base import Metric
 from moframework.pareto.front import Front
 from moframework.problem import Problem
@@ -192,9 +192,8 @@ def _check_names(file: Path, names: Sequence[str], tasks: Sequence[str], metrics
     allowed = [*_WHO, *(f"{task}/{what}" for what in ("preference", "loss") for task in tasks), *metrics]
     for name in names:
         if name not in allowed:
-            near = nearest(name, allowed)
-            hint = f"; did you mean '{near}'?" if near else ""
-            raise SpecError(f"{file}: unknown column '{shortened(name)}'; allowed: {', '.join(allowed)}{hint}")
+            near = meant(name, allowed)
+            raise SpecError(f"{file}: unknown column '{shortened(name)}'; {near}allowed: {', '.join(allowed)}")
     for what in ("preference", "loss"):
         missing = [task for task in tasks if f"{task}/{what}" not in names]
         if 0 < len(missing) < len(tasks):

@@ -7,13 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from moframework.benchmark.cells import chosen
-from moframework.benchmark.column import Column
-from moframework.benchmark.results import Group, Results, Row, Statistic
+from moframework.benchmark.results import Group, Results, formatted, tables
 from moframework.benchmark.statistics.page import to_section
 
 __all__ = ["formatted", "tables", "to_markdown"]
-
-NONE = "–"
 
 
 def to_markdown(
@@ -45,47 +42,10 @@ def to_markdown(
     return "\n".join(lines) + "\n"
 
 
-def tables(results: Results, group: Group) -> list[list[str]]:
-    """The cells of a problem's table as text: a row of headings, then one for each solver."""
-    grid = [] if results.benchmark.tune is None else list(results.benchmark.tune.grid)
-    headings = ["solver", "seeds", *(column.title for column in group.columns)]
-    rows = [[*headings, *(f"tuned {key.rpartition('.')[2]}" for key in grid)]]
-    for row in group.rows:
-        cells = [f"{row.solver} ‡" if row.apart else row.solver, _seeds(results, row)]
-        cells += [formatted(row.statistic(column.key), column) for column in group.columns]
-        rows.append([*cells, *(_chosen(row, key) for key in grid)])
-    return rows
-
-
-def formatted(found: Statistic, column: Column) -> str:
-    """Mean ± sample standard deviation; without the latter where there is one seed, or all seeds agree."""
-    if found.mean is None:
-        return NONE
-    scale, unit = (100.0, " %") if column.percent else (1.0, "")
-    mean = f"{found.mean * scale:,.{column.digits}f}"
-    if not found.std:
-        return mean + unit
-    return f"{mean} ± {found.std * scale:,.{column.digits}f}{unit}"
-
-
 def _table(results: Results, group: Group) -> list[str]:
     headings, *rows = tables(results, group)
     aligned = ["---", *("---:" for _ in headings[1:])]
     return [f"| {' | '.join(cells)} |" for cells in (headings, aligned, *rows)]
-
-
-def _seeds(results: Results, row: Row) -> str:
-    done, wanted = len(row.done), len(results.benchmark.seeds)
-    if row.imported is not None:
-        return f"{done}, imported"
-    return str(done) if done == wanted else f"{done} of {wanted}"
-
-
-def _chosen(row: Row, key: str) -> str:
-    if row.tuned is None or row.tuned.choice is None:
-        return NONE
-    text = chosen({key: row.tuned.choice[key]})[0].partition("=")[2]
-    return f"{text} †" if key in row.tuned.at_edge else text
 
 
 def _reading(results: Results, group: Group) -> list[str]:

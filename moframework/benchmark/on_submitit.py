@@ -23,7 +23,7 @@ from moframework.benchmark.executor import Executor, Job, Outcome, available_cor
 from moframework.benchmark.remote import Lost, drive
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.errors import RunError, nearest
+from moframework.errors import RunError, meant
 from moframework.io.atomic import write_text
 from moframework.run.signals import stop_signals
 
@@ -97,9 +97,9 @@ class Submitit(Executor):
         known = sorted(SlurmExecutor._valid_parameters() - _OWN.keys() - {"num_gpus"})
         for key in self.slurm:
             if key not in known:
-                near = nearest(key, known)
-                hint = f"; did you mean '{near}'?" if near else ""
-                raise OptionError(f"submitit has no option '{key}' of Slurm; it has: {', '.join(known)}{hint}", "slurm")
+                raise OptionError(
+                    f"submitit has no option '{key}' of Slurm; {meant(key, known)}it has: {', '.join(known)}", "slurm"
+                )
 
     def run(
         self, jobs: Sequence[Job], *, started: Callable[[Job], None], stop: Callable[[], bool]

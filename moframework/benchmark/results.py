@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
-from moframework.benchmark.cells import Cell
+from moframework.benchmark.cells import Cell, chosen
 from moframework.benchmark.column import Column
 from moframework.benchmark.further import Scale
 from moframework.benchmark.spec import Benchmark, ImportedEntry
@@ -16,7 +16,10 @@ from moframework.benchmark.statistics.found import Analysis
 from moframework.benchmark.tuning import Tuned
 from moframework.pareto.front import Front
 
-__all__ = ["CellResult", "Group", "Results", "Row", "Statistic"]
+__all__ = ["CellResult", "Group", "Results", "Row", "Statistic", "formatted", "tables"]
+
+NONE = "–"
+_MOST_COLUMNS, _MOST_ROWS, _MOST_GROUPS = 6, 20, 10  # that `print` shows
 
 
 @frozen
@@ -47,16 +50,16 @@ class CellResult:
     """What one cell has come to, or one seed of imported results."""
 
     seed: int
-    cell: Cell | None
+    cell: Cell | None = field(repr=False)
     """None for imported results."""
     state: str
     message: str | None
     """Why it failed."""
-    front: Front | None
+    front: Front | None = field(repr=False)
     """On the split that is reported, when it is done; None also where imported results have metrics alone."""
-    measures: Mapping[str, float | None]
+    measures: Mapping[str, float | None] = field(repr=False)
     """By key of a column; empty unless it is done."""
-    environment: Mapping[str, Any]
+    environment: Mapping[str, Any] = field(repr=False)
     """Where it ran: `processor`, `threads`, `torch`, `devices`, `commit`, `time`; empty unless it is done, and for
     imported results."""
 
@@ -96,6 +99,9 @@ class Row:
         """A measure over the finished seeds."""
         return Statistic(tuple(one.measures.get(key) for one in self.done))
 
+    def __repr__(self) -> str:
+        return f"Row(solver={self.solver!r}, cells={len(self.cells)}, done={len(self.done)})"
+
 
 @frozen(kw_only=True)
 class Group:
@@ -113,10 +119,13 @@ class Group:
     """What each hypervolume means, by name."""
     columns: tuple[Column, ...]
 
+    def __repr__(self) -> str:
+        return f"Group(problem={self.problem!r}, rows={len(self.rows)})"
+
 
 @frozen(kw_only=True)
 class Results:
-    """Everything that a benchmark has found so far."""
+    """Everything that a benchmark has found so far. `print` shows a short table of it."""
 
     benchmark: Benchmark
     groups: tuple[Group, ...]
@@ -142,3 +151,72 @@ class Results:
         )  # fmt: skip
         cells = ((one.cell.name, one) for one in self.cells if one.cell is not None and one.state == "failed")
         return (*rows, *(f"{name}: {one.message}" for name, one in cells))
+
+    def __repr__(self) -> str:
+        done = sum(one.state == "done" for one in self.cells)
+        rows = sum(len(group.rows) for group in self.groups)
+        return (
+            f"Results(benchmark={self.benchmark.name!r}, problems={len(self.groups)}, rows={rows}, "
+            f"cells={len(self.cells)}, done={done})"
+        )
+
+    def __str__(self) -> str:
+        lines = [repr(self)]
+        for group in self.groups[:_MOST_GROUPS]:
+            lines += ["", group.problem, *_aligned(self, group)]
+        if len(self.groups) > _MOST_GROUPS:
+            lines += ["", f"and {len(self.groups) - _MOST_GROUPS} more problems"]
+        if self.failed:
+            lines += ["", f"{len(self.failed)} failed: see `failed`"]
+        return "\n".join(lines)
+
+
+def _aligned(results: Results, group: Group) -> list[str]:
+    """The first columns and rows of a problem's table, as text."""
+    table = tables(results, group)
+    rows = [row[:_MOST_COLUMNS] for row in table[: 1 + _MOST_ROWS]]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        numbers = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        lines.append("  ".join([f"  {first.ljust(widths[0])}", *numbers]))
+    more = {"columns": len(table[0]) - _MOST_COLUMNS, "contenders": len(table) - len(rows)}
+    told = [f"{count} more {what}" for what, count in more.items() if count > 0]
+    return [*lines, f"  and {' and '.join(told)}"] if told else lines
+
+
+def tables(results: Results, group: Group) -> list[list[str]]:
+    """The cells of a problem's table as text: a row of headings, then one for each solver."""
+    grid = [] if results.benchmark.tune is None else list(results.benchmark.tune.grid)
+    headings = ["solver", "seeds", *(column.title for column in group.columns)]
+    rows = [[*headings, *(f"tuned {key.rpartition('.')[2]}" for key in grid)]]
+    for row in group.rows:
+        cells = [f"{row.solver} ‡" if row.apart else row.solver, _seeds(results, row)]
+        cells += [formatted(row.statistic(column.key), column) for column in group.columns]
+        rows.append([*cells, *(_chosen(row, key) for key in grid)])
+    return rows
+
+
+def formatted(found: Statistic, column: Column) -> str:
+    """Mean ± sample standard deviation; without the latter where there is one seed, or all seeds agree."""
+    if found.mean is None:
+        return NONE
+    scale, unit = (100.0, " %") if column.percent else (1.0, "")
+    mean = f"{found.mean * scale:,.{column.digits}f}"
+    if not found.std:
+        return mean + unit
+    return f"{mean} ± {found.std * scale:,.{column.digits}f}{unit}"
+
+
+def _seeds(results: Results, row: Row) -> str:
+    done, wanted = len(row.done), len(results.benchmark.seeds)
+    if row.imported is not None:
+        return f"{done}, imported"
+    return str(done) if done == wanted else f"{done} of {wanted}"
+
+
+def _chosen(row: Row, key: str) -> str:
+    if row.tuned is None or row.tuned.choice is None:
+        return NONE
+    text = chosen({key: row.tuned.choice[key]})[0].partition("=")[2]
+    return f"{text} †" if key in row.tuned.at_edge else text

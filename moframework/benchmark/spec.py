@@ -15,7 +15,7 @@ from moframework.benchmark.statistics.spec import Statistics
 from moframework.config import Component, config, option, unstructure
 from moframework.config.options import OptionError
 from moframework.engine.settings import Evaluation, Training
-from moframework.errors import nearest
+from moframework.errors import meant
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec.writing import write_yaml
@@ -211,10 +211,9 @@ class Benchmark:
                     f"problem must say whose table it joins: {', '.join(titles)}", f"imported.{position}.problem"
                 )
             if entry.problem is not None and entry.problem not in titles:
-                near = nearest(entry.problem, titles)
-                hint = f"; did you mean '{near}'?" if near else ""
                 raise OptionError(
-                    f"there is no problem '{entry.problem}'; there are: {', '.join(titles)}{hint}",
+                    f"there is no problem '{entry.problem}'; {meant(entry.problem, titles)}"
+                    f"there are: {', '.join(titles)}",
                     f"imported.{position}.problem",
                 )
             if (entry.problem, entry.label) in [(other.problem, other.label) for other in self.imported[:position]]:

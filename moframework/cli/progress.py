@@ -39,7 +39,10 @@ class BenchmarkLines(Watcher):
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
+        # By rich's account a pipe is a terminal too where FORCE_COLOR is set, and would get the live table.
+        live = None if sys.stderr.isatty() else False
+        plain = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True, force_terminal=live)
+        self._console = console or plain
         self._jobs = self._done = self._most = 0
         self._waiting: dict[Path, Cell] = {}
         self._running: dict[Path, tuple[Cell, float]] = {}

@@ -12,6 +12,7 @@ import click
 from moframework.cli.exporting import export
 from moframework.cli.shared import (
     EXIT_CODES,
+    ExistingPath,
     batchnorm_option,
     imports_told,
     numbers,
@@ -65,7 +66,7 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
 @click.option(
     "--data",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=ExistingPath(),
     help="All samples of another file, laid out as the run's own, in place of a split: a table, a folder of images "
     "with its table, an .npz file.",
 )
@@ -174,7 +175,7 @@ def _preference(_: click.Context, __: click.Parameter, text: str | None) -> list
 
 @click.command(epilog=EXIT_CODES)
 @run_argument
-@click.argument("raw", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("raw", metavar="INPUT", type=ExistingPath())
 @click.option("--preference", metavar="NUMBERS", callback=_preference, help="The operating point, such as 0.3,0.7.")
 @click.option(
     "--pick",

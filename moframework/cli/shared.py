@@ -7,15 +7,18 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import click
+
+from moframework.errors import nearest
 
 __all__ = [
     "EXIT_CODES",
     "FAILED",
     "INTERRUPTED",
     "WRONG_USAGE",
+    "ExistingPath",
     "batchnorm_option",
     "imports_told",
     "numbers",
@@ -82,6 +85,22 @@ def unseen_option(command: F) -> F:
 def run_argument(command: F) -> F:
     """RUN, a folder."""
     return click.argument("run", metavar="RUN", type=click.Path(path_type=Path))(command)
+
+
+class ExistingPath(click.Path):
+    """A file or a folder that is there; one that is not is wrong usage, told with the nearest name beside it."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path. Raises `click.BadParameter`."""
+        path = cast(Path, super().convert(value, param, ctx))
+        if not path.exists():
+            guess = nearest(path.name, [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else [])
+            hint = f"; did you mean {path.parent / guess}?" if guess else ""
+            self.fail(f"there is no file or folder {path}{hint}", param, ctx)
+        return path
 
 
 def numbers(text: str, option: str) -> list[float]:

@@ -24,13 +24,16 @@ if TYPE_CHECKING:  # lists are printed without the time that numpy and its kin t
 __all__ = ["front_table", "output", "print_examination", "print_front", "print_results", "print_run", "table"]
 
 SHORT_TABLE = 11
-WIDEST_TABLE = 160
-UNLIMITED = 1000
+WIDEST_TABLE = 160  # columns that one looks along, on a terminal that has more
+UNLIMITED = 100_000
 
 
 def output() -> Console:
-    """The console on stdout. Where that is no terminal, lines are neither folded nor cut: a program reads them."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else UNLIMITED)
+    """The console on stdout. Where that is no terminal, lines are neither folded nor cut, whatever FORCE_COLOR, TERM
+    and COLUMNS say: a program reads them, or one who scrolls."""
+    # Rich takes a width for what it is only beside a height: else TERM=dumb with FORCE_COLOR has 80 columns.
+    width, height = (None, None) if sys.stdout.isatty() else (UNLIMITED, UNLIMITED)
+    return Console(highlight=False, markup=False, width=width, height=height)
 
 
 def table(headers: Iterable[str], *, right: Iterable[str] = ()) -> Table:
@@ -117,13 +120,14 @@ def front_table(
     """Preferences, losses, metrics, Δm % where it is given, and a mark for non-dominated points; one row for each
     point in `rows`.
 
-    Where that is wider than the console, the metrics are left out; where it is still too wide, the table has one row
-    for each task instead, with its best values over the whole front.
+    Where that is wider than the terminal, the metrics are left out; where it is still too wide, the table has one row
+    for each task instead, with its best values over the whole front. Off a terminal it is as wide as it needs.
     """
+    widest = console.width if console.width >= UNLIMITED else min(console.width, WIDEST_TABLE)
     for metrics in (list(front.metrics), []):
         made = _point_table(front, rows, metrics, change)
         measured = Measurement.get(console, console.options.update(max_width=UNLIMITED), made)
-        if measured.maximum <= min(console.width, WIDEST_TABLE):
+        if measured.maximum <= widest:
             return made
     return _task_table(front)
 

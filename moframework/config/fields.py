@@ -125,7 +125,7 @@ def unknown_key(options: Sequence[Option], key: str, path: Sequence[object] = ()
     below = None if nearest(key, known, alike=_ALIKE) else deeper(options, key)
     if below is None:
         return f"unknown key; {allowed(known, key)}"
-    return f"unknown key; {allowed(known, None)}; did you mean '{'.'.join(map(str, (*path, *below)))}'?"
+    return f"unknown key; did you mean '{'.'.join(map(str, (*path, *below)))}'? {allowed(known, None)}"
 
 
 def _inner(option: Option) -> Sequence[Option]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import attrs
 
+from moframework.blame import line_of
 from moframework.config import registry
 from moframework.config.fields import Option, is_config, is_interface, options_of, unknown_key
 from moframework.config.options import Component, OptionError, check_bounds
@@ -336,8 +337,8 @@ class _Structure:
 
     def misspelt(self, key: str, path: KeyPath) -> bool:
         """Whether a fault already proposes `key` for an unknown one beside it: one slip is told once."""
-        hint = f"; did you mean '{key}'?"
-        return any(f.on_key and f.path[:-1] == path and f.message.endswith(hint) for f in self.faults)
+        hint = f"; did you mean '{key}'? "
+        return any(f.on_key and f.path[:-1] == path and hint in f.message for f in self.faults)
 
     def checked(self, value: object, option: Option, path: KeyPath, preset: object) -> Any:
         before = len(self.faults)
@@ -364,8 +365,15 @@ class _Structure:
                 return self.fail(path, error.message)
             keys = [int(key) if key.isdecimal() else key for key in error.key.split(".")]
             return self.fail((*path, *keys), error.message.removeprefix(f"{error.key} "))
-        except (ValueError, TypeError, MoframeworkError) as error:
+        except (ValueError, TypeError) as error:
             return self.fail(path, str(error))
+        except MoframeworkError as error:  # of what it was made from: its place is here
+            return self.fail(path, str(error).removeprefix(f"{'.'.join(str(key) for key in path)}: "))
+        except Exception as error:
+            line = line_of(error)
+            if not line:
+                raise
+            return self.fail(path, f"making it fails: {type(error).__name__}: {error}{line}")
 
 
 def _apart(value: object, members: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -400,7 +408,7 @@ def _keys(cls: type) -> str:
 
 
 def _unknown(interface: type[Component], name: str) -> str:
-    """What to say of a name that no part has: all names, the nearest one, and when installing again would help."""
+    """What to say of a name that no part has: the nearest one, all names, and when installing again would help."""
     names = _names(interface, name)
     # Parts of other kinds (torch's optimizers) cannot be added by anyone's package.
     known = "did you mean" in names or interface.kind not in registry.kinds()

@@ -79,13 +79,17 @@ _LISTED = 100
 
 
 def allowed(names: Iterable[str], found: str | None) -> str:
-    """The tail of a message about a wrong name: all valid names, then the nearest one."""
+    """The tail of a message about a wrong name: the nearest valid one, then all.
+
+    >>> allowed(["rank", "alpha"], "rnak")
+    "did you mean 'rank'? allowed: rank, alpha"
+    """
     choices = list(names)
     guess = nearest(found, choices) or next((c for c in choices if c.startswith(found)), None) if found else None
     listed = ", ".join(shortened(choice) for choice in choices[:_LISTED]) if choices else "none"
     if len(choices) > _LISTED:
         listed += f" and {len(choices) - _LISTED:,} more"
-    return f"allowed: {listed}" + (f"; did you mean '{guess}'?" if guess else "")
+    return (f"did you mean '{guess}'? " if guess else "") + f"allowed: {listed}"
 
 
 def union_members(type_: Any) -> tuple[Any, ...] | None:

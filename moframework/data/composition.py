@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.errors import DataError, nearest
+from moframework.errors import DataError, meant
 
 __all__ = ["SetBatches", "SetEpochs"]
 
@@ -63,9 +63,9 @@ class SetBatches:
             return
         for name in self.ratio:
             if name not in sets:
-                guess = nearest(name, sets)
-                hint = f"; did you mean '{guess}'?" if guess else ""
-                raise OptionError(f"ratio.{name} is no set; sets: {', '.join(sets)}{hint}", f"ratio.{name}")
+                raise OptionError(
+                    f"ratio.{name} is no set; {meant(name, sets)}sets: {', '.join(sets)}", f"ratio.{name}"
+                )
         missing = [name for name in sets if name not in self.ratio]
         if missing:
             raise OptionError(f"ratio needs a number for each set, but has none for {', '.join(missing)}", "ratio")

@@ -27,6 +27,8 @@ _ROWS, _CELLS, _TEXT = 10_000, 1_000_000, 2**24  # read at once: enough for spee
 _ROW = 2**27  # a row of so many characters, over however many lines, is none
 # A row of so many columns is no table that one learns from, and a line of so many characters no row.
 _COLUMNS, _CHARACTERS = 100_000, 2**24
+# Rows that are looked at after a wrong one, numbers of cells that wrong rows have, and lines that are told of each.
+_FURTHER, _KINDS, _LINES = 100_000, 10, 10
 # A row that comes after the last line: a quote that is still open there takes it into its cell.
 _END = "\ue000" * 3
 _LAST = [_END, _END]
@@ -139,7 +141,7 @@ def _told(path: Path, form: _Form, names: Sequence[str] | None) -> Iterator[None
     try:
         yield
     except (UnicodeDecodeError, csv.Error, _WidthError):
-        raise DataError(f"{path}, {_first_fault(path, form, names)}") from None
+        raise DataError("\n".join(f"{path}, {fault}" for fault in _faults(path, form, names))) from None
     except (EOFError, zlib.error) as error:
         raise DataError(f"the table {path} cannot be unpacked: {error}") from error
     except OSError as error:
@@ -301,10 +303,10 @@ def _taken(reader: Iterator[list[str]], lines: _Lines, most: int) -> list[tuple[
     return rows
 
 
-def _first_fault(path: Path, form: _Form, names: Sequence[str] | None) -> str:
-    """The first line that is no row with a cell for each name (None: those of the first line), and what is wrong with
-    it. The table is read once more for it."""
-    line, width, by = 1, None if names is None else len(names), "`names`"
+def _faults(path: Path, form: _Form, names: Sequence[str] | None) -> list[str]:
+    """The lines that are no rows with a cell for each name (None: those of the first line), and what is wrong with
+    them; those with as many cells are told together. The table is read once more for it, not much beyond the first."""
+    line, widths, told = 1, _Widths(form, None if names is None else len(names)), list[str]()
     try:
         with _opened(path) as file:
             lines, reader = form.reader(file)
@@ -312,22 +314,55 @@ def _first_fault(path: Path, form: _Form, names: Sequence[str] | None) -> str:
             for row in reader:
                 line = lines.began
                 lines.fresh, lines.read = True, _TEXT
-                if width is None and row:
-                    width, by = len(row), f"line {line}"
                 if row and row != _LAST and _END in row[-1]:
-                    return f"line {line}: a quote is not closed"
-                if row and row != _LAST and len(row) != width:
-                    return f"line {line}: {len(row)} cells where there should be {width}, as in {by}" + _width_hint(
-                        row, width, form
-                    )
+                    told = [f"line {line}: a quote is not closed"]
+                    break
+                if widths.is_enough(row, line):
+                    break
                 line = lines.following
     except csv.Error as error:
-        return f"line {line}: this is no row of delimited text: {error}"
+        told = [f"line {line}: this is no row of delimited text: {error}"]
     except UnicodeDecodeError as error:
-        return f"line {_undecodable(path) or line}: not a table in delimited text (UTF-8): {error.reason}"
+        told = [f"line {_undecodable(path) or line}: not a table in delimited text (UTF-8): {error.reason}"]
     except (OSError, EOFError, zlib.error) as error:  # found where the file is packed, behind the fault itself
-        return f"near line {line}: it cannot be unpacked: {error}"
-    return "it was changed while it was read"
+        told = [f"near line {line}: it cannot be unpacked: {error}"]
+    return [*widths.told(), *told] or ["it was changed while it was read"]
+
+
+class _Widths:
+    """Collects the lines of rows with too many or too few cells.
+
+    Args:
+        width: how many there should be; None: as many as the first row has.
+    """
+
+    def __init__(self, form: _Form, width: int | None) -> None:
+        self._form, self._width, self._by = form, width, "`names`"
+        self._wrong: dict[int, list[int]] = {}
+        self._hints: dict[int, str] = {}
+        self._after = 0
+
+    def is_enough(self, row: Sequence[str], line: int) -> bool:
+        """Look at a row, and say whether enough were looked at since the first wrong one."""
+        if self._width is None and row:
+            self._width, self._by = len(row), f"line {line}"
+        self._after += bool(self._wrong)
+        if row and row != _LAST and len(row) != self._width:
+            if len(row) not in self._wrong:
+                self._hints[len(row)] = _width_hint(row, self._width, self._form)
+            self._wrong.setdefault(len(row), []).append(line)
+        return self._after > _FURTHER or len(self._wrong) > _KINDS
+
+    def told(self) -> list[str]:
+        """What is wrong with the lines."""
+        found = []
+        for cells, lines in self._wrong.items():
+            more = f" and {len(lines) - _LINES:,} more" if len(lines) > _LINES else ""
+            what = f"line {lines[0]}" if len(lines) == 1 else f"lines {', '.join(map(str, lines[:_LINES]))}{more}"
+            found.append(
+                f"{what}: {cells} cells where there should be {self._width}, as in {self._by}{self._hints[cells]}"
+            )
+        return found
 
 
 def _width_hint(row: Sequence[str], width: int | None, form: _Form) -> str:

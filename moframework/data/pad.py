@@ -13,7 +13,7 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data.collate import Collate, Item, ItemFault, stacked, stacked_targets
 from moframework.data.dataset import Batch
-from moframework.errors import DataError, nearest
+from moframework.errors import DataError, meant
 from moframework.inputs.trees import named_leaves, replaced_leaf
 
 __all__ = ["Pad"]
@@ -106,10 +106,11 @@ class Pad(Collate):
         for option_name, names in (("entries", self._named), ("value", values)):
             for name in names:
                 if name not in columns:
-                    guess = nearest(name, columns)
-                    hint = f"; did you mean '{guess}'?" if guess else ""
                     known = ", ".join(columns) if "" not in columns else "one tensor alone, which has no name"
-                    raise DataError(f"collate pad: {option_name}: inputs have no entry '{name}', but {known}{hint}")
+                    raise DataError(
+                        f"collate pad: {option_name}: inputs have no entry '{name}'; {meant(name, columns)}they have "
+                        f"{known}"
+                    )
 
     def _padded(self, column: Sequence[Tensor], value: float, name: str) -> list[Tensor]:
         """The samples of an entry in one size."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moframework.config.options import OptionError
-from moframework.errors import nearest
+from moframework.errors import meant
 
 __all__ = ["SPLITS", "Split", "check_fractions", "check_split", "random_split"]
 
@@ -23,9 +23,7 @@ def check_split(name: str) -> Split:
         ValueError: it is none; the text lists them.
     """
     if name not in SPLITS:
-        guess = nearest(name, SPLITS)
-        hint = f"; did you mean '{guess}'?" if guess else ""
-        raise ValueError(f"there is no split '{name}'; allowed: {', '.join(SPLITS)}{hint}")
+        raise ValueError(f"there is no split '{name}'; {meant(name, SPLITS)}allowed: {', '.join(SPLITS)}")
     return name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from moframework.errors import DataError, shortened
+from moframework.data.cell_faults import CellFaults
+from moframework.errors import shortened
 
 __all__ = [
     "Column",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?|[-+]?(?:inf|infinity|nan)", re.IGNORECASE)
+_PLACES = 3  # lines that are told of a value that occurs in many
 _DIGITS = 400  # the largest float has 309
 # What people write for numbers and this reader takes for none: decimal commas, marks between thousands, percent signs
 # and currencies, digits of other scripts.
@@ -85,6 +87,21 @@ class Column:
         """The `place` of the first row that has `value`, which occurs."""
         return self.place(int(np.argmax(self.codes == self.values.index(value))))
 
+    def places(self, value: str) -> str:
+        """The lines of the rows that have `value`, which occurs; of many the first.
+
+        >>> Column.of("color", ["red", "blue", "red"]).places("red")
+        'rows 1 and 3'
+        """
+        rows = np.flatnonzero(self.codes == self.values.index(value))
+        if len(rows) == 1:
+            return self.place(int(rows[0]))
+        what = "rows" if self.lines is None else "lines"
+        numbers = [self.place(int(row)).partition(" ")[2] for row in rows[:_PLACES]]
+        if len(rows) > _PLACES:
+            return f"{what} {', '.join(numbers)} and {len(rows) - _PLACES:,} more"
+        return f"{what} {', '.join(numbers[:-1])} and {numbers[-1]}"
+
     def mapped(self, table: Mapping[str, float] | Sequence[float]) -> npt.NDArray[np.float64]:
         """A number for each row, (n,): by value, or by the position of the value in `values`."""
         numbers = [table[value] for value in self.values] if isinstance(table, Mapping) else table
@@ -98,20 +115,51 @@ class Column:
             missing: cells that mean unknown.
 
         Raises:
-            DataError: a cell is no finite number, or beyond those of 32 bits; the text names it and its `place`.
+            DataError: a cell is no finite number, or beyond those of 32 bits; the text names all of them and their
+                places.
         """
-        without = frozenset(missing)
+        without, faults = frozenset(missing), CellFaults()
+        self.find_faults(faults, missing)
+        faults.check()
         parsed = [float("nan") if value in without else _number(value) for value in self.values]
-        for value, number in zip(self.values, parsed, strict=True):
-            if value in without or (number is not None and abs(number) <= _LARGEST):
-                continue
-            found = number is None or not np.isfinite(number)
-            what = "is no finite number" if found else "is too large for a number of 32 bits"
-            hint = "; write numbers with a point and without other marks" if _is_almost(value) else ""
-            raise DataError(
-                f"column '{shortened(self.name)}' has '{shortened(value)}' in {self.first(value)}, which {what}{hint}"
-            )
         return self.mapped([float("nan") if number is None else number for number in parsed])
+
+    def find_faults(self, faults: CellFaults, missing: Sequence[str] = ()) -> None:
+        """Tell the cells that `numbers` refuses."""
+        without, wrong = frozenset(missing), []
+        for position, value in enumerate(self.values):
+            number = 0.0 if value in without else _number(value)
+            if number is None or not abs(number) <= _LARGEST:
+                wrong.append(position)
+        self.tell(faults, wrong, self._no_number)
+
+    def tell(self, faults: CellFaults, wrong: Sequence[int], words: Callable[[str, str], str]) -> None:
+        """Tell the cells that have one of some values.
+
+        Args:
+            wrong: positions of these in `values`.
+            words: from a value and the lines that have it to what is to be said.
+
+        >>> faults = CellFaults()
+        >>> Column.of("size", ["1", "x", "x"]).tell(faults, [1], lambda value, places: f"'{value}' in {places}")
+        >>> faults.check("t.csv")
+        Traceback (most recent call last):
+        moframework.errors.DataError: t.csv: 'x' in rows 2 and 3
+        """
+        cells = np.bincount(self.codes, minlength=len(self.values))
+        room = faults.room
+        for position in wrong[:room]:
+            value = self.values[position]
+            faults.tell(words(value, self.places(value)), int(cells[position]))
+        if len(wrong) > room:
+            faults.tell("", int(cells[list(wrong[room:])].sum()))
+
+    def _no_number(self, value: str, places: str) -> str:
+        number = _number(value)
+        large = number is not None and np.isfinite(number)
+        what = "is too large for a number of 32 bits" if large else "is no finite number"
+        hint = "; write numbers with a point and without other marks" if _is_almost(value) else ""
+        return f"column '{shortened(self.name)}' has '{shortened(value)}' in {places}, which {what}{hint}"
 
     def is_numeric(self, missing: Sequence[str] = ()) -> bool:
         """Whether every cell is written as a number (inf among them, which `numbers` refuses) or one of `missing`, and
@@ -268,10 +316,12 @@ def check_reach(standard: Tensor, columns: Sequence[Column]) -> None:
         columns: where they come from, c of n rows.
 
     Raises:
-        DataError: naming column and place.
+        DataError: naming column and place of each.
     """
+    faults = CellFaults()
     for row, i in torch.isinf(standard).nonzero().tolist():
-        raise DataError(
+        faults.tell(
             f"column '{shortened(columns[i].name)}' has in {columns[i].place(row)} a number out of all proportion to "
-            "those of the training rows: correct it, or scale the column"
+            "those of the training rows"
         )
+    faults.check(advice="correct it, or scale the column")

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from moframework.errors import RunError
+from moframework.errors import RequestError, RunError
 from moframework.export.adapters import load_adapters, save_adapters
 from moframework.export.answering import answering
 from moframework.export.card import Description, card, card_text
@@ -110,11 +110,11 @@ def export_model(
 
 def _check_asked(form: Form, preference: object, mixed: bool) -> None:
     if mixed and preference is not None:
-        raise RunError("one preference is exported, or a preference is given for each sample: not both")
+        raise RequestError("one preference is exported, or a preference is given for each sample: not both")
     if mixed and form not in ("pt2", "onnx"):
-        raise RunError("a preference for each sample is an input of a program: take --to NAME.pt2 or NAME.onnx")
+        raise RequestError("a preference for each sample is an input of a program: take --to NAME.pt2 or NAME.onnx")
     if form == "peft" and preference is not None:
-        raise RunError(
+        raise RequestError(
             "adapters of PEFT, one for each task, keep the dial: export them without a preference (--dial). A network "
             "at one preference is exported to NAME.safetensors, NAME.pt2 or NAME.onnx"
         )
@@ -127,14 +127,14 @@ def _check_dial(model: ParetoModel, preference: object) -> None:
         return
     points = "; ".join(", ".join(f"{value:.4g}" for value in row) for row in anchors.tolist())
     if preference is None:
-        raise RunError(
+        raise RequestError(
             f"this model has a network for each of {len(anchors)} preferences and nothing between them, so there is no "
             f"dial. Export one of its networks: --preference with one of {points}"
         )
     given = model.checked(preference)  # type: ignore[arg-type]
     if float((anchors.double() - given.double()).norm(dim=1).min()) > 1e-4:
         shown = ", ".join(f"{value:.4g}" for value in given.tolist())
-        raise RunError(
+        raise RequestError(
             f"this model has networks for {len(anchors)} preferences and none at ({shown}). They are: {points}"
         )
 

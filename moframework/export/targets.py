@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from moframework.errors import RunError
+from moframework.errors import RequestError, RunError
 
 __all__ = ["Form", "check_installed", "form_of"]
 
@@ -35,7 +35,7 @@ def form_of(path: Path) -> Form:
         return found
     if not path.suffix or path.is_dir():
         return "peft"
-    raise RunError(
+    raise RequestError(
         f"{path} says no form of export: let it end in .safetensors (weights by name), .pt2 (torch.export) or .onnx, "
         "or name a folder, for adapters of PEFT"
     )

@@ -18,8 +18,9 @@ from moframework.backbones.given import GivenBackbone, given_backbone
 from moframework.config import Trust, build, config, option, unstructure
 from moframework.config.fields import options_of
 from moframework.config.references import relative_references
-from moframework.errors import DamagedFileError, MoframeworkError, RunError
+from moframework.errors import DamagedFileError, MoframeworkError, RequestError, RunError
 from moframework.inputs.form import Entry, InputForm
+from moframework.io.paths import nearest_folder
 from moframework.io.sealed import checksum, read_json, write_json
 from moframework.io.tensors import load_state, save_tensors
 from moframework.model.recipe import Recipe
@@ -126,11 +127,21 @@ def _stored(folder: Path | str) -> tuple[Path, dict[str, Any]]:
     if not (folder / _RECIPE).is_file() and (folder / "model" / _RECIPE).is_file():
         folder = folder / "model"
     if not (folder / _RECIPE).is_file():
-        raise RunError(f"{folder} holds no model: {_RECIPE} is missing. Name a run folder or its model/ folder.")
+        raise _no_model(folder)
     stored = read_json(folder / _RECIPE, advice=_advice(folder), newest=_FORMAT_OF_TREES)
     if "format" not in stored:
         raise DamagedFileError(f"{folder / _RECIPE} is not the recipe of a model: it states no format.")
     return folder, stored
+
+
+def _no_model(folder: Path) -> RunError:
+    """What is said of a folder without a model: a run that has none yet is no wrong request."""
+    if (folder / "spec.yaml").is_file() or (folder.parent / "spec.yaml").is_file():
+        return RunError(f"{folder} holds no model: {_RECIPE} is missing. A run has one when it has finished.")
+    near = nearest_folder(folder, lambda one: any((one / place / _RECIPE).is_file() for place in ("", "model")))
+    why = f"{_RECIPE} is missing" if folder.exists() else "there is no such folder"
+    hint = f" Did you mean {near}?" if near else ""
+    return RequestError(f"{folder} holds no model: {why}.{hint} Name a run folder or its model/ folder.")
 
 
 def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust, backbone: GivenBackbone) -> Recipe:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Size, Tensor
 
 from moframework.config import config, option
-from moframework.errors import SpecError, nearest
+from moframework.errors import SpecError, meant
 from moframework.optim.optimizers import Optimizer
 
 __all__ = ["Groups", "Named", "ParameterGroup", "check_matrices", "describe_groups", "group_number", "split_groups"]
@@ -174,11 +174,9 @@ def _check_patterns(named: Named, wanted: Sequence[ParameterGroup]) -> None:
     for number, group in enumerate(wanted):
         for pattern in group.patterns:
             if not any(fnmatchcase(name, pattern) for name in known):
-                guess = nearest(pattern.replace("*", ""), known)
-                hint = f"; did you mean '{guess}'?" if guess else ""
                 raise SpecError(
-                    f"{_WHERE}.{number}.match: '{pattern}' matches no trained parameter; they are {_listed(known)}"
-                    f"{hint}"
+                    f"{_WHERE}.{number}.match: '{pattern}' matches no trained parameter; "
+                    f"{meant(pattern.replace('*', ''), known)}they are {_listed(known)}"
                 )
 
 

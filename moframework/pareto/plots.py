@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -33,6 +34,7 @@ __all__ = [
     "column_groups",
     "empty_figure",
     "equal_rows",
+    "fit_title",
     "front_figure",
     "label_axes",
     "lay_out",
@@ -62,6 +64,8 @@ _STRIP = 4.0  # inches: the height of parallel coordinates
 _MOST_NAMED_COLORS = 10
 _LONGEST_NAME = 24  # letters at a tick
 _SMALLEST_FONT = 5.0  # points
+_SMALLEST_TITLE = 7.0  # points
+_TALLEST_TITLE = 0.25  # of the figure; a longer title gets smaller letters
 
 
 def front_figure(
@@ -84,7 +88,7 @@ def front_figure(
     Args:
         front: what to show.
         previous: earlier fronts of the same tasks, oldest first, drawn gray behind: light are old.
-        title: stands before the split and the hypervolumes.
+        title: stands before the split and the hypervolumes; a long one is wrapped.
         titled: whether there is a title at all.
         columns: what to show instead, by names of `Front.columns`: of each group one column, two against each other,
             three in pairs, or more as parallel coordinates.
@@ -111,6 +115,7 @@ def front_figure(
         figure.suptitle(_title(front, title, wide=wide), fontsize=12)
     if size is not None:
         resize(figure, size)
+    fit_title(figure)
     separate_labels(figure)
     return figure
 
@@ -142,6 +147,37 @@ def resize(figure: Figure, size: tuple[float, float]) -> None:
             one.set_markersize(one.get_markersize() * factor)
         elif isinstance(one, PathCollection):
             one.set_sizes(np.asarray(one.get_sizes()) * factor**2)
+
+
+def fit_title(figure: Figure) -> None:
+    """Wrap the title of a figure where it is wider, so that it is seen whole; one of many lines gets smaller letters.
+    To be called when the figure has its size; the layout makes room for the lines."""
+    title = next((text for text in figure.texts if text.get_text() and text.get_text() == figure.get_suptitle()), None)
+    if title is None:
+        return
+    written = title.get_text().split("\n")
+    width, height = figure.bbox.width * 0.97, figure.bbox.height * _TALLEST_TITLE
+    while True:
+        title.set_text("\n".join(piece for line in written for piece in _wrapped(title, line, width)))
+        size = float(title.get_fontsize())
+        if title.get_window_extent().height <= height or size <= _SMALLEST_TITLE:
+            break
+        title.set_fontsize(max(0.85 * size, _SMALLEST_TITLE))
+
+
+def _wrapped(title: Text, line: str, width: float) -> list[str]:
+    """A line in as many pieces as it takes for each to be at most `width` pixels wide in the font of `title`."""
+
+    def wide(text: str) -> float:
+        title.set_text(text)
+        return float(title.get_window_extent().width)
+
+    letters = max(int(len(line) * width / max(wide(line), 1.0)), 1)
+    pieces = [line] if letters >= len(line) else textwrap.wrap(line, letters)
+    while letters > 1 and any(wide(piece) > width for piece in pieces):
+        letters -= 1
+        pieces = textwrap.wrap(line, letters)
+    return pieces or [line]
 
 
 def pixels(figure: Figure, dpi: float | None = None) -> NDArray[np.uint8]:

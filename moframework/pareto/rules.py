@@ -236,8 +236,8 @@ def rule_named(rule: str) -> Rule:
     except ValueError:
         known = ["maximize COLUMN", "minimize COLUMN", *rules]
         guess = nearest(rule.split(" ")[0], ["maximize", "minimize", *rules])
-        hint = f"; did you mean '{' '.join([guess, *rule.split(' ')[1:]])}'?" if guess else ""
-        raise ValueError(f"there is no rule '{shortened(rule)}'; rules: {', '.join(known)}{hint}") from None
+        hint = f"did you mean '{' '.join([guess, *rule.split(' ')[1:]])}'? " if guess else ""
+        raise ValueError(f"there is no rule '{shortened(rule)}'; {hint}rules: {', '.join(known)}") from None
 
 
 def _by_task(weights: Mapping[str, float], tasks: Sequence[str]) -> Array:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from moframework.config import config, option
 from moframework.config.options import OptionError
+from moframework.data.cell_faults import CellFaults, in_lines_of
 from moframework.data.delimited import first_row, guessed_delimiter, read_parts
 from moframework.data.table import Column, Standardization, check_reach, is_number, one_hot
 from moframework.errors import DataError, nearest, shortened
@@ -108,6 +109,10 @@ class TableReader(Reader):
         blocks = []
         if self.numbers:
             given = [columns[each.column] for each in self.numbers]
+            faults = CellFaults()
+            for column in given:
+                column.find_faults(faults, self.missing)
+            faults.check()
             numbers = np.stack([column.numbers(self.missing) for column in given], axis=1)
             standard = Standardization(
                 np.array([each.mean for each in self.numbers]), np.array([each.scale for each in self.numbers])
@@ -128,14 +133,24 @@ class TableReader(Reader):
             if first:
                 self._check_columns(what, table, reading)
                 first = False
-            used = {name: table[name] for name in self.columns}
-            try:
-                if reading.unseen == "refuse":
-                    self._check_categories(used, reading.missing_option)
-                made = self.inputs(used)
-            except DataError as error:
-                raise DataError("\n".join(f"{what}: {line}" for line in str(error).splitlines())) from None
+            made = self._made(what, {name: table[name] for name in self.columns}, reading)
             yield Part(made, {name: [table[name].values[code] for code in table[name].codes] for name in reading.keep})
+
+    def _made(self, what: str, used: Mapping[str, Column], reading: Reading) -> Tensor:
+        """Inputs of rows. Raises `DataError` with what is wrong of categories and of numbers."""
+        wrong = []
+        try:
+            if reading.unseen == "refuse":
+                self._check_categories(used, reading.missing_option)
+        except DataError as error:
+            wrong.append(in_lines_of(error, what))
+        try:
+            made = self.inputs(used)
+        except DataError as error:
+            wrong.append(in_lines_of(error, what))
+        if wrong:
+            raise DataError("\n".join(wrong))
+        return made
 
     def columns_of(self, raw: Any, reading: Reading) -> dict[str, Column]:
         """The columns of a whole table that are inputs or to be kept, checked as by `parts`.
@@ -155,7 +170,7 @@ class TableReader(Reader):
             try:
                 self._check_categories(whole, reading.missing_option)
             except DataError as error:
-                raise DataError("\n".join(f"{what}: {line}" for line in str(error).splitlines())) from None
+                raise DataError(in_lines_of(error, what)) from None
         return whole
 
     def _tables(self, raw: Any) -> tuple[str, Iterator[dict[str, Column]]]:
@@ -231,7 +246,7 @@ class TableReader(Reader):
 
 
 def _unseen_words(column: Column, new: Sequence[str], categories: Sequence[str]) -> str:
-    shown = [f"'{shortened(value)}' in {column.first(value)}" for value in new[:_SHOWN]]
+    shown = [f"'{shortened(value)}' in {column.places(value)}" for value in new[:_SHOWN]]
     more = f" and {len(new) - _SHOWN:,} more" if len(new) > _SHOWN else ""
     near = nearest(new[0], categories)
     guess = f"; did you mean '{shortened(near)}'?" if near else "."

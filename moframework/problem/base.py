@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from moframework.augmentations import Augmentation, MapKind, augmented
 from moframework.backbones.base import Backbone, named_outputs
+from moframework.blame import line_of
 from moframework.config import Component, build, options_class
 from moframework.data import Batch, Dataset, Split, TensorData, batches, collate_of, input_form, sample_rows
-from moframework.errors import SpecError, nearest
+from moframework.errors import SpecError, meant
 from moframework.inputs import Entry, InputForm, Tree, called, named_leaves
 from moframework.inputs.form import InputShape
 from moframework.predicting import Preparation, Reader, Unseen
@@ -321,9 +322,8 @@ def _described(form: InputForm) -> str:
 
 def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, Tensor]) -> str | None:
     if task.target_key not in targets:
-        guess = nearest(task.target_key, targets)
-        hint = f"; did you mean '{guess}'?" if guess else ""
-        return f"the data has no target '{task.target_key}'; it has {', '.join(targets)}{hint}"
+        near = meant(task.target_key, targets)
+        return f"the data has no target '{task.target_key}'; {near}it has {', '.join(targets)}"
     target = targets[task.target_key]
     known = data.targets[task.target_key] if isinstance(data, TensorData) else target
     fault = task.loss.fault(known.cpu(), task.size)
@@ -359,7 +359,7 @@ def _tried(action: Callable[[], T], failure: str, about_types: str = "") -> T:
     except Exception as error:  # of anybody's code
         name = "" if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: "
         advice = about_types if "type" in str(error).lower() else ""
-        raise SpecError(f"{failure}: {name}{error}{advice}") from error
+        raise SpecError(f"{failure}: {name}{error}{advice}{line_of(error)}") from error
 
 
 def get_problem(name: str, **options: Any) -> Problem:

@@ -16,7 +16,7 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Collate, Collated, Dataset, DataSource, Split, input_form
 from moframework.data.composition import SetBatches
-from moframework.errors import DataError, nearest
+from moframework.errors import DataError, meant
 from moframework.inputs.form import InputShape
 from moframework.predicting import Reader, Unseen
 from moframework.problem.base import Problem
@@ -65,10 +65,8 @@ class Customized(WrappedProblem):
         own = {task.name: task for task in self.base.tasks} if self.overrides.tasks else {}
         for name, options in (self.overrides.tasks or {}).items():
             if name not in own and options.loss is None:
-                guess = nearest(name, own)
-                hint = f"did you mean '{guess}'? " if guess else ""
                 raise OptionError(
-                    f"there is no task '{name}'; tasks: {', '.join(own)}; {hint}A new task needs a loss",
+                    f"there is no task '{name}'; {meant(name, own)}tasks: {', '.join(own)}; a new task needs a loss",
                     f"tasks.{name}",
                 )
             _named(name, lambda name=name, options=options: _task(name, options, own))  # type: ignore[misc]

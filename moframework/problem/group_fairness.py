@@ -17,7 +17,7 @@ from moframework.config import config, option
 from moframework.config.options import OptionError
 from moframework.data import Split
 from moframework.data.table import Column, in_order
-from moframework.errors import DataError, nearest, shortened
+from moframework.errors import DataError, meant, shortened
 from moframework.losses import DemographicParity, EqualizedOdds, EqualOpportunity
 from moframework.losses.between_groups import MOST_GROUPS
 from moframework.metrics import fairness as metrics
@@ -98,10 +98,9 @@ def gaps_of(
             )
         of = binary[0] if options.of is None else options.of
         if of not in binary:
-            guess = nearest(of, binary)
-            hint = f"; did you mean '{guess}'?" if guess else ""
             raise OptionError(
-                f"of must be a binary target ({', '.join(binary) or 'there is none'}), but it is '{of}'{hint}",
+                f"of is '{of}', which is no binary target; {meant(of, binary)}"
+                f"binary targets: {', '.join(binary) or 'none'}",
                 f"fairness.{column}.of",
             )
         if of == column:

@@ -16,7 +16,7 @@ from moframework.data.by_task import task_sets
 from moframework.data.collate import Collated, collate_of
 from moframework.data.composition import SetBatches
 from moframework.data.loader import loaded_items
-from moframework.errors import DataError, SpecError, nearest
+from moframework.errors import DataError, SpecError, meant
 from moframework.problem.task import Task
 
 __all__ = ["check_sets", "data_of_sets", "maps_as_read", "on_own_sets", "set_notes"]
@@ -74,11 +74,9 @@ def maps_as_read(maps: Mapping[str, T], tasks: Sequence[Task], sets: Collection[
             read.setdefault(name, []).append(key)
     for name in maps:
         if name not in read:
-            guess = nearest(name, read)
-            hint = f"did you mean '{guess}'? " if guess else ""
             raise OptionError(
-                f"maps.{name} is read by no task; they read {', '.join(read)}; {hint}A task that has the name of a set "
-                "says with `target` which of its targets it reads",
+                f"maps.{name} is read by no task; {meant(name, read)}they read {', '.join(read)}; a task that has the "
+                "name of a set says with `target` which of its targets it reads",
                 f"maps.{name}",
             )
     return {key: maps[name] for name, keys in read.items() if name in maps for key in keys}
@@ -164,14 +162,11 @@ def _no_set(task: Task, keys: Mapping[str, Sequence[str]]) -> str:
     own = _own_set(task.target_key, keys)
     if own is not None:
         name, key = own
-        guess = nearest(key, keys[name])
-        hint = f"; did you mean '{guess}'?" if guess else ""
-        known = ", ".join(keys[name])
-        return f"task '{task.name}': set '{name}' has no target '{key}', but {known}{hint} Say which with `target`"
-    guess = nearest(task.target_key, {key for known in keys.values() for key in known})
-    hint = f"; did you mean '{guess}'?" if guess else ""
+        near, known = meant(key, keys[name]), ", ".join(keys[name])
+        return f"task '{task.name}': set '{name}' has no target '{key}'; {near}it has {known}; say which with `target`"
+    near = meant(task.target_key, {key for known in keys.values() for key in known})
     told = "; ".join(f"{name} has {', '.join(known) or 'none'}" for name, known in keys.items())
-    return f"task '{task.name}': no set has the target '{task.target_key}': {told}{hint}"
+    return f"task '{task.name}': no set has the target '{task.target_key}'; {near}{told}"
 
 
 def _keys(name: str, data: Dataset) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Split, random_split
+from moframework.data.cell_faults import CellFaults, in_lines_of
 from moframework.data.table import Column, Standardization, check_reach, in_order, is_number
-from moframework.errors import DataError, nearest, shortened
+from moframework.errors import DataError, meant, nearest, shortened
 from moframework.losses import MSE, BinaryCrossEntropy, CrossEntropy
 from moframework.metrics import F1, MAE, Accuracy
 from moframework.predicting import Answer
@@ -33,6 +35,7 @@ __all__ = [
     "check_learned",
     "check_targets",
     "column_of",
+    "find_split_faults",
     "label_notes",
     "labeled",
     "respelled",
@@ -117,8 +120,8 @@ class Target:
         found = ", ".join(shortened(value) for value in categories[:5]) + (", …" if len(categories) > 5 else "")
         if kind == "binary" and len(categories) != 2:
             raise DataError(
-                f"column '{column.name}' is to be binary, but has {len(categories)} values: {found}; "
-                "say `classes`, or `regression`"
+                f"column '{column.name}' is to be binary, but has {len(categories)} values: {found}"
+                f"{_rarest(column, categories)}; say `classes`, or `regression`"
             )
         if len(categories) < 2:
             known = f"one value only, {found}" if categories else "no known value"
@@ -177,16 +180,32 @@ class KnownTarget:
         alike = {value: equal[float(value)] for value in column.values if is_number(value) and float(value) in equal}
         stops = {f"{name}.": name for name in self.categories if not is_number(name)}
         known = column.replaced({**stops, **alike, **{name: name for name in self.categories}})
-        new = [value for value in known.values if value not in (*self.categories, *missing)]
-        if new:
-            near = nearest(new[0], self.categories)
-            hint = f"; did you mean '{shortened(near)}'?" if near else "."
-            raise DataError(
-                f"target '{shortened(column.name)}' has the class '{shortened(new[0])}' in {known.first(new[0])}, "
-                f"which training never saw{hint} It saw {', '.join(map(shortened, self.categories[:_LISTED]))}"
-            )
+        self._check_known(known, missing)
         codes = known.positions(self.categories)
         return torch.where(codes < 0, UNKNOWN, codes)
+
+    def _check_known(self, column: Column, missing: Sequence[str]) -> None:
+        """Raise `DataError` where there are classes that training never saw."""
+        known, faults = {*self.categories, *missing}, CellFaults()
+
+        def words(value: str, places: str) -> str:
+            near = nearest(value, self.categories)
+            guess = f"; did you mean '{shortened(near)}'?" if near else ""
+            name, found = shortened(column.name), shortened(value)
+            return f"target '{name}' has the class '{found}' in {places}, which training never saw{guess}"
+
+        column.tell(faults, [i for i, value in enumerate(column.values) if value not in known], words)
+        faults.check(advice=f"it saw {', '.join(map(shortened, self.categories[:_LISTED]))}")
+
+
+def _rarest(column: Column, categories: Sequence[str]) -> str:
+    """Where a column that should have two values has the one that is most likely a slip; nothing where none is rarer
+    than the others."""
+    rows = dict(zip(column.values, np.bincount(column.codes, minlength=len(column.values)).tolist(), strict=True))
+    rarest, *others = sorted(categories, key=lambda value: rows[value]) or [""]
+    if len(others) < 2 or rows[rarest] == rows[others[0]]:
+        return ""
+    return f" (the rarest, '{shortened(rarest)}', in {column.places(rarest)})"
 
 
 def target_task(column: str, kind: TargetKind, *, size: int = 1, mean: float = 0.0, deviation: float = 1.0) -> Task:
@@ -237,15 +256,21 @@ def targets_of(
         missing: cells that mean unknown.
 
     Raises:
-        DataError: there is no such column, or it is not what it is said to be.
+        DataError: there is no such column, or it is not what it is said to be; all targets are told at once.
     """
-    made = {}
+    check_columns(columns, kinds, table)
+    faults, made, wrong = CellFaults(), {}, []
     for name, kind in kinds.items():
-        column = column_of(columns, name, table)
+        if kind == "regression":
+            columns[name].find_faults(faults, missing)
+    faults.check(table)
+    for name, kind in kinds.items():
         try:
-            made[name] = Target.of(column, kind, train, standardize=standardize, missing=missing)
+            made[name] = Target.of(columns[name], kind, train, standardize=standardize, missing=missing)
         except DataError as error:
-            raise DataError(f"{table}: {error}") from None
+            wrong.append(in_lines_of(error, table))
+    if wrong:
+        raise DataError("\n".join(wrong))
     return made
 
 
@@ -268,16 +293,19 @@ def labeled(
     Raises:
         DataError: there is no such column, a target is missing and that is refused, or no row is left.
     """
-    lacking = {}
+    lacking, faults = {}, CellFaults()
     for name in kinds:
         column = column_of(columns, name, table)
         lacking[name] = column.mapped([float(value in missing) for value in column.values]) == 1
         if lacking[name].any() and missing_targets == "refuse":
-            raise DataError(
-                f"{table}: target '{name}' is missing in {int(lacking[name].sum())} rows, first in "
-                f"{column.place(int(np.argmax(lacking[name])))}; fill them in, train each task on the rows that have "
-                "its target with missing_targets: keep, or leave such rows out with missing_targets: drop"
-            )
+            rows = int(lacking[name].sum())
+            first = column.place(int(np.argmax(lacking[name])))
+            faults.tell(f"target '{name}' is missing in {rows} rows, first in {first}", rows)
+    faults.check(
+        table,
+        "fill them in, train each task on the rows that have its target with missing_targets: keep, or leave such rows "
+        "out with missing_targets: drop",
+    )
     gone = np.stack(list(lacking.values()))
     kept = np.flatnonzero(~(gone.any(axis=0) if missing_targets == "drop" else gone.all(axis=0)))
     if not len(kept):
@@ -297,11 +325,10 @@ def check_columns(columns: Mapping[str, Column], names: Iterable[str], table: ob
     faults = []
     for name in names:
         if name not in columns:
-            guess = nearest(name, columns)
-            hint = f"; did you mean '{guess}'?" if guess else ""
+            near = meant(name, columns)
             have = ", ".join(shortened(known) for known in itertools.islice(columns, _LISTED))
             more = f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else ""
-            faults.append(f"{table} has no column '{shortened(name)}'; it has {have}{more}{hint}{_no_header(columns)}")
+            faults.append(f"{table} has no column '{shortened(name)}'; {near}it has {have}{more}{_no_header(columns)}")
     if faults:
         raise DataError("\n".join(faults))
 
@@ -374,24 +401,38 @@ def label_notes(
     return notes
 
 
-def check_learned(name: str, parts: Mapping[Split, Column], table: object, missing: Sequence[str] = ()) -> None:
-    """Raise `DataError` where a target has a class that is not among the training rows.
+def check_learned(targets: Mapping[str, Mapping[Split, Column]], table: object, missing: Sequence[str] = ()) -> None:
+    """Raise `DataError` where targets have classes that are not among the training rows.
 
     Args:
-        name: of the target.
-        parts: its column in each split.
+        targets: by name, their column in each split.
         table: what the table is called, for messages.
         missing: cells that mean unknown.
     """
-    known = {*parts["train"].values, *missing}
-    for split in SPLITS[1:]:
-        new = [value for value in parts[split].values if value not in known]
-        if new:
-            raise DataError(
-                f"{table}: target '{name}' has the class '{shortened(new[0])}' in {split} "
-                f"({parts[split].first(new[0])}), but not in the training rows: move such rows to train, leave them "
-                "out of the file, or choose another seed"
-            )
+    faults = CellFaults()
+    for name, parts in targets.items():
+        known = {*parts["train"].values, *missing}
+        for split in SPLITS[1:]:
+            new = [position for position, value in enumerate(parts[split].values) if value not in known]
+            parts[split].tell(faults, new, partial(_not_learned, name, split))
+    faults.check(table, "move such rows to train, leave them out of the file, or choose another seed")
+
+
+def _not_learned(name: str, split: Split, value: str, places: str) -> str:
+    return f"target '{name}' has the class '{shortened(value)}' in {split} ({places}), but not in the training rows"
+
+
+def find_split_faults(column: Column, faults: CellFaults) -> None:
+    """Tell the cells that name no split."""
+    wrong = [position for position, value in enumerate(column.values) if value.lower() not in _SPLIT_NAMES]
+    allowed = ", ".join(SPLITS)
+    column.tell(
+        faults,
+        wrong,
+        lambda value, places: (
+            f"column '{column.name}' has '{shortened(value)}' in {places}, but a split is one of {allowed}"
+        ),
+    )
 
 
 def split_rows(
@@ -418,13 +459,9 @@ def split_rows(
     if split is None:
         membership = random_split(count, fractions, seed)
     else:
-        column = column_of(columns, split, table)
-        for value in column.values:
-            if value.lower() not in _SPLIT_NAMES:
-                raise DataError(
-                    f"{table}: column '{split}' has '{shortened(value)}' in {column.first(value)}, but a split is one "
-                    f"of {', '.join(SPLITS)}"
-                )
+        column, faults = column_of(columns, split, table), CellFaults()
+        find_split_faults(column, faults)
+        faults.check(table)
         membership = np.array([_SPLIT_NAMES[value.lower()] for value in column.values])[column.codes]
     rows = {name: np.flatnonzero(membership == position) for position, name in enumerate(SPLITS)}
     for name, chosen in rows.items():

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from moframework.augmentations import Augmentation, MapKind
 from moframework.backbones.base import Backbone
+from moframework.blame import blamed
 from moframework.config import arguments
 from moframework.data import Dataset, Split
-from moframework.errors import MoframeworkError
+from moframework.errors import SpecError
 from moframework.inputs.form import InputShape
 from moframework.predicting import Preparation, Reader, Unseen
 from moframework.problem.base import Problem
@@ -129,7 +130,8 @@ class WrappedProblem(Problem):
 
 
 class FunctionProblem(WrappedProblem):
-    """The problem that a plain function returns; it is asked once."""
+    """The problem that a plain function returns; it is asked once. What goes wrong in the function is an error of the
+    spec, with the line."""
 
     function: ClassVar[Callable[..., Any]]
 
@@ -140,10 +142,14 @@ class FunctionProblem(WrappedProblem):
 
     @functools.cached_property
     def _returned(self) -> Problem:
-        found = type(self).function(**arguments(self))
+        function, name = type(self).function, type(self).__name__
+        with blamed(f"the function {name}", "problem"):
+            found = function(**arguments(self))
         if not isinstance(found, Problem):
-            raise MoframeworkError(
-                f"the function {type(self).__name__} must return a problem, but returned a {type(found).__name__}: "
+            code = getattr(function, "__code__", None)
+            place = "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
+            raise SpecError(
+                f"problem: the function {name} must return a problem, but returned a {type(found).__name__}{place}: "
                 "make one with moframework.problem_from_parts"
             )
         return found

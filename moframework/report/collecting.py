@@ -11,7 +11,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from moframework.errors import RunError, SpecError
+from moframework.errors import RequestError, SpecError
 from moframework.io.sealed import read_sealed_yaml
 from moframework.pareto.front import Front
 from moframework.run.run import Run
@@ -63,14 +63,14 @@ def collect(paths: Sequence[Path | str], names: Sequence[str] | None = None) -> 
     """
     folders = list(dict.fromkeys(Path(path) for path in paths))
     if not folders:
-        raise RunError("no run was given: give the folder of one or more, as `moframework solve` leaves them")
+        raise RequestError("no run was given: give the folder of one or more, as `moframework solve` leaves them")
     runs = [Run(folder) for folder in folders]
     shown = tuple(_shown(run, name) for run, name in zip(runs, names or _names(folders), strict=True))
     first = shown[0].fronts[SPLITS[0]].tasks
     for other in shown[1:]:
         tasks = other.fronts[SPLITS[0]].tasks
         if tasks != first:
-            raise RunError(
+            raise RequestError(
                 f"{other.run.path} has the tasks {', '.join(tasks)}, but {shown[0].run.path} has {', '.join(first)}: "
                 "only runs of the same tasks, in the same order, are shown together"
             )

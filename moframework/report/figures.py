@@ -20,6 +20,7 @@ from moframework.pareto.plots import (
     column_groups,
     empty_figure,
     equal_rows,
+    fit_title,
     front_figure,
     label_axes,
     lay_out,
@@ -132,6 +133,7 @@ def _several(
         figure.suptitle(f"{split} fronts of {len(shown)} runs", fontsize=12)
     if size is not None:
         resize(figure, size)
+    fit_title(figure)
     separate_labels(figure)
     return figure
 

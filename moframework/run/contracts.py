@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from moframework.blame import blamed
 from moframework.engine.method import Method
 from moframework.errors import BrokenPartError
 from moframework.model import ParetoModel
-from moframework.run.blame import blamed
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpace, WeightSpaceConfig
 

@@ -15,6 +15,7 @@ from attrs import frozen
 from torch import Tensor
 
 from moframework.backbones.base import Backbone
+from moframework.blame import blamed
 from moframework.config import Trust, unstructure
 from moframework.config.options import OptionError
 from moframework.data import SPLITS, Dataset, Split, batches, epoch_size, sample_rows
@@ -26,6 +27,7 @@ from moframework.engine.method import Method
 from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.inputs import Entry, InputForm
+from moframework.loggers import Logger
 from moframework.memory import FitsInMemory, TooMuchMemoryError
 from moframework.model import ParetoModel, Recipe, load_initial
 from moframework.model.trial import check_passes
@@ -37,7 +39,6 @@ from moframework.problem import Problem, fitted, preparation_of
 from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
-from moframework.run.blame import blamed
 from moframework.run.constraining import conditions_of
 from moframework.run.contracts import check_groups, check_weights, method_of, model_of
 from moframework.run.held_out import check_fixed, held_out_notes, hold_out
@@ -47,6 +48,7 @@ from moframework.run.memory_estimate import estimate_memory
 from moframework.run.search_plan import check_search, search_lines
 from moframework.run.sets import batch_notes, set_lines
 from moframework.seeding import derive_seed
+from moframework.solvers.base import Solver
 from moframework.spec import Spec
 
 __all__ = ["Plan", "plan"]
@@ -204,9 +206,13 @@ class Plan:
     def notes(self) -> list[str]:
         """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
         weights that low-rank adapters leave out."""
+        return [*(f"{'note':12}{text}" for text in self.remarks()), *self._not_adapted()]
+
+    def remarks(self) -> list[str]:
+        """What `notes` tells of data, targets and steps, as sentences."""
         told = [
             *self.told,
-            *self.spec.problem.notes,
+            *self._of_problem(),
             *held_out_notes(self.held_out),
             *target_notes(self.spec.problem.tasks, self.data["train"]),
             *(
@@ -217,7 +223,12 @@ class Plan:
         ]
         if not self.compared:
             told.append("the network is too large to compare its gradients with those of a plain one first")
-        return [*(f"{'note':12}{text}" for text in told), *self._not_adapted()]
+        return told
+
+    def _of_problem(self) -> Sequence[str]:
+        """What the problem tells. Raises `SpecError` where a problem of one's own fails."""
+        with blamed("telling its notes", "problem", only_of_others=True):
+            return self.spec.problem.notes
 
     def _not_adapted(self) -> list[str]:
         names = self.model.left_out()
@@ -252,8 +263,12 @@ def plan(spec: Spec, world: World | None = None, trust: Trust = False) -> Plan:
         SpecError: parts do not fit together.
         DataError: data is missing or not as the tasks expect.
     """
+    with blamed("planning", _of_part, only_of_others=True):
+        return _plan(spec, World() if world is None else world, trust)
+
+
+def _plan(spec: Spec, world: World, trust: Trust) -> Plan:
     problem, m = spec.problem, len(spec.problem.tasks)
-    world = World() if world is None else world
     check_search(spec, world)
     _check_objectives(spec, m)
     conditions_of(spec)
@@ -298,6 +313,25 @@ def _of_problem(error: BaseException) -> str:
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     made = any(isinstance(frame.f_locals.get("self"), Backbone) for frame in frames)
     return "problem.backbone" if made else "problem"
+
+
+_PARTS: Sequence[tuple[type, str]] = (
+    (Backbone, "problem.backbone"),
+    (Problem, "problem"),
+    (Solver, "solver"),
+    (Logger, "log"),
+)
+"""Keys of parts by their class."""
+
+
+def _of_part(error: BaseException) -> str:
+    """Which part of a spec was at work when an error was raised: the innermost one."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        own = frame.f_locals.get("self")
+        for kind, key in _PARTS:
+            if isinstance(own, kind):
+                return key
+    return "problem"
 
 
 def _partition(spec: Spec, method: Method, world: World, data: Dataset) -> Partition:

@@ -22,6 +22,7 @@ import torch.utils.data
 from torch import Tensor, nn
 
 from moframework.backbones.base import named_outputs
+from moframework.blame import blamed
 from moframework.data import Dataset, Split, TensorData, batches, epoch_size
 from moframework.engine.checkpoint import restore
 from moframework.engine.evaluate import Evaluator
@@ -35,7 +36,6 @@ from moframework.inputs import Tree, called
 from moframework.model import ParetoModel
 from moframework.optim import Schedulers
 from moframework.processes.world import World
-from moframework.run.blame import blamed
 from moframework.run.memory import has_room
 from moframework.run.memory_estimate import as_size
 from moframework.run.part_at_fault import key_path

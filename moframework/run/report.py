@@ -13,6 +13,7 @@ import torch
 
 from moframework.config import unstructure
 from moframework.data import Split
+from moframework.engine.acceleration import concerns_speed
 from moframework.engine.events import Observer
 from moframework.engine.loop import Hook, Loop
 from moframework.io.atomic import write_text
@@ -83,8 +84,14 @@ def report(
     Returns:
         `run`, `labels` (by split: in how many samples they were counted, and how many each task has), `targets` (by
         task: its unit, and the weights of its classes), `time` (seconds and percent by part, see `timing.PARTS`),
-        `peak_memory` in bytes, `fronts` by split, and `notes`, texts.
+        `peak_memory` in bytes, `fronts` by split, and `notes`, texts, those on speed last.
     """
+    told = [
+        *notes.texts,
+        *([] if ready.method.trains else barriers(fronts["val"])),
+        *oddities(fronts["test"], facts, fronts["val"]),
+        *_validation(ready.spec, fronts),
+    ]
     return {
         "format": FORMAT,
         "run": _what_ran(ready, facts, world_size),
@@ -93,12 +100,7 @@ def report(
         "time": {**_time(timing, world_size), "validations": [dict(one) for one in validations]},
         "peak_memory": dict(facts["peak_memory"]),
         "fronts": {split: _front(front) for split, front in fronts.items()},
-        "notes": [
-            *notes.texts,
-            *([] if ready.method.trains else barriers(fronts["val"])),
-            *oddities(fronts["test"], facts, fronts["val"]),
-            *_validation(ready.spec, fronts),
-        ],
+        "notes": sorted(told, key=concerns_speed),
     }
 
 

@@ -16,9 +16,10 @@ from moframework.backbones.given import GivenBackbone
 from moframework.blackbox import EvaluationLog, Evaluations
 from moframework.config import Trust
 from moframework.data import Dataset, Split
-from moframework.errors import DamagedFileError, NewerFormatError, RunError, nearest
+from moframework.errors import DamagedFileError, NewerFormatError, RequestError, RunError
 from moframework.export import Exported
 from moframework.io.lock import is_held
+from moframework.io.paths import nearest_folder
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.model.io import verify_model
@@ -66,7 +67,7 @@ class Run:
             imported them already, as the one that solved the run has, needs neither.
 
     Raises:
-        RunError: `path` is not a run.
+        RequestError: `path` is not a run; the text names the nearest one.
 
     >>> from moframework import solve
     >>> spec = {"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}
@@ -85,7 +86,8 @@ class Run:
         if not (self.path / SPEC).is_file():
             near = nearest_run(self.path)
             hint = f" Did you mean {near}?" if near else ""
-            raise RunError(f"{self.path} is not a run folder: it has no {SPEC}.{hint} `moframework solve` makes one.")
+            why = f"it has no {SPEC}" if self.path.exists() else "there is no such folder"
+            raise RequestError(f"{self.path} is not a run folder: {why}.{hint} `moframework solve` makes one.")
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -240,12 +242,12 @@ class Run:
         """
         one, other = self.spec, single.spec
         if not type(other.solver).single_task:
-            raise RunError(
+            raise RequestError(
                 f"{single.path} is no run of single-task networks, which Δm refers to: "
                 f"its solver is {type(other.solver).__name__}. Solve the same problem with solver: stl."
             )
         if one.problem != other.problem:
-            raise RunError(f"{single.path} solves another problem than {self.path}, or with other options of it")
+            raise RequestError(f"{single.path} solves another problem than {self.path}, or with other options of it")
         try:
             return self.front(split).delta_m(single.front(split))
         except ValueError as error:
@@ -413,7 +415,7 @@ class Run:
             towards: `right=better`, `right/loss=worse`.
         """
         if type(self.spec.solver).searches:
-            raise RunError(
+            raise RequestError(
                 "a step evaluates preferences, and each is an evaluation of the function; pick among those that were "
                 "made: --where, --minimize"
             )
@@ -519,8 +521,5 @@ def load(run: Path | str | Run, *, trust: Trust = False) -> Run:
 
 
 def nearest_run(path: Path) -> Path | None:
-    """The run folder beside `path` whose name is the most like it."""
-    if not path.parent.is_dir():
-        return None
-    guess = nearest(path.name, [p.name for p in path.parent.iterdir() if (p / SPEC).is_file()])
-    return path.parent / guess if guess else None
+    """The run folder that may be meant by `path`: see `nearest_folder`."""
+    return nearest_folder(path, lambda folder: (folder / SPEC).is_file())

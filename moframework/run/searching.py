@@ -17,6 +17,7 @@ from attrs import field, frozen
 from moframework.blackbox import Evaluation, EvaluationLog, Evaluations, Request, Search
 from moframework.blackbox.base import latin_hypercube
 from moframework.blackbox.placing import preferences_of
+from moframework.blame import line_of
 from moframework.data import Split
 from moframework.engine.events import Observer, Progress
 from moframework.engine.fit import UNTRAINED, Fit
@@ -169,6 +170,7 @@ class Searching:
         x, since = np.array(self.log.pending()[0]), time.perf_counter()
         values: Array | None = None
         error: str | None = None
+        line = ""
         with self.timing.phase("function"):
             try:
                 values = self._checked(self.function.values(x))
@@ -176,11 +178,12 @@ class Searching:
                 raise
             except Exception as failure:  # of anybody's code
                 error = shortened(f"{type(failure).__name__}: {' '.join(str(failure).split())}", 300)
+                line = line_of(failure)
         if values is not None and not np.isfinite(values).all():
             error, values = f"returned {', '.join(f'{value:g}' for value in values)}", None
         self.log.add(values, error, time.perf_counter() - since)
         if error is not None:
-            self._failed(x, error)
+            self._failed(x, f"{error}{line}")
         self.observer.stepped(self._progress())
 
     def _checked(self, returned: Any) -> Array:

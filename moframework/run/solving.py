@@ -202,7 +202,7 @@ class _Solving:
         resume = world.from_rank_zero(lambda: exists(checkpoints / LAST))
         stop.during("training")
         with watched(ready, self.folder, observers, world) as watch:
-            for text in ready.told:
+            for text in ready.remarks() if world.is_rank_zero else ():
                 self.notes.noted(text)
             with stop.polled():
                 job = ready.job(checkpoints, reference)
@@ -231,7 +231,7 @@ class _Solving:
         keep_freed_memory()
         self.stop.during("searching")
         with watched(ready, self.folder, observers, self.world) as watch:
-            for text in ready.told:
+            for text in ready.remarks():
                 self.notes.noted(text)
             with self.stop.polled():
                 found = Searching(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import yaml
 
 from moframework.config import build, config, option
-from moframework.errors import MoframeworkError
+from moframework.errors import RequestError
 
 __all__ = ["Limits", "read_limits"]
 
@@ -36,7 +36,7 @@ class Limits:
 
 
 def read_limits(given: Sequence[str]) -> Limits:
-    """Limits from texts such as `max_batch=1`. Raises `MoframeworkError` where one is none.
+    """Limits from texts such as `max_batch=1`. Raises `RequestError`, or `SpecError` of the value, where one is none.
 
     >>> read_limits(["max_batch=8", "max_time=2.5"]).max_batch
     8
@@ -45,6 +45,9 @@ def read_limits(given: Sequence[str]) -> Limits:
     for text in given:
         key, sign, value = text.partition("=")
         if not sign:
-            raise MoframeworkError(f"--limit '{text}' is not of the form KEY=VALUE, as in max_batch=32")
-        plain[key] = yaml.safe_load(value)
+            raise RequestError(f"--limit '{text}' is not of the form KEY=VALUE, as in max_batch=32")
+        try:
+            plain[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise RequestError(f"--limit '{text}': '{value}' is no number") from None
     return build(Limits, plain)

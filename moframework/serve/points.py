@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moframework.errors import MoframeworkError, nearest, shortened
+from moframework.errors import RequestError, nearest, shortened
 from moframework.serve.refusal import Fault, Refusal, pointer
 
 __all__ = ["named_points", "preferences_of"]
@@ -25,7 +25,7 @@ def named_points(given: Sequence[str], tasks: Sequence[str]) -> dict[str, list[f
         tasks: names of the m objectives.
 
     Raises:
-        MoframeworkError: one cannot be read, is no preference, or has the name of another.
+        RequestError: one cannot be read, is no preference, or has the name of another.
 
     >>> named_points(["balanced=1,1"], ("left", "right"))
     {'balanced': [0.5, 0.5]}
@@ -35,11 +35,11 @@ def named_points(given: Sequence[str], tasks: Sequence[str]) -> dict[str, list[f
         name, sign, value = text.rpartition("=")
         if not sign or not name or name in found:
             wrong = "has the name of another" if name in found else "is not of the form NAME=NUMBERS or NAME=FILE"
-            raise MoframeworkError(f"the point '{shortened(text)}' {wrong}, as in balanced=0.5,0.5")
+            raise RequestError(f"the point '{shortened(text)}' {wrong}, as in balanced=0.5,0.5")
         try:
             found[name] = _row(_numbers(value), tasks, ())
         except Refusal as error:
-            raise MoframeworkError(f"the point '{shortened(text)}': {error}") from None
+            raise RequestError(f"the point '{shortened(text)}': {error}") from None
     return found
 
 

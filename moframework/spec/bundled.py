@@ -11,6 +11,8 @@ from moframework.io.paths import path_fault
 
 __all__ = ["bundled_specs", "find_spec", "specs_folder"]
 
+_LISTED = 10  # names that an error tells
+
 
 def specs_folder() -> Path:
     """The folder of the bundled specs: `specs/` of a checkout, or its copy in the installed package."""
@@ -49,5 +51,8 @@ def find_spec(name: str | Path, folder: Path | None = None) -> Path:
     beside = {p.name: str(Path(name).parent / p.name) for p in found}
     near_file = nearest(path.name, beside)
     guess = beside[near_file] if near_file is not None else nearest(wanted, shipped)
-    hint = f"; did you mean '{guess}'?" if guess else ""
-    raise SpecError(f"'{name}' {what}; bundled: {', '.join(shipped) or 'none'}{hint}")
+    if guess:
+        raise SpecError(f"'{name}' {what}; did you mean '{guess}'? `moframework specs` lists all that are bundled")
+    few = sorted(shipped, key=lambda one: ("/" in one, one))[:_LISTED]
+    more = f" and {len(shipped) - len(few)} more" if len(shipped) > len(few) else ""
+    raise SpecError(f"'{name}' {what}; bundled: {', '.join(few) or 'none'}{more} (`moframework specs`)")

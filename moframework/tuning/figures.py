@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from moframework.pareto.plots import empty_figure, tidy
+from moframework.pareto.plots import empty_figure, fit_title, tidy
 from moframework.tuning.results import StudyResults
 from moframework.tuning.trial import Trial
 from moframework.tuning.words import short_keys, short_parts
@@ -50,6 +50,7 @@ def history_figure(results: StudyResults) -> Figure:
     axes.legend(frameon=False, fontsize=9)
     tidy(axes)
     figure.suptitle(f"{results.study.name or 'study'} · {len(results.trials)} trials", fontsize=12)
+    fit_title(figure)
     return figure
 
 
@@ -73,6 +74,7 @@ def ranges_figure(results: StudyResults) -> Figure:
     for axes in panels.flat[len(keys) :]:
         axes.set_visible(False)
     figure.suptitle(f"{results.study.name or 'study'} · what the values do", fontsize=12)
+    fit_title(figure)
     return figure
 
 

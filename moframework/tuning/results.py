@@ -29,6 +29,16 @@ class StudyResults:
     outside: Sequence[str]
     """Keys whose ranges do not hold the spec's own values, so that these were not tried."""
 
+    def __repr__(self) -> str:
+        done = sum(one.hypervolume is not None for one in self.trials)
+        return f"StudyResults(study={self.study.name!r}, trials={len(self.trials)}, done={done})"
+
+    def __str__(self) -> str:
+        if self.best is None:
+            return repr(self)
+        lines = [repr(self), f"  best: trial {self.best.number}, validation hypervolume {self.best.hypervolume:.4f}"]
+        return "\n".join([*lines, *(f"  {key}: {value}" for key, value in self.best.choice.items())])
+
     @property
     def best(self) -> Trial | None:
         """The trial with the largest hypervolume; of equal ones the first; None while none is done."""
@@ -71,6 +81,12 @@ class ContestResults:
     folder: Path
     studies: Mapping[tuple[int, int], StudyResults]
     """By the positions of problem and solver."""
+
+    def __repr__(self) -> str:
+        return f"ContestResults(contest={self.contest.name!r}, studies={len(self.studies)})"
+
+    def __str__(self) -> str:
+        return "\n".join([repr(self), *map(str, self.studies.values())])
 
     def chosen(self, problem: int, solver: int) -> Mapping[str, Any] | None:
         """The best values of a contender on a problem; none of one whose ranges are empty; None where no trial of it

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.errors import SpecError, nearest
+from moframework.errors import SpecError, meant
 from moframework.inputs.calling import HowToCall, InputWrapper, called
 from moframework.inputs.form import Entry, InputForm, InputShape
 from moframework.inputs.trees import Tree, replaced_leaf
@@ -61,9 +61,8 @@ class Conditioned(WeightSpaceConfig):
         entries = form.entries
         fitting = {path: entry for path, entry in entries.items() if _joinable(entry)}
         if self.entry is not None and self.entry not in entries:
-            guess = nearest(self.entry, entries)
-            hint = f"; did you mean '{guess}'?" if guess else ""
-            raise SpecError(f"solver.entry: inputs have no entry '{self.entry}', but {form}{hint}")
+            near = meant(self.entry, entries)
+            raise SpecError(f"solver.entry: inputs have no entry '{self.entry}'; {near}they are {form}")
         if self.entry is not None and self.entry not in fitting:
             raise SpecError(
                 "solver.entry: conditioning joins the preference to vectors (n,) or images (channels, height, width) "

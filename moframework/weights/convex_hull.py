@@ -16,7 +16,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from moframework.config import config, option
-from moframework.errors import SpecError, nearest
+from moframework.errors import SpecError, meant
 from moframework.weights.base import WeightSpace, WeightSpaceConfig
 from moframework.weights.stacked import Stacked
 from moframework.weights.starting import merged_values
@@ -66,10 +66,9 @@ class ConvexHull(WeightSpaceConfig):
         trained = [name for name, value in member.items() if value.requires_grad]
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in trained):
-                guess = nearest(pattern, trained)
-                hint = f"; did you mean '{guess}'?" if guess else ""
+                near = meant(pattern, trained)
                 shown = ", ".join(trained[:_SHOWN]) + (", …" if len(trained) > _SHOWN else "")
-                raise SpecError(f"only: '{pattern}' matches no parameter that is trained; there are {shown}{hint}")
+                raise SpecError(f"only: '{pattern}' matches no parameter that is trained; {near}there are {shown}")
         return {name for name in trained if not any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 

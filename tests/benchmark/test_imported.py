@@ -201,7 +201,7 @@ def test_a_wrong_file_is_told_before_anything_runs(tmp_path: Path) -> None:
         ({"license": ""}, "imported.0.license: must not be empty"),
         ({"file": "x.txt"}, "imported.0.file: must end in .csv or .json"),
         ({"label": "adapters"}, "two contenders are called 'adapters'"),
-        ({"problem": "smalls"}, "there is no problem 'smalls'; there are: small; did you mean 'small'?"),
+        ({"problem": "smalls"}, "there is no problem 'smalls'; did you mean 'small'? there are: small"),
         ({"label": "a|b"}, "without |"),
     ],
 )

@@ -119,7 +119,10 @@ def test_a_job_that_slurm_preempts_saves_and_goes_on(slurm: Path, tmp_path: Path
     ("options", "message"),
     [
         ({}, r"executor\.limit: must say how many seconds a cell may take"),
-        ({"limit": 9, "slurm": {"partitoin": "a"}}, r"no option 'partitoin' of Slurm; it has: .*did you mean 'part"),
+        (
+            {"limit": 9, "slurm": {"partitoin": "a"}},
+            r"no option 'partitoin' of Slurm; did you mean 'partition'\? it has: ",
+        ),
         ({"limit": 9, "slurm": {"time": 9}}, r"slurm\.time follows from executor\.limit"),
         ({"limit": 9, "slurm": {"partition": ["a"]}}, r"slurm\.partition must be a text, a number or true"),
     ],

@@ -79,3 +79,32 @@ def test_a_study_reports_validation(finished: tuple[Results, Path], tmp_path: Pa
     page = to_markdown(told, {})
     assert "All numbers are of the validation split." in page
     assert "The test split plays no part." in page
+
+
+def test_printed_results_are_a_short_table(finished: tuple[Results, Path]) -> None:
+    """They were the dump of every object, with thousands of lines."""
+    results, _ = finished
+    assert repr(results) == "Results(benchmark='tiny', problems=1, rows=2, cells=4, done=4)"
+    first, _, problem, headings, *rows = str(results).splitlines()
+    (group,) = results.groups
+    assert (first, problem) == (repr(results), group.problem)
+    assert headings.split()[:2] == ["solver", "seeds"]
+    mean = group.rows[0].statistic(group.columns[0].key).mean
+    assert mean is not None
+    assert rows[0].split()[:3] == ["adapters", "2", f"{mean:.4f}"]
+    assert rows[1].split()[0] == "networks"
+    assert rows[2] == f"  and {len(group.columns) + 3 - 6} more columns"
+    assert len({len(line) for line in (headings, *rows[:2])}) == 1, "columns stand below each other"
+    for part in (group, *group.rows, *results.cells):
+        assert len(repr(part)) < 200
+
+
+def test_printed_results_of_many_contenders_and_problems_are_bounded(finished: tuple[Results, Path]) -> None:
+    results, _ = finished
+    (group,) = results.groups
+    many = attrs.evolve(results, groups=(attrs.evolve(group, rows=group.rows * 30),) * 40)
+    said = str(many).splitlines()
+    assert "40 more contenders" in said[24]
+    assert said[-1] == "and 30 more problems"
+    assert len(said) < 300
+    assert len(repr(many)) < 200

@@ -32,7 +32,7 @@ def test_files_are_printed(call: Call, finished: Path, tmp_path: Path) -> None:
         (["--preference", "a,b", "--to", "m.pt2"], 2, "'a,b' is not numbers with commas between"),
         (["--preference", "1,0,0", "--to", "m.pt2"], 2, "a preference has 2 numbers, one for each of left, right"),
         (["--preference=-1,0", "--to", "m.pt2"], 2, "non-negative"),
-        (["--dial", "--to", "m.h5"], 1, "let it end in .safetensors"),
+        (["--dial", "--to", "m.h5"], 2, "let it end in .safetensors"),
     ],
 )
 def test_wrong_use(

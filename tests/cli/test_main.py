@@ -356,8 +356,32 @@ def test_spec_that_is_not_there(call: Call) -> None:
 def test_folder_that_is_not_a_run(call: Call, tmp_path: Path, arguments: list[str]) -> None:
     command, *flags = arguments
     found = call(command, tmp_path, *flags)
-    assert found.code == 1
+    assert found.code == 2
     assert f"{tmp_path} is not a run folder" in found.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "front RUN", "front RIGHT --against RUN", "evaluate RUN", "pick RUN --knee", "report RUN",
+        "plot RUN --to f.pdf", "export RUN --dial --to m.pt2", "predict RUN FILE --preference 1,1", "serve RUN",
+        "solve RUN --resume",
+    ],
+)  # fmt: skip
+def test_a_misspelt_run_folder_is_wrong_usage(call: Call, finished: Path, command: str) -> None:
+    where = {"RUN": finished.parent / f"{finished.name}s", "RIGHT": finished, "FILE": finished / "status.json"}
+    found = call(*(where.get(word, word) for word in command.split()))
+    assert found.code == 2, found.err
+    assert f"id you mean {finished}?" in found.err
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(call: Call, finished: Path) -> None:
+    (finished.parent / "rows.npz").touch()
+    wrong = finished.parent / "row.npz"
+    for command in (("predict", finished, wrong, "--preference", "1,1"), ("evaluate", finished, "--data", wrong)):
+        found = call(*command)
+        assert found.code == 2
+        assert f"there is no file or folder {wrong}; did you mean {finished.parent / 'rows.npz'}?" in found.err
 
 
 # Commands
@@ -479,13 +503,13 @@ def test_front_against_single_task_networks(call: Call, finished: Path, spec: Pa
 
 def test_front_against_what_is_no_reference(call: Call, finished: Path, spec: Path, tmp_path: Path) -> None:
     found = call("front", finished, "--against", finished)
-    assert found.code == 1
+    assert found.code == 2
     assert "no run of single-task networks" in found.err
     assert "solver: stl" in found.err
     other = tmp_path / "other"
     call("solve", spec, "--set", "solver={name: stl}", "--set", "problem.train=64", "--out", other, "--quiet")
     found = call("front", finished, "--against", other)
-    assert found.code == 1
+    assert found.code == 2
     assert "solves another problem" in found.err
 
 

@@ -114,7 +114,8 @@ def test_predict_picks_its_operating_point(call: Call, run: Run, tmp_path: Path)
 def test_predict_says_what_is_wrong_with_a_pick(
     call: Call, run: Run, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
-    found = call("predict", run.path, tmp_path / "none.npy", *arguments)
+    (tmp_path / "rows.npy").touch()
+    found = call("predict", run.path, tmp_path / "rows.npy", *arguments)
     assert (found.code, words in found.err) == (2, True), found.err
 
 

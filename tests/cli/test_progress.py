@@ -63,3 +63,12 @@ def test_without_any_estimate(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(42.4, "42 s"), (180, "3 min"), (9000, "2.5 h")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_pipe_gets_no_live_table_where_colors_are_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    pipe = io.StringIO()
+    monkeypatch.setattr("sys.stderr", pipe)
+    with BenchmarkLines() as lines:
+        lines.planned(3, 1)
+    assert pipe.getvalue() == "2 of 3 cells to run, 1 are done already\n"

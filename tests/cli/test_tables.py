@@ -113,3 +113,26 @@ def test_brackets_in_names_are_not_markup(capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out
     assert "[red]x" in said
     assert "[a] b" in said
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"TERM": "dumb", "FORCE_COLOR": "1"}, {"TERM": "dumb", "TTY_COMPATIBLE": "1"}, {"COLUMNS": "60"}]
+)
+def test_off_a_terminal_a_table_is_as_wide_as_it_needs(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With TERM=dumb and FORCE_COLOR, as agents and CI set them, rich had 80 columns."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    rows = table(("name", "what it is"))
+    rows.add_row("one", "word " * 300)
+    output().print(rows)
+    assert "word " * 300 in capsys.readouterr().out
+
+
+def test_off_a_terminal_no_column_of_a_front_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    front = make_front(40, 4, ("accuracy", "mae"))
+    print_front(output(), front, short=True)
+    said = capsys.readouterr().out
+    assert f"{front.metrics['task39/mae'][3]:.4f}" in said
+    assert f"{front.losses[2, 17]:.4f}" in said

@@ -55,7 +55,7 @@ def test_class_in_a_module() -> None:
 def test_options_of_a_class_in_a_file_are_checked(file: Path) -> None:
     _, faults = structure({"python": "mine.py:Mine", "width": 0, "wdth": 1}, Solver, base=file.parent, trust=True)
     assert [str(f) for f in faults] == [
-        "wdth: unknown key; allowed: width; did you mean 'width'?",
+        "wdth: unknown key; did you mean 'width'? allowed: width",
         "width: must be at least 1, but it is 0",
     ]
 

@@ -55,7 +55,7 @@ def test_either() -> None:
 def test_allowed() -> None:
     assert allowed([], "x") == "allowed: none"
     assert allowed(["cosine_annealing", "step"], "cosin") == (
-        "allowed: cosine_annealing, step; did you mean 'cosine_annealing'?"
+        "did you mean 'cosine_annealing'? allowed: cosine_annealing, step"
     )
     assert allowed(["a"], None) == "allowed: a"
 

@@ -124,7 +124,7 @@ def test_options_that_cannot_be(given: dict[str, Any], words: str) -> None:
 
 
 def test_a_ratio_fits_the_sets() -> None:
-    with pytest.raises(OptionError, match=r"ratio\.lefd is no set; sets: left, right; did you mean 'left'"):
+    with pytest.raises(OptionError, match=r"ratio\.lefd is no set; did you mean 'left'\? sets: left, right"):
         SetBatches(ratio={"lefd": 1, "right": 1}).check(["left", "right"])
     with pytest.raises(OptionError, match="has none for right"):
         SetBatches(ratio={"left": 1}).check(["left", "right"])

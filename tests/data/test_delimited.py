@@ -63,6 +63,23 @@ def test_what_is_no_table(tmp_path: Path, content: bytes, words: str) -> None:
         read_columns(tmp_path / "table.csv")
 
 
+def test_all_rows_of_a_wrong_width_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "1,2\n1,2,3\n4\n" * 12)
+    with pytest.raises(DataError) as error:
+        read_columns(path)
+    lines = ", ".join(str(3 + 3 * i) for i in range(10))
+    ones = ", ".join(str(4 + 3 * i) for i in range(10))
+    assert str(error.value).splitlines() == [
+        f"{path}, lines {lines} and 2 more: 3 cells where there should be 2, as in line 1",
+        f"{path}, lines {ones} and 2 more: 1 cells where there should be 2, as in line 1",
+    ]
+    monkeypatch.setattr(moframework.data.delimited, "_FURTHER", 4)
+    path.write_text("a,b\n" + "1,2\n" * 4 + "1,2,3\n" * 100)
+    with pytest.raises(DataError, match="lines 6, 7, 8, 9, 10, 11: 3 cells"):
+        read_columns(path)
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=re.escape(f"the table {tmp_path / 'none.csv'} cannot be read: No such file")):
         read_columns(tmp_path / "none.csv")

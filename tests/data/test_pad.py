@@ -90,7 +90,7 @@ def test_each_entry_has_its_own_value() -> None:
 @pytest.mark.parametrize(
     ("pad", "given", "words"),
     [
-        (Pad(entries="idss"), items(1, 2), "inputs have no entry 'idss', but ids, age; did you mean 'ids'"),
+        (Pad(entries="idss"), items(1, 2), r"no entry 'idss'; did you mean 'ids'\? they have ids, age"),
         (Pad(value={"id": 1}), items(1, 2), "value: inputs have no entry 'id'"),
         (Pad(entries="ids", mask="age"), no_tags(items(1, 2)), "have an entry 'age' already"),
         (Pad(entries="", mask="m"), single(torch.ones(1), torch.ones(2)), "that are a dict, but they are a Tensor"),

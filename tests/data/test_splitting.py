@@ -14,7 +14,7 @@ from moframework.data import (
 
 def test_splits() -> None:
     assert [check_split(name) for name in SPLITS] == ["train", "val", "test"]
-    with pytest.raises(ValueError, match="no split 'tests'; allowed: train, val, test; did you mean 'test'"):
+    with pytest.raises(ValueError, match=r"no split 'tests'; did you mean 'test'\? allowed: train, val, test"):
         check_split("tests")
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from moframework import ParetoModel
 from moframework.backbones.base import Backbone
 from moframework.config import config
-from moframework.errors import RunError
+from moframework.errors import RequestError, RunError
 from moframework.io.sealed import read_json, write_json
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.low_rank import LowRank
@@ -44,7 +44,7 @@ def test_channels_last_weights_are_saved_too(tmp_path: Path) -> None:
 
 
 def test_loading_what_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no model"):
+    with pytest.raises(RequestError, match="holds no model"):
         ParetoModel.load(tmp_path)
     model().save(tmp_path)
     write_json(tmp_path / "model.json", {**read_json(tmp_path / "model.json", advice=""), "format": 99})

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from moframework.pareto import Front
-from moframework.pareto.plots import axis_range, equal_rows, front_figure, mark_equal
+from moframework.pareto.plots import axis_range, empty_figure, equal_rows, fit_title, front_figure, mark_equal
 from tests.pareto.fronts import example
 from tests.pareto.labels import crowded
 
@@ -251,3 +251,29 @@ def test_numbers_of_equal_points_do_not_cover_each_other() -> None:
     mark_equal(axes, np.array([[0.5, 0.5]] * 2 + [[0.52, 0.5]] * 3 + [[0.9, 0.9]] * 2))
     assert [text.get_text() for text in axes.texts] == ["×3", "×2"]
     assert len(axes.collections) == 3, "a ring for each"
+
+
+@pytest.mark.parametrize("title", ["a run of a rather long name " * 8, "multimnist-palora-" * 12, "short"])
+@pytest.mark.parametrize("size", [None, (3.3, 2.8)])
+def test_a_title_is_seen_whole(title: str, size: tuple[float, float] | None) -> None:
+    """It was cut at both edges of the picture."""
+    figure = front_figure(example(), title=title, size=size)
+    picture(figure)
+    whole = "".join(figure.get_suptitle().split())
+    assert whole.startswith("".join(title.split()))
+    assert "pointsnon-dominated" in whole
+    (box,) = [text.get_window_extent() for text in figure.texts if text.get_text() == figure.get_suptitle()]
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert box.y1 <= figure.bbox.height
+    top = max(axes.get_window_extent().y1 for axes in figure.axes)
+    assert top <= box.y0, "the layout makes room for the lines"
+
+
+def test_lines_of_a_title_that_fit_stay() -> None:
+    figure = empty_figure()
+    fit_title(figure)
+    figure.suptitle("two\nlines", fontsize=12)
+    fit_title(figure)
+    assert figure.get_suptitle() == "two\nlines"
+    assert figure.texts[0].get_fontsize() == 12

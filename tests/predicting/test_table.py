@@ -167,6 +167,18 @@ def test_categories_that_training_never_saw_are_told(home: Path, model: ParetoMo
     assert model.predict([row], HALF, unseen="missing").rows() == unknown.rows()
 
 
+def test_wrong_categories_and_numbers_are_told_at_once(home: Path, model: ParetoModel) -> None:
+    rows = [{**row, "area": "wide", "rooms": "few"} for row in raw_rows(home)[:2]]
+    with pytest.raises(DataError) as caught:
+        model.predict([{**rows[0], "city": "Base"}, rows[1]], HALF)
+    told = str(caught.value).splitlines()
+    assert told[0].startswith("the rows given: column 'city' has 'Base' in row 1")
+    assert told[-2:] == [
+        "the rows given: column 'area' has 'wide' in rows 1 and 2, which is no finite number",
+        "the rows given: column 'rooms' has 'few' in rows 1 and 2, which is no finite number",
+    ]
+
+
 def test_missing_columns_are_told_all_at_once(home: Path, model: ParetoModel) -> None:
     row = raw_rows(home)[0]
     row["room"], row["color"] = row.pop("rooms"), "red"

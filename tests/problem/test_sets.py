@@ -76,7 +76,7 @@ def test_the_only_target_of_a_set_needs_no_name() -> None:
     data: Any = data_of_sets(sets, on_own_sets([classes("digit", None)], sets))
     assert data.targets["digit:digit"].tolist() == [3, 1]
     with pytest.raises(
-        SpecError, match="task 'digit': set 'digit' has no target 'clas', but class; did you mean 'class'"
+        SpecError, match=r"task 'digit': set 'digit' has no target 'clas'; did you mean 'class'\? it has class"
     ):
         data_of_sets(sets, on_own_sets([classes("digit", "clas")], sets))
 
@@ -87,9 +87,9 @@ def test_tasks_and_sets_without_each_other_are_told() -> None:
         data_of_sets(sets, on_own_sets([classes("a", "labels"), Task(name="item", loss=MSE())], sets))
     first, second = str(error.value).splitlines()
     assert first == (
-        "task 'a': no set has the target 'labels': digit has label, bold; item has label, price; did you mean 'label'?"
+        "task 'a': no set has the target 'labels'; did you mean 'label'? digit has label, bold; item has label, price"
     )
-    assert second.startswith("task 'item': set 'item' has no target 'item', but label, price")
+    assert second.startswith("task 'item': set 'item' has no target 'item'; it has label, price")
     with pytest.raises(SpecError, match=r"problem\.data\.item: no task reads this set; its targets are label, price"):
         data_of_sets(sets, on_own_sets([classes("digit")], sets))
 
@@ -170,7 +170,11 @@ def test_a_spec_with_a_data_set_for_each_task(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("path: digits.npz", "pth: digits.npz", ":3:24: problem.data.digit.pth: unknown key; allowed: path"),
+        (
+            "path: digits.npz",
+            "pth: digits.npz",
+            ":3:24: problem.data.digit.pth: unknown key; did you mean 'path'? allowed: path",
+        ),
         ("{name: npz, path: items.npz}", "{path: items.npz}", "problem.data.item.name: is missing: which data source?"),
         ("name: npz, path: digits.npz", "name: npzz", ":3:19: problem.data.digit.name: no data source called 'npzz'"),
         (
@@ -231,7 +235,7 @@ def test_maps_of_a_set_are_augmented_too(tmp_path: Path) -> None:
     assert problem.maps == {"rooms:depth": "values"}
     flipped, changed = augmented(problem.augmentation, x, targets, problem.maps, torch.Generator().manual_seed(0))
     assert torch.equal(flipped, changed["rooms:depth"])  # type: ignore[arg-type]
-    with pytest.raises(SpecError, match=r"maps\.dept: is read by no task; they read .*; did you mean 'depth'"):
+    with pytest.raises(SpecError, match=r"maps\.dept: is read by no task; did you mean 'depth'\? they read .*"):
         build(Problem, {**given, "maps": {"dept": "values"}})  # type: ignore[type-abstract]
 
 

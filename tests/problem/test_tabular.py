@@ -95,6 +95,7 @@ def test_classes_are_those_of_the_whole_table() -> None:
     [
         (("1", "2", "3", "1"), "binary", "'c' is to be binary, but has 3 values: 1, 2, 3; say `classes`"),
         (("1", "1", "1", "1"), "binary", "has 1 values"),
+        (("1", "0", "0", "1", "o"), "binary", r"has 3 values: 0, 1, o \(the rarest, 'o', in row 5\); say `classes`"),
         (("a", "a", "a", "a"), "classes", "'c' has one value only, a: there is nothing to learn"),
         (("1", "2", "x", "1"), "regression", "'c' has 'x' in row 3, which is no finite number"),
         (("1", "2", "", "1"), "regression", "no finite number"),
@@ -108,14 +109,14 @@ def test_columns_that_do_not_fit(cells: tuple[str, ...], kind: TargetKind, words
 def test_targets_come_in_the_order_of_the_spec() -> None:
     columns = {name: Column.of(name, ("0", "1", "1", "0")) for name in ("price", "sold")}
     assert list(targets_of(columns, {"sold": "binary", "price": "regression"}, ALL, "t.csv")) == ["sold", "price"]
-    with pytest.raises(DataError, match=r"t\.csv has no column 'prise'; it has price, sold; did you mean 'price'"):
+    with pytest.raises(DataError, match=r"t\.csv has no column 'prise'; did you mean 'price'\? it has price, sold"):
         column_of(columns, "prise", "t.csv")
 
 
 def test_all_columns_that_are_not_there_are_told() -> None:
     columns = {"price": Column.of("price", ("0", "1"))}
     check_columns(columns, ["price"], "t.csv")
-    with pytest.raises(DataError, match=r"no column 'prise'.*did you mean 'price'\?\n.*no column 'x'; it has price$"):
+    with pytest.raises(DataError, match=r"no column 'prise'; did you mean 'price'\?.*\n.*no column 'x'; it has price$"):
         check_columns(columns, ["prise", "price", "x"], "t.csv")
 
 
@@ -145,7 +146,7 @@ def test_rows_split_at_random() -> None:
 @pytest.mark.parametrize(
     ("cells", "split", "words"),
     [
-        (("train", "val", "test"), "prt", r"t\.csv has no column 'prt'; it has part; did you mean 'part'"),
+        (("train", "val", "test"), "prt", r"t\.csv has no column 'prt'; did you mean 'part'\? it has part"),
         (
             ("train", "dev", "test"),
             "part",
@@ -179,7 +180,7 @@ def test_labels_of_one_class(cells: tuple[str, ...], same: dict[str, str]) -> No
 def test_rows_that_have_every_target() -> None:
     columns = {"x": Column.of("x", "abcd"), "y": Column.of("y", ("1", "?", "0", "1.")), "z": Column.of("z", "12?4")}
     kinds: dict[str, TargetKind] = {"y": "binary", "z": "regression"}
-    with pytest.raises(DataError, match=r"t\.csv: target 'y' is missing in 1 rows, first in row 2; .*targets: drop"):
+    with pytest.raises(DataError, match=r"(?s)'y' is missing in 1 rows, first in row 2\n.*'z' .* row 3\n.*: drop"):
         labeled(columns, kinds, ("?",), "refuse", "t.csv")
     assert labeled(columns, kinds, ("?",), "drop", "t.csv").tolist() == [0, 3]
     with pytest.raises(DataError, match=r"t\.csv: no row has every target"):
@@ -209,8 +210,17 @@ def test_what_is_told_of_labels() -> None:
 def test_classes_that_training_never_sees() -> None:
     parts = {split: Column.of("y", cells) for split, cells in zip(SPLITS, ("ab", "a", "ac"), strict=True)}
     with pytest.raises(DataError, match=r"t\.csv: target 'y' has the class 'c' in test \(row 2\), but not in the"):
-        check_learned("y", parts, "t.csv")
-    check_learned("y", parts | {"test": Column.of("y", "b")}, "t.csv")
+        check_learned({"y": parts}, "t.csv")
+    check_learned({"y": parts | {"test": Column.of("y", "b")}}, "t.csv")
+    both = {"y": parts, "z": parts | {"val": Column.of("z", "aee")}}
+    with pytest.raises(DataError) as error:
+        check_learned(both, "t.csv")
+    assert str(error.value).splitlines() == [
+        "t.csv: target 'y' has the class 'c' in test (row 2), but not in the training rows",
+        "t.csv: target 'z' has the class 'e' in val (rows 2 and 3), but not in the training rows",
+        "t.csv: target 'z' has the class 'c' in test (row 2), but not in the training rows",
+        "t.csv: move such rows to train, leave them out of the file, or choose another seed",
+    ]
 
 
 def test_a_header_that_looks_like_a_row() -> None:

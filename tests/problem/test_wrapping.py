@@ -13,6 +13,7 @@ from moframework.backbones.base import Backbone
 from moframework.backbones.mlp import MLP
 from moframework.config import build, config, option, unstructure
 from moframework.data import Dataset, Split
+from moframework.errors import SpecError
 from moframework.problem import Problem, WrappedProblem, get_problem
 from moframework.testing import Subset, check_pair, pairs
 from tests.problem.parts import Pictures, Shared
@@ -83,3 +84,43 @@ def test_what_is_overridden_differs(tmp_path: Path) -> None:
     assert build(Problem, unstructure(few)) == few  # type: ignore[type-abstract]
     (pair,) = pairs(["palora"], [few])
     assert check_pair(pair, tmp_path).state == "solved"
+
+
+FUNCTIONS = """
+from moframework import get_problem
+
+def deep():
+    return {}["missing"]  # line 5
+
+def mine(broken: bool = True):
+    return deep() if broken else None
+"""
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (True, r"^problem: the function mine fails: KeyError: 'missing' \(.*mine\.py:5\)$"),
+        (False, r"^problem: the function mine must return a problem, but returned a NoneType \(.*mine\.py:7\): make"),
+    ],
+)
+def test_a_function_that_fails_is_told_with_its_line(broken: bool, words: str, tmp_path: Path) -> None:
+    """It was a bare traceback: whatever asks the problem first calls the function, outside of all that blames."""
+    (tmp_path / "mine.py").write_text(FUNCTIONS)
+    given = {"python": f"{tmp_path}/mine.py:mine", "broken": broken}
+    problem = build(Problem, given, trust=True)  # type: ignore[type-abstract]
+    for ask in (lambda: problem.tasks, lambda: problem.data("train"), problem.check):
+        with pytest.raises(SpecError, match=words) as error:
+            ask()
+        assert isinstance(error.value.__cause__, KeyError) == broken
+    with pytest.raises(SpecError) as found:
+        build(Problem, {**given, "tasks": {"left": {"size": 2}}}, trust=True)  # type: ignore[type-abstract]
+    assert "the function mine" in str(found.value)
+
+
+def test_losses_and_metrics_that_fail_are_told_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def loss(output, target):\n    raise ValueError('no')\n")
+    given = {"name": "digits", "train": 8, "val": 8, "test": 8}
+    changed = {**given, "tasks": {"left": {"loss": {"python": f"{tmp_path}/mine.py:loss"}}}}
+    with pytest.raises(SpecError, match=r"task 'left': the loss cannot be computed: no \(.*mine\.py:2\)"):
+        build(Problem, changed, trust=True).check()  # type: ignore[type-abstract]

@@ -96,7 +96,7 @@ def test_columns_may_be_told_what_they_are() -> None:
     plain, told = houses(), houses(categorical=("rooms",))
     assert told.input_shape[0] > plain.input_shape[0]
     assert houses(ignore=("id", "city")).input_shape[0] == plain.input_shape[0] - 3
-    with pytest.raises(DataError, match=r"column 'heating' has 'gas' in line 2, which is no finite number"):
+    with pytest.raises(DataError, match=r"column 'heating' has 'gas' in lines 2, 4, 7 and 2 more, which is no finite"):
         houses(numeric=("heating",)).data("train")
 
 
@@ -169,7 +169,7 @@ def test_a_row_without_any_target_is_left_out(tmp_path: Path) -> None:
 
 def test_rows_without_a_target(tmp_path: Path) -> None:
     path = table(tmp_path / "gaps.csv", SPLIT.replace("9,b,test,1", "9,b,test,?\n9,b,test,1"))
-    with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in line 7; .* missing_targets: drop"):
+    with pytest.raises(DataError, match=r"target 'y' is missing in 1 rows, first in line 7: .* missing_targets: drop"):
         CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="refuse").data("train")
     dropped = CSV(path=path, targets={"y": "binary"}, split="when", missing_targets="drop")
     assert dropped.data("test").targets["y"].tolist() == [0, 1]
@@ -183,7 +183,7 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
         (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z'; it has x, c, when, y"),
         (SPLIT, {"targets": {"y": "binary"}, "ignore": ("wen",)}, "did you mean 'when'?"),
         (SPLIT, {"ignore": ("x", "c")}, "no column left for an input"),
-        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in line 2, but a split is one of train, val, test"),
+        (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in lines 2 and 4, but a split is one of train, val, t"),
         (SPLIT.replace("val", "train"), {}, "has 6 rows, and none for 'val': change the column 'when'"),
         ("x,y\n1,0\n2,1\n", {"split": None}, "change the option `fractions`"),
         (SPLIT, {"targets": {"x": "binary", "y": "binary"}, "missing": ()}, "'x' is to be binary, but has 6 values"),
@@ -198,7 +198,7 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
             "has the class '1' in val (line 5), but not in",
         ),
         (SPLIT.replace(",1\n", ",0\n"), {"targets": {"y": "classes"}}, "'y' has one value only, 0"),
-        (SPLIT, {"targets": {"c": "regression"}, "missing_targets": "drop"}, "column 'c' has 'a' in line 2"),
+        (SPLIT, {"targets": {"c": "regression"}, "missing_targets": "drop"}, "column 'c' has 'a' in lines 2 and 4"),
         (SPLIT, {"max_categories": 1}, "column 'c' has 2 different values in 3 training rows, such as 'a' and 'b'"),
         (SPLIT + "1,2,3\n", {}, "line 8: 3 cells where there should be 4"),
     ],
@@ -290,7 +290,7 @@ def test_a_table_that_is_in_memory_may_be_removed(tmp_path: Path, small: CSV) ->
 
 
 def test_check_and_log_tell_what_columns_are_and_which_target_is_flat(tmp_path: Path) -> None:
-    rows = "".join(f"{i},{'ab'[i % 2]},{i % 7 if i != 4 else 1e6},{i % 2}\n" for i in range(40))
+    rows = "".join(f"{i / 4},{'ab'[i % 2]},{i % 7 if i != 4 else 1e6},{i % 2}\n" for i in range(40))
     path = table(tmp_path / "t.csv", "x,c,price,sold\n" + rows)
     spec = {
         "problem": {"name": "csv", "path": str(path), "targets": {"price": "regression", "sold": "binary"},
@@ -303,3 +303,54 @@ def test_check_and_log_tell_what_columns_are_and_which_target_is_flat(tmp_path: 
     solve(spec, tmp_path / "run")
     log = (tmp_path / "run" / "log.txt").read_text()
     assert all(note in log for note in told)
+
+
+def test_check_and_log_tell_a_column_that_looks_like_an_id(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{i % 9 / 4},h{i},{i % 7},{i % 2}\n" for i in range(40))
+    path = table(tmp_path / "t.csv", "nr,x,house,price,sold\n" + rows)
+    problem = {"name": "csv", "path": str(path), "targets": {"price": "regression", "sold": "binary"},
+               "backbone": {"name": "mlp", "hidden": [4]}}  # fmt: skip
+    training: dict[str, Any] = {"solver": "palora", "training": {"steps": 1}, "evaluate": {"points": 2}}
+    told = [line.removeprefix("note").strip() for line in check({"problem": problem, **training}) if "an id" in line]
+    assert [note.partition(" looks")[0] for note in told] == ["column 'nr'", "column 'house'"]
+    solve({"problem": problem, **training}, tmp_path / "run")
+    for file in ("log.txt", "report.txt"):
+        page = (tmp_path / "run" / file).read_text()
+        assert all(note in page for note in told)
+    for silent in ({"ignore": ["nr", "house"]}, {"numeric": ["nr"], "categorical": ["house"]}):
+        assert not [line for line in check({"problem": {**problem, **silent}, **training}) if "an id" in line]
+
+
+def test_all_cells_that_are_wrong_are_told_at_once(tmp_path: Path) -> None:
+    """Numbers that are none, of inputs and targets, strays and splits: each with its column and line."""
+    text = "x,size,price,when\n" + "".join(f"{i},{i},{i},{('train', 'val', 'test')[i % 3]}\n" for i in range(12))
+    for old, new in (
+        ("\n3,3,3,", "\nmany,3,3,"), ("\n5,5,5,", "\n5,inf,cheap,"), ("\n7,7,7,val", "\n7,none,dear,dev"),
+        ("\n8,8,8,", "\n8,8,cheap,"),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    path = table(tmp_path / "t.csv", text)
+    problem = CSV(path=path, targets={"price": "regression"}, split="when", numeric=("x",))
+    with pytest.raises(DataError) as error:
+        problem.data("train")
+    lines = str(error.value).splitlines()
+    assert lines[:3] == [
+        f"{path}: column 'x' has 'many' in line 5, which is no finite number",
+        f"{path}: column 'price' has 'cheap' in lines 7 and 10, which is no finite number",
+        f"{path}: column 'price' has 'dear' in line 9, which is no finite number",
+    ]
+    assert lines[3].startswith(
+        f"{path}: column 'size' seems to be numbers, but 1 of its 12 known cells are none: 'none'"
+    )
+    assert lines[4:] == [f"{path}: column 'when' has 'dev' in line 9, but a split is one of train, val, test"]
+
+
+def test_of_many_wrong_cells_ten_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    text = "x,y\n" + "".join(f"{i},{f'w{i % 15}' if i % 2 else i}\n" for i in range(60))
+    with pytest.raises(DataError) as error:
+        CSV(path=table(tmp_path / "t.csv", text), targets={"y": "regression"}).data("train")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 11
+    assert lines[0].endswith("column 'y' has 'w1' in lines 3 and 33, which is no finite number")
+    assert lines[10].endswith("t.csv: 10 more cells are wrong")

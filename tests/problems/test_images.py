@@ -120,7 +120,7 @@ def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
     [
         ({"targets": {"pric": "regression"}}, r"labels\.csv has no column 'pric'.*did you mean 'price'"),
         ({"file": "name"}, "has no column 'name'"),
-        ({"split": "room"}, "column 'room' has 'kitchen' in line 2, but a split is one of train, val, test"),
+        ({"split": "room"}, "column 'room' has 'kitchen' in lines 2, 5, 8 and 1 more, but a split is one of"),
         ({"fractions": [0.9, 0.0, 0.1]}, "has 12 rows, and none for 'val': change the option `fractions`"),
         ({"targets": {"room": "binary"}}, "'room' is to be binary, but has 3 values"),
         ({"table": "nothing.csv"}, r"nothing\.csv cannot be read"),
@@ -167,7 +167,7 @@ def relabel(folder: Path, old: str, new: str) -> None:
 def test_unknown_labels_are_no_class(folder: Path) -> None:
     """As in `csv`: refused with the line, or left out."""
     relabel(folder, "kitchen", "?")
-    with pytest.raises(DataError, match=r"labels\.csv: target 'room' is missing in 1 rows, first in line 2; .*: drop"):
+    with pytest.raises(DataError, match=r"labels\.csv: target 'room' is missing in 1 rows, first in line 2: .*: drop"):
         problem(folder, missing_targets="refuse").data("train")
     dropped = problem(folder, missing_targets="drop", split="part")
     assert dropped.tasks[2].size == 3

@@ -138,7 +138,7 @@ HEADERS = (
           {"names": HEADER}),
     Fault("one, in other capitals", text(header=["X", "C", "Y", "Z", "Part"]), ("line 1: the names of the columns",),
           {"names": HEADER}),
-    Fault("too few names", text(header=None), ("line 1: 5 cells where there should be 4, as in `names`",),
+    Fault("too few names", text(header=None), ("10 and 2 more: 5 cells where there should be 4, as in `names`",),
           {"names": HEADER[:4]}),
     Fault("twins", text(header=["x", "x", "y", "z", "part"]), ("line 1: the table has two columns called 'x' (1 and 2)",
           "`names`", "`skip: 1`")),

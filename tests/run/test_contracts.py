@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +11,9 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-import moframework
 from moframework import Schedule, Solver, Spec, WeightSpace, WeightSpaceConfig, check, load_spec
 from moframework.config import config, option
 from moframework.errors import SpecError
-from moframework.run.blame import blamed
 from moframework.run.plan import plan
 from moframework.solvers.pamal import PaMaL
 
@@ -264,15 +261,68 @@ def test_a_problem_of_ones_own_that_fails_is_told_with_the_line(place: str, word
         check(tmp_path / "s.yaml", trust=True)
 
 
-def test_a_module_that_is_not_installed_is_told_by_who_knows_what_installs_it() -> None:
-    with pytest.raises(ModuleNotFoundError), blamed("building", "solver"):
-        importlib.import_module("no_such_module")
+OWN = """
+import torch
+from moframework.backbones.mlp import MLP
+from moframework.config import config, option
+from moframework.data import TensorData
+from moframework.losses import MSE
+from moframework.problem import Problem
+from moframework.problem.task import Task
+
+@config
+class Mine(Problem):
+    "A problem of one's own."
+
+    where: str = option(help="what fails")
+
+    def __attrs_post_init__(self):
+        self.fail("init")
+
+    def fail(self, where):
+        if self.where == where:
+            raise KeyError(where)  # line 21
+
+    @property
+    def tasks(self):
+        self.fail("tasks")
+        return (Task(name="a", loss=MSE()), Task(name="b", loss=MSE()))
+
+    @property
+    def network(self):
+        return MLP(hidden=(4,))
+
+    @property
+    def input_shape(self):
+        return (3,)
+
+    @property
+    def notes(self):
+        self.fail("notes")
+        return ()
+
+    @property
+    def reader(self):
+        self.fail("reader")
+
+    def data(self, split):
+        return TensorData(torch.rand(8, 3), {"a": torch.rand(8), "b": torch.rand(8)})
+"""
 
 
-def test_lines_of_packages_with_names_like_ours_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plug-in may lie beside us, and begin as we do."""
-    file = Path(moframework.__file__).parent.with_name("moframework_of_mine") / "space.py"
-    code = compile("raise ValueError('no')", str(file), "exec")
-    monkeypatch.setattr(Path, "is_file", lambda _: True)
-    with pytest.raises(SpecError, match=r"moframework_of_mine/space\.py:1\)$"), blamed("this", "solver"):
-        exec(code, {})
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("init", r"s\.yaml:1:10: problem: making it fails: KeyError: 'init'"),
+        ("tasks", r"^problem: planning fails: KeyError: 'tasks'"),
+        ("notes", r"^problem: telling its notes fails: KeyError: 'notes'"),
+        ("reader", r"^problem: planning fails: KeyError: 'reader'"),
+    ],
+)
+def test_a_problem_class_that_fails_is_told_with_the_line(where: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "s.yaml").write_text(
+        f"problem: {{python: ./mine.py:Mine, where: {where}}}\nsolver: palora\ntraining: {{steps: 2}}\nlog: []\n"
+    )
+    with pytest.raises(SpecError, match=words + r" \(.*mine\.py:21\)$"):
+        check(tmp_path / "s.yaml", trust=True)

@@ -56,7 +56,15 @@ def test_the_page_tells_what_ran_and_what_came_of_it(done: Run) -> None:
     row = int(front.metrics["left/accuracy"].argmax())
     assert best == {"value": front.metrics["left/accuracy"][row], "preference": front.preferences[row].tolist()}
     assert found["fronts"]["val"]["best"]["right/loss"]["value"] == done.front("val").losses[:, 1].min()
-    assert any("accelerated by" in note for note in found["notes"])
+
+
+def test_notes_on_results_come_before_those_on_speed(tmp_path: Path) -> None:
+    """Training notes first how it is accelerated; what is wrong with the front is known at the end."""
+    changes = {"training": {"steps": 1, "optimizer": {"name": "adam", "lr": 1e-6}}, "evaluate": {"points": 3}}
+    found = page(solve(load_spec({**SPEC, **changes}), tmp_path / "run", device="cpu"))["notes"]
+    beginnings = [" ".join(note.split()[:4]) for note in found]
+    assert beginnings[0] == "The front is flat:"
+    assert beginnings[-1].startswith("accelerated by ")
 
 
 def test_times_add_up_to_the_wall_clock(done: Run) -> None:

@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import load_file
 
 from moframework import ParetoModel, Run, check, load, load_spec, problem_from_parts, solve
-from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RunError, SpecError
+from moframework.errors import DataError, InterruptedRun, NonFiniteLossError, RequestError, RunError, SpecError
 from moframework.io.sealed import write_json
 from moframework.spec import Spec
 
@@ -260,7 +260,7 @@ def test_resuming_a_finished_run_returns_it(done: Run) -> None:
 
 
 def test_a_folder_that_is_no_run_names_the_nearest(done: Run) -> None:
-    with pytest.raises(RunError, match=r"Did you mean .*tiny"):
+    with pytest.raises(RequestError, match=r"there is no such folder. Did you mean .*tiny\?"):
         Run(done.path.parent / "tinyy")
 
 

@@ -190,6 +190,8 @@ def test_failed_evaluations_are_counted_and_told(
     assert len(known.values) == len(known) - known.failed > 2
     assert re.search(rf"evaluation \d+ at x = \(.*\) failed: {words}", (run.path / "log.txt").read_text())
     assert any(words in note for note in run.report()["notes"])
+    if how == "raise":
+        assert any(re.search(r"no mesh \(.*\.py:\d+\)$", note) for note in run.report()["notes"])
 
 
 def test_too_many_failures_end_the_run_and_it_can_go_on(own: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

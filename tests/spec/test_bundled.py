@@ -42,11 +42,11 @@ def test_by_name_or_path(shipped: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("quikstart", "did you mean 'quickstart'?"),
-        ("multimnist-palora", "did you mean 'paper/multimnist-palora'?"),
+        ("quikstart", "bundled spec; did you mean 'quickstart'? `moframework specs` lists all"),
+        ("multimnist-palora", "bundled spec; did you mean 'paper/multimnist-palora'?"),
         ("mine.yml", "did you mean 'mine.yaml'?"),
         ("folder", "'folder' is a folder, not a spec"),
-        ("zzzzzz", "is neither a file nor a bundled spec; bundled: multimnist, paper/multimnist-palora, quickstart"),
+        ("zzzzzz", "is neither a file nor a bundled spec; bundled: multimnist, quickstart, paper/multimnist-palora (`"),
     ],
 )
 def test_nothing_of_that_name(shipped: Path, name: str, words: str) -> None:
@@ -55,6 +55,15 @@ def test_nothing_of_that_name(shipped: Path, name: str, words: str) -> None:
     with pytest.raises(SpecError) as error:
         find_spec(name)
     assert words in str(error.value)
+
+
+def test_of_many_names_a_few_are_told(shipped: Path) -> None:
+    for i in range(30):
+        (shipped / "paper" / f"p{i}.yaml").write_text("seed: 1\n")
+    with pytest.raises(
+        SpecError, match=r"bundled: multimnist, quickstart, paper/.*and 23 more \(`moframework specs`\)"
+    ):
+        find_spec("zzzzzz")
 
 
 def test_the_real_folder() -> None:

@@ -56,10 +56,10 @@ def test_five_different_mistakes_get_five_located_messages() -> None:
         "seed: 2\n"  # 9: duplicate key
     )
     assert faults(text) == [
-        "f.yaml:3:9: solver.name: no solver called 'paloar'; allowed: grid, palora; did you mean 'palora'?",
+        "f.yaml:3:9: solver.name: no solver called 'paloar'; did you mean 'palora'? allowed: grid, palora",
         "f.yaml:5:15: training.batch_size: must be a whole number, but it is 3.7",
-        "f.yaml:6:3: training.drop_lats: unknown key; allowed: batch_size, schedule, drop_last, device, rates; "
-        "did you mean 'drop_last'?",
+        "f.yaml:6:3: training.drop_lats: unknown key; did you mean 'drop_last'? "
+        "allowed: batch_size, schedule, drop_last, device, rates",
         "f.yaml:7:14: training.rates.1: must be greater than 0, but it is -1",
         "f.yaml:9:1: seed: is given twice, on lines 8 and 9; keep one",
     ]
@@ -73,8 +73,8 @@ def test_more_mistakes() -> None:
         "name: [a]\n"
     )
     assert faults(text) == [
-        "f.yaml:1:1: extend: unknown key; allowed: problem, solver, training, seed, name, extra, extends; "
-        "did you mean 'extends'?",
+        "f.yaml:1:1: extend: unknown key; did you mean 'extends'? "
+        "allowed: problem, solver, training, seed, name, extra, extends",
         "f.yaml:1:1: problem: is missing; it must be the name of a problem, or a mapping with its options "
         "(what is solved)",
         "f.yaml:2:51: solver.rank: must be a whole number, but it is '4'; did you mean 4 (without quotes)?",
@@ -106,8 +106,8 @@ def test_faults_in_a_spec_that_is_extended_and_in_overrides() -> None:
         "--set solver.conv=left:1:13: solver.conv: must be 'loralib' or 'peft', but it is 'left'; did you mean 'peft'?",
         "--set training.batch_size=x:1:21: training.batch_size: must be a whole number, but it is 'x'",
         "--set training.drop_last={a: 1}:1:20: training.drop_last: must be true or false, but it is a mapping",
-        "--set sed=1:1:1: sed: unknown key; allowed: problem, solver, training, seed, name, extra, extends; "
-        "did you mean 'seed'?",
+        "--set sed=1:1:1: sed: unknown key; did you mean 'seed'? "
+        "allowed: problem, solver, training, seed, name, extra, extends",
     ]
 
 
@@ -123,7 +123,7 @@ def test_bad_overrides_are_told_with_the_rest() -> None:
 
 def test_no_such_spec() -> None:
     (found,) = faults(name="quikstart")
-    assert found.endswith("did you mean 'quickstart'?")
+    assert "did you mean 'quickstart'?" in found
 
 
 def test_relative_paths_start_from_the_file_they_stand_in(folder: Path) -> None:
@@ -161,7 +161,7 @@ def test_mappings_have_no_positions(folder: Path) -> None:
     with pytest.raises(SpecError) as error:
         load({"problem": "digit", "solver": {"name": "grid", "points": 0}}, Root, ["seed=-1"])
     assert str(error.value).splitlines() == [
-        "problem: no problem called 'digit'; allowed: digits; did you mean 'digits'?",
+        "problem: no problem called 'digit'; did you mean 'digits'? allowed: digits",
         "solver.points: must be at least 1, but it is 0",
         "--set seed=-1:1:6: seed: must be at least 0, but it is -1",
     ]

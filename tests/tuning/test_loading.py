@@ -171,7 +171,7 @@ def test_faults_of_contenders(tmp_path: Path) -> None:
         ["8:14", "tune.contenders.palora.solver.ran"],
     ]
     assert found[0].endswith("(in solvers.1)")
-    assert "no contender; allowed: palora, multipoint; did you mean 'palora'?" in found[1]
+    assert "no contender; did you mean 'palora'? allowed: palora, multipoint" in found[1]
 
 
 def test_schema() -> None:

@@ -43,7 +43,7 @@ def test_what_a_range_holds(plain: dict[str, Any], inside: tuple[Any, ...], outs
         ({"log": [1, 2], "integers": [1, 2]}, "but log and integers are given"),
         (
             {"lgo": [1, 2]},
-            "lgo: unknown key; allowed: log, uniform, integers, log_integers, choices; did you mean 'log'?",
+            "lgo: unknown key; did you mean 'log'? allowed: log, uniform, integers, log_integers, choices",
         ),
     ],
 )

@@ -46,6 +46,15 @@ def test_the_first_trial_has_the_own_values_and_the_best_is_the_best(finished: S
     assert finished.best.hypervolume == max(one.hypervolume or 0 for one in finished.trials)
 
 
+def test_printed_results_are_short(finished: StudyResults) -> None:
+    assert repr(finished) == f"StudyResults(study={finished.study.name!r}, trials=8, done=2)"
+    assert finished.best is not None
+    said = str(finished).splitlines()
+    assert said[1] == f"  best: trial {finished.best.number}, validation hypervolume {finished.best.hypervolume:.4f}"
+    assert f"  {LR}: {finished.best.choice[LR]}" in said
+    assert len(said) == 2 + len(finished.best.choice)
+
+
 def interrupted(at: int, *, killed: bool) -> Any:
     """Workers of a study that is killed after the first epoch of a trial, or is asked to stop with its trial."""
 

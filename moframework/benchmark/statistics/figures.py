@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from moframework.benchmark.figure import near_best, styles
 from moframework.benchmark.statistics.found import Attainment, Compared, Course, Profile, Ranking, Surfaces, Training
 from moframework.pareto.attainment import attainment_difference
-from moframework.pareto.plots import empty_figure, tidy
+from moframework.pareto.plots import empty_figure, fit_title, tidy
 
 __all__ = ["attainment_figure", "course_figure", "ranking_figure"]
 
@@ -50,6 +50,7 @@ def ranking_figure(compared: Compared, looks: Sequence[str]) -> Figure | None:
         _profile(axes[1], compared.profile, own)
         axes[1].set_title(f"performance profile of {compared.column.title}", loc="left", fontsize=10)
     figure.suptitle(f"{compared.column.title} over {compared.ranking.problems} problems", fontsize=12)
+    fit_title(figure)
     return figure
 
 
@@ -136,6 +137,7 @@ def attainment_figure(attainment: Attainment, looks: Sequence[str]) -> Figure | 
     figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=10)
     most = max(len(row.fronts) for row in attainment.rows)
     figure.suptitle(f"{attainment.problem} · what half of {most} seeds attain, from one to all in pale", fontsize=12)
+    fit_title(figure)
     return figure
 
 
@@ -204,6 +206,7 @@ def course_figure(course: Course, looks: Sequence[str]) -> Figure | None:
                course.trainings]  # fmt: skip
     figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=10)
     figure.suptitle(f"{course.problem} · hypervolume over time, a typical seed strong", fontsize=12)
+    fit_title(figure)
     return figure
 
 

@@ -24,7 +24,7 @@ from moframework.engine.settings import Training
 from moframework.engine.step import Step
 from moframework.errors import SpecError
 
-__all__ = ["ACCELERATIONS", "Acceleration", "Choice", "accelerate", "choices", "summary"]
+__all__ = ["ACCELERATIONS", "Acceleration", "Choice", "accelerate", "choices", "concerns_speed", "summary"]
 
 ACCELERATIONS: dict[str, type[Acceleration]] = {
     "compile": Compiled,
@@ -35,6 +35,8 @@ ACCELERATIONS: dict[str, type[Acceleration]] = {
     "cuda_graph": CudaGraph,
 }
 """By name, in the order in which they are asked."""
+_OF_SPEED = ("accelerated by ", "steps are recorded ", "steps are not recorded: ", "steps are no longer recorded: ")
+"""How the notes of this package begin."""
 
 
 @frozen
@@ -79,6 +81,15 @@ def summary(found: Sequence[Choice]) -> str:
     taken = [choice.name for choice in found if choice.declined is None]
     others = [f"{choice.name} ({choice.declined})" for choice in found if choice.declined is not None]
     return f"accelerated by {', '.join(taken) if taken else 'nothing'}; not by " + ("; ".join(others) or "nothing else")
+
+
+def concerns_speed(note: str) -> bool:
+    """Whether a note is about how fast steps are. It is told after those about results, which it leaves as they are.
+
+    >>> concerns_speed(summary([Choice("compile", "", None)])), concerns_speed("The front is flat: …")
+    (True, False)
+    """
+    return note.startswith(_OF_SPEED)
 
 
 def _unwanted(name: str, training: Training) -> str | None:

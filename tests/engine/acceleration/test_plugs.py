@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moframework.config import build, config
 from moframework.engine import acceleration
-from moframework.engine.acceleration import ACCELERATIONS, accelerate, adapter_layers, single_pass
+from moframework.engine.acceleration import ACCELERATIONS, accelerate, adapter_layers, concerns_speed, single_pass
 from moframework.engine.settings import AccelerationName, Training
 from moframework.engine.step import Step
 from moframework.errors import SpecError
@@ -26,6 +26,7 @@ from moframework.preferences.annealed import Annealed
 from moframework.problem.task import Task
 from moframework.weights.finite import Finite
 from tests.engine.conftest import CPU, method
+from tests.notes import notes
 from tests.weights.test_spaces import SPACES, model, suits
 from tests.weights.zoo import OPAQUE, ZOO
 
@@ -192,3 +193,9 @@ def test_decisions_are_told_with_reasons() -> None:
     assert found["single_pass"] is None
     assert found["cuda_graph"] == "the device is cpu"
     assert found["compile"] == "training.compile is false"
+
+
+def test_what_accelerations_note_concerns_speed_and_nothing_else_does() -> None:
+    ours = {note: file.startswith("moframework/engine/acceleration/") for note, file in notes().items()}
+    assert sum(ours.values()) > 2
+    assert {note: concerns_speed(note) for note in ours} == ours
