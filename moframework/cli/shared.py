@@ -97,7 +97,8 @@ class ExistingPath(click.Path):
         """The path. Raises `click.BadParameter`."""
         path = cast(Path, super().convert(value, param, ctx))
         if not path.exists():
-            guess = nearest(path.name, [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else [])
+            beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+            guess = nearest(path.name, beside, alike=0.7)
             hint = f"; did you mean {path.parent / guess}?" if guess else ""
             self.fail(f"there is no file or folder {path}{hint}", param, ctx)
         return path

@@ -118,20 +118,24 @@ class Column:
             DataError: a cell is no finite number, or beyond those of 32 bits; the text names all of them and their
                 places.
         """
-        without, faults = frozenset(missing), CellFaults()
-        self.find_faults(faults, missing)
+        faults, (parsed, wrong) = CellFaults(), self._parsed(missing)
+        self.tell(faults, wrong, self._no_number)
         faults.check()
-        parsed = [float("nan") if value in without else _number(value) for value in self.values]
-        return self.mapped([float("nan") if number is None else number for number in parsed])
+        return self.mapped(parsed)
 
     def find_faults(self, faults: CellFaults, missing: Sequence[str] = ()) -> None:
         """Tell the cells that `numbers` refuses."""
-        without, wrong = frozenset(missing), []
+        self.tell(faults, self._parsed(missing)[1], self._no_number)
+
+    def _parsed(self, missing: Sequence[str]) -> tuple[list[float], list[int]]:
+        """Each of `values` as a number, nan where it is unknown or none, and the positions of those that are none."""
+        without, parsed, wrong = frozenset(missing), list[float](), list[int]()
         for position, value in enumerate(self.values):
-            number = 0.0 if value in without else _number(value)
-            if number is None or not abs(number) <= _LARGEST:
+            number = float("nan") if value in without else _number(value)
+            parsed.append(float("nan") if number is None else number)
+            if value not in without and not abs(parsed[-1]) <= _LARGEST:
                 wrong.append(position)
-        self.tell(faults, wrong, self._no_number)
+        return parsed, wrong
 
     def tell(self, faults: CellFaults, wrong: Sequence[int], words: Callable[[str, str], str]) -> None:
         """Tell the cells that have one of some values.
@@ -146,8 +150,9 @@ class Column:
         Traceback (most recent call last):
         moframework.errors.DataError: t.csv: 'x' in rows 2 and 3
         """
-        cells = np.bincount(self.codes, minlength=len(self.values))
-        room = faults.room
+        if not wrong:
+            return
+        cells, room = np.bincount(self.codes, minlength=len(self.values)), faults.room
         for position in wrong[:room]:
             value = self.values[position]
             faults.tell(words(value, self.places(value)), int(cells[position]))

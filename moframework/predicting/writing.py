@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from moframework.errors import DataError
+from moframework.errors import DataError, RequestError
 from moframework.io.atomic import atomic_write
 from moframework.predicting.columns import parquet
 
@@ -51,11 +51,12 @@ def write_predictions(parts: Iterable[Answers], path: Path) -> None:
         parts: at least one.
 
     Raises:
-        DataError: the ending is none of these, the file cannot be written, or answers make no table.
+        RequestError: the ending is none of these.
+        DataError: the file cannot be written, or answers make no table.
     """
     write = _WRITERS.get(path.suffix)
     if write is None:
-        raise DataError(f"{path}: predictions are written as {', '.join(_WRITERS)}, and the ending says which")
+        raise RequestError(f"{path}: predictions are written as {', '.join(_WRITERS)}, and the ending says which")
     try:
         with atomic_write(path) as partial:
             write(parts, partial)

@@ -16,6 +16,7 @@ __all__ = ["id_notes"]
 _FEWEST = 20  # rows from which cells are hardly all different by chance
 # Of n numbers that are drawn from R alike, all are different with a chance of about exp(-n² / 2R): here below 1 %.
 _SURPRISE = 5.0
+_GLANCE = 100  # values that are looked at before all of them are
 _TOLD = 5  # columns that are told, each with a sentence
 _NAMES = frozenset(("id", "ids", "guid", "uuid"))
 """The last word of a name that says so whatever stands before it."""
@@ -42,7 +43,7 @@ def id_notes(inputs: Iterable[Column], missing: Sequence[str] = ()) -> list[str]
     found = []
     for column in inputs:
         own, named = len(column.values) == len(column), _is_named(column.name, repeats=len(column.values) < len(column))
-        if not (own or named) or not {*missing}.isdisjoint(column.values):
+        if not (own or named) or _has_decimals(column) or not {*missing}.isdisjoint(column.values):
             continue
         numeric = column.is_numeric()
         reason = _of_numbers(column, own, named) if numeric else _of_texts(column, own, named)
@@ -58,6 +59,11 @@ def id_notes(inputs: Iterable[Column], missing: Sequence[str] = ()) -> list[str]
         more = ", …" if len(found) > 2 * _TOLD else ""
         notes.append(f"{len(found) - _TOLD} more columns look like ids: {names}{more}")
     return notes
+
+
+def _has_decimals(column: Column) -> bool:
+    """Whether a look at its beginning tells that a column is none of whole numbers; most features are settled by it."""
+    return any(is_number(value) and not float(value).is_integer() for value in column.values[:_GLANCE])
 
 
 def _of_texts(column: Column, own: bool, named: bool) -> str | None:

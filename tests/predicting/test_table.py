@@ -247,10 +247,10 @@ def test_outputs_as_files(home: Path, tmp_path: Path) -> None:
         assert arrays["kind"].shape == (3, 3)
         assert arrays["id"].tolist() == [row["id"] for row in raw_rows(home)]
     done = CliRunner().invoke(main, [*map(str, arguments), "--out", str(tmp_path / "a.txt")])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "predictions are written as .csv, .jsonl, .parquet, .npz, and the ending says which" in done.output
     for wrong, told in (("0.5,x", "is not numbers with commas between"), ("0.5,0.5", "3 numbers")):
-        done = CliRunner().invoke(main, ["predict", str(home / "run"), "rows.csv", "--preference", wrong])
+        done = CliRunner().invoke(main, ["predict", str(home / "run"), str(home / "rows.csv"), "--preference", wrong])
         assert done.exit_code == 2
         assert told in done.output
 
