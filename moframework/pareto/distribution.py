@@ -149,7 +149,7 @@ def gap(losses: ArrayLike) -> float:
         losses: (n, m), n at least 1.
 
     Returns:
-        above 0; nan for a single distinct non-dominated point.
+        above 0, or 0 below some 1e-160; nan for a single distinct non-dominated point.
 
     Raises:
         ValueError: as of `spacing`.
@@ -160,11 +160,13 @@ def gap(losses: ArrayLike) -> float:
     points = _distinct(losses)
     if len(points) < 2:
         return float("nan")
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import minimum_spanning_tree
     from scipy.spatial.distance import cdist
 
-    # Distinct points: none of the distances that count is 0, which the tree would take for no edge.
-    return float(minimum_spanning_tree(cdist(points, points)).data.max())
+    # In a dense array the tree would take distances up to 1e-8 for no edge; in a sparse one only 0, which is that of
+    # distinct points whose squares underflow.
+    return float(minimum_spanning_tree(csr_array(cdist(points, points))).data.max(initial=0.0))
 
 
 def cross_angle(preferences: ArrayLike, losses: ArrayLike, direction: Direction = "preference") -> float:

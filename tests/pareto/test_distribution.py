@@ -84,6 +84,15 @@ def test_the_gap_of_two_tasks_is_that_of_neighbors(points: Array) -> None:
         assert gap(points) == pytest.approx(max(math.dist(a, b) for a, b in itertools.pairwise(best)))
 
 
+def test_points_that_lie_close_together_have_a_gap() -> None:
+    """SciPy's tree takes distances up to 1e-8 in a dense array for no edge."""
+    assert gap([[0.0, 2e-9], [2e-9, 0.0]]) == pytest.approx(2e-9 * math.sqrt(2), rel=1e-12)
+    assert gap([[0.0, 3e-9], [1e-9, 2e-9], [3e-9, 0.0]]) == pytest.approx(2e-9 * math.sqrt(2), rel=1e-12)
+    # Squares of such distances underflow:
+    assert gap([[0.0, 1e-200], [1e-200, 0.0]]) == 0
+    assert gap([[0.0, 1.0 + 1e-200], [1e-200, 1.0], [1.0, 0.0]]) == pytest.approx(math.sqrt(2))
+
+
 @pytest.mark.parametrize("m", [2, 3, 40])
 def test_at_the_gap_the_front_falls_apart(m: int) -> None:
     """Points nearer than the gap do not hang together; with those at the gap they do."""
