@@ -66,6 +66,7 @@ BELOW = {
         "benchmarks/quick/through-ray",
         "benchmarks/fairness/by-batch",
         "benchmarks/time-to-front/study",
+        "benchmarks/time-to-front-census/study",
         "benchmarks/time-to-front/ratio",
     ),
     "design": ("design/contracts", "design/decisions", "design/performance"),
