@@ -83,20 +83,28 @@ class Method:
         count = self.preferences.count(m)
         faults = [f"solver.objective: {fault}" for fault in self.objective.faults(m, count)]
         try:
-            drawn = self.preferences.draw(1.0, count, m, Generator())
+            draws = [(progress, self.preferences.draw(progress, count, m, Generator())) for progress in _LOOKED_AT]
         except ValueError as error:
             faults.append(f"solver.preferences: {error}")
         if faults:
             raise SpecError("\n".join(faults))
-        if drawn.shape != (count, m) or not bool(
-            ((drawn >= 0).all(dim=1) & ((drawn.sum(dim=1) - 1).abs() < 1e-4)).all()
-        ):
-            raise BrokenPartError(
-                f"solver.preferences: draw() of {type(self.preferences).__name__} gives {_told(drawn)} for {count} "
-                f"preferences of {m} tasks, each of non-negative numbers that sum to 1"
-            )
+        for progress, drawn in draws:
+            if not _are_preferences(drawn, count, m):
+                raise BrokenPartError(
+                    f"solver.preferences: draw() of {type(self.preferences).__name__} gives at progress {progress:g} "
+                    f"{_told(drawn)}, not {count} preferences of {m} tasks, each of non-negative numbers that sum to 1"
+                )
+
+
+_LOOKED_AT = (1.0, 1e-4, 0.25, 0.5, 0.75)
+"""Shares of a training at which a schedule is asked for preferences before it begins."""
+
+
+def _are_preferences(drawn: Tensor, count: int, m: int) -> bool:
+    on_simplex = (drawn >= 0).all(dim=-1) & ((drawn.sum(dim=-1) - 1).abs() < 1e-4)
+    return drawn.shape == (count, m) and bool(on_simplex.all())
 
 
 def _told(drawn: Tensor) -> str:
-    rows = f": {drawn[0].tolist()}, …" if drawn.dim() == 2 and len(drawn) else ""
-    return f"shape {tuple(drawn.shape)}{rows}"
+    rows = f"{drawn[0].tolist()}, … in " if drawn.dim() == 2 and len(drawn) else ""
+    return f"{rows}the shape {tuple(drawn.shape)}"

@@ -176,6 +176,14 @@ class Heavy(Flat):
 
 
 @config
+class Fades(Flat):
+    """Off the simplex but at the end."""
+
+    def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
+        return torch.full((count, m), 1 / m) + (1 - progress)
+
+
+@config
 class Dies(Flat):
     def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
         raise KeyError("rays")
@@ -189,12 +197,13 @@ class Dies(Flat):
         (Network(), r"^solver: build\(\) of Builds returned something of type Shared, not a moframework\.WeightSpace"),
         (
             PaMaL(preferences=Flat()),
-            r"^solver\.preferences: draw\(\) of Flat gives shape \(2,\) for 1 preferences of 2 tasks",
+            r"draw\(\) of Flat gives at progress 1 the shape \(2,\), not 1 preferences of 2 tasks, each",
         ),
         (
             PaMaL(preferences=Heavy()),
-            r"draw\(\) of Heavy gives shape \(1, 2\): \[1\.0, 1\.0\], … for 1 preferences of 2",
+            r"draw\(\) of Heavy gives at progress 1 \[1\.0, 1\.0\], … in the shape \(1, 2\), not 1 pref",
         ),
+        (PaMaL(preferences=Fades()), r"draw\(\) of Fades gives at progress 0\.0001 \[1\.499"),
         (PaMaL(preferences=Dies()), r"^solver\.preferences: drawing preferences with Dies fails: KeyError: 'rays' \("),
     ],
 )
