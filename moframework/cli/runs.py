@@ -62,7 +62,7 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
     metavar="λ;λ;…",
     help="Or these, each of one number a task, scaled to sum to 1: '0.2,0.8;0.5,0.5'. Default: those of the run.",
 )
-@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True, help="Which data.")
+@click.option("--split", type=click.Choice(["val", "test"]), help="Which data.  [default: test]")
 @click.option(
     "--data",
     metavar="FILE",

@@ -96,7 +96,8 @@ def print_front(console: Console, front: Front, *, short: bool, change: NDArray[
     n = len(front.losses)
     rows = range(n)
     picked = [round(i * (n - 1) / (SHORT_TABLE - 1)) for i in range(SHORT_TABLE)] if short and n > SHORT_TABLE else rows
-    console.print(f"front on the {front.split} split, {n} points")
+    where = f"the {front.split} split" if front.split in ("train", "val", "test") else front.split  # else a file
+    console.print(f"front on {where}, {n} points")
     console.print(front_table(console, front, picked, change))
     kept = int(front.nondominated().sum())
     ranks = ", ".join(f"{task} {rank:.3f}" for task, rank in zip(front.tasks, front.controllability(), strict=True))

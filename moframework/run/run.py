@@ -311,7 +311,7 @@ class Run:
         self,
         points: int | None = None,
         preferences: Sequence[ArrayLike] | None = None,
-        split: Split = "test",
+        split: Split | None = None,
         *,
         data: Dataset | Path | str | None = None,
         unseen: Unseen = "refuse",
@@ -325,7 +325,8 @@ class Run:
             points: an even set of so many preferences: 21 are steps of 0.05 for two tasks.
             preferences: or these, rows of m non-negative numbers, scaled to sum to 1. Without both those that the
                 run's own fronts have. The solver of a finite set has its own alone.
-            split: of the problem's data; the name of the front where `data` is given.
+            split: of the problem's data, `test` by default; of the front of other `data` only the name, which is that
+                of the file by default.
             data: other samples than the problem's: a data set whose inputs and targets are as those of the problem, or
                 a file that is laid out as the problem's own, all of whose samples are read: a table, as `csv` reads it
                 (or .parquet), of `images` a folder with images and table, an .npz file. It is read by what was saved
@@ -350,9 +351,11 @@ class Run:
         trained = self.trained(device, batchnorm, as_saved=isinstance(data, Path | str))
         wanted = preferences_for(trained.model, self.front("val").preferences, points, preferences)
         if data is None:
-            return trained.front(wanted, split, metrics=metrics)
-        samples = new_data(trained.problem, Path(data), unseen) if isinstance(data, Path | str) else data
-        return trained.front_on(samples, wanted, split, metrics=metrics)
+            return trained.front(wanted, split or "test", metrics=metrics)
+        if not isinstance(data, Path | str):
+            return trained.front_on(data, wanted, split or "data", metrics=metrics)
+        samples = new_data(trained.problem, Path(data), unseen)
+        return trained.front_on(samples, wanted, split or Path(data).name, metrics=metrics)
 
     def pick(
         self,

@@ -338,7 +338,8 @@ def test_the_raw_rows_of_the_test_split_evaluate_to_the_front_of_the_run(
     """Elsewhere, after the training file is gone; the command line reads a table, Python a .parquet file too."""
     monkeypatch.chdir(tmp_path)
     stored = Run(home / "run").front("test")
-    invoke("evaluate", home / "run", "--data", home / "rows.csv", "--out", "front.json")
+    told = invoke("evaluate", home / "run", "--data", home / "rows.csv", "--out", "front.json")
+    assert "front on rows.csv, " in told
     files: list[Path | str] = [home / "rows.csv"]
     if find_spec("pyarrow"):
         from pyarrow import Table, parquet
@@ -355,6 +356,7 @@ def test_the_raw_rows_of_the_test_split_evaluate_to_the_front_of_the_run(
         for name, values in stored.metrics.items():
             np.testing.assert_allclose(found.metrics[name], values, rtol=1e-6)
         assert (found.preferences == stored.preferences).all()
+    assert [found.split for found in fronts] == ["rows.csv", *(Path(file).name for file in files)], "not called test"
 
 
 @pytest.mark.parametrize(
