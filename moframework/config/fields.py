@@ -89,6 +89,13 @@ def _options_of(cls: Any) -> tuple[Option, ...]:
             f"{cls.__module__}.{cls.__qualname__} has an option '{bare}' without a type: write one, as in "
             f"`{bare}: float = option(…)`"
         )
+    shadowed = next((option.name for option in found if option.name in vars(cls)), None)
+    if shadowed is not None:
+        also = f", or `default_{shadowed} = …`" if hasattr(cls, f"default_{shadowed}") else ""
+        raise MoframeworkError(
+            f"{cls.__module__}.{cls.__qualname__} sets '{shadowed}', which is an option that it inherits, so that the "
+            f"value would be ignored: write `{shadowed}: TYPE = option(…, help=…)`{also}"
+        )
     reserved = {"name", "python"} & {o.key for o in found} if issubclass(cls, Component) else set()
     if reserved:
         raise MoframeworkError(

@@ -8,6 +8,8 @@ import pytest
 from moframework.config import config, option
 from moframework.config.fields import deeper, is_interface, options_of, unknown_key
 from moframework.errors import MoframeworkError
+from moframework.preferences.annealed import Annealed
+from moframework.solvers.palora import PaLoRA
 from moframework.spec import Spec
 from tests.config.parts import Fixed, Palora, Schedule, Solver
 
@@ -43,6 +45,25 @@ def test_an_option_needs_a_type() -> None:
 
     with pytest.raises(MoframeworkError, match=r"Untyped has an option 'speed' without a type: .*`speed: float = "):
         options_of(Untyped)
+
+
+def test_a_value_that_hides_an_inherited_option_is_refused() -> None:
+    """It would be ignored: what a run has is the option's default."""
+
+    @config
+    class Steep(PaLoRA):
+        rank = 8
+
+    @config
+    class Drawn(PaLoRA):
+        preferences = Annealed(temperature=2.0)
+
+    with pytest.raises(
+        MoframeworkError, match=r"Steep sets 'rank', .* ignored: write `rank: TYPE = option\(.*\)`$"
+    ):
+        options_of(Steep)
+    with pytest.raises(MoframeworkError, match="or `default_preferences = …`"):
+        options_of(Drawn)
 
 
 def test_a_key_that_stands_in_a_section_is_told_where() -> None:
