@@ -56,7 +56,8 @@ class CellResult:
     message: str | None
     """Why it failed."""
     front: Front | None = field(repr=False)
-    """On the split that is reported, when it is done; None also where imported results have metrics alone."""
+    """On the split that is reported, when it is done, with the reference point of its group, so that its hypervolume is
+    that of the table; None also where imported results have metrics alone."""
     measures: Mapping[str, float | None] = field(repr=False)
     """By key of a column; empty unless it is done."""
     environment: Mapping[str, Any] = field(repr=False)
@@ -92,7 +93,7 @@ class Row:
 
     @property
     def fronts(self) -> tuple[Front, ...]:
-        """The test fronts of the finished seeds."""
+        """The fronts of the finished seeds, on the split that is reported, all with the group's reference point."""
         return tuple(one.front for one in self.done if one.front is not None)
 
     def statistic(self, key: str) -> Statistic:

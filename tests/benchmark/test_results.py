@@ -31,6 +31,24 @@ def test_the_hypervolume_is_a_mean_over_seeds_not_that_of_their_union(finished: 
         assert row.statistic("hypervolume/accuracy").mean == pytest.approx(sum(by_hand) / 2)
 
 
+def test_fronts_have_the_reference_point_of_the_table(finished: tuple[Results, Path], tmp_path: Path) -> None:
+    """Each had its own, so that `front.hypervolume()` was not what the table says."""
+    results, whole = finished
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    one = next(iter(results.cells)).cell
+    assert one is not None
+    path = folder / one.folder.relative_to(whole) / "front-test.json"
+    attrs.evolve(one.front("test"), reference=(1.5, 2)).save(path)
+    told = run_benchmark(results.benchmark, folder, report_only=True)
+    (group,) = told.groups
+    assert (group.reference, group.stated) == ((1.5, 2.0), False)
+    assert len(told.cells) == 4
+    for found in told.cells:
+        assert found.front is not None
+        assert found.front.reference == group.reference
+        assert found.front.hypervolume() == found.measures["hypervolume/losses"]
+
+
 def test_rows_know_what_they_are(finished: tuple[Results, Path]) -> None:
     results, _ = finished
     (group,) = results.groups
