@@ -66,7 +66,7 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
                 comparison_figure(fronts, finite=finite, title=group.problem).savefig(partial, dpi=130)
     pages = {group.problem: problem_page(group) for group in results.groups}
     links = {problem: f"{Path(pictures[problem]).stem}.html" for problem, text in pages.items() if text is not None}
-    page = to_html(results.benchmark.name or "benchmark", texts["results.md"], folder, links)
+    page = to_html(results.benchmark.name or "Unnamed benchmark", texts["results.md"], folder, links)
     shown = {"results.html": page, **{links[problem]: text for problem, text in pages.items() if text is not None}}
     for name, text in shown.items():
         write_text(folder / name, text)

@@ -126,3 +126,23 @@ def test_printed_results_of_many_contenders_and_problems_are_bounded(finished: t
     assert said[-1] == "and 30 more problems"
     assert len(said) < 300
     assert len(repr(many)) < 200
+
+
+def test_a_printed_analysis_is_bounded(finished: tuple[Results, Path]) -> None:
+    analysis = finished[0].analysis
+    assert analysis is not None
+    said = str(analysis)
+    assert said.startswith(f"{analysis!r}\n\nhypervolume/")
+    assert len(repr(analysis)) < 200
+    mean = analysis.measures[0].means[0]
+    assert f"  small, adapters: {mean.mean:.4g}" in said
+    many = attrs.evolve(analysis, measures=analysis.measures * 30, notes=("a note " * 100,) * 100)
+    assert len(str(many)) < 20_000
+    assert "and 55 more measures" in str(many)
+    assert "  and " in str(many).splitlines()[-1]
+
+
+def test_a_benchmark_without_a_name_is_told_in_words(tmp_path: Path) -> None:
+    results = run_benchmark({"problems": ["quadratics"], "solvers": ["palora"]}, tmp_path, report_only=True)
+    assert repr(results).startswith("Results(benchmark='unnamed', ")
+    assert "\n# Unnamed benchmark\n" in (tmp_path / "results.md").read_text()
