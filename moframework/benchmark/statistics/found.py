@@ -159,8 +159,9 @@ class Analysis:
             lines += ["", one.column.key, *_listed([_told(mean) for mean in one.means])]
         if len(self.measures) > _MOST_MEASURES:
             lines += ["", f"and {len(self.measures) - _MOST_MEASURES} more measures"]
-        parts = (*self.measures, *self.attainments, *self.courses)
-        notes = [*self.notes, *(note for one in parts for note in one.notes)]
+        parts = (self.notes, *(one.notes for one in self.measures))
+        parts += (*(one.notes for one in self.attainments), *(one.notes for one in self.courses))
+        notes = [note for told in parts for note in told]
         return "\n".join([*lines, *(["", "notes", *_listed(notes)] if notes else [])])
 
 
