@@ -9,6 +9,7 @@ The built site is the folder that `MOFRAMEWORK_SITE` names, as .ci/run sets it; 
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import os
 import re
@@ -91,6 +92,9 @@ def test_a_part_has_its_page(known: Mapping[str, Entry], kind: str) -> None:
         before, _, after = body.partition("**Options**")
         assert before.strip(), entry.name
         assert "Source: `" in after, entry.name
+        found = re.search(r"^In Python: `from ([\w.]+) import (\w+)`$", after, re.MULTILINE)
+        assert found is not None, f"{entry.name}: no line says how it is imported"
+        assert hasattr(importlib.import_module(found[1]), found[2])
 
 
 def definitions() -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -59,6 +59,8 @@ class _Common:
     """Further columns that the spec asks for."""
     problem: Problem
     reference: tuple[float, ...] | None
+    stated: bool
+    """Whether the runs agreed on it."""
     scale: Scale | None
     singles: Mapping[int, tuple[Front, Front]]
     """Reported and validation front of the single-task networks, by seed."""
@@ -79,6 +81,7 @@ def _group(
     common = _Common(
         names=benchmark.columns, problem=benchmark.problems[problem].problem,
         reference=common_reference(list(fronts.values()) or theirs),
+        stated=len({front.reference for front in fronts.values()}) <= 1,
         scale=common_scale([*fronts.values(), *theirs]), singles=_single_task(benchmark, problem, cells, fronts),
     )  # fmt: skip
     rows = []
@@ -100,7 +103,7 @@ def _grouped(title: str, rows: Sequence[Row], fronts: Sequence[Front], common: _
     upwards = {name: up for front in fronts for name, up in front.higher_is_better.items()}
     return Group(
         problem=title, rows=tuple(rows), reference=common.reference, scale=common.scale,
-        stated=len({front.reference for row in rows if not row.imported for front in row.fronts}) <= 1,
+        stated=common.stated,
         conventions={name: v["convention"] for front in fronts for name, v in front.hypervolumes().items()},
         columns=columns_for(list(keys), upwards),
     )  # fmt: skip
@@ -126,6 +129,7 @@ def _result(one: Cell, front: Front | None, common: _Common) -> CellResult:
             single=common.singles.get(one.seed), more=further(front, common.names, common.scale),
         )  # fmt: skip
         place = _place(one.run)
+        front = attrs.evolve(front, reference=common.reference)
     return CellResult(
         seed=one.seed, cell=one, state=one.state, message=one.message, front=front, measures=measures, environment=place
     )

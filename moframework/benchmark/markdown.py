@@ -23,7 +23,7 @@ def to_markdown(
         pictures: file of a problem's picture, relative to the page; problems without one are left out.
         analyzed: files of the pictures of the analysis, as of `statistics.plain.to_plain`.
     """
-    name = results.benchmark.name or "benchmark"
+    name = results.benchmark.name or "Unnamed benchmark"
     lines = [
         "<!-- Made by `moframework benchmark`. Do not edit: run it again, with --report-only for this page alone. -->",
         f"# {name}",

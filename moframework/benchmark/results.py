@@ -24,7 +24,11 @@ _MOST_COLUMNS, _MOST_ROWS, _MOST_GROUPS = 6, 20, 10  # that `print` shows
 
 @frozen
 class Statistic:
-    """One measure over the seeds that have it."""
+    """One measure over the seeds that have it.
+
+    >>> Statistic((1.0, None, 3.0)).mean
+    2.0
+    """
 
     values: tuple[float | None, ...]
     """One for each finished seed, in the order of the row's seeds."""
@@ -56,7 +60,8 @@ class CellResult:
     message: str | None
     """Why it failed."""
     front: Front | None = field(repr=False)
-    """On the split that is reported, when it is done; None also where imported results have metrics alone."""
+    """On the split that is reported, when it is done, with the reference point of its group, so that its hypervolume is
+    that of the table; None also where imported results have metrics alone."""
     measures: Mapping[str, float | None] = field(repr=False)
     """By key of a column; empty unless it is done."""
     environment: Mapping[str, Any] = field(repr=False)
@@ -66,7 +71,14 @@ class CellResult:
 
 @frozen(kw_only=True)
 class Row:
-    """One contender on one problem."""
+    """One contender on one problem.
+
+    >>> from moframework.benchmark.running import run_benchmark
+    >>> given = {"problems": ["quadratics"], "solvers": ["pamal", "palora"], "seeds": [0, 1]}
+    >>> _, row = run_benchmark(given, "runs/rows", report_only=True).groups[0].rows
+    >>> row.solver, len(row.cells), len(row.fronts), row.statistic("hypervolume/losses").mean  # nothing was run
+    ('palora', 2, 0, None)
+    """
 
     solver: str
     continuous: bool
@@ -92,7 +104,7 @@ class Row:
 
     @property
     def fronts(self) -> tuple[Front, ...]:
-        """The test fronts of the finished seeds."""
+        """The fronts of the finished seeds, on the split that is reported, all with the group's reference point."""
         return tuple(one.front for one in self.done if one.front is not None)
 
     def statistic(self, key: str) -> Statistic:
@@ -105,7 +117,14 @@ class Row:
 
 @frozen(kw_only=True)
 class Group:
-    """One problem: its rows, and what they have in common."""
+    """One problem: its rows, and what they have in common.
+
+    >>> from moframework.benchmark.running import run_benchmark
+    >>> given = {"problems": ["quadratics"], "solvers": ["pamal", "palora"], "seeds": [0]}
+    >>> (group,) = run_benchmark(given, "runs/groups", report_only=True).groups
+    >>> group.problem, [row.solver for row in group.rows]
+    ('quadratics', ['pamal', 'palora'])
+    """
 
     problem: str
     rows: tuple[Row, ...]
@@ -156,7 +175,7 @@ class Results:
         done = sum(one.state == "done" for one in self.cells)
         rows = sum(len(group.rows) for group in self.groups)
         return (
-            f"Results(benchmark={self.benchmark.name!r}, problems={len(self.groups)}, rows={rows}, "
+            f"Results(benchmark={self.benchmark.name or 'unnamed'!r}, problems={len(self.groups)}, rows={rows}, "
             f"cells={len(self.cells)}, done={done})"
         )
 

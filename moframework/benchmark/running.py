@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from moframework.benchmark.belonging import SPEC, refuse_another
 from moframework.benchmark.cells import Cell, cell
 from moframework.benchmark.collecting import collect
 from moframework.benchmark.executor import Outcome
@@ -67,6 +68,7 @@ def run_benchmark(
 
     Raises:
         InterruptedRun: asked to stop by SIGINT or SIGTERM; running cells were saved, and the results are not written.
+        RunError: `out` holds another benchmark, without a problem or without a contender in common.
         SpecError: as `load_benchmark`; `tune.by` names no hypervolume of a problem, or a file that is imported is not
             as it should be.
 
@@ -81,8 +83,9 @@ def run_benchmark(
         benchmark = load_benchmark(benchmark)
     imported = read_all(benchmark)
     folder = Path(out) if out is not None else default_folder(benchmark)
+    refuse_another(benchmark, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "benchmark.yaml", benchmark.to_yaml())
+    write_text(folder / SPEC, benchmark.to_yaml())
     work = _Work(benchmark, folder, None if report_only else watcher or Watcher(), trust)
     tuned = work.tune()
     results = collect(benchmark, work.cells(tuned), tuned, imported)

@@ -25,8 +25,9 @@ from moframework.benchmark.spec import ImportedEntry
 from moframework.benchmark.statistics.figures import attainment_figure, course_figure, ranking_figure
 from moframework.benchmark.statistics.plain import to_plain
 from moframework.config import unstructure
+from moframework.errors import RunError
 from moframework.io.atomic import atomic_write, write_text
-from moframework.io.sealed import FORMAT, seal_json
+from moframework.io.sealed import FORMAT, read_json, seal_json
 
 __all__ = ["figure_name", "save", "to_csv", "to_json"]
 
@@ -37,9 +38,12 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
     `fronts-PROBLEM.png`, and where statistics are asked for and defined `ranks-KEY.png`, `attainment-PROBLEM.png` and
     `course-PROBLEM.png`.
 
+    Pictures and pages of earlier results in the folder that are not made again are removed.
+
     Returns:
         the files written. A problem of which nothing is finished has no picture and no page.
     """
+    earlier = _shown_by(folder / "results.json")
     analyzed = _pictures(results)
     for name, figure in analyzed.values():
         with atomic_write(folder / name) as partial:
@@ -62,11 +66,28 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
                 comparison_figure(fronts, finite=finite, title=group.problem).savefig(partial, dpi=130)
     pages = {group.problem: problem_page(group) for group in results.groups}
     links = {problem: f"{Path(pictures[problem]).stem}.html" for problem, text in pages.items() if text is not None}
-    page = to_html(results.benchmark.name or "benchmark", texts["results.md"], folder, links)
+    page = to_html(results.benchmark.name or "Unnamed benchmark", texts["results.md"], folder, links)
     shown = {"results.html": page, **{links[problem]: text for problem, text in pages.items() if text is not None}}
     for name, text in shown.items():
         write_text(folder / name, text)
-    return tuple(folder / name for name in (*texts, *shown, *pictures.values(), *names.values()))
+    written = tuple(folder / name for name in (*texts, *shown, *pictures.values(), *names.values()))
+    for path in {folder / name for name in earlier} - {*written}:
+        path.unlink(missing_ok=True)
+    return written
+
+
+def _shown_by(path: Path) -> set[str]:
+    """The pictures and pages of the results that a file holds: what it names and no other, since a folder may hold
+    files of people's own."""
+    try:
+        found = read_json(path, advice="")
+    except RunError:  # none, damaged, or of a newer version
+        return set()
+    pictures = [one.get("figure") for one in found.get("problems") or ()]
+    pages = [f"{Path(name).stem}.html" for name in pictures if name]
+    statistics = found.get("statistics") or {}
+    analyzed = [one.get("figure") for key in ("measures", "attainment", "courses") for one in statistics.get(key) or ()]
+    return {name for name in (*pictures, *pages, *analyzed) if name and Path(name).name == name}
 
 
 def _pictures(results: Results) -> dict[str, tuple[str, Figure]]:

@@ -250,9 +250,11 @@ def benchmark(
         loaded = load_benchmark(spec, given)
     folder = out or default_folder(loaded)
     if dry_run:
+        from moframework.benchmark.belonging import refuse_another
         from moframework.benchmark.estimating import plan_benchmark
         from moframework.cli.planning import print_plan
 
+        refuse_another(loaded, folder)
         print_plan(output(), plan_benchmark(loaded, folder), folder)
         return
     with BenchmarkLines() as watcher:

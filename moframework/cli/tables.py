@@ -76,6 +76,7 @@ def print_results(console: Console, folder: Path, results: Results) -> None:
     """The tables of a benchmark, a solver a column since there are more measures than solvers, and where the files
     lie."""
     from moframework.benchmark.markdown import tables
+    from moframework.benchmark.saving import any_front, figure_name
 
     for group in results.groups:
         headings, *rows = tables(results, group)
@@ -85,7 +86,7 @@ def print_results(console: Console, folder: Path, results: Results) -> None:
         console.print(group.problem)
         console.print(made)
     files = [("table", "results.md"), ("everything", "results.json")]
-    files += [("picture", path.name) for path in sorted(folder.glob("fronts-*.png"))]
+    files += [("picture", figure_name(results, group)) for group in results.groups if any_front(group)]
     for what, name in files:
         console.print(f"{what:<15} {folder / name}", soft_wrap=True)
 

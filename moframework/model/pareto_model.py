@@ -279,9 +279,10 @@ class ParetoModel(nn.Module):
         *,
         calibrate: Iterable[Tree] | None = None,
     ) -> nn.Module:
-        """The network at one operating point: a plain module with merged weights and nothing of ours inside (where the
-        preference is an input of the network, only what joins the two). It is called as it always was: with a tensor,
-        or as `recipe.inputs.call` says, `network(**x)`, `network(*x)` or `network(x)`.
+        """The network at one operating point: a copy of the network that was given, of whatever class it is, with
+        merged weights as its parameters. λ is gone, and with it adapters and hypernetworks (where the preference is an
+        input of the network, what joins the two stays, with λ fixed). It is called as it always was: with a tensor, or
+        as `recipe.inputs.call` says, `network(**x)`, `network(*x)` or `network(x)`.
 
         Args:
             preference: λ, m non-negative numbers; scaled to sum to 1.

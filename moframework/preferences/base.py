@@ -17,7 +17,8 @@ class Schedule(Component, kind="schedules"):
     """How the preferences of each training step are drawn, and how many.
 
     A schedule keeps no state: what it draws depends on its options and on the arguments of `draw` alone, so that a
-    resumed training draws what an uninterrupted one would have drawn. What learns from losses derives from `Adaptive`.
+    resumed training draws what an uninterrupted one would have drawn. What learns from losses derives from
+    `Adaptive` of `moframework.preferences.adaptive`.
 
     >>> import torch
     >>> from moframework.config import config

@@ -15,10 +15,12 @@ BESIDE: dict[str, str] = {
     "config": "moframework.config",
     "option": "moframework.config",
     **dict.fromkeys(importlib.import_module("moframework.testing").__all__, "moframework.testing"),
+    "Analysis": "moframework.benchmark.statistics.found",
     "BoxFunction": "moframework.problem.box_function",
     "CellResult": "moframework.benchmark.results",
     "Evaluations": "moframework.blackbox.evaluations",
     "Exported": "moframework.export.exporting",
+    "Group": "moframework.benchmark.results",
     "Hypervolume": "moframework.pareto.front",
     "InputForm": "moframework.inputs.form",
     "Job": "moframework.benchmark.executor",
@@ -30,8 +32,10 @@ BESIDE: dict[str, str] = {
     "Prepared": "moframework.backbones.base",
     "Reader": "moframework.predicting.reader",
     "Results": "moframework.benchmark.results",
+    "Row": "moframework.benchmark.results",
     "Search": "moframework.blackbox.base",
     "Start": "moframework.engine.method",
+    "Statistic": "moframework.benchmark.results",
     "Trained": "moframework.run.evaluating",
 }
 """What is imported from elsewhere, with its module: what plug-ins and their tests need, what public names return."""

@@ -88,7 +88,9 @@ def _body(part: type[Component]) -> str:
     kinds = dict.fromkeys(kind for one in deep_texts(part) for kind in one.kinds)
     if kinds:
         told.append("Parts that these options name: " + ", ".join(f"[{kind}]({kind}.md)" for kind in kinds) + ".")
-    return "\n\n".join([*told, f"Source: `{source_of(part)}`"])
+    imported = import_of(part) if own else None  # theirs are often imported from a place that their pages do not name
+    python = [] if imported is None else [f"In Python: `{imported}`"]
+    return "\n\n".join([*told, *python, f"Source: `{source_of(part)}`"])
 
 
 def _how(interface: type[Component]) -> str:
@@ -99,9 +101,27 @@ def _how(interface: type[Component]) -> str:
     )
 
 
+def import_of(part: Any) -> str | None:
+    """The line that imports what a part is made from, a class or a function; None where its module has no such name.
+
+    >>> import_of(find_part("solvers", "palora"))
+    'from moframework.solvers.palora import PaLoRA'
+    """
+    found = _made_from(part)
+    module, name = inspect.getmodule(found), getattr(found, "__name__", "")
+    if module is None or getattr(module, name, None) is not found:
+        return None
+    return f"from {module.__name__} import {name}"
+
+
 def source_of(part: Any) -> str:
     """The file that defines a class or a function, as a path that begins with its package."""
-    found = getattr(part, "function", part) if not options_of(part) and hasattr(part, "function") else part
-    module = inspect.getmodule(getattr(found, "target", found))
+    module = inspect.getmodule(_made_from(part))
     file = getattr(module, "__file__", None)
     return "unknown" if module is None or file is None else f"{module.__name__.replace('.', '/')}{Path(file).suffix}"
+
+
+def _made_from(part: Any) -> Any:
+    """The class or function that a spec's part stands for: itself, or what it calls."""
+    found = getattr(part, "function", part) if not options_of(part) and hasattr(part, "function") else part
+    return getattr(found, "target", found)

@@ -12,6 +12,13 @@ from moframework.io.paths import path_fault
 __all__ = ["bundled_specs", "find_spec", "specs_folder"]
 
 _LISTED = 10  # names that an error tells
+_WITHIN = {
+    "benchmark.yaml": "its benchmark is '{spec}'. To read its results again: `moframework benchmark {spec} --out "
+    "{folder} --report-only`, in Python run_benchmark('{spec}', '{folder}', report_only=True)",
+    "study.yaml": "its study is '{spec}'",
+    "spec.yaml": "its spec is '{spec}'",
+}
+"""What a folder of results holds, and what is said of it where a spec is wanted."""
 
 
 def specs_folder() -> Path:
@@ -46,6 +53,8 @@ def find_spec(name: str | Path, folder: Path | None = None) -> Path:
     wanted = str(name).removesuffix(".yaml")
     if wanted in shipped:
         return shipped[wanted]
+    if path.is_dir() and (within := next((one for one in _WITHIN if (path / one).is_file()), None)) is not None:
+        raise SpecError(f"'{name}' is a folder, not a spec; {_WITHIN[within].format(spec=path / within, folder=name)}")
     what = "is a folder, not a spec" if path.is_dir() else "is neither a file nor a bundled spec"
     found = path.parent.glob("*.y*ml") if path.parent.is_dir() else ()
     beside = {p.name: str(Path(name).parent / p.name) for p in found}

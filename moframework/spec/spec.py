@@ -107,6 +107,8 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
 
     Args:
         source: a path such as `my/spec.yaml`, a bundled name such as `quickstart`, or the content as a mapping.
+            Relative paths in a file start from its folder, those in a mapping and in bundled specs from the working
+            directory.
         overrides: as after `--set`: `solver.rank=4`; a mapping replaces the whole section.
         trust: False where nothing may be imported because the spec names it; such names are faults then, but for what
             this process has imported already. A list of classes and functions stands for what is named as they are.

@@ -31,6 +31,24 @@ def test_the_hypervolume_is_a_mean_over_seeds_not_that_of_their_union(finished: 
         assert row.statistic("hypervolume/accuracy").mean == pytest.approx(sum(by_hand) / 2)
 
 
+def test_fronts_have_the_reference_point_of_the_table(finished: tuple[Results, Path], tmp_path: Path) -> None:
+    """Each had its own, so that `front.hypervolume()` was not what the table says."""
+    results, whole = finished
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    one = next(iter(results.cells)).cell
+    assert one is not None
+    path = folder / one.folder.relative_to(whole) / "front-test.json"
+    attrs.evolve(one.front("test"), reference=(1.5, 2)).save(path)
+    told = run_benchmark(results.benchmark, folder, report_only=True)
+    (group,) = told.groups
+    assert (group.reference, group.stated) == ((1.5, 2.0), False)
+    assert len(told.cells) == 4
+    for found in told.cells:
+        assert found.front is not None
+        assert found.front.reference == group.reference
+        assert found.front.hypervolume() == found.measures["hypervolume/losses"]
+
+
 def test_rows_know_what_they_are(finished: tuple[Results, Path]) -> None:
     results, _ = finished
     (group,) = results.groups
@@ -108,3 +126,23 @@ def test_printed_results_of_many_contenders_and_problems_are_bounded(finished: t
     assert said[-1] == "and 30 more problems"
     assert len(said) < 300
     assert len(repr(many)) < 200
+
+
+def test_a_printed_analysis_is_bounded(finished: tuple[Results, Path]) -> None:
+    analysis = finished[0].analysis
+    assert analysis is not None
+    said = str(analysis)
+    assert said.startswith(f"{analysis!r}\n\nhypervolume/")
+    assert len(repr(analysis)) < 200
+    mean = analysis.measures[0].means[0]
+    assert f"  small, adapters: {mean.mean:.4g}" in said
+    many = attrs.evolve(analysis, measures=analysis.measures * 30, notes=("a note " * 100,) * 100)
+    assert len(str(many)) < 20_000
+    assert "and 55 more measures" in str(many)
+    assert "  and " in str(many).splitlines()[-1]
+
+
+def test_a_benchmark_without_a_name_is_told_in_words(tmp_path: Path) -> None:
+    results = run_benchmark({"problems": ["quadratics"], "solvers": ["palora"]}, tmp_path, report_only=True)
+    assert repr(results).startswith("Results(benchmark='unnamed', ")
+    assert "\n# Unnamed benchmark\n" in (tmp_path / "results.md").read_text()

@@ -57,6 +57,22 @@ def test_nothing_of_that_name(shipped: Path, name: str, words: str) -> None:
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("benchmark.yaml", "run_benchmark('runs/benchmark.yaml', 'runs', report_only=True)"),
+        ("study.yaml", "its study is 'runs/study.yaml'"),
+        ("spec.yaml", "'runs' is a folder, not a spec; its spec is 'runs/spec.yaml'"),
+    ],
+)
+def test_a_folder_of_results_in_the_place_of_a_spec(shipped: Path, file: str, words: str) -> None:
+    Path("runs").mkdir()
+    (Path("runs") / file).touch()
+    with pytest.raises(SpecError) as error:
+        find_spec("runs")
+    assert words in str(error.value)
+
+
 def test_of_many_names_a_few_are_told(shipped: Path) -> None:
     for i in range(30):
         (shipped / "paper" / f"p{i}.yaml").write_text("seed: 1\n")

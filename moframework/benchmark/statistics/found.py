@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from moframework.benchmark.statistics.interval import Interval
 from moframework.benchmark.statistics.pairs import Blocks, Pair
 from moframework.benchmark.statistics.ranking import Friedman
 from moframework.benchmark.statistics.spec import Statistics
+from moframework.errors import shortened
 
 __all__ = [
     "Analysis",
@@ -25,6 +28,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+_MOST_MEASURES, _MOST_LINES, _WIDEST = 5, 20, 200  # that `print` shows
 
 
 @frozen(kw_only=True)
@@ -131,10 +136,44 @@ class Course:
 
 @frozen(kw_only=True)
 class Analysis:
-    """All that is said beside means and deviations."""
+    """All that is said beside means and deviations. `print` shows a short form of it.
+
+    >>> from moframework.benchmark.statistics.spec import Statistics
+    >>> Analysis(options=Statistics(), measures=(), attainments=(), courses=(), notes=("Two seeds are few.",))
+    Analysis(measures=0, attainments=0, courses=0, notes=1)
+    """
 
     options: Statistics
     measures: tuple[Compared, ...]
     attainments: tuple[Attainment, ...]
     courses: tuple[Course, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        counts = {key: len(getattr(self, key)) for key in ("measures", "attainments", "courses", "notes")}
+        return f"Analysis({', '.join(f'{key}={count}' for key, count in counts.items())})"
+
+    def __str__(self) -> str:
+        lines = [repr(self)]
+        for one in self.measures[:_MOST_MEASURES]:
+            lines += ["", one.column.key, *_listed([_told(mean) for mean in one.means])]
+        if len(self.measures) > _MOST_MEASURES:
+            lines += ["", f"and {len(self.measures) - _MOST_MEASURES} more measures"]
+        parts = (self.notes, *(one.notes for one in self.measures))
+        parts += (*(one.notes for one in self.attainments), *(one.notes for one in self.courses))
+        notes = [note for told in parts for note in told]
+        return "\n".join([*lines, *(["", "notes", *_listed(notes)] if notes else [])])
+
+
+def _told(one: MeanOfSeeds) -> str:
+    """A mean in a line, with its interval where it has one."""
+    mean = "–" if one.mean is None else f"{one.mean:.4g}"
+    low, high = one.interval.low, one.interval.high
+    between = "" if low is None or high is None else f", from {low:.4g} to {high:.4g}"
+    return f"{one.problem}, {one.solver}: {mean}{between}"
+
+
+def _listed(lines: Sequence[str]) -> list[str]:
+    """Lines below a heading, the first of many."""
+    more = [f"  and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+    return [*(f"  {shortened(line, _WIDEST)}" for line in lines[:_MOST_LINES]), *more]
