@@ -9,9 +9,10 @@ import attrs
 import numpy as np
 import torch
 from attrs import frozen
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from moframework.errors import RequestError, RunError, shortened
+from moframework.errors import PreferenceError, RequestError, RunError, shortened
+from moframework.model.operating_point import PreferenceLike
 from moframework.pareto.conditions import Condition, column_name, read_conditions
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Column, Compromise, Nearest, PseudoWeights, Rule, Weights, rule_named
@@ -153,7 +154,9 @@ def pick_evaluated(front: Front, x: NDArray[np.float64], where: str | Sequence[s
     )
 
 
-def step(trained: Trained, front: Front, preference: ArrayLike, towards: str, evaluations: int = EVALUATIONS) -> Pick:
+def step(
+    trained: Trained, front: Front, preference: PreferenceLike, towards: str, evaluations: int = EVALUATIONS
+) -> Pick:
     """The next point along the front at which a column is better (or worse) than at a preference.
 
     It is the one that costs the other tasks least among those that are better by a twentieth of the column's range over
@@ -185,6 +188,8 @@ def step(trained: Trained, front: Front, preference: ArrayLike, towards: str, ev
         others = [task for task in front.tasks if task != name.partition("/")[0]] or list(front.tasks)
         goal = Goal(Weights(dict.fromkeys(others, 1.0)), [condition], front)
         found = _picked(trained, goal, evaluations)
+    except PreferenceError:
+        raise
     except ValueError as error:
         raise RequestError(str(error)) from error
     return attrs.evolve(

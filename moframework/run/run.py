@@ -9,7 +9,7 @@ from typing import Any, cast
 import attrs
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 
 from moframework.backbones.given import GivenBackbone
@@ -23,6 +23,7 @@ from moframework.io.paths import nearest_folder
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.model.io import verify_model
+from moframework.model.operating_point import PreferenceLike
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Rule
 from moframework.predicting import Predictions, Preparation, Unseen
@@ -265,7 +266,7 @@ class Run:
 
     def at(
         self,
-        preference: ArrayLike | torch.Tensor,
+        preference: PreferenceLike,
         *,
         calibrate: Iterable[Any] | None = None,
         device: torch.device | str = "cpu",
@@ -281,7 +282,7 @@ class Run:
     def predict(
         self,
         raw: Any,
-        preference: ArrayLike | torch.Tensor,
+        preference: PreferenceLike,
         *,
         unseen: Unseen = "refuse",
         keep: Sequence[str] = (),
@@ -310,7 +311,7 @@ class Run:
     def evaluate(
         self,
         points: int | None = None,
-        preferences: Sequence[ArrayLike] | None = None,
+        preferences: Sequence[PreferenceLike] | None = None,
         split: Split = "test",
         *,
         data: Dataset | Path | str | None = None,
@@ -401,7 +402,7 @@ class Run:
 
     def step(
         self,
-        preference: ArrayLike,
+        preference: PreferenceLike,
         towards: str,
         *,
         evaluations: int = EVALUATIONS,
@@ -425,7 +426,7 @@ class Run:
     def export(
         self,
         to: Path | str,
-        preference: ArrayLike | torch.Tensor | None = None,
+        preference: PreferenceLike | None = None,
         *,
         mixed: bool = False,
         overwrite: bool = False,
