@@ -30,6 +30,7 @@ from moframework.predicting import Predictions, Preparation, Unseen
 from moframework.run.evaluating import Batchnorm, Began, Trained, new_data, preferences_for
 from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
+from moframework.run.missing_part import missing_parts_told
 from moframework.run.picking import Pick, pick, pick_evaluated, rule_of, step
 from moframework.run.resuming import resume_command
 from moframework.run.saved_statistics import saved_statistics_note
@@ -106,7 +107,8 @@ class Run:
     @property
     def spec(self) -> Spec:
         """The expanded spec that the run solves. Raises `SpecError`, also where it names code that is not trusted."""
-        return load_spec(self.spec_file, trust=self.trust)
+        with missing_parts_told(self.path, ENVIRONMENT):
+            return load_spec(self.spec_file, trust=self.trust)
 
     @property
     def spec_file(self) -> Path:
