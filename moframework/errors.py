@@ -17,6 +17,7 @@ __all__ = [
     "NewerFormatError",
     "NonFiniteLossError",
     "PeerError",
+    "PreferenceError",
     "RequestError",
     "RunError",
     "SpecError",
@@ -90,6 +91,11 @@ class NewerFormatError(RunError):
 class RequestError(RunError):
     """What is asked of a run is written wrongly: no column of that name, a condition that cannot be read, or no
     preference. The text says what is allowed. The command line ends with 2, as for other wrong usage."""
+
+
+class PreferenceError(RequestError, ValueError):
+    """What is given as a preference is none: of another number of tasks, negative, not finite, all zero, a text, or
+    with other names than the tasks have. The text says what was given and what is allowed."""
 
 
 class PeerError(RunError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -298,9 +299,15 @@ def _gaps(
 
 def _check_columns(problem: CSV, table: Mapping[str, Column]) -> None:
     """Every column that the spec names is there, all that are not are told at once."""
-    named = [*problem.targets, *problem.numeric, *problem.categorical, *problem.ignore, *problem.fairness]
-    named += [] if problem.split is None else [problem.split]
-    check_columns(table, named, problem.path)
+    keys: dict[str, Iterable[str]] = {
+        "targets": problem.targets,
+        "numeric": problem.numeric,
+        "categorical": problem.categorical,
+        "ignore": problem.ignore,
+        "fairness": problem.fairness,
+        "split": () if problem.split is None else (problem.split,),
+    }
+    check_columns(table, dict.fromkeys(chain(*keys.values())), problem.path, keys)
     if "" in _input_names(problem, table):
         raise DataError(
             f"{problem.path}: column {1 + list(table).index('')} has no name, as the numbers of rows in a table that "

@@ -152,7 +152,8 @@ class ImageTable(TableFile):
 
     def _columns_of(self, table: Path, needed: Sequence[str]) -> dict[str, Column]:
         whole = self.read(table)
-        check_columns(whole, needed, table)
+        split = () if self.split is None else (self.split,)
+        check_columns(whole, needed, table, {"split": split, "targets": self.targets, "file": (self.file,)})
         columns = self.learned(whole, table)
         faults, names = CellFaults(), columns[self.file]
         without = [position for position, value in enumerate(names.values) if value in self.missing]

@@ -40,6 +40,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "moframework/run/constraining.py": ("_words",),
     "moframework/run/flat_start.py": ("_sentence",),
     "moframework/run/memory_estimate.py": ("describe",),
+    "moframework/run/picking.py": ("_reversed_dials",),
     "moframework/run/plan.py": ("remarks", "_not_adapted", "_without_effect"),
     "moframework/run/report.py": ("oddities", "_flat", "barriers", "_validation", "_time"),
     "moframework/run/saved_statistics.py": ("saved_statistics_note",),

@@ -47,7 +47,8 @@ def picked_by_text(run: Run, text: str, device: str) -> tuple[tuple[float, ...],
     found = run.pick(**arguments_of_text(text), device=device)
     numbers = [f"{name} {value:.4g}" for name, value in found.val.items()]
     preference = ",".join(f"{weight:.6g}" for weight in found.preference)
-    return found.preference, f"picked λ = {preference} ({found.rule}); on the validation split {', '.join(numbers)}"
+    told = f"picked λ = {preference} ({found.rule}); on the validation split {', '.join(numbers)}"
+    return found.preference, ". ".join([told, *found.notes])
 
 
 def _rule(options: Mapping[str, Any], run: Run) -> Rule | str | None:
@@ -108,5 +109,6 @@ def print_pick(console: Console, run: Path, found: Pick) -> None:
     console.print(made)
     lines = [f"{found.evaluations} preferences were evaluated on the validation split to find it"]
     lines += [f"not so on the test split: {miss}" for miss in found.test_misses]
+    lines += [f"note: {note}" for note in found.notes]
     lines.append(f"use it: Run({str(run)!r}).model().at([{', '.join(f'{weight:.6g}' for weight in found.preference)}])")
     console.print("\n".join(lines), soft_wrap=True)

@@ -20,6 +20,7 @@ from moframework.cli.shared import (
     trust_option,
     unseen_option,
 )
+from moframework.errors import PreferenceError
 
 __all__ = ["COMMANDS"]
 
@@ -227,7 +228,7 @@ def predict(
         assert preference is not None
         try:
             parts = predict(run, raw, preference, trust=trust, note=_noted, **options)
-        except ValueError as error:
+        except PreferenceError as error:
             raise click.BadParameter(str(error), param_hint="--preference") from None
     if out is None:
         write_lines(parts, sys.stdout, "csv")

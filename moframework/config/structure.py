@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
@@ -147,7 +148,7 @@ class _Structure:
             if fault is not None:
                 return self.fail(path, f"must be a path, but {shown(str(value))} is none: {fault}")
             found, folder = Path(value).expanduser(), self.folder(path)
-            return found if folder is None else folder / found
+            return found if folder is None else _tidy(folder / found)
         if type_ is float and type(value) is int:
             try:
                 return float(value)
@@ -401,6 +402,12 @@ def _has_shape(value: object, type_: Any) -> bool:
     if isinstance(type_, type) and issubclass(type_, Component):
         return isinstance(value, str | Mapping)
     return False
+
+
+def _tidy(path: Path) -> Path:
+    """The path without `..`, where it leads to the same file then: behind a link to a folder it may not."""
+    short = Path(os.path.normpath(path)) if ".." in path.parts else path
+    return short if short is path or short.resolve() == path.resolve() else path
 
 
 def _keys(cls: type) -> str:

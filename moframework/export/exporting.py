@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from attrs import field, frozen
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from moframework.errors import RequestError, RunError
@@ -30,7 +29,7 @@ from moframework.inputs import Tree
 from moframework.io.atomic import write_text
 from moframework.io.sealed import checksum
 from moframework.model import ParetoModel
-from moframework.model.operating_point import merged_network
+from moframework.model.operating_point import PreferenceLike, merged_network
 
 __all__ = ["Exported", "export_model"]
 
@@ -61,7 +60,7 @@ class Exported:
 def export_model(
     model: ParetoModel,
     to: Path | str,
-    preference: ArrayLike | Tensor | None = None,
+    preference: PreferenceLike | None = None,
     *,
     mixed: bool = False,
     statistics: Mapping[str, Tensor] | None = None,
@@ -90,7 +89,7 @@ def export_model(
     Raises:
         RunError: there is no such form, or not of this model; a package is missing; a file exists; or what was written
             computes something else.
-        ValueError: the preference is none.
+        PreferenceError: the preference is none; a `ValueError` too.
 
     Example::
 

@@ -9,10 +9,9 @@ from typing import Any, Generic, TypeVar, cast
 
 import torch
 from attrs import frozen
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from moframework.model.operating_point import as_preference, numbers_of
+from moframework.model.operating_point import PreferenceLike, as_preference, numbers_of
 from moframework.weights import WeightSpace
 
 __all__ = ["Kept", "KeptWeights", "entries_of"]
@@ -71,7 +70,7 @@ class Kept(Generic[Made]):
 class KeptWeights(Kept[dict[str, Tensor]]):
     """Merged weights of one preference. Whoever serves one λ then pays for merging once; see `Kept`."""
 
-    def weights(self, space: WeightSpace, preference: ArrayLike | Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
+    def weights(self, space: WeightSpace, preference: PreferenceLike, tasks: Sequence[str]) -> dict[str, Tensor]:
         """θ(λ) of a space, without a graph where it is kept.
 
         Args:
@@ -80,7 +79,7 @@ class KeptWeights(Kept[dict[str, Tensor]]):
             tasks: names of the objectives.
 
         Raises:
-            ValueError: as by `as_preference`.
+            PreferenceError: as by `as_preference`.
         """
         if not isinstance(preference, Tensor):
             preference = as_preference(preference, tasks)

@@ -12,12 +12,11 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import cast
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from moframework.inputs.trees import Tree, count_samples, device_of, select_samples
 from moframework.model.one_pass import OnePass
-from moframework.model.operating_point import as_preferences, numbers_of
+from moframework.model.operating_point import PreferenceLike, as_preferences, numbers_of
 from moframework.model.protocol import Model
 from moframework.weights.conditioned import ConditionedSpace
 from moframework.weights.finite import FiniteSpace
@@ -28,7 +27,7 @@ __all__ = ["grouped", "groups_of", "mixed_outputs"]
 Outputs = dict[str, Tensor]
 
 
-def mixed_outputs(model: Model, x: Tree, preferences: ArrayLike | Tensor, found: OnePass | str) -> Outputs:
+def mixed_outputs(model: Model, x: Tree, preferences: PreferenceLike, found: OnePass | str) -> Outputs:
     """The outputs of a batch with a preference for each sample, by output key; see `ParetoModel.forward`.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.prune import BasePruningMethod
@@ -18,11 +18,13 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils._pytree import tree_leaves
 
+from moframework.errors import PreferenceError, meant, shortened
 from moframework.inputs.trees import Tree, mapped
 from moframework.model.buffers import changed_buffers
 from moframework.model.functional import FunctionalNetwork
 
 __all__ = [
+    "PreferenceLike",
     "as_preference",
     "as_preferences",
     "batch_statistics",
@@ -33,35 +35,72 @@ __all__ = [
     "without_graphs",
 ]
 
+PreferenceLike = ArrayLike | Tensor | Mapping[str, float]
+"""What a caller may write for λ: m numbers in the order of the tasks, or a number for each task by its name."""
+
 _ROUNDING = 1e-6
 """A sum that is this close to 1 is 1: float32 numbers that were divided by their sum are hardly closer."""
 
 
-def on_simplex(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tensor:
+def on_simplex(preference: PreferenceLike, tasks: Sequence[str]) -> Tensor:
     """A preference as a float32 tensor (m,) on the host, scaled to sum to 1.
 
     Args:
-        preference: m non-negative numbers.
+        preference: m non-negative numbers, in the order of the tasks or by their names.
         tasks: names of the m objectives.
 
     Raises:
-        ValueError: wrong count, a negative or non-finite number, or all zero.
+        PreferenceError: wrong count, a negative or non-finite number, all zero, no numbers, or names that the tasks
+            have not.
 
     Example::
 
-        on_simplex([1, 3], ("left", "right"))    # tensor([0.2500, 0.7500])
+        on_simplex([1, 3], ("left", "right"))                   # tensor([0.2500, 0.7500])
+        on_simplex({"right": 3, "left": 1}, ("left", "right"))  # the same
     """
-    if isinstance(preference, Tensor):
-        preference = preference.detach().cpu().float().numpy()
-    value = torch.from_numpy(np.array(preference, dtype=np.float32))
-    if value.shape != (len(tasks),):
-        raise ValueError(f"{_wanted(tasks)}; got {np.round(np.asarray(value, dtype=float), 6).tolist()}")
-    if not bool(torch.isfinite(value).all()) or bool((value < 0).any()) or float(value.sum()) <= 0:
-        raise ValueError(f"a preference is non-negative and not all zero; got {value.tolist()}")
+    given = _numbers(preference, tasks)
+    if given.shape != (len(tasks),):
+        raise PreferenceError(f"{_wanted(tasks)}; got {_told(given)}")
+    with np.errstate(over="ignore"):
+        value = torch.from_numpy(given.astype(np.float32))
+    if not bool(torch.isfinite(value).all()):
+        raise PreferenceError(f"the numbers of a preference are finite, also in 32 bits; got {_told(given)}")
+    if bool((value < 0).any()) or float(value.sum()) <= 0:
+        raise PreferenceError(f"a preference is non-negative and not all zero; got {_told(given)}")
     return value / value.sum()
 
 
-def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tensor:
+def _numbers(preference: PreferenceLike, tasks: Sequence[str]) -> NDArray[np.float64]:
+    """What a preference holds. Raises `PreferenceError` where it is no numbers, or of other tasks."""
+    if isinstance(preference, Tensor):
+        return preference.detach().cpu().double().numpy()
+    given: Any = preference
+    if isinstance(given, Mapping):
+        unknown = next((name for name in given if name not in tasks), None)
+        if unknown is not None:
+            raise PreferenceError(
+                f"no task '{shortened(str(unknown))}': {meant(str(unknown), tasks)}the tasks are {', '.join(tasks)}"
+            )
+        missing = [name for name in tasks if name not in given]
+        if missing:
+            raise PreferenceError(f"a preference has a number for each task, but none for {', '.join(missing)}")
+        given = [given[name] for name in tasks]
+    try:
+        if given is None or isinstance(given, str | bytes):
+            raise TypeError
+        return np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        example = ", ".join(f"{1 / len(tasks):.3g}" for _ in tasks)
+        got = shortened(repr(preference), 100)
+        raise PreferenceError(f"{_wanted(tasks)}, such as [{example}]; got {got}") from None
+
+
+def _told(given: NDArray[np.float64]) -> str:
+    """Numbers as they were written, without what 32 bits make of them."""
+    return shortened(str(np.array([float(f"{one:.6g}") for one in given.flat]).reshape(given.shape).tolist()), 200)
+
+
+def as_preference(preference: PreferenceLike, tasks: Sequence[str]) -> Tensor:
     """A preference as a tensor (m,) on the simplex, for use where it is: with its device and its gradient.
 
     A tensor of floating-point numbers on the simplex is returned as it is; whatever else can be read is checked and
@@ -70,7 +109,7 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
     are waited for.
 
     Raises:
-        ValueError: as by `on_simplex`.
+        PreferenceError: as by `on_simplex`.
     """
     if not isinstance(preference, Tensor):
         if not torch.compiler.is_compiling():
@@ -79,7 +118,7 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
     if not torch.compiler.is_compiling() and torch._C._is_tracing():  # where a shape is no number either
         return preference
     if preference.shape != (len(tasks),):
-        raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preference.shape)}")
+        raise PreferenceError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preference.shape)}")
     numbers = numbers_of(preference)
     if numbers is None:
         return preference
@@ -90,7 +129,7 @@ def as_preference(preference: ArrayLike | Tensor, tasks: Sequence[str]) -> Tenso
     return preference / preference.sum()
 
 
-def one_each(preference: ArrayLike | Tensor) -> bool:
+def one_each(preference: PreferenceLike) -> bool:
     """Whether this is a preference for each sample of a batch, (b, m), and not one for all.
 
     >>> one_each([0.3, 0.7]), one_each([[0.3, 0.7], [1, 0]]), one_each(torch.rand(8, 2))
@@ -102,7 +141,7 @@ def one_each(preference: ArrayLike | Tensor) -> bool:
     return getattr(preference, "ndim", 0) == 2
 
 
-def as_preferences(preferences: ArrayLike | Tensor, tasks: Sequence[str], samples: int) -> tuple[Tensor, Tensor | None]:
+def as_preferences(preferences: PreferenceLike, tasks: Sequence[str], samples: int) -> tuple[Tensor, Tensor | None]:
     """A preference for each sample as a tensor (b, m), each row checked and scaled as `as_preference` does one.
 
     Args:
@@ -114,22 +153,22 @@ def as_preferences(preferences: ArrayLike | Tensor, tasks: Sequence[str], sample
         the tensor, and what it holds on the host, before it is scaled; None where that cannot be read.
 
     Raises:
-        ValueError: another number of preferences than of samples; or as by `on_simplex`, with the row.
+        PreferenceError: another number of preferences than of samples; or as by `on_simplex`, with the row.
     """
     if len(preferences) != samples:  # type: ignore[arg-type]
-        raise ValueError(
+        raise PreferenceError(
             f"preferences are one for each sample, or one for all: got {len(preferences)} for a batch of {samples}"  # type: ignore[arg-type]
         )
     if not isinstance(preferences, Tensor):
         given = list(cast("Sequence[Any]", preferences))
         for row, one in enumerate(given):
             if np.shape(one) != (len(tasks),):
-                raise ValueError(f"preference {row}: {_wanted(tasks)}; got {one}")
+                raise PreferenceError(f"preference {row}: {_wanted(tasks)}; got {one}")
         if not all(isinstance(one, Tensor) for one in given):
             given = [_named(row, one, tasks) for row, one in enumerate(given)]
         preferences = torch.stack(given) if given else torch.empty(0, len(tasks))
     if preferences.shape[1] != len(tasks):
-        raise ValueError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preferences.shape)}")
+        raise PreferenceError(f"{_wanted(tasks)}; got a tensor of shape {tuple(preferences.shape)}")
     rows = preferences if preferences.is_floating_point() else preferences.float()
     host = _on_host(rows)
     if host is None or len(host) == 0:
@@ -148,8 +187,8 @@ def _named(row: int, numbers: Any, tasks: Sequence[str]) -> Tensor:
     """`on_simplex`, whose errors say of which row they speak."""
     try:
         return on_simplex(numbers, tasks)
-    except ValueError as error:
-        raise ValueError(f"preference {row}: {error}") from error
+    except PreferenceError as error:
+        raise PreferenceError(f"preference {row}: {error}") from error
 
 
 def numbers_of(values: Tensor) -> Any:

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import attrs
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
@@ -31,6 +30,7 @@ from moframework.model.kept import KeptWeights
 from moframework.model.mixed import mixed_outputs
 from moframework.model.one_pass import OnePass
 from moframework.model.operating_point import (
+    PreferenceLike,
     as_preference,
     batch_statistics,
     merged_network,
@@ -172,7 +172,7 @@ class ParetoModel(nn.Module):
         found = [own[name] for own in (dict(self.skeleton.named_buffers()), *sets) for name in names if name in own]
         return list({id(value): value for value in found}.values())
 
-    def forward(self, x: Tree, preference: ArrayLike | Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tree, preference: PreferenceLike) -> dict[str, Tensor]:
         """Outputs of the network with weights θ(λ), by output key.
 
         Args:
@@ -186,9 +186,10 @@ class ParetoModel(nn.Module):
                 network together. This is for a model in use: after `eval()`.
 
         Raises:
-            ValueError: wrong count, a negative or non-finite number, or all zero; or x is not of the form of the
-                model's inputs. With a preference for each sample: not as many as samples, a model in training, or
-                numbers that cannot be read though samples must be grouped by them: see `how_mixed`.
+            PreferenceError: wrong count, a negative or non-finite number, all zero, or no numbers; a `ValueError` too.
+            ValueError: x is not of the form of the model's inputs. With a preference for each sample: not as many as
+                samples, a model in training, or numbers that cannot be read though samples must be grouped by them: see
+                `how_mixed`.
         """
         form = self.recipe.inputs
         fault = None if form.is_tensor and isinstance(x, Tensor) else form.fault(x)
@@ -275,7 +276,7 @@ class ParetoModel(nn.Module):
 
     def at(
         self,
-        preference: ArrayLike | Tensor,
+        preference: PreferenceLike,
         *,
         calibrate: Iterable[Tree] | None = None,
     ) -> nn.Module:
@@ -285,13 +286,15 @@ class ParetoModel(nn.Module):
         as `recipe.inputs.call` says, `network(**x)`, `network(*x)` or `network(x)`.
 
         Args:
-            preference: λ, m non-negative numbers; scaled to sum to 1.
+            preference: λ, m non-negative numbers, or `{"left": 0.3, "right": 0.7}` by the names of the tasks; scaled
+                to sum to 1.
             calibrate: batches of training inputs, alone or first in a tuple, such as a DataLoader yields, from which
                 the statistics of BatchNorm layers, and whatever buffers else a forward pass changes, are taken anew for
                 this λ; None for those that all λ share, or that a network of a finite set has.
 
         Raises:
-            ValueError: wrong count, a negative or non-finite number, or all zero; or `calibrate` has no batch.
+            PreferenceError: wrong count, a negative or non-finite number, all zero, or no numbers; a `ValueError` too.
+            ValueError: `calibrate` has no batch.
         """
         checked = self.checked(preference)
         with torch.no_grad():
@@ -303,7 +306,7 @@ class ParetoModel(nn.Module):
     def predict(
         self,
         raw: Any,
-        preference: ArrayLike | Tensor,
+        preference: PreferenceLike,
         *,
         unseen: Unseen = "refuse",
         keep: Sequence[str] = (),
@@ -323,7 +326,7 @@ class ParetoModel(nn.Module):
             batch_size: samples that go through the network at once.
 
         Raises:
-            ValueError: the preference is none.
+            PreferenceError: the preference is none; a `ValueError` too.
             RunError: it is not known how raw data becomes inputs.
             DataError: raw data cannot be read, or not as in training; the text names column and place.
 
@@ -338,7 +341,7 @@ class ParetoModel(nn.Module):
         return Predictions.of_parts(parts, tuple(notes))
 
     def predict_parts(
-        self, raw: Any, preference: ArrayLike | Tensor, reading: Reading | None = None
+        self, raw: Any, preference: PreferenceLike, reading: Reading | None = None
     ) -> Iterator[Predictions]:
         """As `predict`, some samples at a time, so that data of any length takes little memory.
 
@@ -415,8 +418,8 @@ class ParetoModel(nn.Module):
         with forward():
             self.call(theta, x)
 
-    def checked(self, preference: ArrayLike | Tensor) -> Tensor:
-        """`preference` as a float32 tensor (m,) on the simplex. Raises ValueError as `at` does."""
+    def checked(self, preference: PreferenceLike) -> Tensor:
+        """`preference` as a float32 tensor (m,) on the simplex. Raises as `at`."""
         return on_simplex(preference, self.tasks)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:

@@ -26,6 +26,7 @@ __all__ = ["CategoryColumn", "NumberColumn", "TableReader"]
 
 _SHOWN = 5  # categories that a message names
 _LISTED = 50  # columns that a message names
+_ROWS = "the rows given"  # what those in memory are called
 
 
 @config
@@ -180,7 +181,7 @@ class TableReader(Reader):
             if path.suffix == ".parquet":
                 return str(path), (self._respelled(part) for part in parquet_parts(path, self._empty))
             return str(path), self._text_parts(path)
-        return "the rows given", iter([self._respelled(columns_in_memory(raw, self._empty))])
+        return _ROWS, iter([self._respelled(columns_in_memory(raw, self._empty))])
 
     @property
     def _empty(self) -> str:
@@ -223,11 +224,12 @@ class TableReader(Reader):
             if name not in table:
                 near = nearest(name, strangers or table)
                 guess = f"; did you mean '{shortened(near)}'?" if near else ""
-                faults.append(f"{what} has no column '{shortened(name)}'{guess}")
+                faults.append(f"{what} {'have' if what == _ROWS else 'has'} no column '{shortened(name)}'{guess}")
         if faults:
             have = ", ".join(shortened(name) for name in itertools.islice(table, _LISTED)) or "none"
             more = f" and {len(table) - _LISTED:,} more" if len(table) > _LISTED else ""
-            raise DataError("\n".join([*faults, f"It has {have}{more}; the model reads {_listed(self.columns)}"]))
+            subject = "They have" if what == _ROWS else "It has"
+            raise DataError("\n".join([*faults, f"{subject} {have}{more}; the model reads {_listed(self.columns)}"]))
         left = [name for name in strangers if name not in reading.keep]
         if left:
             reading.note(f"{what}: not read, since the model was trained without: {_listed(left)}")

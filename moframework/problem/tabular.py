@@ -320,15 +320,25 @@ def column_of(columns: Mapping[str, Column], name: str, table: object) -> Column
     return columns[name]
 
 
-def check_columns(columns: Mapping[str, Column], names: Iterable[str], table: object) -> None:
-    """Raises `DataError` with a line for each of `names` that is no column; arguments are those of `targets_of`."""
+def check_columns(
+    columns: Mapping[str, Column], names: Iterable[str], table: object, keys: Mapping[str, Iterable[str]] | None = None
+) -> None:
+    """Raises `DataError` with a line for each of `names` that is no column; arguments are those of `targets_of`.
+
+    Args:
+        keys: of the spec, each with the names that stand there; a line says which one asks for the column.
+    """
     faults = []
+    asks = {name: key for key, asked in (keys or {}).items() for name in asked}
     for name in names:
         if name not in columns:
             near = meant(name, columns)
             have = ", ".join(shortened(known) for known in itertools.islice(columns, _LISTED))
             more = f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else ""
-            faults.append(f"{table} has no column '{shortened(name)}'; {near}it has {have}{more}{_no_header(columns)}")
+            by = f", which `{asks[name]}` names" if name in asks else ""
+            faults.append(
+                f"{table} has no column '{shortened(name)}'{by}; {near}it has {have}{more}{_no_header(columns)}"
+            )
     if faults:
         raise DataError("\n".join(faults))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,9 +16,9 @@ from torch import Tensor
 from moframework.data import Dataset, Split
 from moframework.engine.device import Placement, placement
 from moframework.engine.evaluate import Evaluator, calibration_data
-from moframework.errors import DataError, RequestError, RunError
+from moframework.errors import DataError, PreferenceError, RequestError, RunError
 from moframework.model import ParetoModel
-from moframework.model.operating_point import on_simplex
+from moframework.model.operating_point import PreferenceLike, on_simplex
 from moframework.pareto.front import Front
 from moframework.predicting import Unseen
 from moframework.preferences.evaluation import evaluation_set
@@ -163,7 +163,7 @@ class Trained:
 
 
 def preferences_for(
-    model: ParetoModel, stored: ArrayLike, points: int | None, preferences: Sequence[ArrayLike] | None
+    model: ParetoModel, stored: ArrayLike, points: int | None, preferences: Sequence[PreferenceLike] | None
 ) -> Tensor:
     """The preferences (n, m) to evaluate a model at.
 
@@ -173,7 +173,8 @@ def preferences_for(
         preferences: rows of m non-negative numbers, scaled to sum to 1.
 
     Raises:
-        RequestError: both are given, a preference is none, or the model is a finite set that has no network there.
+        PreferenceError: a preference is none.
+        RequestError: both are given, or the model is a finite set that has no network there.
     """
     if points is not None and preferences is not None:
         raise RequestError("give points or preferences, not both")
@@ -182,12 +183,15 @@ def preferences_for(
         if points is not None:
             wanted = evaluation_set(len(model.tasks), points)
         elif preferences is not None:
-            rows = [on_simplex(row, model.tasks) for row in preferences]
+            given: Any = [preferences] if isinstance(preferences, Mapping | str) else preferences
+            rows = [on_simplex(row, model.tasks) for row in given]
             if not rows:
                 raise RequestError("there is no preference to evaluate at")
             wanted = torch.stack(rows)
         else:
             return torch.tensor(np.asarray(stored), dtype=torch.float32) if anchors is None else anchors
+    except PreferenceError:
+        raise
     except ValueError as error:
         raise RequestError(str(error)) from error
     return wanted if anchors is None else _of_anchors(anchors, wanted)

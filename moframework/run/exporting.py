@@ -15,7 +15,7 @@ from torch import Tensor
 
 from moframework.config import unstructure
 from moframework.data import SPLITS, Split, batches
-from moframework.errors import DataError, RequestError, RunError
+from moframework.errors import DataError, RunError
 from moframework.export import Exported, Facts, export_model
 from moframework.inputs import Tree
 from moframework.io.lock import FolderLock, is_held, owner
@@ -69,10 +69,7 @@ class Exporting:
             )  # fmt: skip
 
     def _point(self, preference: Any) -> Tensor:
-        try:
-            point = self.model.checked(preference)
-        except ValueError as error:
-            raise RequestError(str(error)) from error
+        point = self.model.checked(preference)
         anchors = self.model.space.anchors()
         if anchors is None:
             return point

@@ -9,12 +9,13 @@ import attrs
 import numpy as np
 import torch
 from attrs import frozen
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from moframework.errors import RequestError, RunError, shortened
+from moframework.errors import PreferenceError, RequestError, RunError, shortened
+from moframework.model.operating_point import PreferenceLike
 from moframework.pareto.conditions import Condition, column_name, read_conditions
 from moframework.pareto.front import Front
-from moframework.pareto.rules import Column, Compromise, Rule, Weights, rule_named
+from moframework.pareto.rules import Column, Compromise, Nearest, PseudoWeights, Rule, Weights, rule_named
 from moframework.run.evaluating import Trained, preferences_for
 from moframework.run.intervals import Interval, intervals
 from moframework.run.simplex_search import EVALUATIONS, Goal, search
@@ -43,6 +44,7 @@ class Pick:
         seen: all points of the validation split that it was chosen among.
         before: the point that a step started from, by column on the validation split; None for other choices.
         x: of a run that searched a function, the evaluated point, n numbers in the units of the variables; else None.
+        notes: what to know before the point is used: a task that decided and whose dial is reversed.
     """
 
     tasks: tuple[str, ...]
@@ -57,6 +59,7 @@ class Pick:
     seen: Front
     before: dict[str, float] | None = None
     x: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The point in a few lines: λ, what chose it, and its losses and metrics on both splits."""
@@ -70,6 +73,7 @@ class Pick:
                     for split, values in (("validation", self.val), ("test", self.test))
                 ),
                 *(f"not so on the test split: {miss}" for miss in self.test_misses),
+                *(f"note: {note}" for note in self.notes),
             ]
         )
 
@@ -150,7 +154,9 @@ def pick_evaluated(front: Front, x: NDArray[np.float64], where: str | Sequence[s
     )
 
 
-def step(trained: Trained, front: Front, preference: ArrayLike, towards: str, evaluations: int = EVALUATIONS) -> Pick:
+def step(
+    trained: Trained, front: Front, preference: PreferenceLike, towards: str, evaluations: int = EVALUATIONS
+) -> Pick:
     """The next point along the front at which a column is better (or worse) than at a preference.
 
     It is the one that costs the other tasks least among those that are better by a twentieth of the column's range over
@@ -182,6 +188,8 @@ def step(trained: Trained, front: Front, preference: ArrayLike, towards: str, ev
         others = [task for task in front.tasks if task != name.partition("/")[0]] or list(front.tasks)
         goal = Goal(Weights(dict.fromkeys(others, 1.0)), [condition], front)
         found = _picked(trained, goal, evaluations)
+    except PreferenceError:
+        raise
     except ValueError as error:
         raise RequestError(str(error)) from error
     return attrs.evolve(
@@ -221,7 +229,34 @@ def _picked(trained: Trained, goal: Goal, evaluations: int) -> Pick:
         ),
         evaluations=spent,
         seen=points,
+        notes=() if finite else _reversed_dials(goal),
     )
+
+
+def _reversed_dials(goal: Goal) -> tuple[str, ...]:
+    """A note for each task that a choice optimizes or bounds, and whose dial runs backwards on the split that
+    chooses."""
+    columns = [condition.column for condition in goal.conditions]
+    tasks = {name.partition("/")[0] for name in columns} | _decides(goal)
+    ranks = zip(goal.front.tasks, goal.front.controllability(), strict=True)
+    return tuple(
+        f"The dial of '{task}' is reversed on the validation split, which chose this point: more weight on it goes "
+        f"with more loss (rank correlation {rank:+.2f}; -1 is ideal). Go by the columns here, and not by the weights."
+        for task, rank in ranks
+        if rank > 0 and task in tasks
+    )
+
+
+def _decides(goal: Goal) -> set[str]:
+    """The tasks whose losses or metrics the rule looks at."""
+    match goal.rule:
+        case Column(name=name):
+            return {name.partition("/")[0]}
+        case Nearest(values=named):
+            return {name.partition("/")[0] for name in named}
+        case Weights(weights=weights) | PseudoWeights(weights=weights):
+            return set(weights)
+    return set(goal.front.tasks)
 
 
 def _nothing(goal: Goal, points: Front, spent: int) -> NothingSatisfiesError:

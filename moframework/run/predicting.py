@@ -39,7 +39,7 @@ def predict(
     Raises:
         SpecError: there is no such device.
         RunError: there is no model, or it is not known how raw data becomes its inputs.
-        ValueError: the preference is none.
+        PreferenceError: the preference is none.
         DataError: raw data cannot be read, or not as in training; only told where that is reached.
     """
     place = device_called(device, "--device")

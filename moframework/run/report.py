@@ -119,11 +119,12 @@ def oddities(front: Front, facts: Mapping[str, Any], val: Front) -> list[str]:
     """
     found = _flat(front)
     for task, rank, before in zip(front.tasks, front.controllability(), val.controllability(), strict=True):
-        if rank > 0:
+        where = [name for name, one in (("validation", before), (front.split, rank)) if one > 0]
+        if where:
             found.append(
-                f"The dial of '{task}' is reversed: more weight on it goes with more loss (rank correlation "
-                f"{rank:+.2f}, on the validation split {before:+.2f}; -1 is ideal). Train longer, or balance the "
-                "losses (`solver.balancing`)."
+                f"The dial of '{task}' is reversed on the {' and the '.join(where)} split: more weight on it goes with "
+                f"more loss (rank correlation {before:+.2f} on the validation split, {rank:+.2f} on the "
+                f"{front.split} split; -1 is ideal). Train longer, or balance the losses (`solver.balancing`)."
             )
     for task, losses in zip(front.tasks, front.losses.T, strict=True):
         if not losses.any():

@@ -9,7 +9,7 @@ from typing import Any, cast
 import attrs
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 
 from moframework.backbones.given import GivenBackbone
@@ -23,12 +23,14 @@ from moframework.io.paths import nearest_folder
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
 from moframework.model.io import verify_model
+from moframework.model.operating_point import PreferenceLike
 from moframework.pareto.front import Front
 from moframework.pareto.rules import Rule
 from moframework.predicting import Predictions, Preparation, Unseen
 from moframework.run.evaluating import Batchnorm, Began, Trained, new_data, preferences_for
 from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
+from moframework.run.missing_part import missing_parts_told
 from moframework.run.picking import Pick, pick, pick_evaluated, rule_of, step
 from moframework.run.resuming import resume_command
 from moframework.run.saved_statistics import saved_statistics_note
@@ -105,7 +107,8 @@ class Run:
     @property
     def spec(self) -> Spec:
         """The expanded spec that the run solves. Raises `SpecError`, also where it names code that is not trusted."""
-        return load_spec(self.spec_file, trust=self.trust)
+        with missing_parts_told(self.path, ENVIRONMENT):
+            return load_spec(self.spec_file, trust=self.trust)
 
     @property
     def spec_file(self) -> Path:
@@ -265,7 +268,7 @@ class Run:
 
     def at(
         self,
-        preference: ArrayLike | torch.Tensor,
+        preference: PreferenceLike,
         *,
         calibrate: Iterable[Any] | None = None,
         device: torch.device | str = "cpu",
@@ -281,7 +284,7 @@ class Run:
     def predict(
         self,
         raw: Any,
-        preference: ArrayLike | torch.Tensor,
+        preference: PreferenceLike,
         *,
         unseen: Unseen = "refuse",
         keep: Sequence[str] = (),
@@ -310,7 +313,7 @@ class Run:
     def evaluate(
         self,
         points: int | None = None,
-        preferences: Sequence[ArrayLike] | None = None,
+        preferences: Sequence[PreferenceLike] | None = None,
         split: Split | None = None,
         *,
         data: Dataset | Path | str | None = None,
@@ -404,7 +407,7 @@ class Run:
 
     def step(
         self,
-        preference: ArrayLike,
+        preference: PreferenceLike,
         towards: str,
         *,
         evaluations: int = EVALUATIONS,
@@ -428,7 +431,7 @@ class Run:
     def export(
         self,
         to: Path | str,
-        preference: ArrayLike | torch.Tensor | None = None,
+        preference: PreferenceLike | None = None,
         *,
         mixed: bool = False,
         overwrite: bool = False,

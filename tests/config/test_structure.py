@@ -285,5 +285,14 @@ def test_part_with_an_option_called_name() -> None:
         del Solver.parts["bad"]
 
 
+def test_a_path_has_no_dots_but_where_a_link_needs_them(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+    folder = tmp_path / "one" / ".." / "one"
+    assert str(build(Digits, {"root": "../wines.csv"}, base=folder).root) == str(tmp_path / "wines.csv")
+    assert str(build(Digits, {"root": "link/../x"}, base=tmp_path).root) == str(tmp_path / "link" / ".." / "x")
+
+
 def test_grid_is_untouched_by_other_tests() -> None:
     assert build(Solver, "grid") == Grid()

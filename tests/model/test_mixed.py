@@ -203,7 +203,10 @@ def test_preferences_are_taken_and_scaled_as_one_is(form: Callable[[Tensor], Any
         (torch.full((5, 3), 0.5), r"has 2 numbers, one for each of left, right; got a tensor of shape \(5, 3\)"),
         ([[0.5, 0.5]] * 4 + [[1.0]], r"preference 4: a preference has 2 numbers, .*; got \[1.0\]"),
         ([[0.5, 0.5]] * 3 + [[-1.0, 2.0]] * 2, "preference 3: a preference is non-negative"),
-        (torch.tensor([[0.5, 0.5]] * 2 + [[float("nan"), 1.0]] * 3), "preference 2: a preference is non-negative"),
+        (
+            torch.tensor([[0.5, 0.5]] * 2 + [[float("nan"), 1.0]] * 3),
+            "preference 2: the numbers of a preference are finite",
+        ),
         (np.zeros((5, 2)), "preference 0: a preference is non-negative and not all zero"),
     ],
 )

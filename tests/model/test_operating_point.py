@@ -13,6 +13,7 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, TensorDataset
 
 from moframework import ParetoModel
+from moframework.errors import PreferenceError, RequestError
 from moframework.weights import WeightSpaceConfig
 from moframework.weights.conditioned import Conditioned
 from moframework.weights.convex_hull import ConvexHull
@@ -56,9 +57,37 @@ def test_preferences_are_scaled_and_checked() -> None:
     torch.testing.assert_close(made.at([1, 3])(x)["left"], made.at([0.25, 0.75])(x)["left"])
     given = torch.tensor([1, 3], dtype=torch.bfloat16)
     torch.testing.assert_close(made.at(given)(x)["left"], made.at([0.25, 0.75])(x)["left"])
-    for wrong in ([1.0], [0.5, 0.25, 0.25], [-0.1, 1.1], [0.0, 0.0], [float("nan"), 1.0]):
-        with pytest.raises(ValueError, match="preference"):
-            made.at(wrong)
+    by_name = made.at({"right": 3, "left": 1})
+    torch.testing.assert_close(by_name(x)["left"], made.at([0.25, 0.75])(x)["left"])
+    torch.testing.assert_close(made.eval()(x, {"right": 3, "left": 1})["left"], by_name(x)["left"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ([1.0], r"has 2 numbers, one for each of left, right; got \[1.0\]$"),
+        ([0.5, 0.25, 0.25], r"has 2 numbers, one for each of left, right; got \[0.5, 0.25, 0.25\]$"),
+        ([-0.1, 1.1], r"is non-negative and not all zero; got \[-0.1, 1.1\]$"),
+        (torch.tensor([-0.1, 1.1]), r"got \[-0.1, 1.1\]$"),
+        ([0.0, 0.0], "is non-negative and not all zero"),
+        ([float("nan"), 1.0], r"the numbers of a preference are finite, also in 32 bits; got \[nan, 1.0\]$"),
+        ([1e300, 1.0], "are finite, also in 32 bits"),
+        ("0.5,0.5", r"has 2 numbers, .*, such as \[0.5, 0.5\]; got '0.5,0.5'$"),
+        (["half", 1], r"such as \[0.5, 0.5\]; got \['half', 1\]$"),
+        (None, "got None"),
+        (object(), "got <object"),
+        ({"left": 1, "rigth": 1}, "no task 'rigth': did you mean 'right'.* left, right$"),
+        ({"left": 1}, "a number for each task, but none for right"),
+        ({"left": 1, "right": "x"}, "got {'left': 1, 'right': 'x'}"),
+    ],
+)
+def test_what_is_no_preference_is_one_error_everywhere(wrong: Any, words: str) -> None:
+    made = model().eval()
+    for use in (made.at, made.checked, lambda given: made(torch.randn(1, 1, 20, 20), given)):
+        with pytest.raises(PreferenceError, match=words):
+            use(wrong)
+    assert issubclass(PreferenceError, RequestError)
+    assert issubclass(PreferenceError, ValueError)
 
 
 class TestCalibration:

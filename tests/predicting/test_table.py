@@ -186,9 +186,10 @@ def test_missing_columns_are_told_all_at_once(home: Path, model: ParetoModel) ->
     with pytest.raises(DataError) as caught:
         model.predict([row], HALF, keep=["number"])
     told = str(caught.value).splitlines()
-    assert told[0] == "the rows given has no column 'area'"
-    assert told[1] == "the rows given has no column 'rooms'; did you mean 'room'?"
-    assert told[2].startswith("the rows given has no column 'number'")
+    assert told[0] == "the rows given have no column 'area'"
+    assert told[1] == "the rows given have no column 'rooms'; did you mean 'room'?"
+    assert told[2].startswith("the rows given have no column 'number'")
+    assert told[3].startswith("They have ")
     assert told[3].endswith("the model reads area, rooms, heating, city")
 
 

@@ -180,7 +180,11 @@ def test_rows_without_a_target(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z'; it has x, c, when, y"),
+        (SPLIT, {"targets": {"z": "binary"}}, "has no column 'z', which `targets` names; it has x, c, when, y"),
+        (SPLIT, {"ignore": ("id",)}, "has no column 'id', which `ignore` names; it has x, c, when, y"),
+        (SPLIT, {"numeric": ("id",)}, "has no column 'id', which `numeric` names"),
+        (SPLIT, {"categorical": ("id",)}, "has no column 'id', which `categorical` names"),
+        (SPLIT, {"split": "id"}, "has no column 'id', which `split` names"),
         (SPLIT, {"targets": {"y": "binary"}, "ignore": ("wen",)}, "did you mean 'when'?"),
         (SPLIT, {"ignore": ("x", "c")}, "no column left for an input"),
         (SPLIT, {"split": "c"}, "table.csv: column 'c' has 'a' in lines 2 and 4, but a split is one of train, val, t"),

@@ -69,7 +69,10 @@ def test_check_tells_the_groups(people: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"fairness": {"sexx": "demographic_parity"}}, "has no column 'sexx'; did you mean 'sex'"),
+        (
+            {"fairness": {"sexx": "demographic_parity"}},
+            "has no column 'sexx', which `fairness` names; did you mean 'sex'",
+        ),
         ({"fairness": {"age": "demographic_parity"}}, r"people.csv: fairness: column 'age' has 48 .* `bins: \["),
         ({"fairness": {"skill": {"criterion": "demographic_parity", "bins": [99]}}}, "has no number 99 or more"),
     ],

@@ -118,8 +118,11 @@ def test_a_random_split_is_that_of_the_seed(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"targets": {"pric": "regression"}}, r"labels\.csv has no column 'pric'.*did you mean 'price'"),
-        ({"file": "name"}, "has no column 'name'"),
+        (
+            {"targets": {"pric": "regression"}},
+            r"labels\.csv has no column 'pric', which `targets` names; did you mean 'price'",
+        ),
+        ({"file": "name"}, "has no column 'name', which `file` names"),
         ({"split": "room"}, "column 'room' has 'kitchen' in lines 2, 5, 8 and 1 more, but a split is one of"),
         ({"fractions": [0.9, 0.0, 0.1]}, "has 12 rows, and none for 'val': change the option `fractions`"),
         ({"targets": {"room": "binary"}}, "'room' is to be binary, but has 3 values"),

@@ -16,8 +16,8 @@ from torch.utils.data import Subset
 
 from moframework import Run, load_spec, solve
 from moframework.data import Split, TensorData
-from moframework.errors import DataError, RequestError, RunError
-from moframework.pareto.rules import Compromise, Weights
+from moframework.errors import DataError, PreferenceError, RequestError, RunError
+from moframework.pareto.rules import Column, Compromise, Nearest, Weights
 from moframework.run.intervals import intervals
 from moframework.run.picking import NothingSatisfiesError, pick
 from moframework.run.splits import describe_splits
@@ -220,6 +220,37 @@ def test_when_nothing_satisfies_the_nearest_miss_is_told(run: Run) -> None:
 def test_names_and_rules_that_cannot_be_used(run: Run, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(RequestError, match=words):
         run.pick(**arguments)
+
+
+def test_a_preference_of_the_wrong_kind_is_one_error_and_names_of_tasks_will_do(run: Run, tmp_path: Path) -> None:
+    by_name = run.evaluate(preferences=[{"right": 3, "left": 1}], metrics=False)
+    np.testing.assert_array_equal(by_name.preferences, [[0.25, 0.75]])
+    given: Any = {"right": 3, "left": 1}  # without a list around it
+    np.testing.assert_array_equal(run.evaluate(preferences=given, metrics=False).preferences, [[0.25, 0.75]])
+    for wrong in ("0.5,0.5", {"left": 0.5, "rihgt": 0.5}, [float("nan"), 1.0]):
+        uses: list[Any] = [
+            lambda one: run.evaluate(preferences=[one]),
+            lambda one: run.export(tmp_path / "m.safetensors", one),
+            lambda one: run.predict(torch.zeros(1, 1, 12, 12), one),
+            lambda one: run.at(one),
+            lambda one: run.step(one, "left=better"),
+        ]
+        for use in uses:
+            with pytest.raises(PreferenceError):
+                use(wrong)
+
+
+def test_a_pick_tells_of_a_reversed_dial_of_what_it_goes_by(run: Run) -> None:
+    front = run.front("val")
+    more = np.argsort(np.argsort(front.losses[:, 0])) / (len(front.losses) - 1)  # on left, the more its loss is
+    backwards = attrs.evolve(front, preferences=np.stack([more, 1 - more], axis=1))
+    for where, rule in (("left/loss <= 100", Column("right/loss", False)), ((), Compromise())):
+        found = pick(run.trained(), backwards, where, rule, 0)
+        assert found.notes[0].startswith("The dial of 'left' is reversed on the validation split, which chose this")
+        assert f"note: {found.notes[0]}" in str(found).splitlines()
+        assert found.notes[0] in found.as_plain()["notes"]
+    for decided in (Column("right/loss", False), Weights({"right": 1.0}), Nearest({"right/loss": 0.0})):
+        assert not any("'left'" in note for note in pick(run.trained(), backwards, (), decided, 0).notes)
 
 
 def test_a_pick_is_printed_in_some_lines(run: Run) -> None:

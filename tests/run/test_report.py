@@ -201,7 +201,7 @@ def a_front(losses: list[list[float]], reference: tuple[float, float] = (2.0, 2.
         ([[1.0, 0.999], [0.9995, 0.9995], [0.999, 1.0]], (2.0, 2.0), ["is flat"]),
         ([[1.0, 0.2], [0.999, 0.5], [0.998, 1.0]], (2.0, 2.0), ["is flat in 'a', whose loss"]),
         ([[0.0, 0.2], [0.0, 0.5], [0.0, 1.0]], (2.0, 2.0), ["'a' is exactly 0 everywhere"]),
-        ([[0.2, 0.2], [0.5, 0.5], [1.0, 1.0]], (2.0, 2.0), ["'a' is reversed"]),
+        ([[0.2, 0.2], [0.5, 0.5], [1.0, 1.0]], (2.0, 2.0), ["'a' is reversed on the validation and the test split"]),
         ([[1.0, 0.2], [0.5, 0.5], [0.2, 1.0]], (0.1, 0.1), ["hypervolume of losses is 0"]),
     ],
 )
@@ -209,6 +209,15 @@ def test_what_is_odd_about_a_front(losses: list[list[float]], reference: tuple[f
     found = oddities(a_front(losses, reference), {"steps": 10}, a_front(losses, reference))
     assert len(found) == len(words)
     assert all(word in text for word, text in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_dial_that_is_reversed_on_one_split_is_told(split: str) -> None:
+    good, bad = a_front([[1.0, 0.2], [0.5, 0.5], [0.2, 1.0]]), a_front([[0.2, 0.2], [0.5, 0.5], [1.0, 1.0]])
+    test, val = (good, bad) if split == "validation" else (bad, good)
+    (told,) = oddities(test, {"steps": 10}, val)
+    assert f"The dial of 'a' is reversed on the {split} split: more weight" in told
+    assert ("+1.00 on the validation split, -1.00 on the test split" in told) == (split == "validation")
 
 
 def test_skipped_steps_are_a_note() -> None:
@@ -243,4 +252,4 @@ def test_a_barrier_between_merged_networks_is_told() -> None:
 def test_a_reversed_dial_is_told_beside_that_of_validation() -> None:
     good, bad = a_front([[1.0, 0.2], [0.2, 1.0]]), a_front([[0.2, 0.2], [1.0, 1.0]])
     (told,) = oddities(bad, {"steps": 10}, good)
-    assert "(rank correlation +1.00, on the validation split -1.00; -1 is ideal)" in told
+    assert "(rank correlation -1.00 on the validation split, +1.00 on the test split; -1 is ideal)" in told
