@@ -96,8 +96,7 @@ def solve(
     in `log.txt`. One process at a time solves in a folder.
 
     Args:
-        spec: a spec, a path or bundled name, or a mapping, whose relative paths start from the working directory. With
-            `resume` also a run folder.
+        spec: a spec, a path or bundled name, a mapping (paths are relative to the working directory); to resume, a run.
         out: the run directory; by default `runs/<name>-<date>-<time>`.
         resume: continue the run in `out` (or in `spec`) where its last checkpoint ends; a run that was never started is
             started, a finished one is returned. With a spec that trains longer a finished run goes on, and whatever
