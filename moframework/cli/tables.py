@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from rich import box
 from rich.console import Console
@@ -30,10 +31,29 @@ UNLIMITED = 100_000
 
 def output() -> Console:
     """The console on stdout. Where that is no terminal, lines are neither folded nor cut, whatever FORCE_COLOR, TERM
-    and COLUMNS say: a program reads them, or one who scrolls."""
+    and COLUMNS say: a program reads them, or one who scrolls. Nor are they filled up with blanks."""
+    if sys.stdout.isatty():
+        return Console(highlight=False, markup=False)
     # Rich takes a width for what it is only beside a height: else TERM=dumb with FORCE_COLOR has 80 columns.
-    width, height = (None, None) if sys.stdout.isatty() else (UNLIMITED, UNLIMITED)
-    return Console(highlight=False, markup=False, width=width, height=height)
+    file = cast("IO[str]", _Unpadded(sys.stdout))
+    return Console(file=file, highlight=False, markup=False, width=UNLIMITED, height=UNLIMITED)
+
+
+class _Unpadded:
+    """A text file that gets no blanks at the ends of lines, by which tables make all their cells as wide as the widest,
+    and no rules below headings that are wider than one looks along."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write a text of whole lines; how many characters were given."""
+        unpadded = re.sub(r"[ ]+((?:\x1b\[[\d;]*m)*)$", r"\1", text, flags=re.MULTILINE)
+        self._file.write(re.sub(rf"(─{{{WIDEST_TABLE}}})─+", r"\1", unpadded))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def table(headers: Iterable[str], *, right: Iterable[str] = ()) -> Table:

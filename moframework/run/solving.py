@@ -96,7 +96,8 @@ def solve(
     in `log.txt`. One process at a time solves in a folder.
 
     Args:
-        spec: a spec, a path or bundled name, a mapping (paths are relative to the working directory); to resume, a run.
+        spec: a spec, a path or bundled name, or a mapping, with relative paths from the working directory; with
+            `resume` also a run folder.
         out: the run directory; by default `runs/<name>-<date>-<time>`.
         resume: continue the run in `out` (or in `spec`) where its last checkpoint ends; a run that was never started is
             started, a finished one is returned. With a spec that trains longer a finished run goes on, and whatever
@@ -112,8 +113,7 @@ def solve(
         SpecError, DataError: before anything is written; also where the data of a run to resume has changed.
         RunError: `out` holds another run, or another process solves it; nothing to resume; memory or disk is full.
         NonFiniteLossError: during training; the last good checkpoint is kept.
-        InterruptedRun: SIGINT, SIGTERM or SIGHUP asked for it. In training the step is finished and saved; a second
-            signal ends at once.
+        InterruptedRun: SIGINT, SIGTERM or SIGHUP asked for it; the step is finished and saved. A second ends at once.
         PeerError: another process failed, and raises one of these or what else went wrong.
 
     >>> run = solve({"problem": "quadratics", "solver": "pamal", "training": {"epochs": 1}, "log": []}, "runs/toy")

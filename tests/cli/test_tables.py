@@ -127,7 +127,19 @@ def test_off_a_terminal_a_table_is_as_wide_as_it_needs(
     rows = table(("name", "what it is"))
     rows.add_row("one", "word " * 300)
     output().print(rows)
-    assert "word " * 300 in capsys.readouterr().out
+    assert ("word " * 300).rstrip() in capsys.readouterr().out
+
+
+def test_off_a_terminal_lines_are_not_filled_up_with_blanks(capsys: pytest.CaptureFixture[str]) -> None:
+    """One long cell made every line, and the rule below the headings, as wide."""
+    rows = table(("name", "what it is"))
+    rows.add_row("one", "x" * 1000)
+    rows.add_row("two", "short")
+    output().print(rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(" ")] == []
+    assert sorted(len(line) > 200 for line in lines) == [False] * (len(lines) - 1) + [True]
+    assert any("two" in line and line.endswith("short") for line in lines)
 
 
 def test_off_a_terminal_no_column_of_a_front_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
