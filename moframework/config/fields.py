@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from moframework.config.options import Component
+from moframework.config.options import Component, full_name
 from moframework.config.words import allowed, union_members
 from moframework.errors import MoframeworkError, nearest
 
@@ -75,7 +75,7 @@ def _options_of(cls: Any) -> tuple[Option, ...]:
         hints = typing.get_type_hints(cls)
     except (NameError, TypeError, AttributeError) as error:
         raise MoframeworkError(
-            f"the annotations of {cls.__module__}.{cls.__qualname__} cannot be resolved ({error}): "
+            f"the annotations of {full_name(cls)} cannot be resolved ({error}): "
             "import the types of options at the top of the module, not under TYPE_CHECKING"
         ) from error
     found = tuple(
@@ -86,8 +86,7 @@ def _options_of(cls: Any) -> tuple[Option, ...]:
     bare = next((option.name for option in found if option.type is None), None)
     if bare is not None:
         raise MoframeworkError(
-            f"{cls.__module__}.{cls.__qualname__} has an option '{bare}' without a type: write one, as in "
-            f"`{bare}: float = option(…)`"
+            f"{full_name(cls)} has an option '{bare}' without a type: write one, as in `{bare}: float = option(…)`"
         )
     shadowed = next((option.name for option in found if option.name in vars(cls)), None)
     if shadowed is not None:
@@ -99,8 +98,7 @@ def _options_of(cls: Any) -> tuple[Option, ...]:
     reserved = {"name", "python"} & {o.key for o in found} if issubclass(cls, Component) else set()
     if reserved:
         raise MoframeworkError(
-            f"{cls.__module__}.{cls.__qualname__} has an option called '{reserved.pop()}', "
-            "but in a spec that key chooses the part"
+            f"{full_name(cls)} has an option called '{reserved.pop()}', but in a spec that key chooses the part"
         )
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from abc import ABC
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, dataclass_transform
@@ -14,7 +15,7 @@ from moframework.config import registry
 from moframework.config.reinstall import reinstall_hint
 from moframework.errors import MoframeworkError, UnknownNameError
 
-__all__ = ["WIDEST", "Component", "OptionError", "check_bounds", "config", "option"]
+__all__ = ["OF_FILE", "WIDEST", "Component", "OptionError", "check_bounds", "config", "full_name", "option"]
 
 WIDEST = 2**20
 """Bound of options that say how wide a layer is, or the like: five times the vocabularies of large language models.
@@ -131,7 +132,7 @@ class Component(ABC):
                 _ADOPTED[key] = (found, made)
             return _ADOPTED[key][1]
         if not issubclass(found, cls):
-            raise MoframeworkError(f"{origin} is not a {cls.noun()}: it must derive from {_full_name(cls)}")
+            raise MoframeworkError(f"{origin} is not a {cls.noun()}: it must derive from {full_name(cls)}")
         if inspect.isabstract(found):
             missing = ", ".join(sorted(found.__abstractmethods__))
             raise MoframeworkError(f"{origin} cannot be used as a {cls.noun()}: it does not define {missing}")
@@ -151,7 +152,7 @@ class Component(ABC):
         """
         raise MoframeworkError(
             f"a {cls.noun()} cannot be given as a function ('{getattr(function, '__name__', function)}'): "
-            f"write a class that derives from {_full_name(cls.interface())}"
+            f"write a class that derives from {full_name(cls.interface())}"
         )
 
     @classmethod
@@ -168,7 +169,7 @@ class Component(ABC):
             MoframeworkError: always, unless the interface says how.
         """
         raise MoframeworkError(
-            f"a {cls.noun()} cannot be given as an object: name its class, {_full_name(type(found))}, "
+            f"a {cls.noun()} cannot be given as an object: name its class, {full_name(type(found))}, "
             "and write its options beside it"
         )
 
@@ -191,8 +192,15 @@ class Component(ABC):
 _ADOPTED: dict[tuple[type[Component], int], tuple[object, type[Component]]] = {}
 
 
-def _full_name(cls: type) -> str:
+def full_name(cls: type) -> str:
+    """A class as a message names it: `package.module.Class`, or `file.py: Class` where it came by path."""
+    if cls.__module__.startswith(OF_FILE):
+        return f"{getattr(sys.modules.get(cls.__module__), '__file__', None) or 'a file'}: {cls.__qualname__}"
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+OF_FILE = "moframework_file_"
+"""What the names of modules begin with that were read from a file."""
 
 
 def option(

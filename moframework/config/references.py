@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from moframework.config import registry
-from moframework.config.options import Component
+from moframework.config.options import OF_FILE, Component
 from moframework.errors import MoframeworkError, nearest
 
 __all__ = [
@@ -264,7 +264,7 @@ def _load_file(path: Path) -> Any:
     if path in _FILES and _FILES[path][0] == version:
         return _FILES[path][1]
     # A name of its own, so that files of equal name do not clash; sys.modules must know it before its classes are made.
-    name = f"moframework_file_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
+    name = f"{OF_FILE}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
     module = types.ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
@@ -12,7 +12,7 @@ import attrs
 from moframework.blame import line_of
 from moframework.config import registry
 from moframework.config.fields import Option, is_config, is_interface, options_of, unknown_key
-from moframework.config.options import Component, OptionError, check_bounds
+from moframework.config.options import Component, OptionError, check_bounds, full_name
 from moframework.config.references import Reference, remember
 from moframework.config.reinstall import reinstall_hint
 from moframework.config.trust import Trust, part_of_reference
@@ -334,7 +334,8 @@ class _Structure:
                 made[option.key] = _FAILED
         if any(item is _FAILED for item in made.values()):
             return _FAILED
-        return self.attempt(lambda: cls(**made), path)
+        broken = None if default is not None else _broken_default(cls, given)
+        return self.attempt(lambda: cls(**made), path) if broken is None else self.fail(path, broken)
 
     def misspelt(self, key: str, path: KeyPath) -> bool:
         """Whether a fault already proposes `key` for an unknown one beside it: one slip is told once."""
@@ -402,6 +403,19 @@ def _has_shape(value: object, type_: Any) -> bool:
     if isinstance(type_, type) and issubclass(type_, Component):
         return isinstance(value, str | Mapping)
     return False
+
+
+def _broken_default(cls: type, given: Collection[str]) -> str | None:
+    """What to say of a default of a class that breaks its own bound, where the spec does not give that option: the
+    author of the class is at fault, and not who wrote the spec."""
+    for option in options_of(cls):
+        if option.key in given or option.required or option.field.validator is not check_bounds:
+            continue
+        try:
+            check_bounds(None, option.field, option.default())
+        except OptionError as error:
+            return f"the default of the option '{option.key}' of {full_name(cls)} breaks its own rule: {error.message}"
+    return None
 
 
 def _tidy(path: Path) -> Path:

@@ -29,6 +29,7 @@ class Accuracy(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    best: ClassVar[float | None] = 1.0
     expects_logits: ClassVar[bool] = True
 
     ignore_index: int = option(-100, help="target value of samples or pixels that do not count")

@@ -73,6 +73,7 @@ class MeanAngle(Metric):
 
     higher_is_better: ClassVar[bool] = False
     worst: ClassVar[float | None] = 180.0
+    best: ClassVar[float | None] = 0.0
 
     @property
     def label(self) -> str:
@@ -98,6 +99,7 @@ class MedianAngle(Metric):
 
     higher_is_better: ClassVar[bool] = False
     worst: ClassVar[float | None] = 180.0
+    best: ClassVar[float | None] = 0.0
 
     @property
     def label(self) -> str:
@@ -121,6 +123,7 @@ class AngleWithin(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    best: ClassVar[float | None] = 1.0
 
     degrees: float = option(11.25, gt=0, le=180, help="the bound; customary are 11.25, 22.5 and 30")
 

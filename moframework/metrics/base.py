@@ -61,6 +61,8 @@ class Metric(Component, kind="metrics"):
     """The direction."""
     worst: ClassVar[float | None] = None
     """The worst possible value, the reference of hypervolumes over this metric; None when there is none."""
+    best: ClassVar[float | None] = None
+    """The best possible value, beyond which no condition can hold; None when there is none, or it is not known."""
     expects_logits: ClassVar[bool] = False
     """Whether an output of size 1 is a logit, where a decision is cut at 0: probabilities in its place are a mistake,
     which is told before training."""

@@ -26,6 +26,7 @@ class _OfClasses(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    best: ClassVar[float | None] = 1.0
     expects_logits: ClassVar[bool] = True
 
     average: Average = option(
@@ -118,6 +119,7 @@ class BalancedAccuracy(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    best: ClassVar[float | None] = 1.0
     expects_logits: ClassVar[bool] = True
 
     ignore_index: int = option(-100, help="target value of samples or pixels that do not count")

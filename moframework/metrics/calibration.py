@@ -32,6 +32,7 @@ class CalibrationError(Metric):
 
     higher_is_better: ClassVar[bool] = False
     worst: ClassVar[float | None] = 1.0
+    best: ClassVar[float | None] = 0.0
     expects_logits: ClassVar[bool] = True
 
     bins: int = option(15, ge=1, le=10_000, help="bins of equal width over [0, 1]")

@@ -29,6 +29,7 @@ class MAE(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    best: ClassVar[float | None] = 0.0
     in_units: ClassVar[bool] = True
 
     invalid: float | None = option(None, help="target value that means unknown and does not count; none: all count")
@@ -57,6 +58,7 @@ class MSE(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    best: ClassVar[float | None] = 0.0
     in_units: ClassVar[bool] = True
 
     invalid: float | None = option(None, help="target value that means unknown and does not count; none: all count")
@@ -82,6 +84,7 @@ class RMSE(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    best: ClassVar[float | None] = 0.0
     in_units: ClassVar[bool] = True
 
     invalid: float | None = option(None, help="target value that means unknown and does not count; none: all count")
@@ -110,6 +113,7 @@ class R2(Metric):
     """
 
     higher_is_better: ClassVar[bool] = True
+    best: ClassVar[float | None] = 1.0
 
     invalid: float | None = option(None, help="target value that means unknown and does not count; none: all count")
 
@@ -137,6 +141,7 @@ class RelativeError(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    best: ClassVar[float | None] = 0.0
     in_units: ClassVar[bool] = True
 
     invalid: float = option(

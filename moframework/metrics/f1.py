@@ -28,6 +28,7 @@ class F1(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    best: ClassVar[float | None] = 1.0
     expects_logits: ClassVar[bool] = True
 
     average: Literal["macro", "micro", "weighted"] = option(

@@ -30,6 +30,7 @@ class _Fairness(Metric):
 
     higher_is_better: ClassVar[bool] = False
     worst: ClassVar[float | None] = 1.0
+    best: ClassVar[float | None] = 0.0
     expects_logits: ClassVar[bool] = True
 
     groups: int = option(2, ge=2, le=MOST_GROUPS, help="number of groups; in targets they are 0, 1, …")

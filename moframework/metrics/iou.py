@@ -35,6 +35,7 @@ class IoU(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    best: ClassVar[float | None] = 1.0
 
     ignore_index: int = option(-100, help="target value of samples or pixels that do not count")
     over: Literal["data", "image"] = option(

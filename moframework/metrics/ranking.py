@@ -71,6 +71,7 @@ class _Ranking(Metric):
 
     higher_is_better: ClassVar[bool] = True
     worst: ClassVar[float | None] = 0.0
+    best: ClassVar[float | None] = 1.0
 
     average: Literal["macro", "weighted"] = option(
         "macro", help="over classes alike, or weighted by how often they occur"

@@ -31,6 +31,7 @@ from moframework.pareto.conditions import Condition, read_conditions
 from moframework.pareto.front import Front
 from moframework.preferences.adaptive import Adaptive
 from moframework.run.feasible import Feasible, find_feasible
+from moframework.run.reachable import check_reachable
 from moframework.spec import Spec
 
 __all__ = ["Constraining", "conditions_of", "limit_dial"]
@@ -72,7 +73,9 @@ def conditions_of(spec: Spec) -> list[Condition]:
     for name, given in (spec.constraints or {}).items():
         for text in (given,) if isinstance(given, str) else given:
             try:
-                found += read_conditions(f"{name} {text}", names)
+                read = read_conditions(f"{name} {text}", names)
+                check_reachable(read, tasks)
+                found += read
             except ValueError as error:
                 faults.append(f"constraints.{name}: {error}")
     if faults:

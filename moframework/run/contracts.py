@@ -12,8 +12,10 @@ from torch import Tensor
 
 from moframework.blame import blamed
 from moframework.engine.method import Method
-from moframework.errors import BrokenPartError
+from moframework.errors import BrokenPartError, shortened
 from moframework.model import ParetoModel
+from moframework.objectives import Objective
+from moframework.preferences import Schedule
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpace, WeightSpaceConfig
 
@@ -40,6 +42,15 @@ def method_of(solver: Solver, m: int) -> Method:
             f"solver: weight_space() of {name} returned {_what(weights)}, not the options of a weight space, which "
             "derive from moframework.WeightSpaceConfig"
         )
+    for key, made, kind in (
+        ("preferences", method.preferences, Schedule),
+        ("objective", method.objective, Objective),
+    ):
+        if not isinstance(made, kind):
+            raise BrokenPartError(
+                f"solver.{key}: that of {name} is {_what(made)} ({shortened(repr(made))}), not a {kind.__name__}; "
+                f"`default_{key}` of a solver is an object, such as {'Dirichlet' if kind is Schedule else 'Linear'}()"
+            )
     with blamed(f"drawing preferences with {type(method.preferences).__name__}", "solver.preferences", BrokenPartError):
         method.check(m)
     return method

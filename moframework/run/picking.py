@@ -18,6 +18,7 @@ from moframework.pareto.front import Front
 from moframework.pareto.rules import Column, Compromise, Nearest, PseudoWeights, Rule, Weights, rule_named
 from moframework.run.evaluating import Trained, preferences_for
 from moframework.run.intervals import Interval, intervals
+from moframework.run.reachable import check_reachable
 from moframework.run.simplex_search import EVALUATIONS, Goal, search
 
 __all__ = ["NothingSatisfiesError", "Pick", "arguments_of_text", "pick", "pick_evaluated", "rule_of", "step"]
@@ -114,6 +115,7 @@ def pick(
     """
     try:
         conditions = read_conditions(where, list(front.columns()))
+        check_reachable(conditions, trained.problem.tasks)
         return _picked(trained, Goal(rule, conditions, front), evaluations)
     except ValueError as error:
         raise RequestError(str(error)) from error

@@ -72,7 +72,7 @@ def test_every_rule_chooses(call: Call, run: Run, rule: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--where", "left/accuracy >= 2"], 1, "left/accuracy >= 2 is missed by 1"),
+        (["--where", "left/accuracy >= 2"], 2, "left/accuracy >= 2' holds nowhere, for 1 is the best value"),
         (["--where", "left/acc >= 0.5"], 2, "did you mean 'left/accuracy'?"),
         (["--knee", "--tradeoff"], 2, "one rule decides"),
         (["--knee", "--minimize", "left/loss"], 2, "one rule decides"),

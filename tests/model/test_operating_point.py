@@ -76,7 +76,7 @@ def test_preferences_are_scaled_and_checked() -> None:
         (["half", 1], r"such as \[0.5, 0.5\]; got \['half', 1\]$"),
         (None, "got None"),
         (object(), "got <object"),
-        ({"left": 1, "rigth": 1}, "no task 'rigth': did you mean 'right'.* left, right$"),
+        ({"left": 1, "rihgt": 1}, "no task 'rihgt': did you mean 'right'.* left, right$"),
         ({"left": 1}, "a number for each task, but none for right"),
         ({"left": 1, "right": "x"}, "got {'left': 1, 'right': 'x'}"),
     ],

@@ -335,3 +335,54 @@ def test_a_problem_class_that_fails_is_told_with_the_line(where: str, words: str
     )
     with pytest.raises(SpecError, match=words + r" \(.*mine\.py:21\)$"):
         check(tmp_path / "s.yaml", trust=True)
+
+
+AUTHORS = """from moframework import Solver
+from moframework.config import config, option
+from moframework.weights.low_rank import LowRank
+
+
+class Base(Solver):
+    def weight_space(self, m):
+        return LowRank(rank=1)
+
+
+@config
+class Drawn(Base):
+    default_preferences = "dirichlet"
+
+
+@config
+class Below(Base):
+    rank: int = option(0, ge=1, help="a rank")
+
+
+@config
+class Untyped(Base):
+    rank = option(1, ge=1, help="a rank")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "Drawn",
+            r"solver.preferences: that of Drawn is something of type str \('dirichlet'\), not a Schedule; .*Dirichl",
+        ),
+        (
+            "Below",
+            r"solver: the default of the option 'rank' of \S*mine.py: Below breaks its own rule: rank must be at",
+        ),
+        ("Untyped", r"solver.python: \S*mine.py: Untyped has an option 'rank' without a type"),
+    ],
+)
+def test_slips_of_the_author_of_a_solver_are_told_as_such(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "mine.py").write_text(AUTHORS)
+    with pytest.raises(SpecError, match=words) as caught:
+        check(
+            load_spec(
+                {"problem": "digits", "solver": {"python": f"{tmp_path / 'mine.py'}:{name}"}, "training": {"steps": 1}}
+            )
+        )
+    assert "moframework_file_" not in str(caught.value)

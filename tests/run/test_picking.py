@@ -200,10 +200,10 @@ def test_the_test_split_chooses_nothing(run: Run) -> None:
 
 def test_when_nothing_satisfies_the_nearest_miss_is_told(run: Run) -> None:
     with pytest.raises(NothingSatisfiesError, match="no point of 8 meets all conditions") as error:
-        run.pick(["left/accuracy >= 1.5", "right/loss <= 1000"], maximize="right/accuracy", evaluations=3)
+        run.pick(["left/accuracy >= 1", "right/loss <= 1000"], maximize="right/accuracy", evaluations=3)
     best = max(run.front("val").metrics["left/accuracy"])
     assert len(error.value.misses) == 1
-    assert error.value.misses[0].startswith("left/accuracy >= 1.5 is missed by ")
+    assert error.value.misses[0].startswith("left/accuracy >= 1 is missed by ")
     assert float(error.value.misses[0].rpartition(" ")[2]) >= best - 1e-4
 
 
@@ -211,6 +211,12 @@ def test_when_nothing_satisfies_the_nearest_miss_is_told(run: Run) -> None:
     ("arguments", "words"),
     [
         ({"where": "left/acc >= 0.9"}, "did you mean 'left/accuracy'"),
+        (
+            {"where": "left/accuracy >= 80"},
+            "'left/accuracy >= 80' holds nowhere, for 1 is the .*: for 80 %, write 0.8$",
+        ),
+        ({"where": "left/accuracy > 1"}, "holds nowhere, for 1 is the best value of left/accuracy$"),
+        ({"where": "left/accuracy = 2 ± 0.5"}, "holds nowhere, for 1 is the best"),
         ({"maximize": "left/acc"}, "did you mean 'left/accuracy'"),
         ({"rule": "minimise left/loss"}, "did you mean 'minimize left/loss'. rules: maximize COLUMN, "),
         ({"maximize": "left/accuracy", "rule": "knee"}, "one rule decides, but 2 are given"),
