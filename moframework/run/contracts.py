@@ -51,7 +51,12 @@ def method_of(solver: Solver, m: int) -> Method:
                 f"solver.{key}: that of {name} is {_what(made)} ({shortened(repr(made))}), not a {kind.__name__}; "
                 f"`default_{key}` of a solver is an object, such as {'Dirichlet' if kind is Schedule else 'Linear'}()"
             )
-    with blamed(f"drawing preferences with {type(method.preferences).__name__}", "solver.preferences", BrokenPartError):
+    drawn = type(method.preferences)
+    if "__attrs_attrs__" not in vars(drawn):  # its options would be what `option` returns
+        raise BrokenPartError(
+            f"solver.preferences: {drawn.__name__} has no options: decorate the class with @moframework.config.config"
+        )
+    with blamed(f"drawing preferences with {drawn.__name__}", "solver.preferences", BrokenPartError):
         method.check(m)
     return method
 

@@ -58,9 +58,7 @@ def test_a_value_that_hides_an_inherited_option_is_refused() -> None:
     class Drawn(PaLoRA):
         preferences = Annealed(temperature=2.0)
 
-    with pytest.raises(
-        MoframeworkError, match=r"Steep sets 'rank', .* ignored: write `rank: TYPE = option\(.*\)`$"
-    ):
+    with pytest.raises(MoframeworkError, match=r"Steep sets 'rank', .* ignored: write `rank: TYPE = option\(.*\)`$"):
         options_of(Steep)
     with pytest.raises(MoframeworkError, match="or `default_preferences = …`"):
         options_of(Drawn)

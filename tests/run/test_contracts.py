@@ -183,6 +183,10 @@ class Fades(Flat):
         return torch.full((count, m), 1 / m) + (1 - progress)
 
 
+class Bare(Flat):
+    pull: float = option(0.5, ge=0, help="nobody made this class one with options")
+
+
 @config
 class Dies(Flat):
     def draw(self, progress: float, count: int, m: int, generator: Generator) -> Tensor:
@@ -203,6 +207,7 @@ class Dies(Flat):
             PaMaL(preferences=Heavy()),
             r"draw\(\) of Heavy gives at progress 1 \[1\.0, 1\.0\], … in the shape \(1, 2\), not 1 pref",
         ),
+        (PaMaL(preferences=Bare()), r"^solver\.preferences: Bare has no options: decorate the class with @moframework"),
         (PaMaL(preferences=Fades()), r"draw\(\) of Fades gives at progress 0\.0001 \[1\.499"),
         (PaMaL(preferences=Dies()), r"^solver\.preferences: drawing preferences with Dies fails: KeyError: 'rays' \("),
     ],
@@ -273,7 +278,7 @@ def test_a_problem_of_ones_own_that_fails_is_told_with_the_line(place: str, word
 OWN = """
 import torch
 from moframework.backbones.mlp import MLP
-from moframework.config import config, option
+from moframework.config import config
 from moframework.data import TensorData
 from moframework.losses import MSE
 from moframework.problem import Problem
@@ -338,7 +343,7 @@ def test_a_problem_class_that_fails_is_told_with_the_line(where: str, words: str
 
 
 AUTHORS = """from moframework import Solver
-from moframework.config import config, option
+from moframework.config import config
 from moframework.weights.low_rank import LowRank
 
 
