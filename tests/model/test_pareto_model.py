@@ -117,7 +117,8 @@ class TestPreference:
         for action in (lambda: made.at(make(numbers)), lambda: made(self.x, make(numbers))):
             with pytest.raises(
                 ValueError,
-                match=r"a preference (has 2 numbers, one for each of left, right|is non-neg)|got 1 for a batch of 2",
+                match=r"a preference (has 2 numbers, one for each of left, right|is non-neg)|"
+                r"of a preference are finite|got 1 for a batch of 2",
             ):
                 action()
 

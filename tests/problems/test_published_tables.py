@@ -151,13 +151,15 @@ HEADERS = (
           width=3),
     Fault("two columns without names", text(header=["", "", "y", "z", "part"]),
           ("line 1: the table has two columns without a name (1 and 2)",)),
-    Fault("capitals", text(header=["x", "c", "Y", "z", "part"]), ("no column 'y'; it has x, c, Y, z, part",)),
+    Fault("capitals", text(header=["x", "c", "Y", "z", "part"]),
+          ("no column 'y', which `targets` names; it has x, c, Y, z, part",)),
     Fault("semicolons", text(mark=";"), width=4, same=True, notes=("separated by semicolons",)),
     Fault("tabs", text(mark="\t"), width=4, same=True, notes=("separated by tabs",)),
-    Fault("bars", text(mark="|"), ("no column 'y'; it has x|c|y|z|part",)),
+    Fault("bars", text(mark="|"), ("no column 'y', which `targets` names; it has x|c|y|z|part",)),
     Fault("bars that are told", text(mark="|"), options={"delimiter": "|"}, width=4, same=True),
     Fault("semicolons and decimal commas", text((0, "x", "1,5"), mark=";"), (STRAY, "'1,5' in line 2")),
-    Fault("the wrong delimiter", text(), ("no column 'y'; it has x,c,y,z,part",), {"delimiter": ";"}),
+    Fault("the wrong delimiter", text(),
+          ("no column 'y', which `targets` names; it has x,c,y,z,part",), {"delimiter": ";"}),
 )  # fmt: skip
 
 LABELS = (

@@ -181,15 +181,15 @@ class NoState(LossBalancing):
 
 
 @config
-class LateOnly(Schedule):
-    """Draws nothing at the beginning."""
+class Gap(Schedule):
+    """Draws nothing in a part of the training at which no plan looks."""
 
     def natural_count(self, m: int) -> int:
         return 2
 
     def draw(self, progress: float, count: int, m: int, generator: torch.Generator) -> Tensor:
-        if progress < 0.5:
-            raise ValueError("draws in the second half only")
+        if 1e-4 < progress < 0.25:
+            raise ValueError("draws nothing before the second quarter")
         return torch.full((count, m), 1 / m)
 
 
@@ -280,7 +280,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         "solver.objective.*numpy",
     ),
     "balancing without state": ({"solver": {"balancing": [NoState()]}}, "solver.balancing.0.*KeyError: 'missing'"),
-    "schedule draws late": ({"solver": {"preferences": LateOnly()}}, "solver.preferences.*second half"),
+    "schedule draws late": ({"solver": {"preferences": Gap()}}, "solver.preferences.*second quarter"),
     # the last batch
     "last batch of one": (
         {"network": Normed, "solver": SHARED, "batch_size": 39, "drop_last": False},

@@ -278,7 +278,7 @@ def test_a_problem_of_ones_own_that_fails_is_told_with_the_line(place: str, word
 OWN = """
 import torch
 from moframework.backbones.mlp import MLP
-from moframework.config import config
+from moframework.config import config, option
 from moframework.data import TensorData
 from moframework.losses import MSE
 from moframework.problem import Problem
@@ -343,7 +343,7 @@ def test_a_problem_class_that_fails_is_told_with_the_line(where: str, words: str
 
 
 AUTHORS = """from moframework import Solver
-from moframework.config import config
+from moframework.config import config, option
 from moframework.weights.low_rank import LowRank
 
 
