@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from moframework.benchmark.loading import cell_spec, load_benchmark
 from moframework.config import unstructure
@@ -101,3 +102,17 @@ def test_the_benchmark_of_one_epoch_has_the_settings_of_its_spec() -> None:
     made = cell_spec(benchmark, 0, 0, spec.seed)
     assert unstructure(made.solver) == unstructure(spec.solver)
     assert unstructure(made.training) == unstructure(spec.training)
+
+
+def test_specs_of_papers_inherit_no_schedule_of_ours() -> None:
+    """A paper's constant learning rate was a cosine, since what the spec extends had one."""
+    checked = 0
+    for name, path in bundled_specs().items():
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        base = str(content.get("extends", ""))
+        if name.startswith("paper/") and base and not base.startswith("paper/"):
+            assert "scheduler" in content["training"], f"{name} has the schedule of {base}"
+            checked += 1
+    assert checked >= 8
+    assert load_spec("paper/multimnist-pamal").training.scheduler is None
+    assert load_spec("paper/multifashion-phn").training.scheduler is None
