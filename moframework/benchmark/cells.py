@@ -16,12 +16,14 @@ from attrs import frozen
 from moframework.benchmark.executor import Job
 from moframework.benchmark.loading import cell_spec
 from moframework.benchmark.spec import Benchmark, part_name, slug
+from moframework.config import unstructure
 from moframework.errors import RunError
 from moframework.io.atomic import write_text
 from moframework.io.sealed import read_sealed_yaml, write_sealed_yaml
 from moframework.pareto.front import Front
 from moframework.run.run import SPEC, STATUS, Run
 from moframework.spec import Spec
+from moframework.spec.writing import write_yaml
 
 __all__ = ["Cell", "State", "cell", "chosen", "decisive"]
 
@@ -103,7 +105,10 @@ class Cell:
             *(sys.executable, "-m", "moframework", "solve", str(folder / SPEC), "--out", str(folder)),
             *("--resume", "--quiet", *(("--trust",) if trust else ())),
         )
-        return Job(name=self.name, command=command, folder=folder, log=folder.with_name(f"{folder.name}.log"))
+        return Job(
+            name=self.name, command=command, folder=folder, log=folder.with_name(f"{folder.name}.log"),
+            data=write_yaml(unstructure(self.spec.problem)),
+        )  # fmt: skip
 
     def fail(self, message: str) -> None:
         """Record why it failed, until it is started again."""

@@ -26,6 +26,8 @@ class Job:
     """The run folder, which exists. On a cluster it must lie on a disk that all machines share."""
     log: Path
     """File that gets what the command writes on stdout and stderr, appended."""
+    data: str | None = None
+    """Says which data it reads: jobs with equal texts read the same, and may share it; None: not known."""
 
 
 @frozen(kw_only=True)

@@ -1,9 +1,10 @@
 """Commands of moframework that begin with their imports done: a process that has them forks one for each.
 
 Loading torch and what else a cell uses takes seconds of processor time, as much as a small training. A forked command
-is still a process of its own, with its own session, streams and environment, so that it takes no other down. Own code,
-for `multiprocessing`'s server runs the main module of the program anew in each process, which a script that calls
-`run_benchmark` at its top level would not survive.
+is still a process of its own, with its own session, streams and environment, so that it takes no other down. A server
+can be asked for another one that has read the data of a spec as well: the commands that it forks have it at once, and
+share its memory. Own code, for `multiprocessing`'s server runs the main module of the program anew in each process,
+which a script that calls `run_benchmark` at its top level would not survive.
 """
 
 from __future__ import annotations
@@ -91,16 +92,19 @@ class ForkServer:
         return sys.platform == "linux" and hasattr(os, "pidfd_open")
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._link, other = _pair()
         # One thread of OpenBLAS: it starts its threads when it is loaded, and threads do not survive a fork.
         program = f"from moframework.benchmark.fork_server import serve; serve({other.fileno()})"
         alone = {**environment, "OPENBLAS_NUM_THREADS": "1"}
         with other:
-            self._process = subprocess.Popen(
+            self._process: subprocess.Popen[bytes] | Forked = subprocess.Popen(
                 [sys.executable, "-c", program], stdin=subprocess.DEVNULL, env=alone,
                 start_new_session=True, pass_fds=(other.fileno(),),
             )  # fmt: skip
-        self._count = 0
+        self._begin(ready=True)
+
+    def _begin(self, *, ready: bool) -> None:
+        self._count, self._ready = 0, ready
         self._codes: dict[int, int] = {}
         self._running: set[int] = set()
 
@@ -110,12 +114,41 @@ class ForkServer:
     def __exit__(self, *_: object) -> None:
         """End the server, and with it what still runs."""
         self._link.close()
+        if not self._ready:
+            self._process.kill()
         self._process.wait()
 
     @property
     def alive(self) -> bool:
-        """Whether it has not been killed."""
+        """Whether it has not been killed, and has not given up."""
         return self._process.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has read what it was asked to hold."""
+        if not self._ready:
+            self._receive(socket.MSG_DONTWAIT)
+        return self._ready
+
+    def holding(self, spec: Path, environment: Mapping[str, str]) -> ForkServer:
+        """Fork a server that first reads the data of a spec, all splits of it.
+
+        Until it is `ready` it takes commands, and begins none. It gives up, and is not `alive`, where the data cannot
+        be read, or not without code that is not installed, or without threads: commands then read it themselves.
+
+        Args:
+            spec: its file.
+            environment: with which the data is read.
+        """
+        self._count += 1
+        self._running.add(self._count)
+        server = object.__new__(ForkServer)
+        server._link, other = _pair()
+        with other:
+            self._ask({"argv": [], "held": str(spec)}, environment, [other.fileno()])
+        server._process = Forked(self, self._count)
+        server._begin(ready=False)
+        return server
 
     def start(
         self, arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes], kept: Sequence[int]
@@ -129,11 +162,15 @@ class ForkServer:
         """
         self._count += 1
         self._running.add(self._count)
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as request:  # an environment has no bound
-            json.dump({"argv": list(arguments), "env": dict(environment), "cwd": str(Path.cwd())}, request)
-            request.flush()
-            self.tell({"number": self._count}, [request.fileno(), log.fileno(), *kept])
+        self._ask({"argv": list(arguments)}, environment, [log.fileno(), *kept])
         return Forked(self, self._count)
+
+    def _ask(self, asked: Mapping[str, Any], environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
+        """Ask for the process that was counted last."""
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as request:  # an environment has no bound
+            json.dump({**asked, "env": dict(environment), "cwd": str(Path.cwd())}, request)
+            request.flush()
+            self.tell({"number": self._count}, [request.fileno(), *descriptors])
 
     def tell(self, given: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send the server a message; where it is dead, `ended` will tell."""
@@ -153,7 +190,7 @@ class ForkServer:
 
     def _receive(self, flags: int) -> bool:
         """Take in one message, if there is one."""
-        if not self._running:
+        if self._ready and not self._running:
             return False
         try:
             text = self._link.recv(_LARGEST, flags)
@@ -167,6 +204,9 @@ class ForkServer:
             self._running.clear()
             return False
         told = json.loads(text)
+        if "ready" in told:
+            self._ready = True
+            return True
         self._codes[told["number"]] = told["code"]
         self._running.discard(told["number"])
         return True
@@ -179,6 +219,8 @@ class _Request:
     argv: list[str]
     env: dict[str, str]
     cwd: str
+    held: str | None = None
+    """The spec whose data is to be held, in the place of a command."""
 
 
 @define(eq=False)
@@ -199,9 +241,19 @@ def serve(descriptor: int) -> None:
     for name in (signal.SIGINT, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     _load(_FIRST)
-    given = _served(socket.socket(fileno=descriptor))
+    _serve_on(socket.socket(fileno=descriptor))
+
+
+def _serve_on(link: socket.socket) -> None:
+    """Serve; in what was forked meanwhile: be that."""
+    given = _served(link)
     if given is not None:
-        _become(*given)
+        (_become if given[0].held is None else _become_holder)(*given)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """The two ends of a connection that keeps messages apart."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def _served(link: socket.socket) -> tuple[_Request, list[int], IO[str]] | None:
@@ -227,7 +279,7 @@ def _served(link: socket.socket) -> tuple[_Request, list[int], IO[str]] | None:
             request = _read(descriptors.pop(0))
             loaded = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed when the child has ended)
             gc.freeze()  # what is there now is never collected, so that its memory stays shared
-            process = None if _threads() == 1 else _started(request, descriptors)
+            process = None if _threads() == 1 or request.held else _started(request, descriptors)
             child = os.fork() if process is None else process.pid
             if child == 0:
                 waiting.close()
@@ -280,12 +332,7 @@ def _tell_end(link: socket.socket, child: _Child) -> None:
 
 def _become(request: _Request, descriptors: Sequence[int], loaded: IO[str]) -> None:
     """Run a command in this process, as `python -m moframework` would."""
-    os.setsid()
-    os.dup2(descriptors[0], 1)
-    os.dup2(descriptors[0], 2)
-    os.environ.clear()
-    os.environ.update(_environment(request, os.getppid()))
-    os.chdir(request.cwd)
+    _settle(request, descriptors[0])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.argv = ["moframework", *request.argv]
@@ -296,6 +343,39 @@ def _become(request: _Request, descriptors: Sequence[int], loaded: IO[str]) -> N
     finally:
         with loaded:
             loaded.write("\n".join(name for name in sys.modules if name not in before and _installed(name)))
+
+
+def _settle(request: _Request, log: int) -> None:
+    """Take the session, streams, environment and folder of what was asked for."""
+    os.setsid()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ.clear()
+    os.environ.update(_environment(request, os.getppid()))
+    os.chdir(request.cwd)
+
+
+def _become_holder(request: _Request, descriptors: Sequence[int], loaded: IO[str]) -> None:
+    """Read the data of a spec in this process, then serve; or end, where what it forks would not be as ever."""
+    import torch
+
+    from moframework.run.held import hold
+
+    with Path(os.devnull).open("wb") as nowhere:
+        _settle(request, nowhere.fileno())
+    link, before = socket.socket(fileno=descriptors[0]), set(sys.modules)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # its threads would not survive a fork
+    hold(Path(str(request.held)))
+    torch.set_num_threads(threads)
+    new = [name for name in sys.modules if name not in before]
+    if _threads() > 1 or not all(map(_installed, new)):
+        return
+    with loaded:
+        loaded.write("\n".join(new))
+    with contextlib.suppress(OSError):
+        link.send(json.dumps({"ready": True}).encode())
+    _serve_on(link)
 
 
 def _installed(name: str) -> bool:

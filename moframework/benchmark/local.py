@@ -15,6 +15,7 @@ from typing import Literal
 from attrs import define
 
 from moframework.benchmark.attempt import said
+from moframework.benchmark.data_servers import DataServers
 from moframework.benchmark.executor import Executor, Job, Outcome, available_cores
 from moframework.benchmark.fork_server import Forked, ForkServer
 from moframework.config import config, option
@@ -53,7 +54,8 @@ class Local(Executor):
     and started again, never write the same run: a cell whose lock is held is waited for. (Locks: POSIX systems.)
 
     On Linux they are forked from a process that has done their imports (see `fork_server`): a cell of the embedded
-    digits takes half the time.
+    digits takes half the time. Cells of one problem are forked from one that has read its data too, so that it is read
+    once, and is once in memory, where it consists of tensors and the problem is none of one's own code.
 
     Two cells at a time, of an hour each at most::
 
@@ -82,14 +84,14 @@ class Local(Executor):
     ) -> Generator[Outcome, None, None]:
         """See `Executor.run`."""
         with contextlib.ExitStack() as stack:
-            server: ForkServer | None = None
+            servers: DataServers | None = None
             forkable = sum(map(_forkable, jobs))
             if forkable and (self.start == "fork" or (self.start == "auto" and forkable > 1 and _forks())):
-                server = stack.enter_context(ForkServer(self._environment()))
-            yield from self._run(list(jobs), server, started, stop)
+                servers = stack.enter_context(DataServers(self._environment(), most=max(2, self.jobs)))
+            yield from self._run(list(jobs), servers, started, stop)
 
     def _run(
-        self, waiting: list[Job], server: ForkServer | None, started: Callable[[Job], None], stop: Callable[[], bool]
+        self, waiting: list[Job], servers: DataServers | None, started: Callable[[Job], None], stop: Callable[[], bool]
     ) -> Generator[Outcome, None, None]:
         running = list[_Running]()
         asked: float | None = None
@@ -99,7 +101,7 @@ class Local(Executor):
                     waiting.clear()
                     asked = self._end(running, asked)
                 self._hurry(running)
-                yield from self._fill(waiting, running, server, started)
+                yield from self._fill(waiting, running, servers, started)
                 ended = [one for one in running if one.process.poll() is not None]
                 for one in ended:
                     running.remove(one)
@@ -138,13 +140,18 @@ class Local(Executor):
         self,
         waiting: list[Job],
         running: list[_Running],
-        server: ForkServer | None,
+        servers: DataServers | None,
         started: Callable[[Job], None],
     ) -> Generator[Outcome, None, None]:
         """Start what may run beside what is `running`; yield the outcome of jobs that cannot be started."""
         for job in waiting[:]:
             if len(running) >= self.jobs:
                 return
+            server = None
+            if servers is not None and _forkable(job):
+                server = servers.of(job, waiting, [one.job for one in running])
+                if not server.ready and server.alive:
+                    continue  # it reads the job's data
             begun = self._begin(job, server)
             if begun is None:
                 continue
@@ -156,7 +163,8 @@ class Local(Executor):
             started(job)
 
     def _begin(self, job: Job, server: ForkServer | None) -> _Running | Outcome | None:
-        """The job's process; None while another process holds its cell; an outcome when it cannot be started."""
+        """The job's process, forked where there is a server; None while another process holds its cell; an outcome when
+        it cannot be started."""
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(_lock(job.log.with_suffix(".lock")))
             if lock is None:
@@ -165,7 +173,7 @@ class Local(Executor):
             before = log.tell()
             try:
                 # The process inherits the lock and holds it as long as it lives, whatever happens to this one.
-                if server is not None and server.alive and _forkable(job):
+                if server is not None and server.alive:
                     forked = server.start(job.command[3:], self._environment(), log, lock)
                     return _Running(job, forked, time.monotonic(), before)
                 process = subprocess.Popen(

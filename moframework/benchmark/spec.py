@@ -15,7 +15,7 @@ from moframework.benchmark.statistics.spec import Statistics
 from moframework.config import Component, config, option, unstructure
 from moframework.config.options import OptionError
 from moframework.engine.settings import Evaluation, Training
-from moframework.errors import meant
+from moframework.errors import meant, nearest
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec.writing import write_yaml
@@ -28,8 +28,23 @@ PAIRS = 2_000
 """Of a problem and a solver, at most: what entries override is checked for each pair."""
 _LABEL = 100  # it heads a column
 
-TUNABLE = ("training", "solver")
-"""Sections of a run's spec that a grid may change; the others are the question, not the answer."""
+_TUNABLE = ("training", "solver", "problem.augmentation")
+
+
+def key_refused(key: str) -> str | None:
+    """Why a grid or a range may not change a key of a run's spec: all but training, solver and augmentation, which
+    only training sees, is the question and not the answer. None where it may.
+
+    >>> key_refused("problem.seed")
+    'cannot be tuned: a key begins with training., solver. or problem.augmentation, as in training.optimizer.lr'
+    """
+    if all(key.split(".")) and (key == _TUNABLE[2] or key.startswith(tuple(f"{name}." for name in _TUNABLE))):
+        return None
+    section, _, rest = key.partition(".")
+    near = nearest(section, _TUNABLE[:2])
+    hint = f"; did you mean '{near}.{rest}'?" if near and near != section and rest else ""
+    first, second, whole = _TUNABLE
+    return f"cannot be tuned: a key begins with {first}., {second}. or {whole}, as in training.optimizer.lr{hint}"
 
 
 @config
@@ -116,13 +131,9 @@ class Tuning:
         if not self.grid:
             raise OptionError("grid must name at least one key", "grid")
         for key, values in self.grid.items():
-            section, _, rest = key.partition(".")
-            if section not in TUNABLE or not all(rest.split(".")):
-                raise OptionError(
-                    f"'{key}' cannot be tuned: a key begins with {' or '.join(f'{name}.' for name in TUNABLE)}, "
-                    "as in training.optimizer.lr",
-                    "grid",
-                )
+            refused = key_refused(key)
+            if refused is not None:
+                raise OptionError(f"'{key}' {refused}", "grid")
             if not values:
                 raise OptionError(f"'{key}' has no values to try", "grid")
         if self.size > _CANDIDATES:

@@ -18,7 +18,7 @@ from moframework.backbones.base import Backbone
 from moframework.blame import blamed
 from moframework.config import Trust, unstructure
 from moframework.config.options import OptionError
-from moframework.data import SPLITS, Dataset, Split, batches, epoch_size, sample_rows
+from moframework.data import Dataset, Split, batches, epoch_size, sample_rows
 from moframework.engine.acceleration import choices
 from moframework.engine.device import Placement, placement
 from moframework.engine.extensions import extend
@@ -41,6 +41,7 @@ from moframework.problem.task import Task
 from moframework.processes.world import World
 from moframework.run.constraining import conditions_of
 from moframework.run.contracts import check_groups, check_weights, method_of, model_of
+from moframework.run.held import read_splits
 from moframework.run.held_out import check_fixed, held_out_notes, hold_out
 from moframework.run.labels import Labels, check_labels, count_labels, label_lines, unit_lines, weight_lines
 from moframework.run.memory import has_room
@@ -410,7 +411,7 @@ def _check_validations(spec: Spec) -> None:
 def _data(problem: Problem, method: Method, seed: int) -> tuple[Problem, Mapping[Split, Dataset], Dataset | None]:
     """The problem with losses fitted to its data, all splits of this, checked, and what is held out for the method.
     Raises `DataError`; `SpecError` as `hold_out`."""
-    data = {split: problem.data(split) for split in SPLITS}
+    data = read_splits(problem)
     for split, samples in data.items():
         if len(samples) == 0:  # type: ignore[arg-type]
             raise DataError(f"problem: the {split} split is empty")

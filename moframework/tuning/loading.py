@@ -15,6 +15,7 @@ from moframework.config.schema import Schema
 from moframework.config.structure import KeyPath, structure
 from moframework.config.words import allowed
 from moframework.engine.settings import Training
+from moframework.problem import Problem
 from moframework.errors import SpecError
 from moframework.solvers.base import Solver
 from moframework.spec import Spec
@@ -27,7 +28,7 @@ from moframework.tuning.spec import Contest, Study, key_fault
 
 __all__ = ["best_spec", "contender_study", "load_study", "own_choice", "study_schema", "trial_spec", "with_values"]
 
-_TYPES: dict[str, type] = {"training": Training, "solver": Solver}
+_TYPES: dict[str, type] = {"training": Training, "solver": Solver, "problem": Problem}
 
 
 def load_study(source: str | Path | Mapping[str, object], overrides: Sequence[str] = ()) -> Study | Contest:

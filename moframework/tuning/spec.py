@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from moframework.benchmark.spec import TUNABLE, Benchmark
+from moframework.benchmark.spec import Benchmark, key_refused
 from moframework.config import config, option
 from moframework.config.options import OptionError
-from moframework.errors import nearest
 from moframework.run.resuming import BUDGET
 from moframework.spec import Spec
 from moframework.tuning.ranges import Range
@@ -143,12 +142,9 @@ def key_fault(key: str, others: Iterable[str]) -> str | None:
         key: such as `training.optimizer.lr`.
         others: the other keys that are tuned.
     """
-    section, _, rest = key.partition(".")
-    if section not in TUNABLE or not all(rest.split(".")):
-        near = nearest(section, TUNABLE)
-        hint = f"; did you mean '{near}.{rest}'?" if near and rest else ""
-        begins = " or ".join(f"{name}." for name in TUNABLE)
-        return f"cannot be tuned: a key begins with {begins}, as in training.optimizer.lr{hint}"
+    refused = key_refused(key)
+    if refused is not None:
+        return refused
     if key in BUDGET:
         return "cannot be tuned: it is the budget of a run, which all trials share"
     below = next((other for other in others if other.startswith(f"{key}.")), None)

@@ -133,7 +133,7 @@ def test_values_of_the_grid_are_tried_on_every_solver(tmp_path: Path) -> None:
         ({"solvers": "palora"}, "solvers: must be a list"),
         ({"tune": {"grid": {}}}, "tune.grid: must name at least one key"),
         ({"tune": {"grid": {"training.": [1]}}}, "cannot be tuned"),
-        ({"tune": {"grid": {"problem.seed": [1]}}}, "a key begins with training. or solver."),
+        ({"tune": {"grid": {"problem.seed": [1]}}}, "a key begins with training., solver. or problem.augmentation"),
         ({"tune": {"grid": {"solver.rank": []}}}, "has no values to try"),
         ({"executor": "locl"}, "executor"),
     ],

@@ -61,7 +61,7 @@ def test_every_fault_has_its_position(tmp_path: Path) -> None:
     assert "did you mean 'trials'?" in found[0]
     assert "did you mean 'solver.alpha'?" in found[2]
     assert "the budget of a run, which all trials share" in found[3]
-    assert "a key begins with training. or solver." in found[4]
+    assert "a key begins with training., solver. or problem.augmentation" in found[4]
     assert "beside solver.preferences.per_batch, which is a part of it" in found[5]
 
 
@@ -191,3 +191,30 @@ def test_bundled_studies() -> None:
         made = load_study(name)
         if isinstance(made, Study):
             assert own_choice(made)[1] == [], f"{name}: the spec's own values are not tried"
+
+
+def test_augmentation_is_tuned_for_training_alone_sees_it() -> None:
+    """As a whole, and an option of one; what the problem refuses is told at the range."""
+    spec = {
+        "problem": {
+            "name": "scenes",
+            "size": [16, 16],
+            "train": 8,
+            "val": 4,
+            "test": 4,
+            "augmentation": [{"name": "flip"}],
+        },
+        "solver": "palora",
+        "tune": {"ranges": {"problem.augmentation": {"choices": [[], [{"name": "flip"}]]}}},
+    }
+    study = load_study(spec)
+    made = trial_spec(study, {"problem.augmentation": []}, None, "one")
+    assert (made.problem.augmentation, own_choice(study)[0]["problem.augmentation"]) == ((), [{"name": "flip"}])
+    one = load_study({**spec, "tune": {"ranges": {"problem.augmentation.0.probability": {"uniform": [0.2, 0.6]}}}})
+    made = trial_spec(one, {"problem.augmentation.0.probability": 0.25}, None, "one")
+    assert made.problem.augmentation[0].probability == 0.25
+    with pytest.raises(
+        SpecError,
+        match=r"0.probability.uniform.1: problem.augmentation.0.probability: must be at least 0 and at most 1",
+    ):
+        load_study({**spec, "tune": {"ranges": {"problem.augmentation.0.probability": {"uniform": [0.2, 6]}}}})

@@ -1,0 +1,156 @@
+"""Cells that are forked from a process that has read their data: as ever, but that nothing is read again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from moframework.benchmark.data_servers import DataServers
+from moframework.benchmark.executor import Job
+from moframework.benchmark.fork_server import ForkServer
+from moframework.benchmark.local import Local
+from moframework.run.solving import solve
+
+pytestmark = pytest.mark.skipif(not ForkServer.available(), reason="forks on Linux only")
+
+PROBLEM = {"name": "csv", "path": "table.csv", "targets": {"a": "regression", "b": "regression"}}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[ForkServer]:
+    with ForkServer(ENVIRONMENT) as server:
+        yield server
+
+
+def table(folder: Path, name: str = "table.csv") -> None:
+    values = np.random.default_rng(0).normal(size=(60, 4)).round(3)
+    np.savetxt(folder / name, values, fmt="%g", delimiter=",", header="x,y,a,b", comments="")
+
+
+def spec(folder: Path, problem: Mapping[str, Any], seed: int = 0) -> Path:
+    made = {
+        "problem": dict(problem), "solver": "pamal", "training": {"epochs": 1, "batch_size": 16}, "seed": seed,
+        "evaluate": {"every": 0, "points": 3}, "log": [],
+    }  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    path = folder / "spec.yaml"
+    path.write_text(yaml.safe_dump(made))
+    return path
+
+
+def job(path: Path, data: str | None) -> Job:
+    out = path.parent / "run"
+    return Job(
+        name=path.parent.name, command=(sys.executable, "-m", "moframework", "solve", str(path), "--out", str(out)),
+        folder=path.parent, log=path.parent.with_suffix(".log"), data=data,
+    )  # fmt: skip
+
+
+def settled(server: ForkServer) -> bool:
+    """Whether a server that was asked to hold data does, once it does or has given up."""
+    deadline = time.monotonic() + 120
+    while not server.ready and server.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return server.ready
+
+
+def test_what_is_held_is_not_read_again_and_the_same(root: ForkServer, tmp_path: Path) -> None:
+    table(tmp_path)
+    path = spec(tmp_path, PROBLEM)
+    solve(path, tmp_path / "own")
+    with root.holding(path, ENVIRONMENT) as server:
+        assert settled(server)
+        (tmp_path / "table.csv").unlink()
+        other = spec(tmp_path / "other", {**PROBLEM, "path": "../other.csv"})
+        for one, code in ((path, 0), (other, 1)):
+            with (tmp_path / "log").open("w+b") as log:
+                given = ["solve", str(one), "--out", str(one.parent / "run"), "--quiet"]
+                assert server.start(given, ENVIRONMENT, log, ()).wait() == code, (tmp_path / "log").read_text()
+    assert "other.csv" in (tmp_path / "log").read_text()
+    for name in ("data.json", "front-test.json", "front-val.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "own" / name).read_bytes()
+
+
+def test_it_gives_up_where_data_or_problem_cannot_be_had(root: ForkServer, tmp_path: Path) -> None:
+    """A table that is missing; and code of one's own, which may change between two cells and is not imported."""
+    table(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "import pathlib\n"
+        "from moframework.problems.csv import CSV\n"
+        f"pathlib.Path({str(tmp_path / 'imported')!r}).touch()\n"
+        "class Mine(CSV): pass\n"
+    )
+    missing = spec(tmp_path / "missing", PROBLEM)
+    named = {key: value for key, value in PROBLEM.items() if key != "name"}
+    mine = spec(tmp_path / "mine", {**named, "path": "../table.csv", "python": f"{tmp_path}/mine.py:Mine"})
+    for path in (missing, mine):
+        with root.holding(path, ENVIRONMENT) as server:
+            assert not settled(server)
+    assert not (tmp_path / "imported").exists()
+    assert root.alive
+
+
+def test_a_benchmarks_cells_share_what_they_can(tmp_path: Path) -> None:
+    """Three cells of one table, one of a table that is missing, one alone on its data."""
+    table(tmp_path)
+    table(tmp_path, "alone.csv")
+    jobs = [job(spec(tmp_path / f"seed-{seed}", {**PROBLEM, "path": "../table.csv"}, seed), "t") for seed in range(3)]
+    jobs += [job(spec(tmp_path / f"none-{seed}", {**PROBLEM, "path": "../none.csv"}, seed), "n") for seed in range(2)]
+    jobs += [job(spec(tmp_path / "alone", {**PROBLEM, "path": "../alone.csv"}), "a")]
+    executor = Local(jobs=2, threads=1, start="fork")
+    codes = {
+        one.job.name: one.code for one in executor.run(jobs, started=lambda job: None, stop=lambda: False)
+    }  # fmt: skip
+    assert codes == {"seed-0": 0, "seed-1": 0, "seed-2": 0, "none-0": 1, "none-1": 1, "alone": 0}
+    assert "none.csv" in (tmp_path / "none-0.log").read_text()
+
+
+def test_one_that_is_killed_is_done_without(tmp_path: Path) -> None:
+    table(tmp_path)
+    jobs = [job(spec(tmp_path / f"seed-{seed}", {**PROBLEM, "path": "../table.csv"}, seed), "t") for seed in range(2)]
+    with DataServers(ENVIRONMENT, most=2) as servers:
+        holder = servers.of(jobs[0], jobs, [])
+        assert settled(holder)
+        assert servers.of(jobs[1], jobs, []) is holder
+        assert servers.of(job(spec(tmp_path / "alone", PROBLEM), "a"), jobs, []) is not holder
+        holder._process.kill()
+        deadline = time.monotonic() + 60
+        while servers.of(jobs[1], jobs, []) is holder:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with (tmp_path / "log").open("w+b") as log:
+            assert servers.of(jobs[1], jobs, []).start(["specs"], ENVIRONMENT, log, ()).wait() == 0
+
+
+def test_room_is_made_by_what_nothing_runs_from(tmp_path: Path) -> None:
+    table(tmp_path)
+    jobs = [job(spec(tmp_path / name, {**PROBLEM, "path": "../table.csv"}), name) for name in ("x", "y", "z")]
+    with DataServers(ENVIRONMENT, most=2) as servers:
+        x, y = (servers.of(one, [one, one], []) for one in jobs[:2])
+        assert servers.of(jobs[2], [jobs[2]] * 2, jobs[:2]) not in (x, y)
+        assert servers.of(jobs[0], [jobs[0]] * 2, jobs[:2]) is x
+        z = servers.of(jobs[2], [jobs[2]] * 2, [jobs[1]])
+        assert z not in (x, y)
+        assert z._process.poll() is None
+        assert not x.alive
+        assert y.alive
+
+
+def test_what_reads_ends_with_the_benchmark(root: ForkServer, tmp_path: Path) -> None:
+    """One that is still reading: it does not hear that its link is closed."""
+    os.mkfifo(tmp_path / "table.csv")
+    server = root.holding(spec(tmp_path, PROBLEM), ENVIRONMENT)
+    assert not server.ready
+    server.__exit__()
+    assert server._process.poll() == -signal.SIGKILL
