@@ -15,8 +15,8 @@ from moframework.config.schema import Schema
 from moframework.config.structure import KeyPath, structure
 from moframework.config.words import allowed
 from moframework.engine.settings import Training
-from moframework.problem import Problem
 from moframework.errors import SpecError
+from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec import Spec
 from moframework.spec.bundled import find_spec
