@@ -368,7 +368,7 @@ def _become_holder(request: _Request, descriptors: Sequence[int], loaded: IO[str
     torch.set_num_threads(1)  # its threads would not survive a fork
     hold(Path(str(request.held)))
     torch.set_num_threads(threads)
-    new = [name for name in sys.modules if name not in before]
+    new = [name for name, module in sys.modules.items() if name not in before and getattr(module, "__file__", None)]
     if _threads() > 1 or not all(map(_installed, new)):
         return
     with loaded:

@@ -15,6 +15,7 @@ import torch
 from attrs import define
 
 from moframework.benchmark.fork_server import Forked, ForkServer
+from moframework.run.run import SPEC
 from moframework.run.signals import PARENT
 
 __all__ = ["COMMAND", "Begin", "TrialProcess", "Workers", "processes"]
@@ -51,7 +52,8 @@ Workers = Callable[[int, bool], AbstractContextManager[Begin]]
 @contextlib.contextmanager
 def processes(jobs: int, trust: bool) -> Iterator[Begin]:
     """While inside, each trial is begun as a process of its own, with a session of its own: Ctrl-C reaches it once,
-    through the study; when the study is killed, it saves and ends.
+    through the study; when the study is killed, it saves and ends. Where trials are forked, those that begin once one
+    more process has read the data of the first are forked from that, see `moframework.run.held`.
 
     Args:
         jobs: trials at a time, which share the cores equally, unless OMP_NUM_THREADS is set.
@@ -63,6 +65,7 @@ def processes(jobs: int, trust: bool) -> Iterator[Begin]:
         server: ForkServer | None = None
         if ForkServer.available() and not torch.accelerator.is_available():
             server = stack.enter_context(ForkServer(environment))
+        holding = list[ForkServer]()
         running = list[TrialProcess]()
         stack.callback(_kill, running)
 
@@ -74,7 +77,10 @@ def processes(jobs: int, trust: bool) -> Iterator[Begin]:
                 before = file.tell()
                 process: subprocess.Popen[bytes] | Forked
                 if server is not None and server.alive:
-                    process = server.start(arguments, environment, file, ())
+                    ready = [one for one in holding if one.ready and one.alive]
+                    process = (ready or [server])[0].start(arguments, environment, file, ())
+                    if not holding:
+                        holding.append(stack.enter_context(server.holding(folder.absolute() / SPEC, environment)))
                 else:
                     process = subprocess.Popen(
                         [sys.executable, "-m", "moframework", *arguments], stdin=subprocess.DEVNULL, stdout=file,
