@@ -25,7 +25,7 @@ Targets = dict[str, Tensor]
 
 
 class Augmentation(Component, kind="augmentations"):
-    """A random change of a batch that leaves its targets right; applied in training only.
+    """A change of a batch, mostly a random one, that leaves its targets right; applied in training only.
 
     Implementations are pure, draw from the generator alone (on the host, so that every device sees the same numbers),
     and read nothing back from the device.
@@ -47,7 +47,10 @@ class Augmentation(Component, kind="augmentations"):
     def apply(
         self, x: Tensor, targets: Targets, maps: Mapping[str, MapKind], generator: Generator
     ) -> tuple[Tensor, Targets]:
-        """The changed batch: new tensors of the same shapes, or the same ones where nothing changes.
+        """The changed batch: new tensors, or the same ones where nothing changes.
+
+        Images may come out in another height and width, then all images and maps of a batch alike. Everything else
+        keeps its shape.
 
         Args:
             x: inputs (b, ...).
@@ -59,6 +62,15 @@ class Augmentation(Component, kind="augmentations"):
             ValueError: it cannot be applied to such a batch.
         """
 
+    def at(self, progress: float) -> Augmentation:
+        """What is applied at a moment of training, where that changes; itself, which is the default, where it does not.
+        Pure.
+
+        Args:
+            progress: the share of the training steps that are done, in [0, 1); 1 asks how it ends.
+        """
+        return self
+
 
 def augmented(
     augmentations: Sequence[Augmentation],
@@ -66,8 +78,9 @@ def augmented(
     targets: Targets,
     maps: Mapping[str, MapKind],
     generator: Generator,
+    progress: float = 1.0,
 ) -> tuple[Tree, Targets]:
-    """A batch after all augmentations, in their order. Takes what `Augmentation.apply` takes.
+    """A batch after all augmentations, in their order. Takes what `Augmentation.apply` and `Augmentation.at` take.
 
     Of inputs that are more than one tensor, those are changed that are images (b, channels, height, width) of
     floating-point numbers, all of a sample in the same way; the rest stays as it is.
@@ -75,7 +88,8 @@ def augmented(
     Raises:
         ValueError: an augmentation cannot be applied; none of several inputs is an image, or they differ in size.
     """
-    for augmentation in augmentations:
+    for given in augmentations:
+        augmentation = given.at(progress)
         if isinstance(x, Tensor):
             x, targets = augmentation.apply(x, targets, maps, generator)
         else:

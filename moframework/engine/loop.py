@@ -222,7 +222,7 @@ class Loop:
             for number in self.partition.item_seed:  # processes that see different samples change them differently
                 value = derive_seed(value, _AUGMENTATION, number + 1)
             own = torch.Generator().manual_seed(value)
-            x, targets = augmented(problem.augmentation, x, targets, problem.maps, own)
+            x, targets = augmented(problem.augmentation, x, targets, problem.maps, own, self.done / self.steps)
         return arranged(x, self.job.place.memory_format), targets
 
     def _preferences(self) -> Tensor:

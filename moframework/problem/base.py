@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Sized
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast, final
+from typing import Any, ClassVar, cast, final
 
 import attrs
 import numpy as np
@@ -13,9 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from moframework.augmentations import Augmentation, MapKind, augmented
+from moframework.augmentations import Augmentation, MapKind
 from moframework.backbones.base import Backbone, named_outputs
-from moframework.blame import line_of
 from moframework.config import Component, build, options_class
 from moframework.data import Batch, Dataset, Split, TensorData, batches, collate_of, input_form, sample_rows
 from moframework.errors import SpecError, meant
@@ -25,10 +25,9 @@ from moframework.predicting import Preparation, Reader, Unseen
 from moframework.problem.box_function import BoxFunction
 from moframework.problem.output_kind import probability_faults
 from moframework.problem.task import Task
+from moframework.problem.trying import about_sizes, training_batches, tried
 
 __all__ = ["Problem", "get_problem"]
-
-T = TypeVar("T")
 
 
 class Problem(Component, kind="problems"):
@@ -249,49 +248,39 @@ class Problem(Component, kind="problems"):
         x, targets = next(batches(data, len(few), order=few, device="cpu"))
         form = self.input_form(data)
         _check_sizes(form, x, only_dimensions=collate_of(data) is not None)
-        x, targets = self._augmented(x, targets)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             network = self.backbone().eval()
             form = form.resolved(network)
-            what = f"the network cannot take {_described(form)}"
-            result = _tried(lambda: called(network, x, form.call), what, _about_types(form, data))
-            made = named_outputs(result, tuple(outputs))
-            probabilities = probability_faults(
-                tasks, network, made, lambda: named_outputs(called(network, x, form.call), tuple(outputs))
-            )
+            last, *others = training_batches(self.augmentation, x, targets, self.maps)
+            tried_out = partial(self._check_batch, network, form, tuple(outputs), data)
+            tried_out(last, f"the network cannot take {_described(form)}")
+            for batch in others:
+                try:
+                    tried_out(batch, "it fails")
+                except SpecError as error:
+                    raise SpecError(about_sizes(self.augmentation, last, batch, error)) from error
+
+    def _check_batch(
+        self, network: nn.Module, form: InputForm, keys: tuple[str, ...], data: Dataset, batch: Batch, failure: str
+    ) -> None:
+        """Raise `SpecError` where network and tasks do not go with a batch."""
+        x, targets = batch
+        result = tried(lambda: called(network, x, form.call), failure, _about_types(form, data))
+        made = named_outputs(result, keys)
+        probabilities = probability_faults(
+            self.tasks, network, made, lambda: named_outputs(called(network, x, form.call), keys)
+        )
         faults = []
         function = self.box_function
-        for task in tasks if function is None or function.differentiable else ():
+        for task in self.tasks if function is None or function.differentiable else ():
             fault = _target_fault(task, made[task.output_key], data, targets) or probabilities.get(task.name)
             if fault is not None:
                 faults.append(f"task '{task.name}': {fault}")
         if faults:
             raise SpecError("\n".join(faults))
 
-    def _augmented(self, x: Tree, targets: dict[str, Tensor]) -> Batch:
-        """A batch after the problem's augmentations, which must leave all shapes as they are."""
-        generator = torch.Generator().manual_seed(0)
-        for position, augmentation in enumerate(self.augmentation):
-            where = f"augmentation {position + 1} ({type(augmentation).__name__})"
-            before = _shapes(x, targets)
-            x, targets = _tried(
-                lambda part=augmentation, x=x, targets=targets: augmented([part], x, targets, self.maps, generator),  # type: ignore[misc]
-                f"{where} cannot be applied",
-            )
-            after = _shapes(x, targets)
-            for what, shape in before.items():
-                if after.get(what) != shape:
-                    found = tuple(after[what]) if what in after else "gone"
-                    raise SpecError(f"{where} must leave {what} in the shape {tuple(shape)}, but it is {found} after")
-        return x, targets
-
 
 Problem.returns = Problem
-
-
-def _shapes(x: Tree, targets: dict[str, Tensor]) -> dict[str, torch.Size]:
-    inputs = {f"the input '{path}'" if path else "the inputs": leaf.shape for path, leaf in named_leaves(x).items()}
-    return inputs | {f"target '{key}'": target.shape for key, target in targets.items()}
 
 
 def _check_sizes(form: InputForm, x: Tree, *, only_dimensions: bool) -> None:
@@ -330,10 +319,10 @@ def _target_fault(task: Task, output: Tensor, data: Dataset, targets: dict[str, 
     if fault is not None:
         return fault
     try:
-        _tried(lambda: task.loss(output, target), "the loss cannot be computed")
+        tried(lambda: task.loss(output, target), "the loss cannot be computed")
         for metric in task.metrics:
             meter = task.meter(metric)
-            _tried(lambda meter=meter: meter.update(output, target), f"the metric {metric.label} cannot be computed")  # type: ignore[misc]
+            tried(lambda meter=meter: meter.update(output, target), f"the metric {metric.label} cannot be computed")  # type: ignore[misc]
     except SpecError as error:
         return str(error)
     return None
@@ -351,15 +340,6 @@ def _about_types(form: InputForm, data: Dataset) -> str:
     unusual = sorted({str(e.dtype) for e in form.entries.values() if e.dtype not in (torch.float32, torch.int64)})
     advice = f". Layers compute with torch.float32 and look up torch.int64: convert {', '.join(unusual)} in the data"
     return advice if unusual else ""
-
-
-def _tried(action: Callable[[], T], failure: str, about_types: str = "") -> T:
-    try:
-        return action()
-    except Exception as error:  # of anybody's code
-        name = "" if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: "
-        advice = about_types if "type" in str(error).lower() else ""
-        raise SpecError(f"{failure}: {name}{error}{advice}{line_of(error)}") from error
 
 
 def get_problem(name: str, **options: Any) -> Problem:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from moframework.augmentations import Augmentation
 from moframework.run.plan import Plan
 
 __all__ = ["key_path"]
@@ -32,6 +33,8 @@ def key_path(error: BaseException, ready: Plan) -> str | None:
             continue
         if id(own) in parts:
             return parts[id(own)]
+        if isinstance(own, Augmentation):  # which may be another one at each moment
+            return "problem.augmentation"
         if isinstance(own, LRScheduler):
             return "training.scheduler"
         if isinstance(own, nn.Module) and type(own) in layers:
@@ -54,7 +57,5 @@ def _parts(ready: Plan) -> Iterator[tuple[int, str]]:
         yield id(task.loss), f"problem, the loss of task '{task.name}'"
         for metric in task.metrics:
             yield id(metric), f"problem, a metric of task '{task.name}'"
-    for part in spec.problem.augmentation:
-        yield id(part), "problem.augmentation"
     for split, data in ready.data.items():
         yield id(data), f"problem, the data of split '{split}'"

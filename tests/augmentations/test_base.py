@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor
 from moframework.augmentations import Augmentation, augmented
 from moframework.augmentations.crop import Crop
 from moframework.augmentations.flip import Flip
+from moframework.augmentations.progressive_resizing import ProgressiveResizing
 from moframework.augmentations.scale_crop import ScaleCrop
-from moframework.config import build, entries
+from moframework.config import build, config, entries, option
 from tests.augmentations.scene import MAPS, batch, generator
 
-ALL = [Flip(), ScaleCrop(), Crop(padding=2, fill="edge")]
+RANDOM = [Flip(), ScaleCrop(), Crop(padding=2, fill="edge")]
+ALL = [*RANDOM, ProgressiveResizing(multiple=2)]
 
 
 def test_all_of_the_registry_are_here() -> None:
@@ -24,7 +27,7 @@ def test_all_of_the_registry_are_here() -> None:
     assert build(tuple[Augmentation, ...], ["flip", {"name": "crop", "padding": 2, "fill": "edge"}]) == (ALL[0], ALL[2])
 
 
-@pytest.mark.parametrize("part", ALL, ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize("part", RANDOM, ids=lambda part: type(part).__name__)
 def test_pure_and_from_the_generator_alone(part: Augmentation) -> None:
     x, targets = batch()
     kept = x.clone(), {key: value.clone() for key, value in targets.items()}
@@ -50,6 +53,31 @@ def test_nothing_is_read_back_from_the_device(part: Augmentation) -> None:
     x, targets = batch()
     x, changed = part.apply(x.to("meta"), {key: value.to("meta") for key, value in targets.items()}, MAPS, generator())
     assert x.device.type == changed["depth"].device.type == "meta"
+
+
+@config
+class Brighter(Augmentation):
+    """More light, the further training is."""
+
+    light: float = option(0.0, help="what is added")
+
+    def at(self, progress: float) -> Augmentation:
+        return Brighter(light=progress)
+
+    def apply(self, x: Tensor, targets: Any, maps: Any, generator: Any) -> tuple[Tensor, Any]:
+        return x + self.light, targets
+
+
+def test_what_is_applied_may_depend_on_progress() -> None:
+    x = torch.zeros(2, 1, 4, 4)
+    for progress in (0.0, 0.25, 1.0):
+        for inputs in (x, {"image": x}):
+            changed, _ = augmented([Brighter(), Flip()], inputs, {}, {}, generator(), progress)
+            found = changed["image"] if isinstance(changed, dict) else changed
+            assert found.unique().tolist() == [progress]
+    part = Flip()
+    assert part.at(0.5) is part
+    assert float(augmented([Brighter()], x, {}, {}, generator())[0].max()) == 1  # as training ends
 
 
 def test_one_after_the_other() -> None:

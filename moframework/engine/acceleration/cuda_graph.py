@@ -34,7 +34,8 @@ Targets = dict[str, Tensor]
 
 # Steps before recording: kernels are chosen and loaded at first use, and the last one is watched.
 _FIRST = 3
-# Recordings of one training: parameters that freeze need another one, but none must be made every other step.
+# Recordings of one training: parameters that freeze and images that grow need another one, but none must be made every
+# other step.
 _MOST = 8
 
 
@@ -94,7 +95,8 @@ class CudaGraph(Acceleration):
     """Runs steps from a recording, where there is one.
 
     Steps on batches of the first shape to come up a few times are recorded, and again when other parameters are
-    trained; steps on batches of another shape run as they always do.
+    trained, or a few batches of another shape come in a row (as when images grow); steps on single batches of another
+    shape (the rest of an epoch) run as they always do.
     """
 
     does: ClassVar[str] = "steps are recorded as a CUDA graph and replayed"
@@ -122,6 +124,8 @@ class CudaGraph(Acceleration):
         self.demanded = training.cuda_graph is True
         self._active = True
         self._taken: dict[Hashable, int] = {}
+        self._shape: Hashable = None
+        self._in_a_row = 0
         self._recording: _Recording | None = None
         self._left = _MOST
         step.execute = self
@@ -136,10 +140,13 @@ class CudaGraph(Acceleration):
         if not self._active:
             return self.step.run(*given)
         state, shape = self._state(preferences), _shape(x, targets)
+        self._in_a_row = self._in_a_row + 1 if shape == self._shape else 1
+        self._shape = shape
         if self._recording is not None and self._recording.state == state:
-            if self._recording.shape != shape:
+            if self._recording.shape == shape:
+                return self._replayed(self._recording, *given)
+            if self._in_a_row < _FIRST:
                 return self.step.run(*given)
-            return self._replayed(self._recording, *given)
         taken = self._taken[state, shape] = self._taken.get((state, shape), 0) + 1
         if taken < _FIRST:
             return self.step.run(*given)

@@ -101,6 +101,20 @@ def test_what_is_recorded_when() -> None:
     assert recorder.happened[3:] == ["recorded", "replayed", "replayed"]
 
 
+def test_batches_that_stay_of_another_shape_are_recorded_anew() -> None:
+    """As images grow, while the rest of each epoch is smaller."""
+    step, x, targets, preferences = step_on_meta("palora")
+    words, recorder = told(step), Fake(step, Training())
+    for size in (6, 8, 10, 12):
+        for _ in range(3):
+            recorder.happened.clear()
+            for taken in (*[size] * 9, 3):
+                step.execute(*cut(x, targets, taken), preferences)
+        assert recorder.happened == 9 * ["replayed"]
+    assert recorder._left == 4
+    assert words == []
+
+
 def test_a_finite_space_is_recorded_for_the_networks_that_a_step_trains() -> None:
     step, x, targets, preferences = step_on_meta({"name": "multipoint", "points": 3})
     words, recorder = told(step), Fake(step, Training())
