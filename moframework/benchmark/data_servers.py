@@ -22,7 +22,7 @@ class DataServers:
 
     def __init__(self, environment: Mapping[str, str], most: int) -> None:
         self._root, self._environment, self._most = ForkServer(environment), environment, most
-        self._holding: dict[str, ForkServer] = {}
+        self._by_data: dict[str, ForkServer] = {}
         self._failed: set[str] = set()
 
     def __enter__(self) -> DataServers:
@@ -30,7 +30,7 @@ class DataServers:
 
     def __exit__(self, *error: object) -> None:
         """End all servers, and with them what still runs."""
-        for server in self._holding.values():
+        for server in self._by_data.values():
             server.__exit__(*error)
         self._root.__exit__(*error)
 
@@ -46,11 +46,11 @@ class DataServers:
         data = job.data
         if data is None or data in self._failed or not self._root.alive:
             return self._root
-        if data not in self._holding:
+        if data not in self._by_data:
             if sum(one.data == data for one in waiting) < 2 or not self._room(running):
                 return self._root
-            self._holding[data] = self._root.holding(job.folder / _SPEC, self._environment)
-        server = self._holding[data]
+            self._by_data[data] = self._root.with_data(job.folder / _SPEC, self._environment)
+        server = self._by_data[data]
         if server.alive:
             return server
         self._failed.add(data)
@@ -60,10 +60,10 @@ class DataServers:
     def _room(self, running: Sequence[Job]) -> bool:
         """Make room for one more that holds data: end the oldest ones from which nothing runs."""
         used = {job.data for job in running}
-        for data in [one for one in self._holding if one not in used]:
-            if len(self._holding) >= self._most:
+        for data in [one for one in self._by_data if one not in used]:
+            if len(self._by_data) >= self._most:
                 self._end(data)
-        return len(self._holding) < self._most
+        return len(self._by_data) < self._most
 
     def _end(self, data: str) -> None:
-        self._holding.pop(data).__exit__()
+        self._by_data.pop(data).__exit__()

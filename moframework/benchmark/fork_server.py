@@ -130,7 +130,7 @@ class ForkServer:
             self._receive(socket.MSG_DONTWAIT)
         return self._ready
 
-    def holding(self, spec: Path, environment: Mapping[str, str]) -> ForkServer:
+    def with_data(self, spec: Path, environment: Mapping[str, str]) -> ForkServer:
         """Fork a server that first reads the data of a spec, all splits of it.
 
         Until it is `ready` it takes commands, and begins none. It gives up, and is not `alive`, where the data cannot
@@ -332,7 +332,7 @@ def _tell_end(link: socket.socket, child: _Child) -> None:
 
 def _become(request: _Request, descriptors: Sequence[int], loaded: IO[str]) -> None:
     """Run a command in this process, as `python -m moframework` would."""
-    _settle(request, descriptors[0])
+    _take_place(request, descriptors[0])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.argv = ["moframework", *request.argv]
@@ -345,7 +345,7 @@ def _become(request: _Request, descriptors: Sequence[int], loaded: IO[str]) -> N
             loaded.write("\n".join(name for name in sys.modules if name not in before and _installed(name)))
 
 
-def _settle(request: _Request, log: int) -> None:
+def _take_place(request: _Request, log: int) -> None:
     """Take the session, streams, environment and folder of what was asked for."""
     os.setsid()
     os.dup2(log, 1)
@@ -362,7 +362,7 @@ def _become_holder(request: _Request, descriptors: Sequence[int], loaded: IO[str
     from moframework.run.held import hold
 
     with Path(os.devnull).open("wb") as nowhere:
-        _settle(request, nowhere.fileno())
+        _take_place(request, nowhere.fileno())
     link, before = socket.socket(fileno=descriptors[0]), set(sys.modules)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # its threads would not survive a fork

@@ -65,7 +65,7 @@ def processes(jobs: int, trust: bool) -> Iterator[Begin]:
         server: ForkServer | None = None
         if ForkServer.available() and not torch.accelerator.is_available():
             server = stack.enter_context(ForkServer(environment))
-        holding = list[ForkServer]()
+        readers = list[ForkServer]()
         running = list[TrialProcess]()
         stack.callback(_kill, running)
 
@@ -77,10 +77,10 @@ def processes(jobs: int, trust: bool) -> Iterator[Begin]:
                 before = file.tell()
                 process: subprocess.Popen[bytes] | Forked
                 if server is not None and server.alive:
-                    ready = [one for one in holding if one.ready and one.alive]
+                    ready = [one for one in readers if one.ready and one.alive]
                     process = (ready or [server])[0].start(arguments, environment, file, ())
-                    if not holding:
-                        holding.append(stack.enter_context(server.holding(folder.absolute() / SPEC, environment)))
+                    if not readers:
+                        readers.append(stack.enter_context(server.with_data(folder.absolute() / SPEC, environment)))
                 else:
                     process = subprocess.Popen(
                         [sys.executable, "-m", "moframework", *arguments], stdin=subprocess.DEVNULL, stdout=file,

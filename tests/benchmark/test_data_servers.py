@@ -69,7 +69,7 @@ def test_what_is_held_is_not_read_again_and_the_same(root: ForkServer, tmp_path:
     table(tmp_path)
     path = spec(tmp_path, PROBLEM)
     solve(path, tmp_path / "own")
-    with root.holding(path, ENVIRONMENT) as server:
+    with root.with_data(path, ENVIRONMENT) as server:
         assert settled(server)
         (tmp_path / "table.csv").unlink()
         other = spec(tmp_path / "other", {**PROBLEM, "path": "../other.csv"})
@@ -95,7 +95,7 @@ def test_it_gives_up_where_data_or_problem_cannot_be_had(root: ForkServer, tmp_p
     named = {key: value for key, value in PROBLEM.items() if key != "name"}
     mine = spec(tmp_path / "mine", {**named, "path": "../table.csv", "python": f"{tmp_path}/mine.py:Mine"})
     for path in (missing, mine):
-        with root.holding(path, ENVIRONMENT) as server:
+        with root.with_data(path, ENVIRONMENT) as server:
             assert not settled(server)
     assert not (tmp_path / "imported").exists()
     assert root.alive
@@ -150,7 +150,7 @@ def test_room_is_made_by_what_nothing_runs_from(tmp_path: Path) -> None:
 def test_what_reads_ends_with_the_benchmark(root: ForkServer, tmp_path: Path) -> None:
     """One that is still reading: it does not hear that its link is closed."""
     os.mkfifo(tmp_path / "table.csv")
-    server = root.holding(spec(tmp_path, PROBLEM), ENVIRONMENT)
+    server = root.with_data(spec(tmp_path, PROBLEM), ENVIRONMENT)
     assert not server.ready
     server.__exit__()
     assert server._process.poll() == -signal.SIGKILL

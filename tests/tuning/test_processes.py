@@ -35,17 +35,17 @@ def test_the_command_runs_trials_in_processes_of_their_own(tmp_path: Path) -> No
 @pytest.mark.skipif(not ForkServer.available(), reason="forks on Linux only")
 def test_later_trials_are_forked_from_what_has_read_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held, started = list[ForkServer](), list[ForkServer]()
-    holding, start = ForkServer.holding, ForkServer.start
+    with_data, start = ForkServer.with_data, ForkServer.start
 
-    def noted_holding(server: ForkServer, *given: Any) -> ForkServer:
-        held.append(holding(server, *given))
+    def noted_with_data(server: ForkServer, *given: Any) -> ForkServer:
+        held.append(with_data(server, *given))
         return held[-1]
 
     def noted_start(server: ForkServer, *given: Any) -> Any:
         started.append(server)
         return start(server, *given)
 
-    monkeypatch.setattr(ForkServer, "holding", noted_holding)
+    monkeypatch.setattr(ForkServer, "with_data", noted_with_data)
     monkeypatch.setattr(ForkServer, "start", noted_start)
     monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     spec = load_study(tiny(ranges={LR: {"log": [1e-3, 1]}}, trials=2, epochs=1))
