@@ -18,7 +18,6 @@ from moframework.benchmark.data_servers import DataServers
 from moframework.benchmark.executor import Job
 from moframework.benchmark.fork_server import ForkServer
 from moframework.benchmark.local import Local
-from moframework.run.solving import solve
 
 pytestmark = pytest.mark.skipif(not ForkServer.available(), reason="forks on Linux only")
 
@@ -65,19 +64,24 @@ def settled(server: ForkServer) -> bool:
     return server.ready
 
 
+def outcome(server: ForkServer, spec: Path, out: Path) -> tuple[int, str]:
+    with out.with_suffix(".log").open("w+b") as log:
+        code = server.start(["solve", str(spec), "--out", str(out), "--quiet"], ENVIRONMENT, log, ()).wait()
+        return code, Path(log.name).read_text()
+
+
 def test_what_is_held_is_not_read_again_and_the_same(root: ForkServer, tmp_path: Path) -> None:
     table(tmp_path)
     path = spec(tmp_path, PROBLEM)
-    solve(path, tmp_path / "own")
+    assert outcome(root, path, tmp_path / "own")[0] == 0
     with root.with_data(path, ENVIRONMENT) as server:
         assert settled(server)
         (tmp_path / "table.csv").unlink()
         other = spec(tmp_path / "other", {**PROBLEM, "path": "../other.csv"})
-        for one, code in ((path, 0), (other, 1)):
-            with (tmp_path / "log").open("w+b") as log:
-                given = ["solve", str(one), "--out", str(one.parent / "run"), "--quiet"]
-                assert server.start(given, ENVIRONMENT, log, ()).wait() == code, (tmp_path / "log").read_text()
-    assert "other.csv" in (tmp_path / "log").read_text()
+        code, said = outcome(server, path, tmp_path / "run")
+        assert code == 0, said
+        code, said = outcome(server, other, tmp_path / "none")
+        assert (code, "other.csv" in said) == (1, True)
     for name in ("data.json", "front-test.json", "front-val.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "own" / name).read_bytes()
 
