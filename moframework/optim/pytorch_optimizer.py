@@ -44,6 +44,8 @@ _NOT_OFFERED = frozenset({
     "AdaShift", "Conda", "ScalableShampoo",
     # It draws from numpy's generator, which no seed of a training reaches.
     "Kron",
+    # It takes the inverse of matrices that rounding leaves without one, which gives NaN.
+    "Shampoo",
     # Its averages fail where a parameter has had no gradient so far.
     "SPlus",
 })  # fmt: skip

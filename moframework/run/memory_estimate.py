@@ -40,7 +40,7 @@ _ADVICE = {
     "gradients of tasks": "choose an objective that needs no gradient of each task, or a smaller network",
     "gradients": "take a smaller network, or freeze a part of it",
     "optimizer": "choose an optimizer with less state (sgd keeps none without momentum), or a smaller network",
-    "averages": "leave out training.averaging",
+    "averages": "leave out training.averaging, or take an optimizer that keeps no average",
     "weights": "take a smaller network, or a solver with fewer weights a task",
     "data": "set training.resident: false",
     "evaluation": "lower evaluate.batch_size or evaluate.points",

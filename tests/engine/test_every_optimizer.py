@@ -1,0 +1,36 @@
+"""Every optimizer of the installed pytorch-optimizer that a spec can name trains, and resumes bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from moframework.config.structure import build
+from moframework.engine.checkpoint import LAST, read_checkpoint
+from moframework.engine.settings import Evaluation, Training
+from moframework.errors import InterruptedRun
+from moframework.optim import Optimizer
+from moframework.optim.pytorch_optimizer import PACKAGE
+from tests.engine.conftest import Conflict, Train, method, model_for, same_state, stop_at
+from tests.extras import needs_pytorch_optimizer
+
+NAMES = [name for name in Optimizer.names() if Optimizer.lookup(name).package == PACKAGE]  # type: ignore[attr-defined]
+MUST_BE_GIVEN = {"ranger21": {"num_iterations": 100}}
+
+
+@needs_pytorch_optimizer
+@pytest.mark.parametrize("name", NAMES)
+def test_it_trains_and_resumes_bitwise(train: Train, tmp_path: Path, name: str) -> None:
+    optimizer = build(Optimizer, {"name": name, **MUST_BE_GIVEN.get(name, {})})
+    training, evaluation = Training(steps=6, batch_size=16, optimizer=optimizer), Evaluation(every=1)
+    untrained = model_for(Conflict(), method()).state_dict()
+    whole, _ = train(training=training, evaluation=evaluation, folder=tmp_path / "whole")
+    with pytest.raises(InterruptedRun):
+        train(training=training, evaluation=evaluation, folder=tmp_path / "parts", stop=stop_at(3))
+    resumed, _ = train(training=training, evaluation=evaluation, folder=tmp_path / "parts", resume=True)
+    assert same_state(resumed.state_dict(), whole.state_dict())
+    assert not same_state(whole.state_dict(), untrained)
+    assert all(bool(value.isfinite().all()) for value in whole.state_dict().values())
+    one, other = (read_checkpoint(tmp_path / folder / LAST) for folder in ("parts", "whole"))
+    assert str(one["optimizer"]) == str(other["optimizer"])
