@@ -46,6 +46,10 @@ _NOT_OFFERED = frozenset({
     "Kron",
     # It takes the inverse of matrices that rounding leaves without one, which gives NaN.
     "Shampoo",
+    # They refuse kernels in channels-last order, which convolutions have in a training.
+    "AdamP", "Nero", "SGDP", "SWATS",
+    # They fail in a step without gradients, as one that is skipped, or leave NaN.
+    "Adai", "AdamS", "DAdaptSGD", "Ranger21",
     # Its averages fail where a parameter has had no gradient so far.
     "SPlus",
 })  # fmt: skip

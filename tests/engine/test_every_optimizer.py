@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from moframework.config.structure import build
 from moframework.engine.checkpoint import LAST, read_checkpoint
@@ -16,13 +18,28 @@ from tests.engine.conftest import Conflict, Train, method, model_for, same_state
 from tests.extras import needs_pytorch_optimizer
 
 NAMES = [name for name in Optimizer.names() if Optimizer.lookup(name).package == PACKAGE]  # type: ignore[attr-defined]
-MUST_BE_GIVEN = {"ranger21": {"num_iterations": 100}}
+
+
+@needs_pytorch_optimizer
+@pytest.mark.parametrize("name", NAMES)
+def test_it_steps_every_form_of_parameter_and_lives_through_a_step_without_gradients(name: str) -> None:
+    forms = [torch.randn(4, 5), torch.randn(5), torch.randn(2, 3, 4), torch.randn(()), torch.randn(4, 3, 3, 3)]
+    parameters = [nn.Parameter(form) for form in forms]
+    parameters.append(nn.Parameter(torch.randn(4, 3, 3, 3).contiguous(memory_format=torch.channels_last)))
+    options = build(Optimizer, name)
+    optimizer = options.build([{"name": "all", "params": parameters, "lr": options.lr}], torch.device("cpu"))
+    for step in range(5):
+        for number, parameter in enumerate(parameters):
+            missing = step in (0, 3) or (step == 1 and number == 2)
+            parameter.grad = None if missing else torch.randn_like(parameter)
+        optimizer.step()
+    assert all(bool(parameter.isfinite().all()) for parameter in parameters)
 
 
 @needs_pytorch_optimizer
 @pytest.mark.parametrize("name", NAMES)
 def test_it_trains_and_resumes_bitwise(train: Train, tmp_path: Path, name: str) -> None:
-    optimizer = build(Optimizer, {"name": name, **MUST_BE_GIVEN.get(name, {})})
+    optimizer = build(Optimizer, name)
     training, evaluation = Training(steps=6, batch_size=16, optimizer=optimizer), Evaluation(every=1)
     untrained = model_for(Conflict(), method()).state_dict()
     whole, _ = train(training=training, evaluation=evaluation, folder=tmp_path / "whole")

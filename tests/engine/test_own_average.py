@@ -123,6 +123,7 @@ def test_what_does_not_go_with_it_is_refused(options: dict[str, Any], key: str) 
         training(**options)
 
 
-def test_rates_may_change(train: Train) -> None:
+def test_rates_may_change_and_what_is_counted_goes_on(train: Train, tmp_path: Path) -> None:
     rows = [{"name": "linear", "total_iters": 1}, {"name": "one_cycle", "max_lr": 0.1, "cycle_momentum": False}]
-    train(training=training(scheduler=rows))
+    train(training=training(scheduler=rows), folder=tmp_path)
+    assert read_checkpoint(tmp_path / LAST)["optimizer"]["param_groups"][0]["step"] == 12
