@@ -17,8 +17,8 @@ from moframework.optim.schedules import LRSchedule
 __all__ = ["Schedulers", "check_row", "describe_row", "parts_of"]
 
 _WHERE = "training.scheduler"
-# What torch's schedulers change in a group of parameters, and what they add; all else there is the optimizer's: those of
-# pytorch-optimizer count their steps in it.
+# What torch's schedulers change in a group of parameters, and what they add. All else is the optimizer's: those of
+# pytorch-optimizer count their steps there.
 _CHANGED = frozenset({"lr", "momentum", "betas"})
 _ADDED = frozenset({"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"})
 
