@@ -176,8 +176,8 @@ def _of_length(type_: Any, default: Any) -> Any:
     """A union without the tuples of other lengths than the default has: aliases such as `tuple[float, float] |
     tuple[float, float, float]` stand in the signatures of functions that each take one of them.
 
-    >>> _of_length(tuple[float, float] | tuple[float, float, float] | None, (0.9, 0.99))
-    tuple[float, float] | None
+    >>> _of_length(tuple[float, float] | tuple[float, float, float], (0.9, 0.99))
+    tuple[float, float]
     """
     if not isinstance(default, tuple):
         return type_

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from moframework import solve
 from moframework.config.structure import build
 from moframework.engine.checkpoint import LAST, read_checkpoint
 from moframework.engine.settings import Evaluation, Training
@@ -51,3 +53,25 @@ def test_it_trains_and_resumes_bitwise(train: Train, tmp_path: Path, name: str) 
     assert all(bool(value.isfinite().all()) for value in whole.state_dict().values())
     one, other = (read_checkpoint(tmp_path / folder / LAST) for folder in ("parts", "whole"))
     assert str(one["optimizer"]) == str(other["optimizer"])
+
+
+@needs_pytorch_optimizer
+@pytest.mark.parametrize("name", ["lion", "soap", "schedulefreeadamw"])
+def test_a_run_with_kernels_and_groups_is_solved_and_read_again(tmp_path: Path, name: str) -> None:
+    run = solve(
+        {
+            "problem": {"name": "digits", "train": 64, "val": 32, "test": 32},
+            "solver": "palora",
+            "training": {
+                "steps": 3,
+                "batch_size": 32,
+                "optimizer": {"name": name},
+                "parameter_groups": [{"match": "*.bias", "optimizer": {"name": "adam", "lr": 1e-3}}],
+            },
+            "evaluate": {"points": 3, "every": 1, "checkpoint": "best"},
+        },
+        tmp_path / "run",
+        device="cpu",
+    )
+    assert bool(np.isfinite(run.front("test").losses).all())
+    assert f"name: {name}" in (tmp_path / "run" / "spec.yaml").read_text(encoding="utf-8")
