@@ -17,6 +17,7 @@ __all__ = [
     "needs_nbclient",
     "needs_onnx",
     "needs_peft",
+    "needs_pytorch_optimizer",
     "needs_ray",
     "needs_serve",
     "needs_submitit",
@@ -33,6 +34,9 @@ needs_onnx = pytest.mark.skipif(
 )
 needs_botorch = pytest.mark.skipif(find_spec("botorch") is None, reason="needs the extra botorch")
 needs_peft = pytest.mark.skipif(find_spec("peft") is None, reason="needs the extra peft")
+needs_pytorch_optimizer = pytest.mark.skipif(
+    find_spec("pytorch_optimizer") is None, reason="needs the extra optimizers"
+)
 needs_torchjd = pytest.mark.skipif(find_spec("torchjd") is None, reason="needs the extra torchjd")
 needs_cagrad = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("torchjd", "cvxpy", "clarabel")), reason="needs the extra cagrad"

@@ -15,6 +15,7 @@ __all__ = ["EXTRAS", "KNOWN_BAD", "KnownBad", "installed_version", "known_faults
 EXTRAS: Mapping[str, str] = {
     "torchjd": "weightings from gradients: mgda, pcgrad, upgrad, …",
     "cagrad": "the weighting cagrad, which solves with cvxpy",
+    "optimizers": "optimizers beside torch's: lion, soap, schedulefreeadamw, …",
     "timm": "timm's networks as backbones",
     "transformers": "the networks of transformers as backbones",
     "botorch": "the solver qnehvi, a baseline of searches",

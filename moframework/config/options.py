@@ -92,6 +92,17 @@ class Component(ABC):
         return tuple(entry.name for entry in registry.entries(cls.kind)) if cls.kind in registry.kinds() else ()
 
     @classmethod
+    def offers(cls, name: str) -> bool:
+        """Whether there is a part of this name. Where finding all names is slow, an interface answers without."""
+        return name in cls.names()
+
+    @classmethod
+    def further(cls) -> str | None:
+        """Where some names come from a package that is not installed: what to say of an unknown one, as the end of a
+        sentence."""
+        return None
+
+    @classmethod
     def lookup(cls, name: str) -> type[Component]:
         """The part called `name`.
 

@@ -35,8 +35,8 @@ def options_class(
     """A config class whose options are the parameters of `function`, which is kept as its attribute `function`.
 
     Types come from the annotations, else from the defaults. A union keeps the members that can be written in a spec
-    (`float | Tensor` becomes float); a parameter with a default but no such type is left out. Help comes from the
-    function's docstring.
+    (`float | Tensor` becomes float), and of tuples of several lengths that of the default; a parameter with a default
+    but no such type is left out. Help comes from the function's docstring.
 
     Args:
         function: a function or class. It may not take `*args` or `**kwargs`: a key nobody reads must not be accepted.
@@ -162,7 +162,7 @@ def _type(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
     """The part of a parameter's type that a spec can state, or None."""
     default = parameter.default
     if parameter.name in hints:
-        type_ = _writable(hints[parameter.name])
+        type_ = _of_length(_writable(hints[parameter.name]), default)
         return None if type_ is type(None) else type_  # only None is left: there is nothing to state
     if default is parameter.empty or default is None:
         return None
@@ -170,6 +170,23 @@ def _type(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
         kinds = {type(item) for item in default}
         return _tuple_of(kinds.pop()) if len(kinds) == 1 else None
     return _writable(type(default))
+
+
+def _of_length(type_: Any, default: Any) -> Any:
+    """A union without the tuples of other lengths than the default has: aliases such as `tuple[float, float] |
+    tuple[float, float, float]` stand in the signatures of functions that each take one of them.
+
+    >>> _of_length(tuple[float, float] | tuple[float, float, float], (0.9, 0.99))
+    tuple[float, float]
+    """
+    if not isinstance(default, tuple):
+        return type_
+    kept = [
+        member
+        for member in union_members(type_) or ()
+        if get_origin(member) is not tuple or ... in get_args(member) or len(get_args(member)) == len(default)
+    ]
+    return typing.Union[tuple(kept)] if kept else type_  # noqa: UP007
 
 
 def _writable(type_: Any) -> Any:

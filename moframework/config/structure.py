@@ -278,7 +278,7 @@ class _Structure:
         return None, None
 
     def named(self, name: str, interface: type[Component], path: KeyPath) -> type[Component] | None:
-        if name not in interface.names():
+        if not interface.offers(name):
             self.fail(path, interface.unavailable() or _unknown(interface, name))
             return None
         try:
@@ -430,11 +430,12 @@ def _keys(cls: type) -> str:
 
 def _unknown(interface: type[Component], name: str) -> str:
     """What to say of a name that no part has: the nearest one, all names, and when installing again would help."""
-    names = _names(interface, name)
+    names, more = _names(interface, name), interface.further()
     # Parts of other kinds (torch's optimizers) cannot be added by anyone's package.
     known = "did you mean" in names or interface.kind not in registry.kinds()
     return (
         f"no {interface.noun()} called '{shortened(name)}'; {names}{reinstall_hint(interface.kind, name, guess=known)}"
+        f"{f'; {more}' if more else ''}"
     )
 
 

@@ -16,7 +16,7 @@ from moframework.engine.evaluate import Evaluator, calibration_data
 from moframework.engine.held_out import HeldOut
 from moframework.engine.hooks import CompileTime, LossLog, Stop
 from moframework.engine.loop import Hook, Loop
-from moframework.optim.averaging import WeightAverage
+from moframework.optim.averaging import Average, OwnAverage, WeightAverage
 from moframework.pareto.front import Front
 from moframework.preferences.adaptive import Adaptive
 
@@ -28,7 +28,7 @@ class Averaging(Hook):
 
     every_step = True
 
-    def __init__(self, average: WeightAverage) -> None:
+    def __init__(self, average: Average) -> None:
         self.average = average
 
     def after_step(self, loop: Loop) -> None:
@@ -55,7 +55,7 @@ class _Best:
 class Validation(Hook):
     """Evaluates the validation front every few epochs, keeps the best model, and stops when patience runs out."""
 
-    def __init__(self, loop: Loop, average: WeightAverage | None) -> None:
+    def __init__(self, loop: Loop, average: Average | None) -> None:
         job = loop.job
         self.best, self.average, self.stopping = _Best(), average, job.training.early_stopping
         self.data = resident(job.validation, job.training.resident, job.place.device, job.training.workers)
@@ -127,9 +127,8 @@ def make_hooks(loop: Loop, wished: Callable[[], bool]) -> list[Hook]:
     hooks: list[Hook] = [Stop(wished)]
     if loop.training.compile:
         hooks.append(CompileTime())
-    average = None
-    if loop.training.averaging is not None:
-        average = WeightAverage(list(loop.model.space.parameters()), loop.training.averaging)
+    average = _average(loop)
+    if average is not None:
         hooks.append(Averaging(average))
     if isinstance(loop.schedule, Adaptive):
         hooks.append(Adapting(loop, loop.schedule))
@@ -138,3 +137,10 @@ def make_hooks(loop: Loop, wished: Callable[[], bool]) -> list[Hook]:
     losses = LossLog(loop)
     hooks = [*hooks, losses, Validation(loop, average), Checkpoints(losses)]
     return loop.job.on_nonfinite.hooks(loop, hooks)
+
+
+def _average(loop: Loop) -> Average | None:
+    """What is evaluated, and is the result, in place of the weights that are trained."""
+    if loop.training.averaging is not None:
+        return WeightAverage(list(loop.model.space.parameters()), loop.training.averaging)
+    return OwnAverage(loop.optimizer) if loop.training.optimizer_averages else None

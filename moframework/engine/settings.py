@@ -80,7 +80,9 @@ class Training:
         "costs one more forward pass (one a task where an objective needs gradients of tasks)",
     )
     drop_last: bool = option(True, help="leave out the last batch of an epoch when it is not full")
-    optimizer: Optimizer = option(factory=default_optimizer, help="a torch optimizer by name, with its own options")
+    optimizer: Optimizer = option(
+        factory=default_optimizer, help="an optimizer by name, of torch or pytorch-optimizer, with its own options"
+    )
     parameter_groups: tuple[ParameterGroup, ...] = option(
         (), help="parameters by pattern of their names, with a learning rate or weight decay of their own"
     )
@@ -145,6 +147,8 @@ class Training:
             raise OptionError("give epochs or steps, not both", "steps")
         if self.scheduler is not None:
             check_row(self.schedulers)
+        if self.optimizer_averages:
+            self._check_own_average()
         for key in ("recompute", "compile"):
             if self.accumulate > 1 and getattr(self, key):
                 raise OptionError(
@@ -165,6 +169,30 @@ class Training:
         if self.scheduler is None:
             return ()
         return self.scheduler if isinstance(self.scheduler, tuple) else (self.scheduler,)
+
+    @property
+    def optimizer_averages(self) -> bool:
+        """Whether an optimizer keeps an average of the weights by itself, which is evaluated in their place."""
+        return any(
+            one is not None and one.averages for one in (self.optimizer, *(g.optimizer for g in self.parameter_groups))
+        )
+
+    def _check_own_average(self) -> None:
+        """Refuse what does not go with an optimizer that averages by itself."""
+        if self.averaging is not None:
+            raise OptionError(
+                "averaging does not go with an optimizer that averages weights by itself, as Schedule-Free ones do: "
+                "leave it out",
+                "averaging",
+            )
+        for position, schedule in enumerate(self.schedulers):
+            if getattr(schedule, "cycle_momentum", False):
+                at = f"scheduler.{position}" if isinstance(self.scheduler, tuple) else "scheduler"
+                raise OptionError(
+                    "cycle_momentum does not go with an optimizer that averages weights by itself: it finds the "
+                    "average by its momentum, which must stay as it is; use false",
+                    f"{at}.cycle_momentum",
+                )
 
     def budget(self, steps_per_epoch: int) -> int:
         """Total optimizer steps for data of that many steps an epoch."""

@@ -1,17 +1,19 @@
-"""Averages of the weights along a training, to be evaluated and kept in place of the last ones."""
+"""Averages of the weights along a training, to be evaluated and kept in place of the last ones: ours, or those that an
+optimizer keeps by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from moframework.config import config, option
 
-__all__ = ["Averaging", "WeightAverage"]
+__all__ = ["Average", "Averaging", "OwnAverage", "WeightAverage"]
 
 
 @config
@@ -28,6 +30,74 @@ class Averaging:
     decay: float | None = option(
         None, gt=0, lt=1, help="share of the average that each step keeps; none: all weights since `start` count alike"
     )
+
+
+class Average(Protocol):
+    """What the weights are to be when they are evaluated, and when training is over."""
+
+    def update(self, progress: float) -> None:
+        """A step was taken, which ends at this share of the training."""
+
+    def applied(self) -> AbstractContextManager[None]:
+        """The weights are the average inside, and afterwards, bit for bit, what they were before."""
+
+    def apply(self) -> object:
+        """Give the weights the average, for good."""
+
+    def state(self) -> dict[str, Any]:
+        """What a resume needs."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+
+
+class OwnAverage:
+    """The average that an optimizer keeps by itself: the weights in its `eval` mode.
+
+    Schedule-Free optimizers (Defazio et al., NeurIPS 2024, arXiv 2405.15682) train at a point y between the average x
+    and what they step, z. They keep y in the parameters and z in their state, so that checkpoints in training mode need
+    nothing else. To and from x they go by arithmetic, which rounds: y is kept aside here, so that how often a training
+    is evaluated does not change it.
+
+    Args:
+        optimizer: with `eval` and `train`, in training mode.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+
+    def update(self, progress: float) -> None:
+        """See `Average.update`: the optimizer's step has done it."""
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """See `Average.applied`."""
+        before = [parameter.detach().clone() for parameter in self._parameters()]
+        self.apply()
+        try:
+            yield
+        finally:
+            self.optimizer.train()
+            with torch.no_grad():
+                for parameter, value in zip(self._parameters(), before, strict=True):
+                    parameter.copy_(value)
+
+    def apply(self) -> None:
+        """See `Average.apply`."""
+        self.optimizer.eval()
+        # It writes to `parameter.data`, which leaves a parameter's version as it was; weights that are kept for a
+        # preference, and made anew when a parameter changes, would not be.
+        increment_version(self._parameters())
+
+    def state(self) -> dict[str, Any]:
+        """See `Average.state`: it is all in the optimizer's."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See `Average.load`."""
+
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 class WeightAverage:

@@ -1,4 +1,4 @@
-"""Optimizers of torch, by name, with their own options checked against torch's signatures."""
+"""Optimizers of torch, and of the package pytorch-optimizer, by name, with options checked against their signatures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import torch
 
 from moframework.config import Component
 from moframework.config.by_name import by_name, classes_of
+from moframework.config.references import remember
 from moframework.config.signature import arguments, options_class
+from moframework.errors import UnknownNameError
 from moframework.optim.muon import Muon
+from moframework.optim.pytorch_optimizer import ELEMENTWISE, PACKAGE, absent, package_classes
 from moframework.optim.several import SeveralOptimizers
 
 __all__ = ["Optimizer", "default_optimizer"]
@@ -21,18 +24,30 @@ _NOT_OFFERED = frozenset({"Optimizer", "LBFGS", "SparseAdam"})
 
 
 class Optimizer(Component, kind="optimizers"):
-    """A torch optimizer with its options, for example `{name: adamw, lr: 1e-3, weight_decay: 0.01}`.
+    """An optimizer with its options, for example `{name: adamw, lr: 1e-3, weight_decay: 0.01}`.
 
-    Names are torch's class names in lower case: adam, adamw, sgd, rmsprop, …
+    Names are class names in lower case: torch's (adam, adamw, sgd, rmsprop, …), and with
+    `pip install 'moframework[optimizers]'` those that the package pytorch-optimizer has beside them (lion, soap,
+    schedulefreeadamw, …): all of the installed release that one backward pass a step is enough for. The list, with what
+    each is: `moframework list optimizers`.
     """
 
     target: ClassVar[type[torch.optim.Optimizer]]
+    package: ClassVar[str] = "torch"
+    """The package that has it."""
     lr: float
 
     @property
     def elementwise(self) -> bool:
-        """Whether each number of a parameter is treated by itself, so that parts of it can be stepped apart."""
-        return self.target.__name__ not in _NOT_ELEMENTWISE
+        """Whether each number of a parameter is treated by itself, so that parts of it can be stepped apart. Of the
+        classes of pytorch-optimizer this is so for those that are known to."""
+        name = self.target.__name__
+        return name not in _NOT_ELEMENTWISE if self.package == "torch" else name in ELEMENTWISE
+
+    @property
+    def averages(self) -> bool:
+        """Whether it keeps an average of the weights by itself, which they hold in its `eval` mode: Schedule-Free."""
+        return hasattr(self.target, "eval")
 
     @property
     def of_matrices(self) -> bool:
@@ -54,19 +69,39 @@ class Optimizer(Component, kind="optimizers"):
 
     def _built(self, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
         given = arguments(self)
-        if given.get("fused", False) is None and not given.get("foreach"):
+        if self.package == "torch" and given.get("fused", False) is None and not given.get("foreach"):
             given["fused"] = device.type in ("cpu", "cuda") or None
         return self.target(groups, **given)
 
     @classmethod
+    def offers(cls, name: str) -> bool:
+        """See `Component.offers`. Imports pytorch-optimizer only for a name that torch does not have."""
+        return name in _torch_types() or name in _package_classes()
+
+    @classmethod
+    def further(cls) -> str | None:
+        """See `Component.further`."""
+        return absent()
+
+    @classmethod
     def names(cls) -> tuple[str, ...]:
-        """All optimizers of the installed torch that a spec can use."""
-        return tuple(sorted(_optimizer_types()))
+        """All optimizers of the installed torch and pytorch-optimizer that a spec can use. Imports the latter."""
+        return tuple(sorted({*_torch_types(), *_package_classes()}))
 
     @classmethod
     def lookup(cls, name: str) -> type[Component]:
-        """The option class of one optimizer. Raises `UnknownNameError`."""
-        return by_name("optimizer", name, _optimizer_types(), _optimizer_class)
+        """The option class of one optimizer.
+
+        Raises:
+            UnknownNameError: nothing has that name; the text proposes the nearest, and how to install more.
+        """
+        if name in _torch_types():
+            return _torch_class(name)
+        own, more = _package_classes(), absent()
+        try:
+            return by_name("optimizer", name, {**_torch_types(), **own}, own.__getitem__)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error}; {more}" if more else str(error)) from None
 
 
 def default_optimizer() -> Optimizer:
@@ -75,14 +110,25 @@ def default_optimizer() -> Optimizer:
 
 
 @functools.cache
-def _optimizer_types() -> dict[str, type[torch.optim.Optimizer]]:
+def _torch_types() -> dict[str, type[torch.optim.Optimizer]]:
     return classes_of(torch.optim, torch.optim.Optimizer, _NOT_OFFERED, str.lower) | {"muon": Muon}
 
 
 @functools.cache
-def _optimizer_class(name: str) -> type[Component]:
-    target = _optimizer_types()[name]
+def _torch_class(name: str) -> type[Component]:
+    target = _torch_types()[name]
     signed = torch.optim.Muon if target is Muon else target
     made = options_class(signed, name=target.__name__, bases=(Optimizer,), skip={"params"})
     made.target = target
+    remember(made, {"name": name})  # so that writing a spec does not ask for all names
     return cast(type[Component], made)
+
+
+@functools.cache
+def _package_classes() -> dict[str, type[Component]]:
+    """The classes of pytorch-optimizer whose names torch does not have, used by a spec or not."""
+    made = package_classes(frozenset({*_torch_types(), *map(str.lower, _NOT_OFFERED)}), Optimizer)
+    for name, cls in made.items():
+        cls.package = PACKAGE
+        remember(cls, {"name": name})
+    return made

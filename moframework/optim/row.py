@@ -17,6 +17,10 @@ from moframework.optim.schedules import LRSchedule
 __all__ = ["Schedulers", "check_row", "describe_row", "parts_of"]
 
 _WHERE = "training.scheduler"
+# What torch's schedulers change in a group of parameters, and what they add. All else is the optimizer's: those of
+# pytorch-optimizer count their steps there.
+_CHANGED = frozenset({"lr", "momentum", "betas"})
+_ADDED = frozenset({"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"})
 
 
 def check_row(row: Sequence[LRSchedule], key: str = "scheduler") -> None:
@@ -89,9 +93,9 @@ class Schedulers:
     def begin(self, part: int) -> None:
         """Let the scheduler of this number begin."""
         for group, options in zip(self.optimizer.param_groups, self._made_with, strict=True):
-            for key in _options(group).keys() - options.keys():
-                del group[key]
-            group.update(options)
+            for key in _ADDED - options.keys():
+                group.pop(key, None)
+            group.update({key: options[key] for key in (_CHANGED | _ADDED) & options.keys()})
         schedule, length = self.parts[part]
         self._part, self._taken = part, 0
         self.current = schedule.build(self.optimizer, length)

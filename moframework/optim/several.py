@@ -37,6 +37,18 @@ class SeveralOptimizers(torch.optim.Optimizer):
         for part in self.parts:
             part.step()
 
+    def eval(self) -> None:
+        """Give the parameters the averages that some parts keep by themselves."""
+        for part in self.parts:
+            if hasattr(part, "eval"):
+                part.eval()
+
+    def train(self) -> None:
+        """Go on with training after `eval`."""
+        for part in self.parts:
+            if hasattr(part, "train"):
+                part.train()
+
     def state_dict(self) -> dict[str, Any]:
         """The states of the parts, in order."""
         return {"parts": [part.state_dict() for part in self.parts]}

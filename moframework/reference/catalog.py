@@ -31,7 +31,7 @@ KINDS = {
     "merges": "how networks that were trained apart become one at each preference",
     "metrics": "what a task is judged by",
     "objectives": "how the losses of all preferences become one number to descend",
-    "optimizers": "how weights are stepped: torch's optimizers",
+    "optimizers": "how weights are stepped: torch's optimizers, and pytorch-optimizer's",
     "problems": "tasks, network and data, ready to solve",
     "readers": "what makes inputs of raw data when a model is used",
     "schedules": "how preferences are drawn during training",
@@ -71,7 +71,8 @@ def all_kinds() -> tuple[str, ...]:
 def parts(kind: str) -> tuple[Part, ...]:
     """All parts of a kind, sorted by name.
 
-    Kinds of torch and TorchJD import these; of the others only what cannot be read from source is imported.
+    Kinds of torch, pytorch-optimizer and TorchJD import these; of the others only what cannot be read from source is
+    imported.
 
     Raises:
         UnknownNameError: there is no such kind; the text names the nearest and all.
@@ -93,7 +94,10 @@ def parts(kind: str) -> tuple[Part, ...]:
         absent = interface.unavailable()
         if absent is not None:
             raise MoframeworkError(absent)
-        found += [Part(name, _first_sentence(interface.lookup(name).__doc__), package) for name in interface.names()]
+        named = {name: interface.lookup(name) for name in interface.names()}
+        found += [
+            Part(name, _first_sentence(part.__doc__), getattr(part, "package", package)) for name, part in named.items()
+        ]
     return tuple(sorted(found, key=lambda part: part.name))
 
 

@@ -15,6 +15,7 @@ import attrs
 import torch
 from attrs import frozen
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from moframework.data import Dataset, TensorData, batches, collate_of
 from moframework.engine.device import Placement
@@ -39,7 +40,7 @@ _ADVICE = {
     "gradients of tasks": "choose an objective that needs no gradient of each task, or a smaller network",
     "gradients": "take a smaller network, or freeze a part of it",
     "optimizer": "choose an optimizer with less state (sgd keeps none without momentum), or a smaller network",
-    "averages": "leave out training.averaging",
+    "averages": "leave out training.averaging, or take an optimizer that keeps no average",
     "weights": "take a smaller network, or a solver with fewer weights a task",
     "data": "set training.resident: false",
     "evaluation": "lower evaluate.batch_size or evaluate.points",
@@ -131,7 +132,7 @@ def estimate_memory(job: Job) -> MemoryEstimate:
     steps["evaluation"] = max(fronts - sum(steps.values()), 0)
     optimizer = int(gradients * _state_of(training.optimizer.build))
     parts = {"gradients": gradients, "optimizer": optimizer, **steps}
-    if training.averaging is not None:
+    if training.averaging is not None or training.optimizer_averages:  # the latter: what they stand in for, kept aside
         parts["averages"] = gradients
     return MemoryEstimate(parts={**already, **parts}, free=free)
 
@@ -212,8 +213,8 @@ def _state_of(build: Callable[..., torch.optim.Optimizer]) -> float:
     probe.grad = torch.zeros_like(probe)
     optimizer = build([{"params": [probe]}], torch.device("cpu"))
     optimizer.step()
-    kept = [value for value in optimizer.state[probe].values() if isinstance(value, Tensor)]
-    return sum(value.numel() for value in kept if value.dim()) / probe.numel()
+    kept = tree_leaves(dict(optimizer.state[probe]))  # SOAP's matrices lie in lists
+    return sum(value.numel() for value in kept if isinstance(value, Tensor) and value.dim()) / probe.numel()
 
 
 def _already(job: Job, place: Placement) -> dict[str, int]:

@@ -68,6 +68,7 @@ def test_everything_is_looked_at_in_little_time() -> None:
         "tune",
         "ray",
         "submitit",
+        "optimizers",
         "timm",
         "transformers",
         "parquet",

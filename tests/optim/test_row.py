@@ -13,6 +13,7 @@ from moframework.config.options import OptionError
 from moframework.config.structure import build
 from moframework.errors import SpecError
 from moframework.optim import LRSchedule, Optimizer, Schedulers, check_row
+from moframework.optim.row import _ADDED, _CHANGED
 
 BASE = 0.5
 WARM_UP = {"name": "linear", "start_factor": 0.1, "total_iters": 5}
@@ -68,6 +69,32 @@ def test_each_begins_as_the_optimizer_was_made_and_the_last_may_end_early() -> N
     course.rates(4)
     assert course.optimizer.param_groups[0]["betas"] == (0.9, 0.99), "one_cycle had changed them"
     assert course.rates(5) == pytest.approx([BASE, BASE / 2, BASE / 4, BASE / 4, BASE / 4])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in LRSchedule.names() if name != "reduce_on_plateau"]
+)  # that one adds nothing
+def test_what_torch_adds_to_groups_is_known(name: str) -> None:
+    given: dict[str, Any] = {
+        "one_cycle": {"max_lr": 0.1}, "cyclic": {"base_lr": 0.1, "max_lr": 0.2}, "step": {"step_size": 2},
+        "multi_step": {"milestones": [2]}, "exponential": {"gamma": 0.9}, "cosine_annealing_warm_restarts": {"T_0": 2},
+    }.get(name, {})  # fmt: skip
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    for optimizer in (torch.optim.Adam([parameter]), torch.optim.SGD([parameter], lr=0.1, momentum=0.9)):
+        before = dict(optimizer.param_groups[0])
+        build(LRSchedule, {"name": name, **given}).build(optimizer, 9)  # type: ignore[type-abstract]
+        after = optimizer.param_groups[0]
+        assert after.keys() - before.keys() <= _ADDED
+        assert {key for key in before if after[key] is not before[key]} <= _CHANGED
+
+
+def test_what_an_optimizer_counts_in_its_groups_goes_on_with_the_next_scheduler() -> None:
+    course = Course([ONE_CYCLE, {"name": "exponential", "gamma": 0.5, "length": 2}], 9)
+    course.optimizer.param_groups[0]["counted"] = 0
+    course.rates(2)
+    course.optimizer.param_groups[0]["counted"] = 7
+    course.rates(5)
+    assert course.optimizer.param_groups[0]["counted"] == 7
 
 
 def test_a_plateau_lowers_the_rate_when_the_hypervolume_no_longer_grows() -> None:

@@ -17,6 +17,7 @@ from moframework.optim import Optimizer
 from moframework.run.memory import held_memory
 from moframework.run.memory_estimate import MemoryEstimate, _state_of, estimate_memory, saved_activations
 from moframework.run.plan import Plan, plan
+from tests.extras import needs_pytorch_optimizer
 
 
 def planned(**changes: Any) -> Plan:
@@ -49,7 +50,14 @@ def test_what_autograd_keeps_of_an_mlp_is_counted_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("optimizer", "copies"),
-    [({"name": "adam"}, 2), ({"name": "sgd"}, 0), ({"name": "sgd", "momentum": 0.9}, 1), ({"name": "adagrad"}, 1)],
+    [
+        ({"name": "adam"}, 2),
+        ({"name": "sgd"}, 0),
+        ({"name": "sgd", "momentum": 0.9}, 1),
+        ({"name": "adagrad"}, 1),
+        # two averages, and in lists two matrices for each of both sides
+        pytest.param({"name": "soap"}, 6, marks=needs_pytorch_optimizer),
+    ],
 )
 def test_the_state_of_an_optimizer_is_measured(optimizer: dict[str, Any], copies: int) -> None:
     options = {key: value for key, value in optimizer.items() if key != "name"}
@@ -68,6 +76,12 @@ def test_the_parts_follow_the_spec() -> None:
     assert twice.parts["activations"] == pytest.approx(2 * one.parts["activations"], rel=0.02)
     frozen = estimated(problem={"backbone": {"name": "lenet", "freeze": "encoder"}})
     assert frozen.parts["gradients"] < one.parts["gradients"]
+
+
+@needs_pytorch_optimizer
+def test_weights_that_are_kept_aside_for_an_average_of_the_optimizer_count() -> None:
+    free = estimated(training={"optimizer": "schedulefreeadamw"})
+    assert free.parts["averages"] == free.parts["gradients"]
 
 
 def test_preferences_that_go_backward_together_hold_a_graph_each() -> None:

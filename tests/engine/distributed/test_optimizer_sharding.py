@@ -12,6 +12,7 @@ from moframework.engine.settings import Distributed, Training
 from moframework.errors import SpecError
 from moframework.optim import Optimizer
 from moframework.processes.world import World
+from tests.extras import needs_pytorch_optimizer
 
 CPU = torch.device("cpu")
 
@@ -49,11 +50,12 @@ def test_slices_cover_the_memory_of_every_parameter() -> None:
         assert bool((parameter == 2.5).all())
 
 
-def test_steps_and_state_as_without_slices() -> None:
+@pytest.mark.parametrize("name", ["adam", pytest.param("lion", marks=needs_pytorch_optimizer)])
+def test_steps_and_state_as_without_slices(name: str) -> None:
     torch.manual_seed(0)
     plain = parameters()
     given = [nn.Parameter(p.detach().clone(memory_format=torch.preserve_format)) for p in plain]
-    options = build(Optimizer, {"name": "adam", "lr": 0.1, "weight_decay": 0.01})
+    options = build(Optimizer, {"name": name, "lr": 0.1, "weight_decay": 0.01})
     states = []
     for params, sharding in ((plain, None), (given, Sharded([{"params": given}], World()))):
 
