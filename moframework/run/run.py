@@ -431,7 +431,7 @@ class Run:
     def export(
         self,
         to: Path | str,
-        preference: PreferenceLike | None = None,
+        preference: PreferenceLike | Pick | None = None,
         *,
         mixed: bool = False,
         overwrite: bool = False,
@@ -444,7 +444,8 @@ class Run:
 
         Args:
             to: its end says the form: `.safetensors`, `.pt2` (torch.export), `.onnx`; a folder is for adapters of PEFT.
-            preference: the operating point to export, m non-negative numbers; None for the dial: λ is an input.
+            preference: the operating point to export, m non-negative numbers, or what `pick` has chosen: then the model
+                card says by which conditions and rule. None for the dial: λ is an input.
             mixed: with the dial, λ is one for each sample of a batch.
             overwrite: replace what an earlier export has written there.
             device: where the point is evaluated, in place of the run's `training.device`.
@@ -461,6 +462,7 @@ class Run:
 
             Run("runs/quickstart").export("digits.onnx")                     # λ is an input
             Run("runs/quickstart").export("digits.safetensors", [0.3, 0.7])  # a plain network
+            Run("runs/quickstart").export("best.pt2", Run("runs/quickstart").pick("left/loss <= 1"))
         """
         run = Exporting(
             folder=self.path,
