@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,9 +45,8 @@ def export(
     dial: bool,
     dial_per_sample: bool,
     to: Path,
-    overwrite: bool,
-    device: str | None,
     trust: bool,
+    **options: Any,
 ) -> None:
     """Write the model of a run as a file that is used without moframework.
 
@@ -63,8 +63,8 @@ def export(
         )
     with imports_told():
         one = Run(run, trust=trust)
-        point = preference if asked is None else picked_by_text(one, asked, noted, device=device)
-        found = one.export(to, point, mixed=dial_per_sample, overwrite=overwrite, device=device)
+        point = preference if asked is None else picked_by_text(one, asked, noted, device=options["device"])
+        found = one.export(to, point, mixed=dial_per_sample, **options)
     for note in found.notes:
         noted(note)
     for path in found.files:

@@ -248,7 +248,7 @@ def predict(
     metavar="NAME=NUMBERS",
     multiple=True,
     help="An operating point that requests can name, such as balanced=0.5,0.5; or NAME=FILE, of `moframework pick "
-    "--json`. May be repeated.",
+    "--json`; or NAME=TEXT, which chooses one as `--pick` of `moframework predict` does. May be repeated.",
 )
 @click.option(
     "--limit",

@@ -118,7 +118,11 @@ def card_text(plain: Mapping[str, Any], what: Description, facts: Facts) -> str:
     blocks = [
         f"# {plain['name']}: {what.target.name}",
         f"One trained model of the tasks {', '.join(tasks)}, as {_SAID[what.form]}. "
-        + (f"Exported at the preference {named}{_chosen(plain['chosen'])}." if named else f"The trade-off is chosen in use: {dial}."),
+        + (
+            f"Exported at the preference {named}{_chosen(plain['chosen'])}."
+            if named
+            else f"The trade-off is chosen in use: {dial}."
+        ),
         "## Load",
         f"```python\n{loading_code(plain, what)}```",
         *_tables(plain),

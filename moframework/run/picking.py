@@ -349,7 +349,7 @@ def is_pick_text(text: str) -> bool:
     """
     parts = [part.strip() for part in text.split(";")]
     words = {part.partition(" ")[0] for part in parts}
-    return bool(set(text) & set("<>=")) or bool(words & {"maximize", "minimize", *RULES})
+    return bool(set(text) & set("<>")) or " = " in text or bool(words & {"maximize", "minimize", *RULES})
 
 
 def pick_told(found: Pick) -> str:
