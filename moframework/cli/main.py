@@ -270,8 +270,9 @@ def benchmark(
 @main.command(epilog=EXIT_CODES)
 @spec_argument
 @set_option
+@click.option("--verbose", is_flag=True, help="Tell too what each acceleration does, and why the others do not apply.")
 @trust_option("the run that `initial` names,")
-def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
+def check(spec: str, overrides: tuple[str, ...], trust: bool, verbose: bool) -> None:
     """Check a spec and print the plan.
 
     Does all that can be known before training, on a few samples; all mistakes of SPEC are reported at once, with their
@@ -281,7 +282,7 @@ def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
     from moframework.spec import load_spec
 
     with imports_told():
-        for line in check(load_spec(spec, overrides), trust=trust):
+        for line in check(load_spec(spec, overrides), trust=trust, verbose=verbose):
             click.echo(line)
 
 

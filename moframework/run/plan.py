@@ -39,6 +39,7 @@ from moframework.problem import Problem, fitted, preparation_of
 from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
+from moframework.run.classes import ClassCounts, class_lines, class_notes, count_classes
 from moframework.run.constraining import conditions_of
 from moframework.run.contracts import check_groups, check_weights, method_of, model_of
 from moframework.run.held_out import check_fixed, held_out_notes, hold_out
@@ -74,6 +75,8 @@ class Plan:
     """Evaluation set (n, m)."""
     labels: Mapping[Split, Labels]
     """How many samples have a label of each task."""
+    classes: Sequence[ClassCounts]
+    """How often each class of a classification occurs."""
     compared: bool
     """Whether a pass of the network was compared with that of a plain one; not where memory may not do."""
     backbone_parameters: int
@@ -124,20 +127,23 @@ class Plan:
             held_out=self.held_out,
         )
 
-    def accelerations(self) -> list[str]:
-        """Lines on what makes a step faster, and why the rest does not apply.
+    def accelerations(self, verbose: bool = False) -> list[str]:
+        """A line on what makes a step faster; `verbose` adds what each does, and why the rest does not apply.
 
         Raises:
             SpecError: an acceleration that the spec names does not apply.
         """
         step = Step(self.model, self.spec.problem.tasks, self.method, self.place, self.partition)
         found = choices(step, self.spec.training)
+        if not verbose:
+            names = [choice.name for choice in found if choice.declined is None]
+            return _headed("accelerated", [f"by {', '.join(names) or 'nothing'}"])
         taken = [f"{choice.name}: {choice.does}" for choice in found if choice.declined is None]
         others = [f"not {choice.name}: {choice.declined}" for choice in found if choice.declined is not None]
         return _headed("accelerated", [*(taken or ["by nothing"]), *others])
 
-    def describe(self) -> list[str]:
-        """Lines for people: problem, solver, sizes, budget, evaluation."""
+    def describe(self, verbose: bool = False) -> list[str]:
+        """Lines for people: problem, solver, sizes, budget, evaluation; `verbose` as of `accelerations`."""
         spec, tasks = self.spec, self.spec.problem.tasks
         m = len(tasks)
         sizes = {split: len(data) for split, data in self.data.items()}  # type: ignore[arg-type]
@@ -154,6 +160,7 @@ class Plan:
             + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
             *_headed("sets", set_lines(self.data, spec.training.batch_size)),
             *_headed("labels", label_lines(self.labels)),
+            *_headed("classes", class_lines(self.classes)),
             *_headed("weights", weight_lines(tasks)),
             *_headed("units", unit_lines(tasks)),
             *_inputs(self.model.recipe.inputs),
@@ -165,7 +172,7 @@ class Plan:
         ]  # fmt: skip
         if not self.method.trains:
             return [*lines, *self.notes()]
-        return [*lines, *self.rates(), *self.notes(), *self.accelerations(), *self.memory()]
+        return [*lines, *self.rates(), *self.notes(), *self.accelerations(verbose), *self.memory()]
 
     def _evaluation(self, reference: Sequence[float] | None) -> str:
         """A line on the preferences of the fronts, and on the reference point."""
@@ -215,6 +222,7 @@ class Plan:
             *self._of_problem(),
             *held_out_notes(self.held_out),
             *target_notes(self.spec.problem.tasks, self.data["train"]),
+            *class_notes(self.classes),
             *(
                 batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model)
                 if self.method.trains
@@ -295,6 +303,7 @@ def _plan(spec: Spec, world: World, trust: Trust) -> Plan:
         place=place,
         data=data,
         labels=labels,
+        classes=count_classes(problem.tasks, model.preparation.answers, data),
         compared=compared,
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=base,
