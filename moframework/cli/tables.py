@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
@@ -27,6 +28,9 @@ __all__ = ["front_table", "output", "print_examination", "print_front", "print_r
 SHORT_TABLE = 11
 WIDEST_TABLE = 160  # columns that one looks along, on a terminal that has more
 UNLIMITED = 100_000
+SENTENCES = 100  # columns of a table of sentences
+_GAP = 4  # columns of a table that are in no cell
+_BETWEEN_WORDS: Any = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
 
 
 def output() -> Console:
@@ -79,11 +83,18 @@ def print_run(console: Console, path: Path, front: Front) -> None:
 
 
 def print_examination(console: Console, examination: Examination) -> None:
-    """What was found of an installation, section by section; what is worth knowing, and what is wrong."""
+    """What was found of an installation, section by section; what is worth knowing, and what is wrong.
+
+    Cells are folded between words, since they are sentences and not numbers, also where the output is no terminal. What
+    is wrong is a line each, as long as it is: it ends with a command to be copied.
+    """
     for title, found in examination.sections.items():
         rows = table((title, "found"))
+        left = max(map(len, (title, *(one.what for one in found))))
+        width = max(SENTENCES - left - _GAP, SENTENCES // 2)
         for one in found:
-            rows.add_row(one.what, one.found if one.hint is None else f"{one.found}\n→ {one.hint}")
+            told = [one.found] if one.hint is None else [one.found, f"→ {one.hint}"]
+            rows.add_row(one.what, "\n".join(textwrap.fill(text, width, **_BETWEEN_WORDS) for text in told))
         console.print(rows)
     problems = examination.problems
     lines = (
