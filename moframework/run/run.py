@@ -245,9 +245,12 @@ class Run:
         """
         one, other = self.spec, single.spec
         if not type(other.solver).single_task:
+            swapped = f"It is {self.path} that has them: moframework front {single.path} --against {self.path}"
+            solve_it = "Solve the same problem with solver: stl"
             raise RequestError(
-                f"{single.path} is no run of single-task networks, which Δm refers to: "
-                f"its solver is {type(other.solver).__name__}. Solve the same problem with solver: stl."
+                f"{single.path} is no run of single-task networks, which Δm refers to: its solver is "
+                f"{type(other.solver).__name__}. {swapped if type(one.solver).single_task else solve_it}; or compare "
+                f"the two fronts as they are: moframework report {self.path} {single.path}"
             )
         if one.problem != other.problem:
             raise RequestError(f"{single.path} solves another problem than {self.path}, or with other options of it")
