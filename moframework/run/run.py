@@ -19,6 +19,7 @@ from moframework.data import Dataset, Split
 from moframework.errors import DamagedFileError, NewerFormatError, RequestError, RunError
 from moframework.export import Exported
 from moframework.io.lock import is_held
+from moframework.io.missing_part import ENVIRONMENT
 from moframework.io.paths import nearest_folder
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
@@ -30,7 +31,6 @@ from moframework.predicting import Predictions, Preparation, Unseen
 from moframework.run.evaluating import Batchnorm, Began, Trained, new_data, preferences_for
 from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
-from moframework.run.missing_part import missing_parts_told
 from moframework.run.picking import Pick, pick, pick_evaluated, rule_of, step
 from moframework.run.resuming import resume_command
 from moframework.run.saved_statistics import saved_statistics_note
@@ -53,7 +53,7 @@ __all__ = [
     "nearest_run",
 ]
 
-SPEC, STATUS, ENVIRONMENT, LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
+SPEC, STATUS, LOG = "spec.yaml", "status.json", "log.txt"
 CHECKPOINTS, MODEL, DATA = "checkpoints", "model", "data.json"
 HISTORY, REPORT = "history.json", "report.json"
 JOURNAL = "evaluations.jsonl"
@@ -107,8 +107,7 @@ class Run:
     @property
     def spec(self) -> Spec:
         """The expanded spec that the run solves. Raises `SpecError`, also where it names code that is not trusted."""
-        with missing_parts_told(self.path, ENVIRONMENT):
-            return load_spec(self.spec_file, trust=self.trust)
+        return load_spec(self.spec_file, trust=self.trust)
 
     @property
     def spec_file(self) -> Path:
