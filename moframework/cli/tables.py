@@ -116,6 +116,8 @@ def print_results(console: Console, folder: Path, results: Results) -> None:
             made.add_row(heading, *(row[position] for row in rows))
         console.print(group.problem)
         console.print(made)
+        if group.left_out is not None:
+            console.print(group.left_out, soft_wrap=True)
     files = [("table", "results.md"), ("everything", "results.json")]
     files += [("picture", figure_name(results, group)) for group in results.groups if any_front(group)]
     for what, name in files:
