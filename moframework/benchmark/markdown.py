@@ -10,11 +10,11 @@ from moframework.benchmark.cells import chosen
 from moframework.benchmark.column import Column
 from moframework.benchmark.results import Group, Results, formatted, tables
 from moframework.benchmark.statistics.page import to_section
+from moframework.pareto.words import point_in_words
 
 __all__ = ["formatted", "tables", "to_markdown"]
 
 _MOST_LINES = 3  # that columns of one metric and several tasks have below a table
-_MOST_NUMBERS = 10
 
 
 def to_markdown(
@@ -63,7 +63,8 @@ def _reading(results: Results, group: Group) -> list[str]:
     split = {"test": "test", "val": "validation"}[results.benchmark.report]
     lines = [f"{spread} All numbers are of the {split} split."]
     if group.reference is not None:
-        point = _point(group.reference)
+        tasks = next(front.tasks for row in group.rows for front in row.fronts)
+        point = point_in_words([float(f"{value:.4g}") for value in group.reference], tasks)
         origin = "" if group.stated else ", the componentwise worst of those of the runs, as the problem states none"
         lines.append(f"Hypervolume of losses: reference ({point}){origin}.")
     lines += [
@@ -96,13 +97,6 @@ def _legend(columns: Sequence[Column]) -> list[str]:
         elif not column.key.startswith("hypervolume/"):
             lines[column.title] = column.help
     return [f"{title}: {told}" for title, told in lines.items()]
-
-
-def _point(numbers: Sequence[float]) -> str:
-    """Numbers with commas between; where many are the same, that is said in short."""
-    if len(numbers) > _MOST_NUMBERS and len(set(numbers)) == 1:
-        return f"{numbers[0]:.4g} for each of {len(numbers)} tasks"
-    return ", ".join(f"{value:.4g}" for value in numbers)
 
 
 def _scale(results: Results, group: Group) -> Iterator[str]:

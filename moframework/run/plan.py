@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from moframework.model.trial import check_passes
 from moframework.nonfinite import on_nonfinite
 from moframework.optim import describe_groups
 from moframework.optim.row import describe_row, parts_of
+from moframework.pareto.words import point_in_words
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem, fitted, preparation_of
 from moframework.problem.target_notes import target_notes
@@ -55,6 +57,7 @@ from moframework.spec import Spec
 __all__ = ["Plan", "plan"]
 
 _SHOWN = 6  # names of weights in a note
+_TASKS = 10  # that are told one by one
 _HOST = torch.device("cpu")
 _COPIES = 6  # times the parameters that a comparison takes beside them: two networks, their gradients, θ(λ) and a copy
 INIT = 0
@@ -152,10 +155,7 @@ class Plan:
         extra = own - base
         reference = self.reference
         lines = [
-            f"problem     {m} tasks: " + ", ".join(
-                f"{task.name} ({_name(task.loss)}" + "".join(f", {metric.label}" for metric in task.metrics) + ")"
-                for task in tasks
-            ),
+            f"problem     {m} tasks: {_tasks(tasks)}",
             "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
             + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
             *_headed("sets", set_lines(self.data, spec.training.batch_size)),
@@ -179,7 +179,7 @@ class Plan:
         search, tasks = self.method.search, self.spec.problem.tasks
         where = f"{len(self.preferences)} preferences" if search is None else "the non-dominated evaluations"
         default = _default_reference(tasks) if search is None else "a tenth beyond the worst initial evaluations"
-        below = f"({', '.join(f'{value:g}' for value in reference)})" if reference else default
+        below = f"({point_in_words(reference, [task.name for task in tasks])})" if reference else default
         return f"evaluation  {where}; hypervolume below {below}"
 
     def _training(self) -> list[str]:
@@ -496,6 +496,15 @@ def _check_saving(spec: Spec) -> None:
 def _headed(head: str, texts: Sequence[str]) -> list[str]:
     """Lines under one head."""
     return [f"{head:12}{text}" for head, text in zip([head, *[""] * len(texts)], texts, strict=False)]
+
+
+def _tasks(tasks: Sequence[Task]) -> str:
+    """Tasks with their losses and metrics; of many, those that follow each other with the same ones together."""
+    told = [(task.name, ", ".join([_name(task.loss), *(one.label for one in task.metrics)])) for task in tasks]
+    if len(told) <= _TASKS:
+        return ", ".join(f"{name} ({parts})" for name, parts in told)
+    runs = [(parts, [name for name, _ in alike]) for parts, alike in itertools.groupby(told, key=lambda one: one[1])]
+    return ", ".join(f"{' to '.join(dict.fromkeys((names[0], names[-1])))} ({parts})" for parts, names in runs)
 
 
 def _default_reference(tasks: Sequence[Task]) -> str:

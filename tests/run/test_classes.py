@@ -83,3 +83,10 @@ def test_check_tells_the_classes_of_a_table(tmp_path: Path) -> None:
     (line,) = (line for line in lines if line.startswith("classes"))
     assert line.startswith("classes     sold: no (")
     assert line.endswith(")")
+
+
+def test_check_tells_many_tasks_and_their_reference_in_short() -> None:
+    problem = {"name": "textures", "attributes": 12, "train": 64, "val": 32, "test": 32}
+    lines = check({"problem": problem, "solver": "palora", "training": {"steps": 2, "batch_size": 16}})
+    assert lines[0] == "problem     12 tasks: attribute1 to attribute12 (binary_cross_entropy, accuracy)"
+    assert any(line.endswith("hypervolume below (1 for each of 12 tasks)") for line in lines)
