@@ -37,6 +37,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "moframework/problem/tabular.py": ("label_notes",),
     "moframework/problem/target_notes.py": ("target_notes", "_note"),
     "moframework/run/batchnorm_gap.py": ("batchnorm_gap",),
+    "moframework/run/classes.py": ("class_notes",),
     "moframework/run/constraining.py": ("_words",),
     "moframework/run/flat_start.py": ("_sentence",),
     "moframework/run/memory_estimate.py": ("describe",),

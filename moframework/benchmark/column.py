@@ -23,3 +23,9 @@ class Column:
     """Whether it is a ratio shown in percent."""
     upward: bool | None = False
     """Whether larger is better; None where neither is, or where tasks differ in it."""
+
+    @property
+    def task(self) -> str | None:
+        """The one task that it is of, such as `left` of `best/left/accuracy`; None of a column of all tasks."""
+        what, _, rest = self.key.partition("/")
+        return rest.partition("/")[0] if what == "best" else None

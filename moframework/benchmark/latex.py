@@ -30,6 +30,7 @@ def to_latex(results: Results) -> str:
         bold = _best(group)
         caption = f"{group.problem}: mean and sample standard deviation over seeds {seeds}."
         lines += [
+            *([] if group.left_out is None else ["", f"% {group.problem}: {group.left_out}"]),
             "", r"\begin{table}", r"\centering", rf"\caption{{{escaped(caption)}}}",
             r"\resizebox{\textwidth}{!}{%", rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}", r"\toprule",
             _row([escaped(text) for text in headings]), r"\midrule",
@@ -59,7 +60,7 @@ def _cell(text: str, bold: bool) -> str:
 def _best(group: Group) -> set[tuple[int, int]]:
     """Row and column of the best means."""
     found = set()
-    for place, column in enumerate(group.columns, start=2):  # after the contender and its seeds
+    for place, column in enumerate(group.shown, start=2):  # after the contender and its seeds
         means = {
             r: mean for r, row in enumerate(group.rows)
             if not row.apart and (mean := row.statistic(column.key).mean) is not None

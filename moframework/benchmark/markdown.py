@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from moframework.benchmark.cells import chosen
+from moframework.benchmark.column import Column
 from moframework.benchmark.results import Group, Results, formatted, tables
 from moframework.benchmark.statistics.page import to_section
+from moframework.pareto.words import point_in_words
 
 __all__ = ["formatted", "tables", "to_markdown"]
+
+_MOST_LINES = 3  # that columns of one metric and several tasks have below a table
 
 
 def to_markdown(
@@ -59,7 +63,8 @@ def _reading(results: Results, group: Group) -> list[str]:
     split = {"test": "test", "val": "validation"}[results.benchmark.report]
     lines = [f"{spread} All numbers are of the {split} split."]
     if group.reference is not None:
-        point = ", ".join(f"{value:.4g}" for value in group.reference)
+        tasks = next(front.tasks for row in group.rows for front in row.fronts)
+        point = point_in_words([float(f"{value:.4g}") for value in group.reference], tasks)
         origin = "" if group.stated else ", the componentwise worst of those of the runs, as the problem states none"
         lines.append(f"Hypervolume of losses: reference ({point}){origin}.")
     lines += [
@@ -72,8 +77,26 @@ def _reading(results: Results, group: Group) -> list[str]:
         lines.append(
             "‡ Not of the same problem, as told below: look at the order of magnitude, and rank nothing by it."
         )
-    told = [f"{column.title}: {column.help}" for column in group.columns if not column.key.startswith("hypervolume/")]
-    return ["  \n".join(lines), "", *(f"- {text}" for text in told)]
+    if group.left_out is not None:
+        lines.append(group.left_out)
+    return ["  \n".join(lines), "", *(f"- {text}" for text in _legend(group.shown))]
+
+
+def _legend(columns: Sequence[Column]) -> list[str]:
+    """What columns are, a line each; those of several tasks that differ in the task alone share one."""
+    of_tasks: dict[str, list[Column]] = {}
+    for column in columns:
+        if column.task is not None:
+            of_tasks.setdefault(column.key.rpartition("/")[2], []).append(column)
+    lines = {}
+    for column in columns:
+        alike = of_tasks.get(column.key.rpartition("/")[2], []) if column.task is not None else []
+        if len(alike) > _MOST_LINES:
+            last = f"{alike[0].title} to {alike[-1].task}"
+            lines[last] = column.help.replace(f" of {column.task} ", " of the task ", 1)
+        elif not column.key.startswith("hypervolume/"):
+            lines[column.title] = column.help
+    return [f"{title}: {told}" for title, told in lines.items()]
 
 
 def _scale(results: Results, group: Group) -> Iterator[str]:

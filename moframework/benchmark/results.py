@@ -20,6 +20,7 @@ __all__ = ["CellResult", "Group", "Results", "Row", "Statistic", "formatted", "t
 
 NONE = "–"
 _MOST_COLUMNS, _MOST_ROWS, _MOST_GROUPS = 6, 20, 10  # that `print` shows
+_MOST_TASKS, _SHOWN_TASKS = 10, 5  # whose columns a table has, and of more tasks
 
 
 @frozen
@@ -138,6 +139,24 @@ class Group:
     """What each hypervolume means, by name."""
     columns: tuple[Column, ...]
 
+    @property
+    def shown(self) -> tuple[Column, ...]:
+        """The columns of a table that is read: of more than ten tasks, those of the first five alone. Files that
+        programs read have all `columns`."""
+        tasks = list(dict.fromkeys(one.task for one in self.columns if one.task is not None))
+        left_out = set(tasks[_SHOWN_TASKS:]) if len(tasks) > _MOST_TASKS else set()
+        return tuple(one for one in self.columns if one.task not in left_out)
+
+    @property
+    def left_out(self) -> str | None:
+        """Which columns `shown` leaves out, as a sentence; None where it has all."""
+        shown = set(self.shown)
+        tasks = list(dict.fromkeys(str(one.task) for one in self.columns if one not in shown))
+        if not tasks:
+            return None
+        count = len(self.columns) - len(shown)
+        return f"{count} more columns, of the tasks {tasks[0]} to {tasks[-1]}, are in results.csv and results.json."
+
     def __repr__(self) -> str:
         return f"Group(problem={self.problem!r}, rows={len(self.rows)})"
 
@@ -205,13 +224,14 @@ def _aligned(results: Results, group: Group) -> list[str]:
 
 
 def tables(results: Results, group: Group) -> list[list[str]]:
-    """The cells of a problem's table as text: a row of headings, then one for each solver."""
+    """The cells of a problem's table as text, of its columns that are `shown`: a row of headings, then one for each
+    solver."""
     grid = [] if results.benchmark.tune is None else list(results.benchmark.tune.grid)
-    headings = ["solver", "seeds", *(column.title for column in group.columns)]
+    headings = ["solver", "seeds", *(column.title for column in group.shown)]
     rows = [[*headings, *(f"tuned {key.rpartition('.')[2]}" for key in grid)]]
     for row in group.rows:
         cells = [f"{row.solver} ‡" if row.apart else row.solver, _seeds(results, row)]
-        cells += [formatted(row.statistic(column.key), column) for column in group.columns]
+        cells += [formatted(row.statistic(column.key), column) for column in group.shown]
         rows.append([*cells, *(_chosen(row, key) for key in grid)])
     return rows
 

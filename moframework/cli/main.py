@@ -185,9 +185,8 @@ def solve(
         raise click.UsageError(f"--resume continues one run, but SPEC is {folder} and --out is {out}")
 
     from moframework.cli.tables import output, print_run
-    from moframework.run.missing_part import missing_parts_told
     from moframework.run.progress import watching
-    from moframework.run.run import ENVIRONMENT, Run
+    from moframework.run.run import Run
     from moframework.run.signals import follow_parent
     from moframework.run.solving import solve
     from moframework.spec import load_spec
@@ -196,7 +195,7 @@ def solve(
 
     file = spec if folder is None else Run(folder).spec_file
     first = rank("RANK") == 0
-    with imports_told(), missing_parts_told(folder, ENVIRONMENT):
+    with imports_told():
         loaded = load_spec(file, overrides, trust=folder is None or trust)
         with watching(quiet or not first) as observers:
             run = solve(loaded, out or folder, resume=resume, device=device, observers=observers, trust=trust)
@@ -270,8 +269,9 @@ def benchmark(
 @main.command(epilog=EXIT_CODES)
 @spec_argument
 @set_option
+@click.option("--verbose", is_flag=True, help="Tell too what each acceleration does, and why the others do not apply.")
 @trust_option("the run that `initial` names,")
-def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
+def check(spec: str, overrides: tuple[str, ...], trust: bool, verbose: bool) -> None:
     """Check a spec and print the plan.
 
     Does all that can be known before training, on a few samples; all mistakes of SPEC are reported at once, with their
@@ -281,7 +281,7 @@ def check(spec: str, overrides: tuple[str, ...], trust: bool) -> None:
     from moframework.spec import load_spec
 
     with imports_told():
-        for line in check(load_spec(spec, overrides), trust=trust):
+        for line in check(load_spec(spec, overrides), trust=trust, verbose=verbose):
             click.echo(line)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from moframework.cli.shared import numbers
 from moframework.cli.tables import table
 from moframework.pareto.rules import Nearest, PseudoWeights, Rule, Weights
-from moframework.run.picking import Pick, arguments_of_text
+from moframework.run.picking import Pick, arguments_of_text, pick_told
 from moframework.run.run import Run
 
 __all__ = ["picked", "picked_by_text", "print_pick"]
@@ -38,17 +38,18 @@ def picked(run: Run, options: Mapping[str, Any]) -> Pick:
     return found if towards is None else run.step(found.preference, towards, **shared)
 
 
-def picked_by_text(run: Run, text: str, device: str) -> tuple[tuple[float, ...], str]:
-    """The preference that a text chooses, and a sentence on it.
+def picked_by_text(run: Run, text: str, note: Callable[[str], None], **shared: Any) -> Pick:
+    """The point that a text chooses, as `--pick` has it; `note` is told which it is.
+
+    Args:
+        shared: `device` and `batchnorm`, as of `Run.pick`.
 
     Raises:
         RunError: see `arguments_of_text` and `Run.pick`.
     """
-    found = run.pick(**arguments_of_text(text), device=device)
-    numbers = [f"{name} {value:.4g}" for name, value in found.val.items()]
-    preference = ",".join(f"{weight:.6g}" for weight in found.preference)
-    told = f"picked λ = {preference} ({found.rule}); on the validation split {', '.join(numbers)}"
-    return found.preference, ". ".join([told, *found.notes])
+    found = run.pick(**arguments_of_text(text), **shared)
+    note(pick_told(found))
+    return found
 
 
 def _rule(options: Mapping[str, Any], run: Run) -> Rule | str | None:

@@ -113,7 +113,7 @@ def docs(name: str | None, text: bool) -> None:
     further = [f"{name}.html"] if name is not None and "/" not in name and page.is_file() else []
     if name is not None:
         try:
-            found = find(name, group)
+            found = find(name, group, [path.stem for path in _DOCS.glob("*.md")])
         except UnknownNameError:
             if not further:
                 raise

@@ -15,7 +15,9 @@ from moframework.cli.shared import (
     ExistingPath,
     batchnorm_option,
     imports_told,
-    numbers,
+    noted,
+    pick_option,
+    preference_option,
     run_argument,
     trust_option,
     unseen_option,
@@ -63,6 +65,7 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
     metavar="λ;λ;…",
     help="Or these, each of one number a task, scaled to sum to 1: '0.2,0.8;0.5,0.5'. Default: those of the run.",
 )
+@pick_option("Or one that is chosen on the validation split")
 @click.option("--split", type=click.Choice(["val", "test"]), help="Which data.  [default: test]")
 @click.option(
     "--data",
@@ -79,16 +82,24 @@ def front(run: Path, split: str, against: Path | None, as_json: bool, trust: boo
     "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write the front here too."
 )
 @trust_option("RUN")
-def evaluate(run: Path, as_json: bool, out: Path | None, trust: bool, **options: Any) -> None:
+def evaluate(run: Path, as_json: bool, out: Path | None, asked: str | None, trust: bool, **options: Any) -> None:
     """Evaluate the model of a run at any preferences.
 
     RUN is a run folder, as `moframework solve` leaves it; it is not changed. The run may have been moved.
     """
+    from moframework.cli.picking import picked_by_text
     from moframework.run.run import Run
 
     given = options.pop("preferences")
+    if (given is not None) + (options["points"] is not None) + (asked is not None) > 1:
+        raise click.UsageError("give one of --points, --preferences and --pick, not several")
+    wanted: list[Any] | None = None if given is None else _preferences(given)
     with imports_told():
-        found = Run(run, trust=trust).evaluate(preferences=None if given is None else _preferences(given), **options)
+        one = Run(run, trust=trust)
+        if asked is not None:
+            shared = {key: options[key] for key in ("device", "batchnorm")}
+            wanted = [picked_by_text(one, asked, noted, **shared).preference]
+        found = one.evaluate(preferences=wanted, **options)
     if out is not None:
         found.save(out)
     if as_json:
@@ -170,21 +181,11 @@ def _with_change(text: str, change: list[float]) -> str:
     return json.dumps(json.loads(text) | {"delta_m": [value if value == value else None for value in change]})
 
 
-def _preference(_: click.Context, __: click.Parameter, text: str | None) -> list[float] | None:
-    return None if text is None else numbers(text, "--preference")
-
-
 @click.command(epilog=EXIT_CODES)
 @run_argument
 @click.argument("raw", metavar="INPUT", type=ExistingPath())
-@click.option("--preference", metavar="NUMBERS", callback=_preference, help="The operating point, such as 0.3,0.7.")
-@click.option(
-    "--pick",
-    "asked",
-    metavar="TEXT",
-    help="Or choose it, as `moframework pick` does: conditions and a rule with ; between, such as "
-    "'left/accuracy >= 0.95; maximize right/accuracy'. Rules: maximize, minimize, compromise, knee, tradeoff.",
-)
+@preference_option("The operating point")
+@pick_option("Or choose it")
 @click.option(
     "--out",
     metavar="FILE",
@@ -223,11 +224,11 @@ def predict(
             from moframework.cli.picking import picked_by_text
             from moframework.run.run import Run
 
-            preference, told = picked_by_text(Run(run, trust=trust), asked, options["device"])
-            _noted(told)
+            found = picked_by_text(Run(run, trust=trust), asked, noted, device=options["device"])
+            preference = found.preference
         assert preference is not None
         try:
-            parts = predict(run, raw, preference, trust=trust, note=_noted, **options)
+            parts = predict(run, raw, preference, trust=trust, note=noted, **options)
         except PreferenceError as error:
             raise click.BadParameter(str(error), param_hint="--preference") from None
     if out is None:
@@ -235,10 +236,6 @@ def predict(
     else:
         write_predictions(parts, out)
         click.echo(out)
-
-
-def _noted(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -251,7 +248,7 @@ def _noted(text: str) -> None:
     metavar="NAME=NUMBERS",
     multiple=True,
     help="An operating point that requests can name, such as balanced=0.5,0.5; or NAME=FILE, of `moframework pick "
-    "--json`. May be repeated.",
+    "--json`; or NAME=TEXT, which chooses one as `--pick` of `moframework predict` does. May be repeated.",
 )
 @click.option(
     "--limit",
@@ -281,8 +278,8 @@ def serve(run: Path, host: str, port: int, hosts: tuple[str, ...], limits: tuple
     from moframework.serve.limits import read_limits
 
     with imports_told():
-        service = service_of(run, limits=read_limits(limits), note=_noted, **options)
-    serve_until_stopped(service, host, port, hosts=hosts, note=_noted)
+        service = service_of(run, limits=read_limits(limits), note=noted, **options)
+    serve_until_stopped(service, host, port, hosts=hosts, note=noted)
 
 
 COMMANDS = (front, evaluate, pick, predict, export, serve)

@@ -21,7 +21,10 @@ __all__ = [
     "ExistingPath",
     "batchnorm_option",
     "imports_told",
+    "noted",
     "numbers",
+    "pick_option",
+    "preference_option",
     "processes",
     "rank",
     "run_argument",
@@ -80,6 +83,31 @@ def unseen_option(command: F) -> F:
         show_default=True,
         help="A category of new data that training never saw is an error, or an unknown cell.",
     )(command)
+
+
+def preference_option(what: str) -> Callable[[F], F]:
+    """`--preference`, which is `what`; its value is numbers."""
+    return click.option("--preference", metavar="NUMBERS", callback=_numbers, help=f"{what}, such as 0.3,0.7.")
+
+
+def pick_option(what: str) -> Callable[[F], F]:
+    """`--pick`, by which `what` is chosen, as `asked`; see `picked_by_text`."""
+    return click.option(
+        "--pick",
+        "asked",
+        metavar="TEXT",
+        help=f"{what}, as `moframework pick` does: conditions and a rule with ; between, such as "
+        "'left/accuracy >= 0.95; maximize right/accuracy'. Rules: maximize, minimize, compromise, knee, tradeoff.",
+    )
+
+
+def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> list[float] | None:
+    return None if text is None else numbers(text, "--preference")
+
+
+def noted(text: str) -> None:
+    """Tell what is worth knowing, beside what a command prints."""
+    click.echo(f"note: {text}", err=True)
 
 
 def run_argument(command: F) -> F:

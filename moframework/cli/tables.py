@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
@@ -27,6 +28,10 @@ __all__ = ["front_table", "output", "print_examination", "print_front", "print_r
 SHORT_TABLE = 11
 WIDEST_TABLE = 160  # columns that one looks along, on a terminal that has more
 UNLIMITED = 100_000
+SENTENCES = 100  # columns of a table of sentences
+_TASK = "task"  # heading of a table that has a row a task
+_GAP = 4  # columns of a table that are in no cell
+_BETWEEN_WORDS: Any = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
 
 
 def output() -> Console:
@@ -79,11 +84,18 @@ def print_run(console: Console, path: Path, front: Front) -> None:
 
 
 def print_examination(console: Console, examination: Examination) -> None:
-    """What was found of an installation, section by section; what is worth knowing, and what is wrong."""
+    """What was found of an installation, section by section; what is worth knowing, and what is wrong.
+
+    Cells are folded between words, since they are sentences and not numbers, also where the output is no terminal. What
+    is wrong is a line each, as long as it is: it ends with a command to be copied.
+    """
     for title, found in examination.sections.items():
         rows = table((title, "found"))
+        left = max(map(len, (title, *(one.what for one in found))))
+        width = max(SENTENCES - left - _GAP, SENTENCES // 2)
         for one in found:
-            rows.add_row(one.what, one.found if one.hint is None else f"{one.found}\n→ {one.hint}")
+            told = [one.found] if one.hint is None else [one.found, f"→ {one.hint}"]
+            rows.add_row(one.what, "\n".join(textwrap.fill(text, width, **_BETWEEN_WORDS) for text in told))
         console.print(rows)
     problems = examination.problems
     lines = (
@@ -105,6 +117,8 @@ def print_results(console: Console, folder: Path, results: Results) -> None:
             made.add_row(heading, *(row[position] for row in rows))
         console.print(group.problem)
         console.print(made)
+        if group.left_out is not None:
+            console.print(group.left_out, soft_wrap=True)
     files = [("table", "results.md"), ("everything", "results.json")]
     files += [("picture", figure_name(results, group)) for group in results.groups if any_front(group)]
     for what, name in files:
@@ -114,38 +128,49 @@ def print_results(console: Console, folder: Path, results: Results) -> None:
 def print_front(console: Console, front: Front, *, short: bool, change: NDArray[np.float64] | None = None) -> None:
     """A front as a table, with its indicators below. `short` shows at most eleven points, evenly picked; `change` is
     Δm % of each point (n,), where it is known."""
+    from moframework.pareto.words import point_in_words, ranks_in_words
+
     n = len(front.losses)
     rows = range(n)
     picked = [round(i * (n - 1) / (SHORT_TABLE - 1)) for i in range(SHORT_TABLE)] if short and n > SHORT_TABLE else rows
     where = f"the {front.split} split" if front.split in ("train", "val", "test") else front.split  # else a file
     console.print(f"front on {where}, {n} points")
-    console.print(front_table(console, front, picked, change))
+    made = front_table(console, front, picked, change, short=short)
+    console.print(made)
+    of_points = made.columns[0].header != _TASK  # else of the best along the whole front
     kept = int(front.nondominated().sum())
-    ranks = ", ".join(f"{task} {rank:.3f}" for task, rank in zip(front.tasks, front.controllability(), strict=True))
+    ranks = ranks_in_words(front.controllability().tolist(), front.tasks)
     lines = [
-        f"{kept} of {n} points are non-dominated" + (f"; {len(picked)} are shown" if len(picked) < n else ""),
+        f"{kept} of {n} points are non-dominated"
+        + (f"; {len(picked)} are shown" if of_points and len(picked) < n else ""),
         f"rank correlation of preference and loss (-1 is ideal): {ranks}",
     ]
     if change is not None and not all(math.isnan(value) for value in change):
         best = min((value, row) for row, value in enumerate(change) if not math.isnan(value))
-        weights = ", ".join(f"{weight:g}" for weight in front.preferences[best[1]])
+        weights = point_in_words(front.preferences[best[1]].tolist(), front.tasks)
         lines.append(f"Δm against single-task networks (below 0 is better): best {best[0]:.2f} % at λ = ({weights})")
     for name, found in front.hypervolumes().items():
-        point = ", ".join(f"{value:g}" for value in found["reference"])
+        point = point_in_words(found["reference"], front.tasks)
         lines.append(f"hypervolume of {name}: {found['value']:.4f} (reference ({point}); {found['convention']})")
     console.print("\n".join(lines), soft_wrap=True)
 
 
 def front_table(
-    console: Console, front: Front, rows: Iterable[int], change: NDArray[np.float64] | None = None
+    console: Console,
+    front: Front,
+    rows: Iterable[int],
+    change: NDArray[np.float64] | None = None,
+    *,
+    short: bool = False,
 ) -> Table:
     """Preferences, losses, metrics, Δm % where it is given, and a mark for non-dominated points; one row for each
     point in `rows`.
 
     Where that is wider than the terminal, the metrics are left out; where it is still too wide, the table has one row
-    for each task instead, with its best values over the whole front. Off a terminal it is as wide as it needs.
+    for each task instead, with its best values over the whole front. Off a terminal it is as wide as it needs,
+    unless it is to be `short`.
     """
-    widest = console.width if console.width >= UNLIMITED else min(console.width, WIDEST_TABLE)
+    widest = console.width if console.width >= UNLIMITED and not short else min(console.width, WIDEST_TABLE)
     for metrics in (list(front.metrics), []):
         made = _point_table(front, rows, metrics, change)
         measured = Measurement.get(console, console.options.update(max_width=UNLIMITED), made)
@@ -174,7 +199,7 @@ def _point_table(
 def _task_table(front: Front) -> Table:
     metrics = list(dict.fromkeys(name.split("/", 1)[1] for name in front.metrics))
     numbers = ["lowest loss", "highest loss", *(f"best {metric}" for metric in metrics)]
-    made = table(["task", *numbers], right=numbers)
+    made = table([_TASK, *numbers], right=numbers)
     for column, task in enumerate(front.tasks):
         cells = [f"{front.losses[:, column].min():.4f}", f"{front.losses[:, column].max():.4f}"]
         for metric in metrics:

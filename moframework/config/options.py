@@ -78,8 +78,9 @@ class Component(ABC):
 
     @classmethod
     def noun(cls) -> str:
-        """What one such part is called in a message: `weight space` for the interface `WeightSpace`."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", cls.interface().__name__).lower()
+        """What one such part is called in a message: `weight space` for the interface `WeightSpaceConfig`."""
+        name = cls.interface().__name__.removesuffix("Config")
+        return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
 
     @classmethod
     def unavailable(cls) -> str | None:

@@ -74,6 +74,7 @@ def card(model: ParetoModel, what: Description, facts: Facts) -> dict[str, Any]:
         "tasks": list(model.tasks),
         "preference": None if what.preference is None else what.preference.tolist(),
         "preference_for": None if what.preference is not None else "each sample" if what.mixed else "a batch",
+        "chosen": None if facts.choice is None else dict(facts.choice),
         "inputs": read,
         "outputs": dict(what.outputs),
         "preparation": what.preparation,
@@ -117,7 +118,11 @@ def card_text(plain: Mapping[str, Any], what: Description, facts: Facts) -> str:
     blocks = [
         f"# {plain['name']}: {what.target.name}",
         f"One trained model of the tasks {', '.join(tasks)}, as {_SAID[what.form]}. "
-        + (f"Exported at the preference {named}." if named else f"The trade-off is chosen in use: {dial}."),
+        + (
+            f"Exported at the preference {named}{_chosen(plain['chosen'])}."
+            if named
+            else f"The trade-off is chosen in use: {dial}."
+        ),
         "## Load",
         f"```python\n{loading_code(plain, what)}```",
         *_tables(plain),
@@ -133,6 +138,16 @@ def card_text(plain: Mapping[str, Any], what: Description, facts: Facts) -> str:
         f"relative to the outputs where they are larger than 1; at most {TOLERANCE:g} is allowed.",
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _chosen(choice: Mapping[str, Any] | None) -> str:
+    """How the preference was chosen, to stand behind it."""
+    if choice is None:
+        return ""
+    where = f" where {' and '.join(choice['conditions'])}" if choice["conditions"] else ""
+    missed = choice["not_so_on_test"]
+    told = f" Not so on the test split: {'; '.join(missed)}" if missed else ""
+    return f", chosen on the validation split: {choice['rule']}{where}{'.' if told else ''}{told}"
 
 
 def _tables(plain: Mapping[str, Any]) -> list[str]:

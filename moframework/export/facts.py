@@ -21,6 +21,8 @@ class Facts:
         provenance: where it is from, plain data by key.
         fronts: its evaluated fronts, by split.
         metrics: losses and metrics at the exported preference, by split and column.
+        choice: how that preference was chosen: its `rule`, the `conditions`, the `split` that decided, and which of
+            them are `not_so_on_test`; None where it was given.
         notes: what is worth knowing, a sentence each.
     """
 
@@ -28,4 +30,5 @@ class Facts:
     provenance: Mapping[str, Any] = field(factory=dict)
     fronts: Mapping[str, Front] = field(factory=dict)
     metrics: Mapping[str, Mapping[str, float]] = field(factory=dict)
+    choice: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from moframework.config.fields import options_of
 from moframework.config.references import relative_references
 from moframework.errors import DamagedFileError, MoframeworkError, RequestError, RunError
 from moframework.inputs.form import Entry, InputForm
+from moframework.io.missing_part import ENVIRONMENT, missing_part_told
 from moframework.io.paths import nearest_folder
 from moframework.io.sealed import checksum, read_json, write_json
 from moframework.io.tensors import load_state, save_tensors
@@ -152,7 +153,9 @@ def _recipe(stored: Mapping[str, Any], file: Path, trust: Trust, backbone: Given
             plain["backbone"] = given_backbone(backbone, plain.get("backbone"))
         made = build(_Written, plain, file.parent, trust=trust)
     except MoframeworkError as error:
-        lines = [f"{file}: {line}" for line in str(error).splitlines()]
+        beside = file.parent.parent
+        folder = beside if (beside / ENVIRONMENT).is_file() else file.parent
+        lines = [missing_part_told(f"{file}: {line}", folder) for line in str(error).splitlines()]
         if backbone is None and any(line.startswith("backbone") for line in str(error).splitlines()):
             lines.append(
                 "The network can also be handed in, wherever its code lies: ParetoModel.load(folder, "

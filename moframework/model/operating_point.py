@@ -25,13 +25,16 @@ from moframework.model.functional import FunctionalNetwork
 
 __all__ = [
     "PreferenceLike",
+    "another_count",
     "as_preference",
     "as_preferences",
     "batch_statistics",
     "merged_network",
+    "no_preference",
     "numbers_of",
     "on_simplex",
     "one_each",
+    "unknown_task",
     "without_graphs",
 ]
 
@@ -63,8 +66,9 @@ def on_simplex(preference: PreferenceLike, tasks: Sequence[str]) -> Tensor:
         raise PreferenceError(f"{_wanted(tasks)}; got {_told(given)}")
     with np.errstate(over="ignore"):
         value = torch.from_numpy(given.astype(np.float32))
-    if not bool(torch.isfinite(value).all()):
-        raise PreferenceError(f"the numbers of a preference are finite, also in 32 bits; got {_told(given)}")
+    if not bool(torch.isfinite(value.sum())):
+        what = "the numbers of a preference are finite, also in 32 bits, and so is their sum"
+        raise PreferenceError(f"{what}; got {_told(given)}")
     if bool((value < 0).any()) or float(value.sum()) <= 0:
         raise PreferenceError(f"a preference is non-negative and not all zero; got {_told(given)}")
     return value / value.sum()
@@ -78,21 +82,46 @@ def _numbers(preference: PreferenceLike, tasks: Sequence[str]) -> NDArray[np.flo
     if isinstance(given, Mapping):
         unknown = next((name for name in given if name not in tasks), None)
         if unknown is not None:
-            raise PreferenceError(
-                f"no task '{shortened(str(unknown))}': {meant(str(unknown), tasks)}the tasks are {', '.join(tasks)}"
-            )
+            raise PreferenceError(unknown_task(str(unknown), tasks))
         missing = [name for name in tasks if name not in given]
         if missing:
             raise PreferenceError(f"a preference has a number for each task, but none for {', '.join(missing)}")
         given = [given[name] for name in tasks]
     try:
-        if given is None or isinstance(given, str | bytes):
+        if given is None or isinstance(given, str | bytes) or _has_text(given):
             raise TypeError
         return np.array(given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        example = ", ".join(f"{1 / len(tasks):.3g}" for _ in tasks)
-        got = shortened(repr(preference), 100)
-        raise PreferenceError(f"{_wanted(tasks)}, such as [{example}]; got {got}") from None
+        raise PreferenceError(no_preference(preference, tasks)) from None
+
+
+def no_preference(given: object, tasks: Sequence[str]) -> str:
+    """What is said of something that holds no numbers, or not as many as there are tasks.
+
+    >>> no_preference("abc", ("left", "right"))
+    "a preference has 2 numbers, one for each of left, right, such as [0.5, 0.5]; got 'abc'"
+    """
+    example = ", ".join(f"{1 / len(tasks):.3g}" for _ in tasks)
+    return f"{_wanted(tasks)}, such as [{example}]; got {shortened(repr(given), 100)}"
+
+
+def unknown_task(name: str, tasks: Sequence[str]) -> str:
+    """What is said of a number for a task that there is not.
+
+    >>> unknown_task("lefd", ("left", "right"))
+    "no task 'lefd': did you mean 'left'? the tasks are left, right"
+    """
+    return f"no task '{shortened(name)}': {meant(name, tasks)}the tasks are {', '.join(tasks)}"
+
+
+def another_count(preferences: int, samples: int) -> str:
+    """What is said where preferences are not as many as samples."""
+    return f"preferences are one for each sample, or one for all: got {preferences} for a batch of {samples}"
+
+
+def _has_text(given: Any) -> bool:
+    """Whether there are texts among the numbers, which NumPy would read as numbers where it can."""
+    return isinstance(given, list | tuple) and any(isinstance(one, str | bytes) for one in given)
 
 
 def _told(given: NDArray[np.float64]) -> str:
@@ -156,9 +185,7 @@ def as_preferences(preferences: PreferenceLike, tasks: Sequence[str], samples: i
         PreferenceError: another number of preferences than of samples; or as by `on_simplex`, with the row.
     """
     if len(preferences) != samples:  # type: ignore[arg-type]
-        raise PreferenceError(
-            f"preferences are one for each sample, or one for all: got {len(preferences)} for a batch of {samples}"  # type: ignore[arg-type]
-        )
+        raise PreferenceError(another_count(len(preferences), samples))  # type: ignore[arg-type]
     if not isinstance(preferences, Tensor):
         given = list(cast("Sequence[Any]", preferences))
         for row, one in enumerate(given):

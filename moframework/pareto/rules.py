@@ -18,6 +18,7 @@ from moframework.pareto.conditions import column, column_name
 from moframework.pareto.front import Front
 
 __all__ = [
+    "RULES",
     "Column",
     "Compromise",
     "Knee",
@@ -228,14 +229,17 @@ def high_tradeoff(losses: Array, radius: float = 0.125) -> Array:
     return found
 
 
+RULES: Mapping[str, type[Rule]] = {"compromise": Compromise, "knee": Knee, "tradeoff": Tradeoff}
+"""Rules that need no values, by name."""
+
+
 def rule_named(rule: str) -> Rule:
     """`compromise`, `knee` or `tradeoff` as a rule. Raises ValueError for other names, with the nearest one."""
-    rules: dict[str, type[Rule]] = {"compromise": Compromise, "knee": Knee, "tradeoff": Tradeoff}
     try:
-        return rules[column_name(rule, rules)]()
+        return RULES[column_name(rule, RULES)]()
     except ValueError:
-        known = ["maximize COLUMN", "minimize COLUMN", *rules]
-        guess = nearest(rule.split(" ")[0], ["maximize", "minimize", *rules])
+        known = ["maximize COLUMN", "minimize COLUMN", *RULES]
+        guess = nearest(rule.split(" ")[0], ["maximize", "minimize", *RULES])
         hint = f"did you mean '{' '.join([guess, *rule.split(' ')[1:]])}'? " if guess else ""
         raise ValueError(f"there is no rule '{shortened(rule)}'; {hint}rules: {', '.join(known)}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -57,9 +57,13 @@ def write(folder: Path, made: Iterable[Page]) -> list[Path]:
     return written
 
 
-def find(name: str, group: click.Group) -> tuple[Entry, ...]:
+def find(name: str, group: click.Group, pages: Iterable[str] = ()) -> tuple[Entry, ...]:
     """The entries that a name means: `Front`, `Front.select`, `palora`, `solvers/palora`, `training.epochs`, `pick`,
     `SpecError`, `front` (a command, and a file of results). Only the pages that may have it are made.
+
+    Args:
+        group: the commands.
+        pages: further names that may have been meant.
 
     Raises:
         UnknownNameError: there is none; the text proposes the nearest.
@@ -72,16 +76,31 @@ def find(name: str, group: click.Group) -> tuple[Entry, ...]:
     if not found:
         found += _parts(wanted, tuple(PACKAGE_KINDS))
     if not found:
-        known = _known(group)
-        # Names of classes are told by their capitals.
-        classes = [name for name in known if wanted[:1].isupper() and name[:1].isupper()]
-        guess = nearest(wanted, classes) or nearest(wanted, known)
-        hint = f" did you mean '{guess}'?" if guess else ""
-        raise UnknownNameError(
-            f"nothing is called '{name}':{hint} a name is that of a part (`moframework list`), a public name of the "
-            "package, a key of a spec, a command, an error, or a file of results"
-        )
+        raise _nothing(name, wanted, [*_known(group), *pages])
     return tuple(found)
+
+
+def _nothing(name: str, wanted: str, known: Sequence[str]) -> UnknownNameError:
+    """What is said of a name that nothing has: the nearest one, and how to list what there is."""
+    kind, _, part = wanted.replace(" ", "/", 1).partition("/")
+    homes = [one for one in all_kinds() if part in _part_names(one)]
+    home = kind if kind in all_kinds() else (homes or [nearest(kind, all_kinds())])[0]
+    if part and home is not None:
+        near = nearest(part, _part_names(home))
+        if near is None and homes:
+            home, near = homes[0], part
+        guess = None if near is None else f"{home}/{near}"
+        how = f"all {home}: `moframework list {home}`"
+    else:
+        # Names of classes are told by their capitals.
+        classes = [one for one in known if wanted[:1].isupper() and one[:1].isupper()]
+        guess = nearest(wanted, classes) or nearest(wanted, known)
+        how = (
+            "a name is that of a part (`moframework list`), a public name of the package, a key of a spec, a command, "
+            "an error, a file of results, or a page of the site"
+        )
+    hint = f" did you mean '{guess}'?" if guess else ""
+    return UnknownNameError(f"nothing is called '{name}':{hint} {how}")
 
 
 def _single(group: click.Group) -> Mapping[str, Callable[[], Page]]:

@@ -23,6 +23,7 @@ from moframework.io.sealed import checksum, read_json
 from moframework.model import ParetoModel
 from moframework.pareto.front import Front
 from moframework.run.evaluating import Trained
+from moframework.run.picking import Pick
 from moframework.spec import Spec
 
 __all__ = ["Exporting"]
@@ -50,8 +51,9 @@ class Exporting:
     trained: Callable[[], Trained]
 
     def export(self, to: Path, preference: Any, *, mixed: bool, overwrite: bool) -> Exported:
-        """Write the model; see `export_model` for arguments and errors."""
-        point = None if preference is None else self._point(preference)
+        """Write the model, at a preference or a `Pick`; see `export_model` for the other arguments and errors."""
+        chosen = preference if isinstance(preference, Pick) else None
+        point = None if preference is None else self._point(preference if chosen is None else chosen.preference)
         with self._held(to):
             notes: list[str] = []
             trained, samples = self._data(notes)
@@ -61,6 +63,7 @@ class Exporting:
                 provenance=self._provenance(),
                 fronts={str(split): front for split, front in self.fronts.items()},
                 metrics={} if point is None else self._metrics(point, trained),
+                choice=None if chosen is None else _choice(chosen),
                 notes=tuple(notes),
             )
             return export_model(
@@ -162,6 +165,16 @@ class Exporting:
     def _told(self, which: str) -> dict[str, Any]:
         path = self.folder / self.files[which]
         return read_json(path, advice="Bring it back from a copy.") if path.is_file() else {}
+
+
+def _choice(chosen: Pick) -> dict[str, Any]:
+    """How a point was chosen, as the card tells it."""
+    return {
+        "rule": chosen.rule,
+        "conditions": list(chosen.conditions),
+        "split": "val",
+        "not_so_on_test": list(chosen.test_misses),
+    }
 
 
 def _columns(front: Front, row: int) -> dict[str, float]:

@@ -15,13 +15,23 @@ from moframework.errors import PreferenceError, RequestError, RunError, shortene
 from moframework.model.operating_point import PreferenceLike
 from moframework.pareto.conditions import Condition, column_name, read_conditions
 from moframework.pareto.front import Front
-from moframework.pareto.rules import Column, Compromise, Nearest, PseudoWeights, Rule, Weights, rule_named
+from moframework.pareto.rules import RULES, Column, Compromise, Nearest, PseudoWeights, Rule, Weights, rule_named
 from moframework.run.evaluating import Trained, preferences_for
 from moframework.run.intervals import Interval, intervals
 from moframework.run.reachable import check_reachable
 from moframework.run.simplex_search import EVALUATIONS, Goal, search
 
-__all__ = ["NothingSatisfiesError", "Pick", "arguments_of_text", "pick", "pick_evaluated", "rule_of", "step"]
+__all__ = [
+    "NothingSatisfiesError",
+    "Pick",
+    "arguments_of_text",
+    "is_pick_text",
+    "pick",
+    "pick_evaluated",
+    "pick_told",
+    "rule_of",
+    "step",
+]
 
 STEP = 0.05
 """Of a column's range over the front, that a step betters it by at least."""
@@ -329,6 +339,29 @@ def arguments_of_text(text: str) -> dict[str, Any]:
         told = "; ".join(map(shortened, rules))
         raise RequestError(f"one rule decides, but '{shortened(text)}' has {len(rules)}: {told}")
     return found
+
+
+def is_pick_text(text: str) -> bool:
+    """Whether a text is meant as `arguments_of_text` reads it, and not as numbers or the name of a file.
+
+    >>> is_pick_text("left/accuracy >= 0.95"), is_pick_text("knee"), is_pick_text("0.3,0.7"), is_pick_text("knee.json")
+    (True, True, False, False)
+    """
+    parts = [part.strip() for part in text.split(";")]
+    words = {part.partition(" ")[0] for part in parts}
+    return bool(set(text) & set("<>")) or " = " in text or bool(words & {"maximize", "minimize", *RULES})
+
+
+def pick_told(found: Pick) -> str:
+    """A chosen point in a line: λ, what chose it, what it has on the validation split, and what to know of it.
+
+    The conditions are not repeated, since the one who reads it has written them.
+    """
+    numbers = [f"{name} {value:.4g}" for name, value in found.val.items()]
+    preference = ",".join(f"{weight:.6g}" for weight in found.preference)
+    told = f"picked λ = {preference} ({found.rule}); on the validation split {', '.join(numbers)}"
+    missed = [f"Not so on the test split: {miss}" for miss in found.test_misses]
+    return ". ".join([told, *missed, *found.notes])
 
 
 def _column_of(name: str, front: Front) -> str:

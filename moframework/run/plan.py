@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -34,11 +35,13 @@ from moframework.model.trial import check_passes
 from moframework.nonfinite import on_nonfinite
 from moframework.optim import describe_groups
 from moframework.optim.row import describe_row, parts_of
+from moframework.pareto.words import point_in_words
 from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem, fitted, preparation_of
 from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
 from moframework.processes.world import World
+from moframework.run.classes import ClassCounts, class_lines, class_notes, count_classes
 from moframework.run.constraining import conditions_of
 from moframework.run.contracts import check_groups, check_weights, method_of, model_of
 from moframework.run.held import read_splits
@@ -55,6 +58,7 @@ from moframework.spec import Spec
 __all__ = ["Plan", "plan"]
 
 _SHOWN = 6  # names of weights in a note
+_TASKS = 10  # that are told one by one
 _HOST = torch.device("cpu")
 _COPIES = 6  # times the parameters that a comparison takes beside them: two networks, their gradients, θ(λ) and a copy
 INIT = 0
@@ -75,6 +79,8 @@ class Plan:
     """Evaluation set (n, m)."""
     labels: Mapping[Split, Labels]
     """How many samples have a label of each task."""
+    classes: Sequence[ClassCounts]
+    """How often each class of a classification occurs."""
     compared: bool
     """Whether a pass of the network was compared with that of a plain one; not where memory may not do."""
     backbone_parameters: int
@@ -125,20 +131,23 @@ class Plan:
             held_out=self.held_out,
         )
 
-    def accelerations(self) -> list[str]:
-        """Lines on what makes a step faster, and why the rest does not apply.
+    def accelerations(self, verbose: bool = False) -> list[str]:
+        """A line on what makes a step faster; `verbose` adds what each does, and why the rest does not apply.
 
         Raises:
             SpecError: an acceleration that the spec names does not apply.
         """
         step = Step(self.model, self.spec.problem.tasks, self.method, self.place, self.partition)
         found = choices(step, self.spec.training)
+        if not verbose:
+            names = [choice.name for choice in found if choice.declined is None]
+            return _headed("accelerated", [f"by {', '.join(names) or 'nothing'}"])
         taken = [f"{choice.name}: {choice.does}" for choice in found if choice.declined is None]
         others = [f"not {choice.name}: {choice.declined}" for choice in found if choice.declined is not None]
         return _headed("accelerated", [*(taken or ["by nothing"]), *others])
 
-    def describe(self) -> list[str]:
-        """Lines for people: problem, solver, sizes, budget, evaluation."""
+    def describe(self, verbose: bool = False) -> list[str]:
+        """Lines for people: problem, solver, sizes, budget, evaluation; `verbose` as of `accelerations`."""
         spec, tasks = self.spec, self.spec.problem.tasks
         m = len(tasks)
         sizes = {split: len(data) for split, data in self.data.items()}  # type: ignore[arg-type]
@@ -147,14 +156,12 @@ class Plan:
         extra = own - base
         reference = self.reference
         lines = [
-            f"problem     {m} tasks: " + ", ".join(
-                f"{task.name} ({_name(task.loss)}" + "".join(f", {metric.label}" for metric in task.metrics) + ")"
-                for task in tasks
-            ),
+            f"problem     {m} tasks: {_tasks(tasks)}",
             "data        " + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
             + "".join(f", {_name(augmentation)}" for augmentation in spec.problem.augmentation),
             *_headed("sets", set_lines(self.data, spec.training.batch_size)),
             *_headed("labels", label_lines(self.labels)),
+            *_headed("classes", class_lines(self.classes)),
             *_headed("weights", weight_lines(tasks)),
             *_headed("units", unit_lines(tasks)),
             *_inputs(self.model.recipe.inputs),
@@ -166,14 +173,14 @@ class Plan:
         ]  # fmt: skip
         if not self.method.trains:
             return [*lines, *self.notes()]
-        return [*lines, *self.rates(), *self.notes(), *self.accelerations(), *self.memory()]
+        return [*lines, *self.rates(), *self.notes(), *self.accelerations(verbose), *self.memory()]
 
     def _evaluation(self, reference: Sequence[float] | None) -> str:
         """A line on the preferences of the fronts, and on the reference point."""
         search, tasks = self.method.search, self.spec.problem.tasks
         where = f"{len(self.preferences)} preferences" if search is None else "the non-dominated evaluations"
         default = _default_reference(tasks) if search is None else "a tenth beyond the worst initial evaluations"
-        below = f"({', '.join(f'{value:g}' for value in reference)})" if reference else default
+        below = f"({point_in_words(reference, [task.name for task in tasks])})" if reference else default
         return f"evaluation  {where}; hypervolume below {below}"
 
     def _training(self) -> list[str]:
@@ -216,6 +223,7 @@ class Plan:
             *self._of_problem(),
             *held_out_notes(self.held_out),
             *target_notes(self.spec.problem.tasks, self.data["train"]),
+            *class_notes(self.classes),
             *(
                 batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model)
                 if self.method.trains
@@ -296,6 +304,7 @@ def _plan(spec: Spec, world: World, trust: Trust) -> Plan:
         place=place,
         data=data,
         labels=labels,
+        classes=count_classes(problem.tasks, model.preparation.answers, data),
         compared=compared,
         preferences=_evaluation_set(m, spec.evaluate.points) if anchors is None else anchors,
         backbone_parameters=base,
@@ -488,6 +497,15 @@ def _check_saving(spec: Spec) -> None:
 def _headed(head: str, texts: Sequence[str]) -> list[str]:
     """Lines under one head."""
     return [f"{head:12}{text}" for head, text in zip([head, *[""] * len(texts)], texts, strict=False)]
+
+
+def _tasks(tasks: Sequence[Task]) -> str:
+    """Tasks with their losses and metrics; of many, those that follow each other with the same ones together."""
+    told = [(task.name, ", ".join([_name(task.loss), *(one.label for one in task.metrics)])) for task in tasks]
+    if len(told) <= _TASKS:
+        return ", ".join(f"{name} ({parts})" for name, parts in told)
+    runs = [(parts, [name for name, _ in alike]) for parts, alike in itertools.groupby(told, key=lambda one: one[1])]
+    return ", ".join(f"{' to '.join(dict.fromkeys((names[0], names[-1])))} ({parts})" for parts, names in runs)
 
 
 def _default_reference(tasks: Sequence[Task]) -> str:

@@ -19,6 +19,7 @@ from moframework.engine.loop import Hook, Loop
 from moframework.io.atomic import write_text
 from moframework.io.sealed import FORMAT, write_json
 from moframework.pareto.front import Front
+from moframework.pareto.words import point_in_words, ranks_in_words
 from moframework.problem.task import Task
 from moframework.run.plan import Plan
 from moframework.run.timing import HOW, PARTS, Timing
@@ -335,19 +336,18 @@ def _best(front: Front, values: Any, choose: Callable[..., Any]) -> dict[str, An
 
 
 def _front_lines(split: str, front: Mapping[str, Any]) -> list[str]:
-    ranks = ", ".join(
-        f"{task} {'undefined' if rank is None else f'{rank:.3f}'}" for task, rank in front["controllability"].items()
-    )
+    tasks = list(front["controllability"])
+    ranks = [math.nan if rank is None else rank for rank in front["controllability"].values()]
     lines = [
         f"Front on the {split} split: {front['nondominated']} of {front['points']} points are non-dominated",
-        f"  rank correlation of preference and loss (-1 is ideal): {ranks}",
+        f"  rank correlation of preference and loss (-1 is ideal): {ranks_in_words(ranks, tasks)}",
     ]
     for name, value in front["hypervolumes"].items():
-        point = ", ".join(f"{number:g}" for number in value["reference"])
+        point = point_in_words(value["reference"], tasks)
         lines.append(f"  hypervolume of {name}: {value['value']:.4f} (reference ({point}); {value['convention']})")
     for name, value in front["best"].items():
         if value["value"] is not None:
-            weights = ", ".join(f"{weight:g}" for weight in value["preference"])
+            weights = point_in_words(value["preference"], tasks)
             lines.append(f"  best {name:19} {value['value']:.4f} at λ = ({weights})")
     return lines
 

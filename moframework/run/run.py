@@ -19,6 +19,7 @@ from moframework.data import Dataset, Split
 from moframework.errors import DamagedFileError, NewerFormatError, RequestError, RunError
 from moframework.export import Exported
 from moframework.io.lock import is_held
+from moframework.io.missing_part import ENVIRONMENT
 from moframework.io.paths import nearest_folder
 from moframework.io.sealed import read_json, read_sealed_yaml
 from moframework.model import ParetoModel
@@ -30,7 +31,6 @@ from moframework.predicting import Predictions, Preparation, Unseen
 from moframework.run.evaluating import Batchnorm, Began, Trained, new_data, preferences_for
 from moframework.run.exporting import Exporting
 from moframework.run.html import run_html
-from moframework.run.missing_part import missing_parts_told
 from moframework.run.picking import Pick, pick, pick_evaluated, rule_of, step
 from moframework.run.resuming import resume_command
 from moframework.run.saved_statistics import saved_statistics_note
@@ -53,7 +53,7 @@ __all__ = [
     "nearest_run",
 ]
 
-SPEC, STATUS, ENVIRONMENT, LOG = "spec.yaml", "status.json", "environment.json", "log.txt"
+SPEC, STATUS, LOG = "spec.yaml", "status.json", "log.txt"
 CHECKPOINTS, MODEL, DATA = "checkpoints", "model", "data.json"
 HISTORY, REPORT = "history.json", "report.json"
 JOURNAL = "evaluations.jsonl"
@@ -107,8 +107,7 @@ class Run:
     @property
     def spec(self) -> Spec:
         """The expanded spec that the run solves. Raises `SpecError`, also where it names code that is not trusted."""
-        with missing_parts_told(self.path, ENVIRONMENT):
-            return load_spec(self.spec_file, trust=self.trust)
+        return load_spec(self.spec_file, trust=self.trust)
 
     @property
     def spec_file(self) -> Path:
@@ -245,9 +244,12 @@ class Run:
         """
         one, other = self.spec, single.spec
         if not type(other.solver).single_task:
+            swapped = f"It is {self.path} that has them: moframework front {single.path} --against {self.path}"
+            solve_it = "Solve the same problem with solver: stl"
             raise RequestError(
-                f"{single.path} is no run of single-task networks, which Δm refers to: "
-                f"its solver is {type(other.solver).__name__}. Solve the same problem with solver: stl."
+                f"{single.path} is no run of single-task networks, which Δm refers to: its solver is "
+                f"{type(other.solver).__name__}. {swapped if type(one.solver).single_task else solve_it}; or compare "
+                f"the two fronts as they are: moframework report {self.path} {single.path}"
             )
         if one.problem != other.problem:
             raise RequestError(f"{single.path} solves another problem than {self.path}, or with other options of it")
@@ -431,7 +433,7 @@ class Run:
     def export(
         self,
         to: Path | str,
-        preference: PreferenceLike | None = None,
+        preference: PreferenceLike | Pick | None = None,
         *,
         mixed: bool = False,
         overwrite: bool = False,
@@ -444,7 +446,8 @@ class Run:
 
         Args:
             to: its end says the form: `.safetensors`, `.pt2` (torch.export), `.onnx`; a folder is for adapters of PEFT.
-            preference: the operating point to export, m non-negative numbers; None for the dial: λ is an input.
+            preference: the operating point to export, m non-negative numbers, or what `pick` has chosen: then the model
+                card says by which conditions and rule. None for the dial: λ is an input.
             mixed: with the dial, λ is one for each sample of a batch.
             overwrite: replace what an earlier export has written there.
             device: where the point is evaluated, in place of the run's `training.device`.
@@ -461,6 +464,7 @@ class Run:
 
             Run("runs/quickstart").export("digits.onnx")                     # λ is an input
             Run("runs/quickstart").export("digits.safetensors", [0.3, 0.7])  # a plain network
+            Run("runs/quickstart").export("best.pt2", Run("runs/quickstart").pick("left/loss <= 1"))
         """
         run = Exporting(
             folder=self.path,

@@ -58,13 +58,14 @@ _OWN_REHEARSAL = 100
 _DPI = 120  # of the picture of the front
 
 
-def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) -> list[str]:
+def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False, verbose: bool = False) -> list[str]:
     """Do all that can be known before training, and describe it in a few lines. A few samples go all the way: through
     a step, a checkpoint, an evaluation, saving, loading and `at(λ)`.
 
     Args:
         spec: a spec, a path or bundled name, or a mapping; code that it names is imported.
         trust: what may be imported where the run that `solver.initial` names, names code.
+        verbose: tell too what each acceleration does, and why the others do not apply.
 
     Raises:
         SpecError, DataError: what is wrong with the spec or its data.
@@ -74,7 +75,7 @@ def check(spec: Spec | Path | str | Mapping[str, Any], *, trust: Trust = False) 
     'solver      pamal, 4 parameters (+2, +100.0%)'
     """
     ready = plan(_loaded(spec), trust=trust)
-    lines = ready.describe()
+    lines = ready.describe(verbose)
     return [*lines, *(f"tried out   {left_out}" for left_out in rehearse(ready))]
 
 

@@ -11,6 +11,7 @@ from moframework.engine.device import device_called
 from moframework.errors import MoframeworkError
 from moframework.model import ParetoModel
 from moframework.predicting import Preparation
+from moframework.run.picking import arguments_of_text, pick_told
 from moframework.run.run import SPEC, Run
 from moframework.run.saved_statistics import saved_statistics_note
 from moframework.serve.limits import Limits
@@ -56,7 +57,7 @@ def service_of(
     told = saved_statistics_note(folder / SPEC, model)
     if told is not None:
         note(told)
-    named = named_points(points, model.tasks)
+    named = named_points(points, model.tasks, _picker(folder, device, trust, note))
     service = Service.of(model, folder.resolve().name, named, limits)
     if not samples:
         return service
@@ -64,6 +65,21 @@ def service_of(
     if found.why:
         note(f"there are no samples to try: {found.why}")
     return Service.of(model, service.name, named, limits, found)
+
+
+def _picker(
+    folder: Path, device: str, trust: Trust, note: Callable[[str], None]
+) -> Callable[[str], tuple[float, ...]] | None:
+    """What chooses a point of a run by a text; None for the folder of a model."""
+    if not (folder / SPEC).is_file():
+        return None
+
+    def picked(text: str) -> tuple[float, ...]:
+        found = Run(folder, trust=trust).pick(**arguments_of_text(text), device=device)
+        note(pick_told(found))
+        return found.preference
+
+    return picked
 
 
 def _samples(folder: Path, count: int, preparation: Preparation, trust: Trust) -> Samples:

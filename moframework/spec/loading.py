@@ -14,6 +14,7 @@ from moframework.config.schema import Schema, json_schema
 from moframework.config.structure import Fault, KeyPath, structure
 from moframework.config.trust import Trust
 from moframework.errors import SpecError
+from moframework.io.missing_part import missing_part_told, run_of_spec
 from moframework.spec.bundled import find_spec
 from moframework.spec.extending import SpecReader
 from moframework.spec.marks import Item, Located, locate, plain
@@ -85,9 +86,16 @@ def load(
             more = further(root, cast(T | None, made))
             reader.faults += found + [fault for fault in more if (fault.mark, fault.message) not in told]
     if reader.faults:
-        unique = dict.fromkeys(str(fault) for fault in sorted(reader.faults, key=lambda fault: fault.order))
+        unique = dict.fromkeys(_line(fault) for fault in sorted(reader.faults, key=lambda fault: fault.order))
         raise SpecError("\n".join(unique))
     return cast(T, made)
+
+
+def _line(fault: Located) -> str:
+    """A fault as it is told; of what is missing in the spec of a run, which package to install."""
+    source = fault.mark.source
+    run = run_of_spec(source.folder / Path(source.name).name) if source.name else None
+    return str(fault) if run is None else missing_part_told(str(fault), run)
 
 
 def schema_of(type_: type) -> Schema:

@@ -100,6 +100,16 @@ def test_the_command_tells_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert json.loads(plain.output) == one.as_json()
 
 
+def test_sentences_are_folded_where_nothing_says_how_wide_the_output_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "/" + "long/" * 30
+    found = [Finding("dev", "word " * 60, hint="step " * 40), Finding("cache", path)]
+    monkeypatch.setattr(doctor, "examine", lambda: Examination({"extras": found}))
+    lines = CliRunner().invoke(main, ["doctor"]).output.splitlines()
+    assert max(len(line) for line in lines if "word" in line or "step" in line) <= 100
+    assert sum(line.count("word") for line in lines) == 60
+    assert any(path in line for line in lines), "what is copied stays whole"
+
+
 def test_a_part_that_fails_is_told_and_the_rest_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> list[Finding]:
         raise ValueError("no such thing")

@@ -506,8 +506,11 @@ def test_front_against_what_is_no_reference(call: Call, finished: Path, spec: Pa
     assert found.code == 2
     assert "no run of single-task networks" in found.err
     assert "solver: stl" in found.err
+    assert f"moframework report {finished} {finished}" in found.err
     other = tmp_path / "other"
     call("solve", spec, "--set", "solver={name: stl}", "--set", "problem.train=64", "--out", other, "--quiet")
+    swapped = call("front", other, "--against", finished)
+    assert f"It is {other} that has them: moframework front {finished} --against {other}" in swapped.err
     found = call("front", finished, "--against", other)
     assert found.code == 2
     assert "solves another problem" in found.err
@@ -538,6 +541,8 @@ def test_check_prints_the_plan_and_writes_nothing(
     assert (found.code, found.err) == (0, "")
     for word in ("left", "right", "palora", "96", "4 steps"):
         assert word in found.out
+    assert "\naccelerated by nothing\nmemory" in found.out
+    assert "not cuda_graph: the device is cpu" in call("check", spec, "--verbose").out
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 

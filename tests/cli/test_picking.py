@@ -36,6 +36,15 @@ def test_evaluate_prints_a_front_and_writes_it(call: Call, run: Run, tmp_path: P
     assert call("evaluate", run.path, "--preferences", "1,x").code == 2
 
 
+def test_evaluate_takes_the_point_that_conditions_choose(call: Call, run: Run) -> None:
+    found = call("evaluate", run.path, "--pick", "knee", "--split", "val", "--json")
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["preferences"] == [pytest.approx(run.pick(rule="knee").preference)]
+    assert "note: picked λ = " in found.err
+    several = call("evaluate", run.path, "--pick", "knee", "--points", "3")
+    assert (several.code, "give one of --points, --preferences and --pick" in several.err) == (2, True)
+
+
 def test_pick_prints_a_point_with_its_intervals(call: Call, run: Run) -> None:
     bound = float(run.front("val").losses[:, 0].mean())
     arguments = ("--where", f"left/loss <= {bound}", "--minimize", "right/loss", "--evaluations", "6")

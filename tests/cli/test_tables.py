@@ -142,9 +142,21 @@ def test_off_a_terminal_lines_are_not_filled_up_with_blanks(capsys: pytest.Captu
     assert any("two" in line and line.endswith("short") for line in lines)
 
 
+def test_a_short_table_of_many_tasks_has_a_row_a_task_in_a_pipe_too(capsys: pytest.CaptureFixture[str]) -> None:
+    front = make_front(24, 30)
+    print_front(output(), front, short=True)
+    said = capsys.readouterr().out
+    assert said.splitlines()[2].split()[:3] == ["task", "lowest", "loss"]
+    assert max(map(len, said.splitlines())) < 170
+    assert "are shown" not in said
+    assert "reference (1 for each of 24 tasks)" in said
+    print_front(output(), front, short=False)
+    assert "lowest loss" not in capsys.readouterr().out, "in a pipe the whole front has all columns"
+
+
 def test_off_a_terminal_no_column_of_a_front_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     front = make_front(40, 4, ("accuracy", "mae"))
-    print_front(output(), front, short=True)
+    print_front(output(), front, short=False)
     said = capsys.readouterr().out
     assert f"{front.metrics['task39/mae'][3]:.4f}" in said
     assert f"{front.losses[2, 17]:.4f}" in said

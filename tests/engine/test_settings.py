@@ -153,8 +153,12 @@ def test_a_summary_names_those_taken_and_the_reasons_of_the_others() -> None:
 
 def test_a_check_says_what_makes_steps_faster() -> None:
     solver = {"name": "palora", "preferences": {"name": "annealed", "per_batch": 2, "batch": "split"}}
-    text = "\n".join(plan(build(Spec, spec({}, solver))).describe())
-    assert "a divided batch goes through the network in one pass" in text
-    assert "the device is cpu" in text
-    plain = "\n".join(plan(build(Spec, spec({"acceleration": "none"}, solver))).describe())
-    assert "training.acceleration is none" in plain
+    ready = plan(build(Spec, spec({}, solver)))
+    text = "\n".join(ready.describe(verbose=True))
+    assert "accelerated single_pass: a divided batch goes through the network in one pass" in text
+    assert "not cuda_graph: the device is cpu" in text
+    short = [line for line in ready.describe() if "single_pass" in line or "cuda_graph" in line]
+    assert short == ["accelerated by single_pass"]
+    plain = plan(build(Spec, spec({"acceleration": "none"}, solver)))
+    assert plain.accelerations() == ["accelerated by nothing"]
+    assert "training.acceleration is none" in "\n".join(plain.accelerations(verbose=True))

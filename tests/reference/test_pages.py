@@ -34,7 +34,27 @@ def test_entries_are_found(name: str, anchors: list[str]) -> None:
     assert [entry.anchor for entry in find(name, main)] == anchors
 
 
+@pytest.mark.parametrize(
+    ("wrong", "hint", "kind"),
+    [
+        ("solvers/palorra", " did you mean 'solvers/palora'?", "solvers"),
+        ("solver/palora", " did you mean 'solvers/palora'?", "solvers"),
+        ("solvers xyzzy", "", "solvers"),
+        ("losses/palora", " did you mean 'solvers/palora'?", "solvers"),
+        ("optimizers/adamm", " did you mean 'optimizers/adam'?", "optimizers"),
+    ],
+)
+def test_a_name_of_nothing_with_a_kind_is_told_the_nearest_of_it_and_how_to_list_all(
+    wrong: str, hint: str, kind: str
+) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        find(wrong, main)
+    assert str(caught.value) == f"nothing is called '{wrong}':{hint} all {kind}: `moframework list {kind}`"
+
+
 def test_a_name_of_nothing() -> None:
+    with pytest.raises(UnknownNameError, match=r"did you mean 'troubleshooting'\?"):
+        find("troubleshootng", main, ["troubleshooting"])
     with pytest.raises(UnknownNameError, match=r"nothing is called 'ParetoModle': did you mean 'ParetoModel'\?"):
         find("ParetoModle", main)
 

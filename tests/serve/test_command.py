@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import moframework.serve
-from moframework import solve
+from moframework import Run, solve
 from moframework.cli.main import main
 from moframework.errors import MoframeworkError
 from moframework.serve import server
@@ -50,14 +50,27 @@ def test_what_is_served_is_told(command: tuple[Callable[..., Result], list[Any]]
     serve, served = command
     point = run.parent / "best.json"
     point.write_text(json.dumps({"preference": [0.2, 0.6]}))
-    result = serve("--point", "balanced=1,1", "--point", f"best={point}", "--limit", "max_batch=3", "--samples", "2")
+    result = serve(
+        "--point",
+        "balanced=1,1",
+        "--point",
+        f"best={point}",
+        "--point",
+        "even=compromise",
+        "--limit",
+        "max_batch=3",
+        "--samples",
+        "2",
+    )
     assert result.exit_code == 0, result.output
-    assert result.stderr.startswith("note: run is served at http://127.0.0.1:")
+    assert "note: run is served at http://127.0.0.1:" in result.stderr
     assert "reached from other machines" not in result.stderr
     (one,) = served
     service = one._app.service
     assert service.points["balanced"] == [0.5, 0.5]
     assert service.points["best"] == pytest.approx([0.25, 0.75])
+    assert service.points["even"] == pytest.approx(Run(run).pick(rule="compromise").preference)
+    assert "note: picked λ = " in result.stderr
     assert (service.limits.max_batch, len(service.samples)) == (3, 2)
     assert one._app.hosts == ("localhost", "127.0.0.1", "[::1]", "127.0.0.1")
 
@@ -76,11 +89,15 @@ def test_an_address_that_others_reach_is_noted_and_a_model_has_no_samples(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--point", "balanced"], "is not of the form NAME=NUMBERS or NAME=FILE"),
-        (["--point", "a=1,2,3"], "a preference is 2 numbers, one for each of left, right; it has 3"),
+        (["--point", "balanced"], "is not of the form NAME=NUMBERS, NAME=FILE or NAME=CONDITIONS"),
+        (
+            ["--point", "a=1,2,3"],
+            "a preference has 2 numbers, one for each of left, right, such as [0.5, 0.5]; got [1.0, 2.0, 3.0]",
+        ),
         (["--point", "a=missing.json"], "neither numbers with commas between nor a JSON file"),
         (["--point", "a=1,1", "--point", "a=1,0"], "has the name of another"),
-        (["--point", "a=nan,1"], "is in [0, 1e+30]"),
+        (["--point", "a=nan,1"], "the numbers of a preference are finite"),
+        (["--point", "a=left/acc >= 0.5"], "did you mean 'left/accuracy'?"),
         (["--limit", "max_bach=3"], "did you mean 'max_batch'?"),
         (["--limit", "max_batch=0"], "max_batch"),
         (["--limit", "max_batch"], "not of the form KEY=VALUE"),
