@@ -154,9 +154,10 @@ def chosen(choice: Mapping[str, Any]) -> list[str]:
 
 
 def decisive(text: str) -> str:
-    """An expanded spec, as it is written, without what changes no result: the loggers, and constraints where there are
-    none. Earlier versions had no such keys."""
-    return re.sub(r"^log:.*\n(?:[ -].*\n)*|^constraints: \{\}\n", "", text, flags=re.MULTILINE)
+    """An expanded spec, as it is written, without what changes no result: the loggers, constraints where there are
+    none, and that adapters start as they always did. Earlier versions had no such keys."""
+    adapters = r"^  adapter_init: lora\n  adapter_init_std: .*\n"
+    return re.sub(rf"^log:.*\n(?:[ -].*\n)*|^constraints: \{{\}}\n|{adapters}", "", text, flags=re.MULTILINE)
 
 
 def _shown(value: Any) -> str:

@@ -27,7 +27,8 @@ class Start(Protocol):
     """What gives a model its weights before a training, or in the place of one."""
 
     def __call__(self, model: ParetoModel, problem: Problem, data: Dataset, trust: Trust) -> Sequence[str]:
-        """Change a model on the host; `data` is the training split. Returns what is to be told, a sentence each."""
+        """Change a model on the host; `data` is the training split, and torch's random numbers are those of the seed.
+        Returns what is to be told, a sentence each."""
 
 
 @frozen(kw_only=True)

@@ -7,33 +7,14 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from moframework.merging.members import Members
 from moframework.weights import WeightSpace
-from moframework.weights.adapted import Adapter
+from moframework.weights.adapter_starts import factors_of
 from moframework.weights.low_rank import LowRankSpace
 from moframework.weights.remapped import unmapped
 
-__all__ = ["factors_of", "fill_adapters"]
-
-
-def factors_of(vector: Tensor, adapter: Adapter, scale: float) -> tuple[Tensor, Tensor, float]:
-    """A (q, columns) and B (rows, q) for which `scale · B A` is nearest to a task vector of one weight (Eckart and
-    Young: the first q singular values, shared evenly by both), and the squared norm of what is left.
-
-    Args:
-        vector: of the weight's shape.
-        adapter: shapes of the factors.
-    """
-    ordered = vector if adapter.order is None else vector.permute(adapter.order)
-    matrix = ordered.reshape(adapter.rows, adapter.columns).double()
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    q = min(adapter.inner, len(values))
-    roots = (values[:q] / scale).sqrt()
-    a, b = (matrix.new_zeros(size) for size in ((adapter.inner, adapter.columns), (adapter.rows, adapter.inner)))
-    a[:q], b[:, :q] = roots[:, None] * right[:q], left[:, :q] * roots
-    return a, b, float(values[q:].square().sum())
+__all__ = ["fill_adapters"]
 
 
 @torch.no_grad()

@@ -293,7 +293,9 @@ def _plan(spec: Spec, world: World, trust: Trust) -> Plan:
     _check_saving(given)
     recipe = _recipe(problem, problem.network, method, data["train"])
     model, place, base = _model(spec, method, recipe, None if world.size == 1 else world.local_rank, trust)
-    told = () if method.start is None else method.start(model, problem, data["train"], trust)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(spec.seed, INIT, 2))
+        told = () if method.start is None else method.start(model, problem, data["train"], trust)
     model.preparation = preparation_of(problem)
     compared = _compared(model, data["train"])
     anchors = model.space.anchors()

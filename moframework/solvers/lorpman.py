@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from moframework.config import config, option
+from moframework.engine.method import Start
+from moframework.model.adapter_start import DEVIATION, adapter_start
 from moframework.preferences.dirichlet import Dirichlet
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
@@ -43,6 +47,14 @@ class LORPMAN(Solver):
     adapter_lr_factor: float | None = option(
         None, gt=0, help="learning rate of the adapters over that of the main network; none means m"
     )
+    adapter_init: Literal["lora", "nonzero"] = option(
+        "lora",
+        help="where adapters start: lora (B = 0, every preference is the network), or nonzero (B at random, the center "
+        "is the network)",
+    )
+    adapter_init_std: float = option(
+        DEVIATION, gt=0, help="standard deviation of the entries of B at the start; of adapter_init nonzero"
+    )
 
     def weight_space(self, m: int) -> WeightSpaceConfig:
         """Adapters at scale s, orthogonal to each other, around a network that is frozen late."""
@@ -54,3 +66,7 @@ class LORPMAN(Solver):
             freeze_after=self.freeze_after,
             orthogonal=self.orthogonal,
         )
+
+    def model_start(self) -> Start | None:
+        """Where adapters start other than at B = 0."""
+        return adapter_start(self.adapter_init, self.adapter_init_std)

@@ -10,6 +10,7 @@ from moframework.engine.method import Start
 from moframework.errors import SpecError
 from moframework.merging.adapters import fill_adapters
 from moframework.merging.start import FromMembers
+from moframework.model.adapter_start import DEVIATION, AdapterInit, adapter_start
 from moframework.preferences.annealed import Annealed
 from moframework.solvers.base import Solver
 from moframework.weights import WeightSpaceConfig
@@ -35,8 +36,9 @@ class PaLoRA(Solver):
     code can and LORPMAN does. `trained_at` lets adapters stand for other preferences than the vertices (after Bone
     Soup, arXiv 2502.10762).
 
-    Source: arXiv 2407.08056, Eq. 2–4 and the released code. Limits: linear scalarization cannot reach a concave part
-    of a front; at B = 0 every preference is the same network, so very short trainings give a narrow front.
+    Source: arXiv 2407.08056, Eq. 2–4 and the released code; `adapter_init`: PiSSA (arXiv 2404.02948), and non-zero
+    starts (arXiv 2505.23194). Limits: linear scalarization cannot reach a concave part of a front; at B = 0 every
+    preference is the same network, so very short trainings give a narrow front.
 
     Adapters of higher rank and scale, for a wider front, at preferences that open more slowly::
 
@@ -58,6 +60,14 @@ class PaLoRA(Solver):
     )
     orthogonal: float = option(
         0.0, ge=0, help="weight of a penalty on adapters of one layer that are not orthogonal to each other; of lora"
+    )
+    adapter_init: AdapterInit = option(
+        "lora",
+        help="where adapters start: lora (B = 0, every preference is the network), pissa (each as the principal part "
+        "of its weight, every preference is the network), or nonzero (B at random, the center is the network); of lora",
+    )
+    adapter_init_std: float = option(
+        DEVIATION, gt=0, help="standard deviation of the entries of B at the start; of adapter_init nonzero"
     )
     members: Path | dict[str, Path] | None = option(
         None,
@@ -84,6 +94,7 @@ class PaLoRA(Solver):
             )
         of_lora = (
             ("conv", self.conv, "loralib"), ("orthogonal", self.orthogonal, 0.0), ("members", self.members, None),
+            ("adapter_init", self.adapter_init, "lora"),
         )  # fmt: skip
         for key, given, default in of_lora:
             if given != default:
@@ -92,9 +103,20 @@ class PaLoRA(Solver):
         return made(rank=self.rank, alpha=self.alpha, lr_factor=self.adapter_lr_factor)
 
     def model_start(self) -> Start | None:
-        """The members, where they are given."""
+        """The members, where they are given, or where else adapters start."""
+        start = adapter_start(self.adapter_init, self.adapter_init_std)
+        if start is not None and self.adapter_init == "pissa" and self.orthogonal:
+            raise SpecError(
+                "solver.orthogonal: keeps the adapters of a layer apart, which with adapter_init pissa start alike; "
+                "leave one of them out"
+            )
         if self.members is None:
-            return None
+            return start
+        if start is not None:
+            raise SpecError(
+                f"solver.adapter_init: is {self.adapter_init}, but adapters start as what members have beyond their "
+                "network; leave one of them out"
+            )
         if self.initial is None:
             raise SpecError("solver.initial: adapters hold what members have beyond one network: name that network")
         return FromMembers(members=self.members, base=self.initial, into=fill_adapters)

@@ -33,6 +33,8 @@ class Adapter:
     order: tuple[int, ...] | None = None
     applies: bool = False
     """Whether the layer is one whose adapter can be applied to what it reads."""
+    padding: int | None = None
+    """The row of an embedding that gets no gradient."""
 
 
 def kaiming(like: Tensor, count: int, rows: int, columns: int) -> nn.Parameter:
@@ -61,7 +63,8 @@ def adapted_weights(network: nn.Module, rank: int, form: Form) -> list[Adapter]:
 def _adapted(name: str, shape: torch.Size, module: nn.Module, r: int, form: Form) -> Adapter:
     applies = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
     if not isinstance(module, CONVOLUTIONS) or form == "peft":
-        return Adapter(name, shape, inner=r, rows=shape[0], columns=math.prod(shape[1:]), applies=applies)
+        padding = getattr(module, "padding_idx", None)
+        return Adapter(name, shape, r, shape[0], math.prod(shape[1:]), applies=applies, padding=padding)
     if form == "separable":
         first, per_group, side, *others = shape
         order = (0, *range(2, len(shape)), 1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from moframework.benchmark.cells import cell, chosen
+from moframework.benchmark.cells import cell, chosen, decisive
 from moframework.benchmark.loading import load_benchmark
 from moframework.io.atomic import write_text
 from moframework.io.sealed import write_sealed_yaml
@@ -69,6 +69,19 @@ def test_a_cell_of_a_version_before_constraints_is_done(tmp_path: Path) -> None:
     write_sealed_yaml(one.folder / "spec.yaml", one.text.replace("constraints: {}\n", ""))
     assert one.state == "done"
     write_sealed_yaml(one.folder / "spec.yaml", one.text.replace("constraints: {}", "constraints: {left/loss: < 1}"))
+    assert one.state == "unfinished"
+
+
+def test_a_cell_of_a_version_before_starts_of_adapters_is_done(tmp_path: Path) -> None:
+    one = cell(BENCHMARK, tmp_path, 0, 0, 0)
+    one.prepare()
+    pretend_done(one)
+    lines = "  adapter_init: lora\n  adapter_init_std: 0.3\n"
+    assert lines in one.text
+    assert "adapter" not in decisive(one.text).replace("adapter_lr_factor", "").replace("adapter: lora", "")
+    write_sealed_yaml(one.folder / "spec.yaml", one.text.replace(lines, ""))
+    assert one.state == "done"
+    write_sealed_yaml(one.folder / "spec.yaml", one.text.replace("adapter_init: lora", "adapter_init: pissa"))
     assert one.state == "unfinished"
 
 

@@ -9,11 +9,11 @@ import torch
 
 from moframework import check, solve
 from moframework.errors import SpecError
-from moframework.merging.adapters import factors_of, fill_adapters
+from moframework.merging.adapters import fill_adapters
 from moframework.merging.hull import FrozenHull, FrozenHullSpace, fill_hull
 from moframework.merging.members import Members
 from moframework.weights.convex_hull import ConvexHull
-from moframework.weights.low_rank import Adapter, LowRank, LowRankSpace
+from moframework.weights.low_rank import LowRank, LowRankSpace
 from moframework.weights.mixed import Mixed
 from tests.merging.two_heads import TwoHeads, disturbed
 from tests.solvers.tiny import DIGITS, planned, solved, spec
@@ -62,20 +62,6 @@ def test_a_held_member_gets_no_gradient(members: Members) -> None:
     assert made.parameter_groups(1.0)[0]["lr"] == 2.0
     with pytest.raises(SpecError, match="some, not all"):
         FrozenHull(frozen=(0, 1)).build(TwoHeads, 2, None)
-
-
-def test_adapters_are_the_best_of_their_rank() -> None:
-    torch.manual_seed(0)
-    adapter = Adapter("w", torch.Size((5, 4)), inner=2, rows=5, columns=4)
-    low = torch.randn(5, 2) @ torch.randn(2, 4)
-    a, b, left = factors_of(low, adapter, 0.5)
-    torch.testing.assert_close(0.5 * b @ a, low.double())
-    assert left == pytest.approx(0, abs=1e-9)
-    full = torch.randn(5, 4)
-    a, b, left = factors_of(full, adapter, 2.0)
-    assert float((full - 2.0 * b @ a).square().sum()) == pytest.approx(left, rel=1e-6)
-    values = torch.linalg.svdvals(full)
-    assert left == pytest.approx(float(values[2:].square().sum()), rel=1e-4)
 
 
 @pytest.mark.parametrize("conv", ["loralib", "peft", "separable"])

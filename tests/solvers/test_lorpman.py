@@ -58,6 +58,9 @@ def test_the_penalty_makes_adapters_more_orthogonal(tmp_path: Path) -> None:
     assert overlap(1.0) < 0.5 * overlap(0.0)
 
 
-@pytest.mark.parametrize("changes", [{"conv": "peft"}, {"objective": {"name": "multi_forward"}, "freeze_after": None}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"conv": "peft"}, {"objective": {"name": "multi_forward"}, "freeze_after": None}, {"adapter_init": "nonzero"}],
+)
 def test_solves_with_parts_exchanged(changes: dict[str, object], tmp_path: Path) -> None:
     solved({"name": "lorpman", **changes}, tmp_path / "run")
