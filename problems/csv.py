@@ -53,6 +53,8 @@ __all__ = ["CSV"]
 _SHOWN = 10  # different cells of a column that a message tells
 _COLUMNS_TOLD = 12  # columns that a note lists
 
+_SOON_READ = 50_000_000  # bytes
+
 
 @config
 class CSV(TableFile):
@@ -166,6 +168,16 @@ class CSV(TableFile):
         label and group, int64."""
         encoded = self._encoded()
         return TensorData(encoded.inputs[check_split(split)], encoded.targets[split], origins=encoded.origins[split])
+
+    def early_faults(self) -> list[str]:
+        """What is wrong with a table of at most 50 MB."""
+        try:
+            if self.path.is_file() and self.path.stat().st_size > _SOON_READ:
+                return []
+            self._encoded()
+        except DataError as error:
+            return str(error).splitlines()
+        return []
 
     @property
     def reader(self) -> TableReader:

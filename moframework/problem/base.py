@@ -99,6 +99,12 @@ class Problem(Component, kind="problems"):
         takes nothing from there."""
         return self
 
+    def early_faults(self) -> list[str]:
+        """What is wrong with the data, a line each, where it is at hand and soon read, such as a small table; else
+        nothing, which is the default. Asked where other faults of a spec are told, so that all are told together; what
+        is not told here is told when the data is read."""
+        return []
+
     @property
     def maps(self) -> Mapping[str, MapKind]:
         """What those targets show that have a value for each pixel of an image, by target key; augmentations ask."""

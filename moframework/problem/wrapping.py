@@ -84,6 +84,10 @@ class WrappedProblem(Problem):
         changed = {name: inside.prepared(preparation) for name in own[:1]}
         return cast(Problem, attrs.evolve(cast(Any, self), **changed)) if changed else self
 
+    def early_faults(self) -> list[str]:
+        """Those of the other problem."""
+        return self.wrapped.early_faults()
+
     @property
     def maps(self) -> Mapping[str, MapKind]:
         """Those of the other problem."""

@@ -84,7 +84,7 @@ def _nothing(name: str, wanted: str, known: Sequence[str]) -> UnknownNameError:
     """What is said of a name that nothing has: the nearest one, and how to list what there is."""
     kind, _, part = wanted.replace(" ", "/", 1).partition("/")
     homes = [one for one in all_kinds() if part in _part_names(one)]
-    home = kind if kind in all_kinds() else (homes or [nearest(kind, all_kinds())])[0]
+    home = kind if kind in all_kinds() else homes[0] if homes else nearest(kind, all_kinds())
     if part and home is not None:
         near = nearest(part, _part_names(home))
         if near is None and homes:

@@ -12,6 +12,7 @@ from moframework.config import Trust, config, option, unstructure
 from moframework.config.options import OptionError
 from moframework.config.references import relative_references
 from moframework.config.schema import Schema
+from moframework.config.structure import KeyPath, structure
 from moframework.engine.settings import Evaluation, Training
 from moframework.errors import SpecError
 from moframework.loggers import Logger
@@ -19,7 +20,7 @@ from moframework.loggers.tensorboard import TensorBoard
 from moframework.problem import Problem
 from moframework.solvers.base import Solver
 from moframework.spec.loading import Other, load, schema_of
-from moframework.spec.marks import Item, Located, Mark
+from moframework.spec.marks import Item, Located, Mark, locate, plain
 from moframework.spec.writing import write_yaml
 
 __all__ = ["Spec", "Untrained", "allow_untrained", "load_spec", "spec_schema"]
@@ -114,7 +115,8 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
             this process has imported already. A list of classes and functions stands for what is named as they are.
 
     Raises:
-        SpecError: with every fault found, each with its position.
+        SpecError: with every fault found, each with its position; where there are some, with those of data too that is
+            soon read (`Problem.early_faults`).
 
     >>> load_spec({"problem": "digits", "solver": "palora"}, ["solver.rank=2"]).solver.rank
     2
@@ -132,7 +134,7 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
         Spec,
         overrides,
         expand=untrained.expanded,
-        further=untrained.faults,
+        further=lambda root, made: [*untrained.faults(root, made), *_faults_of_data(root, made, trust)],
         other=(_BENCHMARK, _STUDY),
         trust=trust,
     )
@@ -140,6 +142,33 @@ def load_spec(source: str | Path | Mapping[str, object], overrides: Sequence[str
         named: Spec = attrs.evolve(cast(Any, spec), name=Path(source).stem)
         return named
     return spec
+
+
+@config
+class _Solved:
+    """The part of a spec that has data."""
+
+    problem: Problem = option(help="what is solved")
+
+
+def _faults_of_data(root: Item, made: Spec | None, trust: Trust) -> list[Located]:
+    """What is wrong with the data of a spec that has other faults, where its problem has none and knows that soon."""
+    if made is not None or "problem" not in root.value:
+        return []
+
+    def folder(path: KeyPath) -> Path:
+        return locate(root, path).source.folder
+
+    alone = {"problem": plain(root.value["problem"])}
+    solved, _ = structure(alone, _Solved, base=folder, trust=trust)
+    if solved is None:
+        return []
+    try:
+        lines = solved.problem.early_faults()
+    except Exception:  # a problem of one's own that fails is told when its data is read, with its place
+        return []
+    path: KeyPath = ("problem",)
+    return [Located(locate(root, path, on_key=True), path, line) for line in lines]
 
 
 def spec_schema() -> Schema:

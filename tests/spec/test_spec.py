@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from jsonschema import Draft7Validator
 
 from moframework.config import unstructure
 from moframework.errors import SpecError
+from moframework.problem import Problem
 from moframework.spec import Spec, bundled_specs, load_spec, spec_schema
 from moframework.spec.marks import Source, plain
 from moframework.spec.reading import read_yaml
@@ -129,3 +131,43 @@ def test_what_overrides_nothing_is_the_part_itself() -> None:
     empty = load_spec({"problem": {"name": "digits", "tasks": None, "backbone": None}, "solver": "palora"})
     assert empty == plain
     assert empty.to_yaml() == plain.to_yaml()
+
+
+def test_faults_of_a_small_table_are_told_with_those_of_the_spec(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("size,price\n" + "".join(f"{i},{i * 2}\n" for i in range(20)))
+    (tmp_path / "s.yaml").write_text(
+        "problem: {name: csv, path: t.csv, targets: {prize: regression}, ignore: [sizes], reference: [1]}\n"
+        "solver: {name: palora, rank: 0}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        load_spec(tmp_path / "s.yaml")
+    first, second, third = str(caught.value).splitlines()
+    assert re.search(r"s.yaml:1:\d+: problem: ", first)
+    assert "has no column 'prize', which `targets` names; did you mean 'price'?" in first
+    assert "has no column 'sizes'" in second
+    assert re.search(r"s.yaml:2:\d+: solver.rank: must be at least 1", third)
+
+
+def test_data_is_not_looked_at_without_another_fault_nor_where_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.csv").write_text("size,price\n1,2\n")
+    problem = {"name": "csv", "path": str(tmp_path / "t.csv"), "targets": {"prize": "regression"}}
+    assert load_spec({"problem": problem, "solver": "palora"}).solver
+    wrong = {"problem": problem, "solver": {"name": "palora", "rank": 0}}
+    with pytest.raises(SpecError, match="prize"):
+        load_spec(wrong)
+    monkeypatch.setattr("moframework.problems.csv._SOON_READ", 3)
+    with pytest.raises(SpecError) as caught:
+        load_spec(wrong)
+    assert "prize" not in str(caught.value)
+
+
+def test_a_problem_that_fails_then_is_told_when_its_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Problem) -> list[str]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Problem, "early_faults", broken)
+    with pytest.raises(SpecError) as caught:
+        load_spec({"problem": "digits", "solver": {"name": "palora", "rank": 0}})
+    assert str(caught.value).startswith("solver.rank")
