@@ -47,7 +47,7 @@ class Optimizer(Component, kind="optimizers"):
     @property
     def averages(self) -> bool:
         """Whether it keeps an average of the weights by itself, which they hold in its `eval` mode: Schedule-Free."""
-        return hasattr(self.target, "eval")
+        return hasattr(getattr(self, "target", None), "eval")
 
     @property
     def of_matrices(self) -> bool:
