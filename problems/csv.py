@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -50,9 +51,12 @@ from .table_file import TableFile
 
 __all__ = ["CSV"]
 
+A, B = TypeVar("A"), TypeVar("B")
+
 _SHOWN = 10  # different cells of a column that a message tells
 _COLUMNS_TOLD = 12  # columns that a note lists
 
+_EMPTY = ". A list under `missing` stands for the default one, which has '' for empty cells: write '' into it too"
 _SOON_READ = 50_000_000  # bytes
 
 
@@ -257,12 +261,14 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
     _check_cells(problem, table)
     rows = problem.rows(table, problem.path)
     parts = {split: {name: column.take(chosen) for name, column in table.items()} for split, chosen in rows.items()}
-    reader = _reader(problem, table, parts["train"])
-    inputs = _inputs(problem, reader, parts)
-    made = targets_of(
-        table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets,
-        missing=problem.missing,
+    reader, made = _both(
+        lambda: _reader(problem, table, parts["train"]),
+        lambda: targets_of(
+            table, problem.targets, rows["train"], problem.path, standardize=problem.standardize_targets,
+            missing=problem.missing,
+        ),
     )  # fmt: skip
+    inputs = _inputs(problem, reader, parts)
     classes = [name for name, target in made.items() if target.categories]
     learned = {name: {split: part[name] for split, part in parts.items()} for name in classes}
     check_learned(learned, problem.path, problem.missing)
@@ -286,6 +292,19 @@ def _encode(key: _Key, changed: tuple[int, int]) -> _Encoded:
             *gap_notes,
         ),
     )
+
+
+def _both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """What two functions return. Raises `DataError` with what is wrong for either, so that it is told together."""
+    try:
+        made = first()
+    except DataError as error:
+        try:
+            second()
+        except DataError as other:
+            raise DataError(f"{error}\n{other}") from None
+        raise
+    return made, second()
 
 
 def _gaps(
@@ -361,7 +380,7 @@ def _of_strays(column: Column, strays: Sequence[str], missing: Sequence[str]) ->
     return (
         f"column '{shortened(column.name)}' seems to be numbers, but {other} of its {known} known cells are none: "
         f"{', '.join(shown)}{more}. Correct them, list under `missing` what means unknown, or put the column under "
-        "`categorical`; numbers have a point and no other marks"
+        f"`categorical`; numbers have a point and no other marks{_EMPTY if '' in strays else ''}"
     ), other
 
 
@@ -409,7 +428,7 @@ def _reader(problem: CSV, table: Mapping[str, Column], train: Mapping[str, Colum
         for i, name in enumerate(numeric):
             mean, scale = float(by.mean[i]), float(by.scale[i])
             numbers.append(NumberColumn(column=name, mean=mean, scale=scale, marked=bool(gaps[:, i].any())))
-    categories = [CategoryColumn(column=name, categories=_categories(problem, train[name])) for name in others]
+    categories = _categories(problem, [train[name] for name in others])
     if not numbers and not any(each.categories for each in categories):
         raise DataError(f"{problem.path}: every input is missing in all training rows")
     return TableReader(
@@ -431,12 +450,18 @@ def _inputs(problem: CSV, reader: TableReader, parts: Mapping[Split, Mapping[str
         raise DataError(in_lines_of(error, problem.path)) from None
 
 
-def _categories(problem: CSV, train: Column) -> tuple[str, ...]:
-    known = in_order(value for value in train.values if value not in problem.missing)
-    if len(known) > problem.max_categories:
-        raise DataError(
-            f"{problem.path}: column '{train.name}' has {len(known)} different values in {len(train)} training rows, "
-            f"such as '{shortened(known[0])}' and '{shortened(known[-1])}', too many for categories; put it into "
-            f"`ignore`, or raise max_categories ({problem.max_categories})"
-        )
-    return known
+def _categories(problem: CSV, columns: Iterable[Column]) -> list[CategoryColumn]:
+    """The categories of columns of training rows; all columns that have too many are told at once."""
+    found, faults = [], []
+    for train in columns:
+        known = in_order(value for value in train.values if value not in problem.missing)
+        found.append(CategoryColumn(column=train.name, categories=known))
+        if len(known) > problem.max_categories:
+            faults.append(
+                f"{problem.path}: column '{train.name}' has {len(known)} different values in {len(train)} training "
+                f"rows, such as '{shortened(known[0])}' and '{shortened(known[-1])}', too many for categories; put it "
+                f"into `ignore`, or raise max_categories ({problem.max_categories})"
+            )
+    if faults:
+        raise DataError("\n".join(faults))
+    return found

@@ -55,7 +55,9 @@ class TableFile(Problem):
         help="what separates the cells of a row, one character; auto: commas, or tabs or semicolons where the first "
         "row has no comma",
     )
-    missing: tuple[str, ...] = option(MISSING, help="cells that mean unknown")
+    missing: tuple[str, ...] = option(
+        MISSING, help="cells that mean unknown; a list of your own stands for all of these"
+    )
     missing_targets: MissingTargets = option(
         "keep",
         help="rows that lack some of their targets: keep trains each task on those that have its own, drop leaves them "

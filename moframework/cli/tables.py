@@ -134,7 +134,7 @@ def print_front(console: Console, front: Front, *, short: bool, change: NDArray[
     rows = range(n)
     picked = [round(i * (n - 1) / (SHORT_TABLE - 1)) for i in range(SHORT_TABLE)] if short and n > SHORT_TABLE else rows
     where = f"the {front.split} split" if front.split in ("train", "val", "test") else front.split  # else a file
-    console.print(f"front on {where}, {n} points")
+    console.print(f"front on {where}, {n} point{'' if n == 1 else 's'}")
     made = front_table(console, front, picked, change, short=short)
     console.print(made)
     of_points = made.columns[0].header != _TASK  # else of the best along the whole front

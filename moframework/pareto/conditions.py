@@ -22,6 +22,7 @@ _CONDITION = re.compile(
 # Names of columns are a task's and a metric's, numbers have some digits; each condition is one comparison.
 _CHARACTERS, _CONDITIONS = 1000, 1000
 _COMPARE: dict[str, Any] = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+_PERCENT = re.compile(r"\d+(\.\d+)? *%")
 _SHARE = 0.01
 """Of the number, that `=` holds within where no tolerance is stated."""
 
@@ -135,7 +136,8 @@ def _number(text: str, told: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"condition '{told}': '{shortened(text.strip())}' is not a number") from None
+        share = f"; write {float(text.strip(' %')) / 100:g}" if _PERCENT.fullmatch(text.strip()) else ""
+        raise ValueError(f"condition '{told}': '{shortened(text.strip())}' is not a number{share}") from None
     if value != value:
         raise ValueError(f"condition '{told}': nothing is smaller or larger than nan")
     return value

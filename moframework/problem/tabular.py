@@ -121,7 +121,8 @@ class Target:
         if kind == "binary" and len(categories) != 2:
             raise DataError(
                 f"column '{column.name}' is to be binary, but has {len(categories)} values: {found}"
-                f"{_rarest(column, categories)}; say `classes`, or `regression`"
+                f"{_rarest(column, categories)}; say `classes`, or `regression`, or list under `missing` what means "
+                "unknown"
             )
         if len(categories) < 2:
             known = f"one value only, {found}" if categories else "no known value"

@@ -25,6 +25,7 @@ from moframework.engine.device import Placement, placement
 from moframework.engine.extensions import extend
 from moframework.engine.job import Job, optimizer_groups, plan_partition, steps_per_epoch
 from moframework.engine.method import Method
+from moframework.engine.settings import Training
 from moframework.engine.step import Partition, Step
 from moframework.errors import DataError, MoframeworkError, SpecError
 from moframework.inputs import Entry, InputForm
@@ -58,6 +59,7 @@ from moframework.spec import Spec
 __all__ = ["Plan", "plan"]
 
 _SHOWN = 6  # names of weights in a note
+_FEW_STEPS = 50  # of a training: told by `check`, where it is not meant as a test
 _TASKS = 10  # that are told one by one
 _HOST = torch.device("cpu")
 _COPIES = 6  # times the parameters that a comparison takes beside them: two networks, their gradients, θ(λ) and a copy
@@ -214,7 +216,8 @@ class Plan:
     def notes(self) -> list[str]:
         """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
         weights that low-rank adapters leave out."""
-        return [*(f"{'note':12}{text}" for text in self.remarks()), *self._not_adapted()]
+        told = [*self.remarks(), *(_few_steps(self.steps, self.spec.training) if self.method.trains else ())]
+        return [*(f"{'note':12}{text}" for text in told), *self._not_adapted()]
 
     def remarks(self) -> list[str]:
         """What `notes` tells of data, targets and steps, as sentences."""
@@ -388,6 +391,16 @@ def _without_effect(spec: Spec) -> list[str]:
     """What to tell of a spec that says how long to train with a solver that does not."""
     given = [f"training.{key}" for key in ("epochs", "steps") if getattr(spec.training, key) is not None]
     return [f"{_name(spec.solver)} trains nothing: {given[0]} has no effect"] if given else []
+
+
+def _few_steps(steps: int, training: Training) -> list[str]:
+    """What to tell of a training that is too short to learn from, as that of a small table often is."""
+    if steps >= _FEW_STEPS:
+        return []
+    return [
+        f"{steps} steps are few to learn anything, and fronts of such trainings are often flat: more training.epochs, "
+        f"or a smaller training.batch_size than {training.batch_size}, make more of them"
+    ]
 
 
 def _check_objectives(spec: Spec, m: int) -> None:

@@ -68,7 +68,9 @@ def _numbers(value: str) -> list[float]:
         return [float(number) for number in plain["preference"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise Refusal(
-            422, f"'{shortened(value)}' is neither numbers with commas between nor a JSON file with a `preference`"
+            422,
+            f"'{shortened(value)}' is neither numbers with commas between nor a JSON file with a `preference`, "
+            "nor conditions or a rule, such as 'left/accuracy >= 0.9; knee'",
         ) from None
 
 

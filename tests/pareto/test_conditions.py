@@ -38,6 +38,7 @@ def test_what_holds_and_by_how_much_it_is_missed(
         ("left/loss < 1 ± 0.1", "only = has a tolerance"),
         ("left/loss == 1", "cannot read condition 'left/loss == 1'"),
         ("left/loss = 1 ± little", "'little' is not a number"),
+        ("left/loss > 70%", "'70%' is not a number; write 0.7"),
     ],
 )
 def test_what_cannot_be_read(text: str, words: str) -> None:

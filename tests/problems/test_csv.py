@@ -358,3 +358,26 @@ def test_of_many_wrong_cells_ten_are_told_and_the_others_counted(tmp_path: Path)
     assert len(lines) == 11
     assert lines[0].endswith("column 'y' has 'w1' in lines 3 and 33, which is no finite number")
     assert lines[10].endswith("t.csv: 10 more cells are wrong")
+
+
+def test_columns_and_targets_that_are_wrong_are_told_together(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    rows = [f"c{i},d{i},{i},{('yes', 'no', 'unknown')[i % 3]}" for i in range(60)]
+    file.write_text("\n".join(["id,joined,size,churn", *rows]))
+    problem = CSV(path=file, targets={"churn": "binary"}, max_categories=20)
+    with pytest.raises(DataError) as caught:
+        problem.data("train")
+    first, second, third = str(caught.value).splitlines()
+    assert "column 'id' has" in first
+    assert "column 'joined' has" in second
+    assert "column 'churn' is to be binary, but has 3 values" in third
+    assert third.endswith("list under `missing` what means unknown")
+
+
+def test_a_list_of_missing_without_the_empty_cell_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(["size,y", *(f"{i if i % 9 else ''},{i}" for i in range(60))]))
+    with pytest.raises(
+        DataError, match="stands for the default one, which has '' for empty cells: write '' into it too"
+    ):
+        CSV(path=file, targets={"y": "regression"}, missing=("unknown",)).data("train")

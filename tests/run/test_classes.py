@@ -90,3 +90,9 @@ def test_check_tells_many_tasks_and_their_reference_in_short() -> None:
     lines = check({"problem": problem, "solver": "palora", "training": {"steps": 2, "batch_size": 16}})
     assert lines[0] == "problem     12 tasks: attribute1 to attribute12 (binary_cross_entropy, accuracy)"
     assert any(line.endswith("hypervolume below (1 for each of 12 tasks)") for line in lines)
+
+
+@pytest.mark.parametrize(("steps", "noted"), [(49, True), (50, False)])
+def test_check_notes_a_training_of_few_steps(steps: int, noted: bool) -> None:
+    lines = check({"problem": "quadratics", "solver": "pamal", "training": {"steps": steps}})
+    assert any(f"{steps} steps are few to learn anything" in line for line in lines) == noted
