@@ -51,7 +51,8 @@ from .table_file import TableFile
 
 __all__ = ["CSV"]
 
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 
 _SHOWN = 10  # different cells of a column that a message tells
 _COLUMNS_TOLD = 12  # columns that a note lists

@@ -42,7 +42,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "moframework/run/flat_start.py": ("_sentence",),
     "moframework/run/memory_estimate.py": ("describe",),
     "moframework/run/picking.py": ("_reversed_dials",),
-    "moframework/run/plan.py": ("remarks", "_few_steps", "_not_adapted", "_without_effect"),
+    "moframework/run/plan.py": ("remarks", "_short_training", "_not_adapted", "_without_effect"),
     "moframework/run/report.py": ("oddities", "_flat", "barriers", "_validation", "_time"),
     "moframework/run/saved_statistics.py": ("saved_statistics_note",),
     "moframework/run/sets.py": ("batch_notes", "_turn_notes"),

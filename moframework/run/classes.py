@@ -18,7 +18,7 @@ __all__ = ["ClassCounts", "class_lines", "class_notes", "count_classes"]
 _CLASSES = 10  # that a line names
 _NAMED = 5  # of more classes, and in a note
 _TASKS = 10  # that have a line
-_FEW = 5  # training samples below which a class is hardly learned, and its metrics are chance
+_RARE = 5  # training samples below which a class is hardly learned, and its metrics are chance
 _CHARACTERS = 30  # of the name of a class
 
 
@@ -81,10 +81,10 @@ def class_notes(found: Sequence[ClassCounts]) -> list[str]:
                 f"task '{one.task}': {_classes(unseen, 'occurs', 'occur')} in val or test but in no training sample, "
                 "so that it cannot be learned: divide the data otherwise, or leave such samples out"
             )
-        few = [f"{name} ({count})" for name, count in zip(one.names, train, strict=True) if 0 < count < _FEW]
+        few = [f"{name} ({count})" for name, count in zip(one.names, train, strict=True) if 0 < count < _RARE]
         if few:
             notes.append(
-                f"task '{one.task}': {_classes(few, 'has', 'have')} fewer than {_FEW} training samples, too few to "
+                f"task '{one.task}': {_classes(few, 'has', 'have')} fewer than {_RARE} training samples, too few to "
                 "learn it or to measure it: get more, or join classes"
             )
     return notes

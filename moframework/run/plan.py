@@ -59,7 +59,7 @@ from moframework.spec import Spec
 __all__ = ["Plan", "plan"]
 
 _SHOWN = 6  # names of weights in a note
-_FEW_STEPS = 50  # of a training: told by `check`, where it is not meant as a test
+_SHORT_TRAINING = 50  # of a training: told by `check`, where it is not meant as a test
 _TASKS = 10  # that are told one by one
 _HOST = torch.device("cpu")
 _COPIES = 6  # times the parameters that a comparison takes beside them: two networks, their gradients, θ(λ) and a copy
@@ -216,7 +216,7 @@ class Plan:
     def notes(self) -> list[str]:
         """Lines on what is worth knowing: of the data as the problem tells it, of targets that tell little, and of the
         weights that low-rank adapters leave out."""
-        told = [*self.remarks(), *(_few_steps(self.steps, self.spec.training) if self.method.trains else ())]
+        told = [*self.remarks(), *(_short_training(self.steps, self.spec.training) if self.method.trains else ())]
         return [*(f"{'note':12}{text}" for text in told), *self._not_adapted()]
 
     def remarks(self) -> list[str]:
@@ -393,9 +393,9 @@ def _without_effect(spec: Spec) -> list[str]:
     return [f"{_name(spec.solver)} trains nothing: {given[0]} has no effect"] if given else []
 
 
-def _few_steps(steps: int, training: Training) -> list[str]:
+def _short_training(steps: int, training: Training) -> list[str]:
     """What to tell of a training that is too short to learn from, as that of a small table often is."""
-    if steps >= _FEW_STEPS:
+    if steps >= _SHORT_TRAINING:
         return []
     return [
         f"{steps} steps are few to learn anything, and fronts of such trainings are often flat: more training.epochs, "
