@@ -119,6 +119,7 @@ def own_choice(study: Study) -> tuple[dict[str, Any], list[str]]:
     ({'solver.rank': 2, 'training.optimizer.lr': 0.001}, ['training.optimizer.lr'])
     """
     tree = unstructure(study)
+    tree["problem"].setdefault("augmentation", [])  # a problem without any has no such key
     found = {key: _at(tree, key) for key in study.tune.ranges}
     outside = []
     for key, one in study.tune.ranges.items():

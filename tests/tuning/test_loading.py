@@ -210,6 +210,8 @@ def test_augmentation_is_tuned_for_training_alone_sees_it() -> None:
     study = load_study(spec)
     made = trial_spec(study, {"problem.augmentation": []}, None, "one")
     assert (made.problem.augmentation, own_choice(study)[0]["problem.augmentation"]) == ((), [{"name": "flip"}])
+    bare = {**spec, "problem": {**spec["problem"], "augmentation": []}}
+    assert own_choice(load_study(bare)) == ({"problem.augmentation": []}, [])
     one = load_study({**spec, "tune": {"ranges": {"problem.augmentation.0.probability": {"uniform": [0.2, 0.6]}}}})
     made = trial_spec(one, {"problem.augmentation.0.probability": 0.25}, None, "one")
     assert made.problem.augmentation[0].probability == 0.25
