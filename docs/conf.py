@@ -67,6 +67,7 @@ BELOW = {
         "benchmarks/fairness/by-batch",
         "benchmarks/time-to-front/study",
         "benchmarks/time-to-front-census/study",
+        "benchmarks/time-to-front-scenes/study",
         "benchmarks/time-to-front/ratio",
     ),
     "design": ("design/contracts", "design/decisions", "design/performance"),
