@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from moframework.benchmark.data_servers import DataServers
 from moframework.benchmark.executor import Job
@@ -112,6 +113,21 @@ def test_it_gives_up_where_data_or_problem_cannot_be_had(root: ForkServer, tmp_p
             assert not settled(server)
     assert not (tmp_path / "imported").exists()
     assert root.alive
+
+
+def test_files_that_are_read_item_by_item_are_not_held(root: ForkServer, tmp_path: Path) -> None:
+    """What they are may change until they are read, and one that is open has one position for all processes."""
+    for name in ("a", "b", "c", "d"):
+        Image.new("L", (8, 8), len(name)).save(tmp_path / f"{name}.png")
+    rows = "".join(f"{name}.png,{i % 2},{i}\n" for i, name in enumerate("abcd" * 3))
+    (tmp_path / "labels.csv").write_text(f"file,x,y\n{rows}")
+    images = {
+        "name": "images", "folder": ".", "table": "labels.csv", "size": [8, 8],
+        "targets": {"x": "classes", "y": "regression"},
+    }  # fmt: skip
+    for in_memory in (True, False):
+        with root.with_data(spec(tmp_path, {**images, "in_memory": in_memory}), ENVIRONMENT) as server:
+            assert settled(server) is in_memory
 
 
 def test_a_benchmarks_cells_share_what_they_can(tmp_path: Path) -> None:
