@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -207,3 +208,35 @@ def test_what_reads_ends_with_the_benchmark(root: ForkServer, tmp_path: Path) ->
     assert not server.ready
     server.__exit__()
     assert server._process.poll() == -signal.SIGKILL
+
+
+def test_what_reads_ends_with_the_server_that_forked_it(tmp_path: Path) -> None:
+    """As it does where the benchmark is killed: what reads hears of no link, and may read for long."""
+    os.mkfifo(tmp_path / "table.csv")
+    with ForkServer(ENVIRONMENT) as own:
+        server = own.with_data(spec(tmp_path, PROBLEM), ENVIRONMENT)
+        writing = opened(tmp_path / "table.csv")
+        try:
+            assert isinstance(own._process, subprocess.Popen)
+            root = Path("/proc", str(own._process.pid), "task", str(own._process.pid))
+            reader = Path("/proc", (root / "children").read_text().strip())
+            own._process.kill()
+            deadline = time.monotonic() + 60
+            while reader.exists() and "\nState:\tZ" not in (reader / "status").read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert not server.alive
+        finally:
+            os.close(writing)
+            server.__exit__()
+
+
+def opened(pipe: Path) -> int:
+    """A named pipe for writing, once another process reads it."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
