@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from attrs import frozen
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,9 +49,11 @@ class SegNet(Backbone):
         return initialize(network)
 
 
-@frozen
-class Level:
-    """Features of one resolution: what MTAN's attention looks at, and what it is put on."""
+class Level(NamedTuple):
+    """Features of one resolution: what MTAN's attention looks at, and what it is put on.
+
+    A tuple, for torch.compile cannot trace how a frozen attrs class sets its fields.
+    """
 
     first: Tensor
     """After the first block of the encoder (b, c, height, width)."""

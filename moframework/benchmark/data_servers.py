@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
 
 from moframework.benchmark.executor import Job
 from moframework.benchmark.fork_server import ForkServer
@@ -18,11 +20,14 @@ class DataServers:
     Args:
         environment: of all servers, and of what reads the data.
         most: how many hold data at a time.
+        limit: seconds that reading may take; then it is left to the cells.
     """
 
-    def __init__(self, environment: Mapping[str, str], most: int) -> None:
+    def __init__(self, environment: Mapping[str, str], most: int, limit: float = math.inf) -> None:
         self._root, self._environment, self._most = ForkServer(environment), environment, most
+        self._limit = limit
         self._by_data: dict[str, ForkServer] = {}
+        self._since: dict[str, float] = {}
         self._failed: set[str] = set()
 
     def __enter__(self) -> DataServers:
@@ -34,9 +39,9 @@ class DataServers:
             server.__exit__(*error)
         self._root.__exit__(*error)
 
-    def of(self, job: Job, waiting: Sequence[Job], running: Sequence[Job]) -> ForkServer:
-        """The server that forks a job: one that has its data, or reads it by now; the one without any where it cannot
-        be read, the job is the only one that needs it, or too many hold other data.
+    def of(self, job: Job, waiting: Sequence[Job], running: Sequence[Job]) -> ForkServer | None:
+        """The server that a job is to be forked from now: one that holds its data; the one without any where it cannot
+        be read, the job is the only one that needs it, or too many hold other data. None: it is being read now.
 
         Args:
             job: what is to be started.
@@ -47,20 +52,28 @@ class DataServers:
         if data is None or data in self._failed or not self._root.alive:
             return self._root
         if data not in self._by_data:
-            if sum(one.data == data for one in waiting) < 2 or not self._room(running):
+            needed = [one.data for one in (*waiting, *running)]
+            if sum(one.data == data for one in waiting) < 2 or not self._room(needed):
                 return self._root
             self._by_data[data] = self._root.with_data(job.folder / _SPEC, self._environment)
+            self._since[data] = time.monotonic()
+        if self._reads(data):
+            return None
+        return self._by_data.get(data, self._root)
+
+    def _reads(self, data: str) -> bool:
+        """Whether a server still reads this; one that has failed, or reads for too long, is ended."""
         server = self._by_data[data]
-        if server.alive:
-            return server
+        if server.alive and (server.ready or time.monotonic() < self._since[data] + self._limit):
+            return not server.ready
         self._failed.add(data)
         self._end(data)
-        return self._root
+        return False
 
-    def _room(self, running: Sequence[Job]) -> bool:
-        """Make room for one more that holds data: end the oldest ones from which nothing runs."""
-        used = {job.data for job in running}
-        for data in [one for one in self._by_data if one not in used]:
+    def _room(self, needed: Collection[str | None]) -> bool:
+        """Make room for one more that holds data: end the oldest ones that no job needs. One that is needed is never
+        ended, or servers that still read would take each other's place for ever."""
+        for data in [one for one in self._by_data if one not in needed]:
             if len(self._by_data) >= self._most:
                 self._end(data)
         return len(self._by_data) < self._most

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -35,6 +36,7 @@ __all__ = ["ForkServer", "Forked", "serve"]
 
 _LARGEST = 4096  # bytes of one message; what may be longer travels as a file
 _DESCRIPTORS = 8  # most that come with one
+_PARENT_DEATH = 1  # PR_SET_PDEATHSIG
 _FIRST = (  # what every run imports, and later than it is imported itself
     "moframework.cli.main", "moframework.run.solving", "torch._dynamo", "torchmetrics", "matplotlib.pyplot",
     "torch.utils.tensorboard",
@@ -363,6 +365,7 @@ def _become_holder(request: _Request, descriptors: Sequence[int], loaded: IO[str
 
     with Path(os.devnull).open("wb") as nowhere:
         _take_place(request, nowhere.fileno())
+    _end_with_parent(signal.SIGKILL)
     link, before = socket.socket(fileno=descriptors[0]), set(sys.modules)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # its threads would not survive a fork
@@ -375,7 +378,17 @@ def _become_holder(request: _Request, descriptors: Sequence[int], loaded: IO[str
         loaded.write("\n".join(new))
     with contextlib.suppress(OSError):
         link.send(json.dumps({"ready": True}).encode())
+    _end_with_parent(0)  # from now on it hears that its link is closed
     _serve_on(link)
+
+
+def _end_with_parent(number: int) -> None:
+    """Get this signal when the process that forked this one ends, 0: none (Linux's `prctl`, which Python lacks)."""
+    ctypes.CDLL(None).prctl(
+        _PARENT_DEATH, ctypes.c_ulong(number), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)
+    )
+    if number and os.getppid() != int(os.environ[PARENT]):
+        os.kill(os.getpid(), number)
 
 
 def _installed(name: str) -> bool:

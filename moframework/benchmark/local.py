@@ -87,7 +87,8 @@ class Local(Executor):
             servers: DataServers | None = None
             forkable = sum(map(_forkable, jobs))
             if forkable and (self.start == "fork" or (self.start == "auto" and forkable > 1 and _forks())):
-                servers = stack.enter_context(DataServers(self._environment(), most=max(2, self.jobs)))
+                limit = math.inf if self.limit is None else self.limit
+                servers = stack.enter_context(DataServers(self._environment(), most=max(2, self.jobs), limit=limit))
             yield from self._run(list(jobs), servers, started, stop)
 
     def _run(
@@ -150,8 +151,8 @@ class Local(Executor):
             server = None
             if servers is not None and _forkable(job):
                 server = servers.of(job, waiting, [one.job for one in running])
-                if not server.ready and server.alive:
-                    continue  # it reads the job's data
+                if server is None:
+                    continue
             begun = self._begin(job, server)
             if begun is None:
                 continue

@@ -54,6 +54,7 @@ def export(
     lie a model card (.md, .card.json) and what turns raw data into inputs and outputs into answers (.preparation.json).
     """
     from moframework.cli.picking import picked_by_text
+    from moframework.export.exporting import check_export
     from moframework.run.run import Run
 
     if (preference is not None) + (asked is not None) + dial + dial_per_sample != 1:
@@ -62,6 +63,7 @@ def export(
             "and --dial-per-sample"
         )
     with imports_told():
+        check_export(to, preference if asked is None else asked, mixed=dial_per_sample, overwrite=options["overwrite"])
         one = Run(run, trust=trust)
         point = preference if asked is None else picked_by_text(one, asked, noted, device=options["device"])
         found = one.export(to, point, mixed=dial_per_sample, **options)

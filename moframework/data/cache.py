@@ -159,10 +159,11 @@ def cached_tensors(
         kept = _load(path, only)
         if kept is not None:
             return kept
-        made = build()
+        # As they will be read: of another memory format, convolutions of the first run would round otherwise.
+        made = {k: v.contiguous() for k, v in build().items()}
         try:
             with atomic_write(path) as unfinished:
-                save_file({k: v.contiguous() for k, v in made.items()}, unfinished, metadata={"key": described})
+                save_file(made, unfinished, metadata={"key": described})
         except (OSError, SafetensorError) as error:
             raise DataError(
                 f"{path} cannot be written ({error}): free some space, or set MOFRAMEWORK_CACHE to another folder"

@@ -31,7 +31,7 @@ from moframework.io.sealed import checksum
 from moframework.model import ParetoModel
 from moframework.model.operating_point import PreferenceLike, merged_network
 
-__all__ = ["Exported", "export_model"]
+__all__ = ["Exported", "check_export", "export_model"]
 
 CARD, CARD_TEXT, ANSWERING, DATA = ".card.json", ".md", ".preparation.json", ".data"
 """What is appended to the name of an exported file for those beside it; `DATA` holds weights that are too large for an
@@ -97,14 +97,28 @@ def export_model(
         export_model(model, "digits.safetensors", [0.3, 0.7])    # a plain network
     """
     target = Path(to)
-    form = form_of(target)
-    check_installed(form)
-    _check_asked(form, preference, mixed)
-    _check_free(target, form, overwrite)
+    form = check_export(target, preference, mixed=mixed, overwrite=overwrite)
     used = _copied(model)
     _check_dial(used, preference)
     point = None if preference is None else used.checked(preference)
     return _Export(used, form, target, point, mixed, dict(statistics or {}), samples, facts or Facts()).run()
+
+
+def check_export(to: Path, preference: object, *, mixed: bool, overwrite: bool) -> Form:
+    """The form that is asked for. Refuses what cannot be written whatever the model is, before anything is computed.
+
+    Args:
+        preference: None for the dial; of what else it is only that it is something counts.
+        to, mixed, overwrite: as of `export_model`.
+
+    Raises:
+        RunError: there is no such form, or not of what is asked; a package is missing; or a file exists.
+    """
+    form = form_of(to)
+    check_installed(form)
+    _check_asked(form, preference, mixed)
+    _check_free(to, form, overwrite)
+    return form
 
 
 def _check_asked(form: Form, preference: object, mixed: bool) -> None:

@@ -17,6 +17,7 @@ from moframework.config import unstructure
 from moframework.data import SPLITS, Split, batches
 from moframework.errors import DataError, RunError
 from moframework.export import Exported, Facts, export_model
+from moframework.export.exporting import check_export
 from moframework.inputs import Tree
 from moframework.io.lock import FolderLock, is_held, owner
 from moframework.io.sealed import checksum, read_json
@@ -52,6 +53,7 @@ class Exporting:
 
     def export(self, to: Path, preference: Any, *, mixed: bool, overwrite: bool) -> Exported:
         """Write the model, at a preference or a `Pick`; see `export_model` for the other arguments and errors."""
+        check_export(to, preference, mixed=mixed, overwrite=overwrite)
         chosen = preference if isinstance(preference, Pick) else None
         point = None if preference is None else self._point(preference if chosen is None else chosen.preference)
         with self._held(to):

@@ -12,6 +12,7 @@ from attrs import frozen
 from moframework.config.structure import build
 from moframework.data import SPLITS, Dataset, Split, TensorData
 from moframework.data.fingerprint import contents
+from moframework.errors import DataError
 from moframework.io.sealed import read_sealed_yaml
 from moframework.problem import Problem
 
@@ -31,18 +32,21 @@ _HELD: list[_Held] = []
 def hold(spec: Path) -> None:
     """Read the data of the problem of an expanded spec, all splits of it, and hold it and its fingerprints.
 
-    Nothing is imported because the spec names it.
+    Nothing is imported because the spec names it. What loads its items when they are asked for is not held: files that
+    it has open would have one position for all processes, and those that it opens may have changed since.
 
     Raises:
-        SpecError, DataError: of the problem, or of its data.
+        SpecError, DataError: of the problem, or of its data, or this is not all in memory.
     """
     plain = yaml.safe_load(read_sealed_yaml(spec, advice=""))
     problem = build(Problem, plain["problem"], spec.parent)  # type: ignore[type-abstract]
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         data = {split: problem.data(split) for split in SPLITS}
-    for samples in data.values():
-        if isinstance(samples, TensorData) and samples.known_contents is None:
+    for split, samples in data.items():
+        if type(samples) is not TensorData:
+            raise DataError(f"{split} is {type(samples).__name__}, not in memory")
+        if samples.known_contents is None:
             samples.known_contents = contents(samples)
     _HELD.append(_Held(problem, data, told))
 

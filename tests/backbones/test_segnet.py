@@ -7,6 +7,7 @@ import torch
 
 from moframework.backbones.base import Backbone
 from moframework.backbones.segnet import SegNet
+from moframework.backbones.segnet_mtan import SegNetMTAN
 from moframework.config import build
 from moframework.errors import SpecError
 
@@ -33,6 +34,15 @@ def test_outputs_have_the_size_of_the_input(shape: tuple[int, ...]) -> None:
         "segmentation": (2, 7, *shape[1:]),
         "depth": (2, 1, *shape[1:]),
     }
+
+
+@pytest.mark.parametrize("backbone", [SegNet(width=2, stages=2), SegNetMTAN(width=2, stages=2)], ids=["own", "mtan"])
+def test_torch_compile_traces_it_whole(backbone: Backbone) -> None:
+    """With training.compile; compiling the kernels takes too long here."""
+    network = backbone.build((3, 8, 12), {"segmentation": 7, "depth": 1}).eval()
+    x = torch.randn(2, 3, 8, 12)
+    traced = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(x), network(x))
 
 
 def test_the_decoder_puts_values_back_where_they_were_taken() -> None:

@@ -47,6 +47,22 @@ def test_the_point_is_chosen_as_pick_does_and_the_card_says_by_what(call: Call, 
     assert "left/loss" in card["metrics"]["test"]
 
 
+def test_what_cannot_be_written_is_told_before_anything_is_searched(
+    call: Call, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def searched(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Run, "pick", searched)
+    monkeypatch.setattr(Run, "trained", searched)
+    (tmp_path / "m.pt2").write_text("")
+    for name, words in (("m.pt2", "m.pt2 exists"), ("m.zip", ".safetensors"), ("folder", "adapters of PEFT")):
+        for point in ("--pick=knee", "--preference=0.3,0.7"):
+            made = call("export", finished, point, "--to", tmp_path / name)
+            assert made.code in (1, 2), made.err
+            assert words in made.err
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [

@@ -106,6 +106,15 @@ def test_a_cache_builds_once_per_key(tmp_path: Path) -> None:
     assert len(visible(tmp_path)) == 2
 
 
+def test_what_is_built_has_the_memory_format_of_what_is_read(tmp_path: Path) -> None:
+    """Or the first run would round otherwise than the next ones."""
+    made = torch.rand(2, 4, 4, 3).permute(0, 3, 1, 2)
+    for _ in range(2):
+        found = cached_tensors("images", {}, lambda: {"x": made}, folder=tmp_path)["x"]
+        assert found.is_contiguous()
+        assert torch.equal(found, made)
+
+
 def test_a_damaged_cache_is_built_anew(tmp_path: Path) -> None:
     cached_tensors("things", {}, made, folder=tmp_path)
     (file,) = (tmp_path / name for name in visible(tmp_path))
