@@ -88,7 +88,7 @@ class Local(Executor):
             forkable = sum(map(_forkable, jobs))
             if forkable and (self.start == "fork" or (self.start == "auto" and forkable > 1 and _forks())):
                 limit = math.inf if self.limit is None else self.limit
-                servers = stack.enter_context(DataServers(self._environment(), most=max(2, self.jobs), limit=limit))
+                servers = stack.enter_context(DataServers(self._environment(), most=max(4, self.jobs), limit=limit))
             yield from self._run(list(jobs), servers, started, stop)
 
     def _run(

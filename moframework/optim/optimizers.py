@@ -9,6 +9,7 @@ import torch
 
 from moframework.config import Component
 from moframework.config.by_name import by_name, classes_of
+from moframework.config.options import OptionError
 from moframework.config.references import remember
 from moframework.config.signature import arguments, options_class
 from moframework.errors import UnknownNameError
@@ -36,6 +37,10 @@ class Optimizer(Component, kind="optimizers"):
     package: ClassVar[str] = "torch"
     """The package that has it."""
     lr: float
+
+    def __attrs_post_init__(self) -> None:
+        if getattr(self, "maximize", False):
+            raise OptionError("maximize would make the losses grow: leave it out", "maximize")
 
     @property
     def elementwise(self) -> bool:

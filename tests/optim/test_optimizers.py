@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from moframework.config.structure import build, unstructure
+from moframework.engine.settings import Training
 from moframework.errors import SpecError
 from moframework.optim import Optimizer
 
@@ -54,3 +55,10 @@ def test_unknown_options_and_names_are_refused_with_the_nearest() -> None:
 def test_round_trip() -> None:
     made = build(Optimizer, {"name": "sgd", "lr": 0.1, "momentum": 0.9})
     assert build(Optimizer, unstructure(made)) == made
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_losses_are_not_made_to_grow(name: str) -> None:
+    with pytest.raises(SpecError, match=r"optimizer.maximize: would make the losses grow"):
+        build(Training, {"epochs": 1, "optimizer": {"name": name, "lr": 0.1, "maximize": True}})
+    assert build(Training, {"epochs": 1, "optimizer": {"name": name, "lr": 0.1, "maximize": False}}).optimizer
