@@ -313,7 +313,7 @@ def arguments_of_text(text: str) -> dict[str, Any]:
     A rule is `maximize COLUMN`, `minimize COLUMN`, `compromise`, `knee` or `tradeoff`; all else are conditions.
 
     Raises:
-        RequestError: it has more than one rule, or nothing.
+        RequestError: it has more than one rule, or nothing, or a rule without its column.
 
     >>> arguments_of_text("left/accuracy >= 0.95; maximize right/accuracy")
     {'where': ['left/accuracy >= 0.95'], 'maximize': 'right/accuracy'}
@@ -328,6 +328,8 @@ def arguments_of_text(text: str) -> dict[str, Any]:
     for part in parts:
         word, _, rest = part.partition(" ")
         if word in ("maximize", "minimize"):
+            if not rest.strip():
+                raise RequestError(f"'{word}' names no column: write it behind, as in '{word} right/loss'")
             rules.append(part)
             found[word] = rest.strip()
         elif not set(part) & set("<>="):

@@ -118,6 +118,7 @@ def test_predict_picks_its_operating_point(call: Call, run: Run, tmp_path: Path)
         (["--pick", "kne"], "there is no rule 'kne'"),
         (["--pick", "left/acc >= 0.5"], "did you mean 'left/accuracy'?"),
         (["--pick", " ; "], "nothing is asked for"),
+        (["--pick", "left/loss <= 9; minimize"], "'minimize' names no column"),
     ],
 )
 def test_predict_says_what_is_wrong_with_a_pick(
