@@ -65,7 +65,8 @@ PARTS = {
 """Texts of writers that stand in others, or in errors: what they are parts of."""
 
 HANDED_ON = {
-    "moframework/cli/runs.py: told": "of a pick: numbers, and of saved_statistics_note",
+    "moframework/cli/exporting.py: note": "notes of an export, as the card has them",
+    "moframework/cli/picking.py: pick_told(found)": "of a pick: numbers, and of saved_statistics_note",
     "moframework/engine/fit.py: summary(loop.choices)": "engine/acceleration",
     "moframework/merging/members.py: text": "check_common_start",
     "moframework/problem/target_notes.py: values": "an argument of its own `_note`",
@@ -75,6 +76,7 @@ HANDED_ON = {
     "moframework/run/report.py: text": "notes that a checkpoint carried",
     "moframework/run/solving.py: gap": "batchnorm_gap",
     "moframework/run/solving.py: text": "what a plan tells: run/plan.py, merging",
+    "moframework/serve/run_service.py: pick_told(found)": "of a pick, as on the command line",
     "moframework/serve/run_service.py: told": "saved_statistics_note",
 }
 """What is given to sinks and is no text: which writer has the texts."""

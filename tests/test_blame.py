@@ -48,5 +48,5 @@ def test_errors_of_ours_may_be_left_as_they_are() -> None:
 
 def test_lines_of_the_zoo_are_ours_wherever_it_lies() -> None:
     with pytest.raises(AttributeError) as error:
-        zoo._categories(None, None)  # type: ignore[arg-type]
+        zoo._categories(None, [None])  # type: ignore[arg-type, list-item]
     assert line_of(error.value).startswith(f" ({__file__}:")

@@ -15,8 +15,9 @@ ENVIRONMENT = "environment.json"
 """Name of the file of a run that has the packages of then."""
 _SPEC, _STATUS = "spec.yaml", "status.json"
 
-_UNKNOWN = re.compile(r"\S*: no (?P<noun>[\w ]+) called '(?P<name>[^']*)'[;:]")
-"""What the reading of a spec says of a name that nothing has."""
+_UNKNOWN = re.compile(r"\S*: no (?P<noun>[\w ]+) called '(?P<name>[\w.-]+)'[;:]")
+"""What the reading of a spec says of a name that nothing has. One that no part can have, as `os:getcwd`, is none of a
+plug-in."""
 
 
 def run_of_spec(file: Path) -> Path | None:
