@@ -158,7 +158,10 @@ def test_times_of_a_resumed_run_add_up(interrupted: Path, done: Run) -> None:
     run = solve(interrupted, resume=True, device="cpu")
     told = page(run)["time"]
     assert (told["processes"], told["complete"]) == (2, True)
-    assert all(told["seconds"][part] > seconds for part, seconds in carried["seconds"].items() if part != "other")
+    before = carried["seconds"]
+    assert all(told["seconds"][part] > before[part] for part in ("forward", "backward", "evaluation", "writing"))
+    # What is left of a step may have been nothing that a clock sees.
+    assert all(told["seconds"][part] >= seconds - 1e-3 for part, seconds in before.items() if part != "other")
     assert any("2 processes worked on this run" in text for text in told["remarks"])
     steps = sum(told["seconds"][part] for part in ("data", "forward", "backward", "optimizer", "between"))
     assert steps == pytest.approx(run.summary()["training_seconds"], rel=0.05)
