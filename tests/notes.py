@@ -35,6 +35,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "moframework/problem/id_columns.py": ("id_notes",),
     "moframework/problem/sets.py": ("set_notes",),
     "moframework/problem/tabular.py": ("label_notes",),
+    "moframework/problem/trying.py": ("idle_notes",),
     "moframework/problem/target_notes.py": ("target_notes", "_note"),
     "moframework/run/batchnorm_gap.py": ("batchnorm_gap",),
     "moframework/run/classes.py": ("class_notes",),

@@ -92,7 +92,7 @@ def _options_of(cls: Any) -> tuple[Option, ...]:
     if shadowed is not None:
         also = f", or `default_{shadowed} = …`" if hasattr(cls, f"default_{shadowed}") else ""
         raise MoframeworkError(
-            f"{cls.__module__}.{cls.__qualname__} sets '{shadowed}', which is an option that it inherits, so that the "
+            f"{full_name(cls)} sets '{shadowed}', which is an option that it inherits, so that the "
             f"value would be ignored: write `{shadowed}: TYPE = option(…, help=…)`{also}"
         )
     reserved = {"name", "python"} & {o.key for o in found} if issubclass(cls, Component) else set()

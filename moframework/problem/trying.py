@@ -10,11 +10,11 @@ from torch import Tensor
 
 from moframework.augmentations import Augmentation, MapKind, augmented
 from moframework.blame import line_of
-from moframework.data import Batch
+from moframework.data import Batch, Dataset, batches, sample_rows
 from moframework.errors import SpecError
 from moframework.inputs import Tree, named_leaves
 
-__all__ = ["about_sizes", "training_batches", "tried"]
+__all__ = ["about_sizes", "idle_notes", "training_batches", "tried"]
 
 T = TypeVar("T")
 Shapes = dict[str, torch.Size]
@@ -70,6 +70,32 @@ def about_sizes(augmentations: Sequence[Augmentation], last: Batch, smaller: Bat
         f"({' and '.join(names)}): {error}. Leave the augmentation out, let it begin with larger images or round sides "
         "to other multiples, or choose a network that takes images of any size"
     )
+
+
+def idle_notes(augmentations: Sequence[Augmentation], data: Dataset, maps: Mapping[str, MapKind]) -> list[str]:
+    """What to tell of augmentations that change in the course of a training, but not for these samples: such as images
+    too small to be made smaller. Two samples are looked at.
+
+    Raises:
+        SpecError: an augmentation cannot be applied.
+    """
+    moving = [part for part in augmentations if part.at(0.0) != part.at(1.0)]
+    if not moving:
+        return []
+    few = sample_rows(data, 2)
+    x, targets = next(batches(data, len(few), order=few, device="cpu"))
+    return [
+        f"augmentation {type(part).__name__} changes nothing in the course of this training: batches at its start are "
+        "as they are at its end; let it begin with smaller images, round sides to smaller multiples, or leave it out"
+        for part in moving
+        if _same(*(_after([part], moment, x, targets, maps) for moment in (0.0, 1.0)))
+    ]
+
+
+def _same(one: Batch, other: Batch) -> bool:
+    """Whether two batches of the same samples are equal."""
+    pairs = zip(*([*named_leaves(x).values(), *targets.values()] for x, targets in (one, other)), strict=True)
+    return all(torch.equal(first, second) for first, second in pairs)
 
 
 def _after(

@@ -41,6 +41,7 @@ from moframework.preferences.evaluation import evaluation_set
 from moframework.problem import Problem, fitted, preparation_of
 from moframework.problem.target_notes import target_notes
 from moframework.problem.task import Task
+from moframework.problem.trying import idle_notes
 from moframework.processes.world import World
 from moframework.run.classes import ClassCounts, class_lines, class_notes, count_classes
 from moframework.run.constraining import conditions_of
@@ -226,6 +227,7 @@ class Plan:
             *self._of_problem(),
             *held_out_notes(self.held_out),
             *target_notes(self.spec.problem.tasks, self.data["train"]),
+            *idle_notes(self.spec.problem.augmentation, self.data["train"], self.spec.problem.maps),
             *class_notes(self.classes),
             *(
                 batch_notes(self.data["train"], self.spec.training.batch_size, self.method, self.model)

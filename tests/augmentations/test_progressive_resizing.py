@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from moframework import solve
-from moframework.augmentations import augmented
+from moframework import check, solve
+from moframework.augmentations import MapKind, augmented
 from moframework.augmentations.progressive_resizing import ProgressiveResizing
 from moframework.config import structure
+from moframework.data import TensorData
 from moframework.engine.loop import Loop
 from moframework.errors import InterruptedRun
+from moframework.problem.trying import idle_notes
 from moframework.run.signals import StopRequest
 from tests.augmentations.scene import MAPS, batch, generator
 
@@ -211,3 +213,25 @@ def test_resumed_with_the_same_sizes_to_the_same_weights(tmp_path: Path, monkeyp
     assert len(rest) == 6
     one, other = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "parts"))
     assert one == other
+
+
+def test_it_is_told_where_no_image_is_smaller() -> None:
+    """Sides that rounding keeps whole: the training would take the time it takes without, and nobody would know."""
+    scenes = {"name": "scenes", "size": [32, 32], "train": 8, "val": 4, "test": 4}
+
+    def told(augmentation: list[Any]) -> list[bool]:
+        lines = check(
+            {"problem": {**scenes, "augmentation": augmentation}, "solver": "palora", "training": {"epochs": 1}}
+        )
+        return ["ProgressiveResizing changes nothing" in line for line in lines if line.startswith("note")]
+
+    part = {"name": "progressive_resizing", "initial": 0.5, "multiple": 32}
+    assert any(told(["flip", part]))
+    assert not any(told(["flip"]))
+
+
+def test_it_is_not_told_where_images_are_smaller() -> None:
+    maps: dict[str, MapKind] = {}
+    data = TensorData(torch.rand(4, 3, 32, 32), {"y": torch.zeros(4)})
+    assert idle_notes([ProgressiveResizing(initial=0.5, multiple=16)], data, maps) == []
+    assert len(idle_notes([ProgressiveResizing(initial=0.5, multiple=32)], data, maps)) == 1
